@@ -1,0 +1,67 @@
+// Where time comes from. Deadlines use `Now`, which never jumps; what people and other machines see uses `WallNow`.
+//
+//   ManualClock clock;                       // in tests
+//   clock.Advance(absl::Seconds(10));
+//
+// Thread rule: every member may be called from any thread.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "core/base/mutex.h"
+
+namespace sluice {
+
+// A point on a steady time line, in nanoseconds from an arbitrary start.
+class Instant {
+ public:
+  constexpr Instant() = default;
+  constexpr explicit Instant(int64_t nanos) : nanos_(nanos) {}
+  static constexpr Instant Never() { return Instant(std::numeric_limits<int64_t>::max()); }
+
+  constexpr int64_t nanos() const { return nanos_; }
+  constexpr auto operator<=>(const Instant&) const = default;
+  Instant operator+(absl::Duration d) const { return Instant(nanos_ + absl::ToInt64Nanoseconds(d)); }
+  absl::Duration operator-(Instant other) const {
+    return absl::Nanoseconds(nanos_ - other.nanos_);
+  }
+
+ private:
+  int64_t nanos_ = 0;
+};
+
+class Clock {
+ public:
+  virtual ~Clock() = default;
+  virtual Instant Now() const = 0;
+  virtual absl::Time WallNow() const = 0;
+};
+
+// The machine's clocks.
+class SystemClock final : public Clock {
+ public:
+  Instant Now() const override;
+  absl::Time WallNow() const override { return absl::Now(); }
+};
+
+// A clock that stands still until it is told otherwise.
+class ManualClock final : public Clock {
+ public:
+  Instant Now() const override;
+  absl::Time WallNow() const override;
+
+  // Both clocks go on by `d`.
+  void Advance(absl::Duration d);
+  // The wall clock alone jumps, as after a time correction.
+  void JumpWall(absl::Duration d);
+
+ private:
+  mutable Mutex mu_;
+  Instant now_ GUARDED_BY(mu_){1'000'000'000};
+  absl::Time wall_ GUARDED_BY(mu_) = absl::FromUnixSeconds(1'700'000'000);
+};
+
+}  // namespace sluice

@@ -1,0 +1,137 @@
+#include "core/base/error.h"
+
+#include <array>
+
+#include "absl/strings/cord.h"
+#include "absl/strings/numbers.h"
+#include "core/base/strings.h"
+#include "fmt/format.h"
+
+namespace sluice {
+namespace {
+
+constexpr std::string_view kReasonPayload = "sluice/reason";
+constexpr std::string_view kMetadataPayload = "sluice/metadata";
+constexpr std::string_view kRetryPayload = "sluice/retry-delay";
+
+struct ReasonEntry {
+  Reason reason;
+  std::string_view name;
+  absl::StatusCode code;
+};
+
+using Code = absl::StatusCode;
+constexpr std::array<ReasonEntry, kReasonCount> kReasons = {{
+    {Reason::kInvalidName, "INVALID_NAME", Code::kInvalidArgument},
+    {Reason::kInvalidUtf8, "INVALID_UTF8", Code::kInvalidArgument},
+    {Reason::kMalformedRequest, "MALFORMED_REQUEST", Code::kInvalidArgument},
+    {Reason::kNoMessages, "NO_MESSAGES", Code::kInvalidArgument},
+    {Reason::kTooManyMessages, "TOO_MANY_MESSAGES", Code::kInvalidArgument},
+    {Reason::kRequestTooLarge, "REQUEST_TOO_LARGE", Code::kInvalidArgument},
+    {Reason::kEmptyMessage, "EMPTY_MESSAGE", Code::kInvalidArgument},
+    {Reason::kTooManyAttributes, "TOO_MANY_ATTRIBUTES", Code::kInvalidArgument},
+    {Reason::kInvalidAttribute, "INVALID_ATTRIBUTE", Code::kInvalidArgument},
+    {Reason::kOrderingKeyTooLong, "ORDERING_KEY_TOO_LONG", Code::kInvalidArgument},
+    {Reason::kInvalidPriority, "INVALID_PRIORITY", Code::kInvalidArgument},
+    {Reason::kInvalidAckDeadline, "INVALID_ACK_DEADLINE", Code::kInvalidArgument},
+    {Reason::kInvalidDelay, "INVALID_DELAY", Code::kInvalidArgument},
+    {Reason::kInvalidRetention, "INVALID_RETENTION", Code::kInvalidArgument},
+    {Reason::kInvalidLabel, "INVALID_LABEL", Code::kInvalidArgument},
+    {Reason::kInvalidCredit, "INVALID_CREDIT", Code::kInvalidArgument},
+    {Reason::kInvalidRange, "INVALID_RANGE", Code::kInvalidArgument},
+    {Reason::kInvalidStartPosition, "INVALID_START_POSITION", Code::kInvalidArgument},
+    {Reason::kInvalidUpdateMask, "INVALID_UPDATE_MASK", Code::kInvalidArgument},
+    {Reason::kInvalidPage, "INVALID_PAGE", Code::kInvalidArgument},
+    {Reason::kMissingTarget, "MISSING_TARGET", Code::kInvalidArgument},
+    {Reason::kTargetChanged, "TARGET_CHANGED", Code::kInvalidArgument},
+    {Reason::kUnsupported, "UNSUPPORTED", Code::kInvalidArgument},
+    {Reason::kTopicNotFound, "TOPIC_NOT_FOUND", Code::kNotFound},
+    {Reason::kSubscriptionNotFound, "SUBSCRIPTION_NOT_FOUND", Code::kNotFound},
+    {Reason::kTopicExists, "TOPIC_EXISTS", Code::kAlreadyExists},
+    {Reason::kSubscriptionExists, "SUBSCRIPTION_EXISTS", Code::kAlreadyExists},
+    {Reason::kTopicDeleted, "TOPIC_DELETED", Code::kFailedPrecondition},
+    {Reason::kDataFolderInUse, "DATA_FOLDER_IN_USE", Code::kFailedPrecondition},
+    {Reason::kDataFolderUnusable, "DATA_FOLDER_UNUSABLE", Code::kFailedPrecondition},
+    {Reason::kNewerFormat, "NEWER_FORMAT", Code::kFailedPrecondition},
+    {Reason::kStorageFull, "STORAGE_FULL", Code::kResourceExhausted},
+    {Reason::kTooMuchInFlight, "TOO_MUCH_IN_FLIGHT", Code::kResourceExhausted},
+    {Reason::kTooManyConsumers, "TOO_MANY_CONSUMERS", Code::kResourceExhausted},
+    {Reason::kDraining, "DRAINING", Code::kUnavailable},
+    {Reason::kStorageUnavailable, "STORAGE_UNAVAILABLE", Code::kUnavailable},
+    {Reason::kDeadlineExceeded, "DEADLINE_EXCEEDED", Code::kDeadlineExceeded},
+    {Reason::kDataLoss, "DATA_LOSS", Code::kDataLoss},
+    {Reason::kInternal, "INTERNAL", Code::kInternal},
+}};
+
+constexpr bool InEnumOrder() {
+  for (int i = 0; i < kReasonCount; ++i) {
+    if (static_cast<int>(kReasons[i].reason) != i) return false;
+  }
+  return true;
+}
+static_assert(InEnumOrder(), "the table of reasons is indexed by the enum");
+
+const ReasonEntry& EntryOf(Reason reason) { return kReasons[static_cast<int>(reason)]; }
+
+}  // namespace
+
+std::string_view ReasonName(Reason reason) { return EntryOf(reason).name; }
+
+absl::StatusCode ReasonCode(Reason reason) { return EntryOf(reason).code; }
+
+absl::Status Error(Reason reason, std::string_view message, ErrorMetadata metadata) {
+  absl::Status status(ReasonCode(reason), ToAbsl(message));
+  status.SetPayload(ToAbsl(kReasonPayload),
+                    absl::Cord(std::to_string(static_cast<int>(reason))));
+  if (!metadata.empty()) {
+    // Length-prefixed, so that any value survives: "5:field8:messages...".
+    std::string packed;
+    for (const auto& [key, value] : metadata) {
+      packed += fmt::format("{}:{}{}:{}", key.size(), key, value.size(), value);
+    }
+    status.SetPayload(ToAbsl(kMetadataPayload), absl::Cord(packed));
+  }
+  return status;
+}
+
+absl::Status RetryableError(Reason reason, std::string_view message, absl::Duration retry_delay) {
+  absl::Status status = Error(reason, message);
+  status.SetPayload(ToAbsl(kRetryPayload),
+                    absl::Cord(std::to_string(absl::ToInt64Milliseconds(retry_delay))));
+  return status;
+}
+
+std::optional<Reason> ReasonOf(const absl::Status& status) {
+  auto payload = status.GetPayload(ToAbsl(kReasonPayload));
+  int number = 0;
+  if (!payload || !absl::SimpleAtoi(std::string(*payload), &number)) return std::nullopt;
+  return static_cast<Reason>(number);
+}
+
+ErrorMetadata MetadataOf(const absl::Status& status) {
+  ErrorMetadata metadata;
+  auto payload = status.GetPayload(ToAbsl(kMetadataPayload));
+  if (!payload) return metadata;
+  const std::string packed(*payload);
+  size_t at = 0;
+  auto next = [&] {
+    const size_t colon = packed.find(':', at);
+    const size_t length = std::stoul(packed.substr(at, colon - at));
+    at = colon + 1 + length;
+    return packed.substr(colon + 1, length);
+  };
+  while (at < packed.size()) {
+    std::string key = next();
+    metadata.emplace_back(std::move(key), next());
+  }
+  return metadata;
+}
+
+std::optional<absl::Duration> RetryDelayOf(const absl::Status& status) {
+  auto payload = status.GetPayload(ToAbsl(kRetryPayload));
+  int64_t millis = 0;
+  if (!payload || !absl::SimpleAtoi(std::string(*payload), &millis)) return std::nullopt;
+  return absl::Milliseconds(millis);
+}
+
+}  // namespace sluice

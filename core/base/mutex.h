@@ -1,0 +1,70 @@
+// A std::mutex that clang's thread-safety analysis and ThreadSanitizer both understand, with its lock and its
+// condition variable. absl::Mutex of the system library is not instrumented for ThreadSanitizer (docs/adr/0004).
+//
+//   Mutex mu_;
+//   int queued_ GUARDED_BY(mu_) = 0;
+//   ...
+//   MutexLock lock(mu_);
+//   while (queued_ == 0) ready_.Wait(lock);
+//
+// Thread rule: these are what makes other things thread safe. docs/adr/0005 has the order in which locks are taken.
+#pragma once
+
+#include <condition_variable>
+#include <mutex>
+
+#include "absl/time/time.h"
+#include "core/base/thread_annotations.h"
+
+namespace sluice {
+
+class CAPABILITY("mutex") Mutex {
+ public:
+  Mutex() = default;
+  Mutex(const Mutex&) = delete;
+  Mutex& operator=(const Mutex&) = delete;
+
+  void Lock() ACQUIRE() { mu_.lock(); }
+  void Unlock() RELEASE() { mu_.unlock(); }
+  bool TryLock() TRY_ACQUIRE(true) { return mu_.try_lock(); }
+
+ private:
+  friend class MutexLock;
+  std::mutex mu_;
+};
+
+// Holds a Mutex for a scope; may be released early and taken again.
+class SCOPED_CAPABILITY MutexLock {
+ public:
+  explicit MutexLock(Mutex& mu) ACQUIRE(mu) : lock_(mu.mu_) {}
+  ~MutexLock() RELEASE() = default;
+  MutexLock(const MutexLock&) = delete;
+  MutexLock& operator=(const MutexLock&) = delete;
+
+  void Unlock() RELEASE() { lock_.unlock(); }
+  void Lock() ACQUIRE() { lock_.lock(); }
+
+ private:
+  friend class CondVar;
+  std::unique_lock<std::mutex> lock_;
+};
+
+// Waits may end early for no reason: call them in a loop over the condition.
+class CondVar {
+ public:
+  void Wait(MutexLock& lock) { cv_.wait(lock.lock_); }
+
+  // Returns false when `timeout` has passed.
+  bool WaitFor(MutexLock& lock, absl::Duration timeout) {
+    return cv_.wait_for(lock.lock_, absl::ToChronoNanoseconds(timeout)) ==
+           std::cv_status::no_timeout;
+  }
+
+  void NotifyOne() { cv_.notify_one(); }
+  void NotifyAll() { cv_.notify_all(); }
+
+ private:
+  std::condition_variable cv_;
+};
+
+}  // namespace sluice

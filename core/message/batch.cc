@@ -1,0 +1,135 @@
+#include "core/message/batch.h"
+
+#include <cstdlib>
+#include <new>
+
+#include "core/base/error.h"
+#include "core/message/limits.h"
+#include "core/message/validate.h"
+#include "fmt/format.h"
+
+namespace sluice {
+namespace {
+
+template <class T>
+T LoadAt(std::string_view record, size_t at) {
+  T value;
+  std::memcpy(&value, record.data() + at, sizeof value);
+  return value;
+}
+
+}  // namespace
+
+Ref<Batch> Batch::Allocate(size_t record_bytes) {
+  void* memory = std::malloc(sizeof(Batch) + record_bytes);
+  if (memory == nullptr) throw std::bad_alloc();
+  return Ref<Batch>::Adopt(new (memory) Batch(record_bytes));
+}
+
+void Batch::Destroy(Batch* batch) {
+  batch->~Batch();
+  std::free(batch);
+}
+
+absl::Status Batch::Check(std::string_view record) {
+  const auto damaged = [](std::string_view what) {
+    return Error(Reason::kDataLoss, fmt::format("batch record: {}", what));
+  };
+  if (record.size() < kBatchHeaderBytes) return damaged("shorter than its header");
+  const auto version = LoadAt<uint8_t>(record, 0);
+  if (version > kBatchVersion) {
+    return Error(Reason::kNewerFormat, fmt::format("batch record: version {} is newer than {}, the newest this "
+                                                   "program knows", version, kBatchVersion));
+  }
+  if (version != kBatchVersion) return damaged("no such version");
+  const auto count = LoadAt<uint32_t>(record, 4);
+  if (count == 0 || count > kMaxMessagesPerBatch) return damaged("count out of bounds");
+  const size_t body = kBatchHeaderBytes + size_t{4} * count;
+  if (record.size() < body) return damaged("shorter than its table of ends");
+  uint32_t previous = 0;
+  for (uint32_t i = 0; i < count; ++i) {
+    const auto end = LoadAt<uint32_t>(record, kBatchHeaderBytes + size_t{4} * i);
+    if (end < previous) return damaged("ends that go backwards");
+    previous = end;
+  }
+  if (previous != record.size() - body) return damaged("body and table of ends disagree");
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Ref<Batch>> Batch::Decode(Offset first, std::string_view record) {
+  if (auto status = Check(record); !status.ok()) return status;
+  Ref<Batch> batch = Allocate(record.size());
+  std::memcpy(batch->mutable_record(), record.data(), record.size());
+  batch->set_first(first);
+  return batch;
+}
+
+absl::Status BatchBuilder::Add(std::string_view wire) {
+  if (messages_.size() >= kMaxMessagesPerBatch) {
+    return Error(Reason::kTooManyMessages,
+                 fmt::format("messages: more than {} messages in one request", kMaxMessagesPerBatch),
+                 {{"field", "messages"},
+                  {"value", std::to_string(messages_.size() + 1)},
+                  {"limit", std::to_string(kMaxMessagesPerBatch)}});
+  }
+  auto form = CheckMessage(wire, messages_.size());
+  if (!form.ok()) return form.status();
+  if (*form == WireForm::kNeedsRewrite) {
+    rewritten_.push_back(std::make_unique<std::string>(RewriteMessage(wire)));
+    wire = *rewritten_.back();
+  }
+  messages_.push_back(wire);
+  body_bytes_ += wire.size();
+  return absl::OkStatus();
+}
+
+absl::Status BatchBuilder::Add(const OutgoingMessage& message) {
+  auto wire = std::make_unique<std::string>();
+  if (!message.data.empty()) AppendBytesField(wire.get(), kDataField, message.data);
+  for (const AttributeView& attribute : message.attributes) {
+    const size_t entry = 2 + VarintSize(attribute.key.size()) + attribute.key.size() +
+                         VarintSize(attribute.value.size()) + attribute.value.size();
+    char head[2 * kMaxVarintBytes];
+    char* end = WriteVarint(head, WireTag(kAttributesField, WireType::kBytes));
+    wire->append(head, WriteVarint(end, entry));
+    AppendBytesField(wire.get(), 1, attribute.key);
+    AppendBytesField(wire.get(), 2, attribute.value);
+  }
+  if (!message.ordering_key.empty()) AppendBytesField(wire.get(), kOrderingKeyField, message.ordering_key);
+  if (message.priority != 0) AppendVarintField(wire.get(), kPriorityField, message.priority);
+  rewritten_.push_back(std::move(wire));
+  return Add(*rewritten_.back());
+}
+
+absl::StatusOr<Ref<Batch>> BatchBuilder::Build() {
+  if (messages_.empty()) {
+    return Error(Reason::kNoMessages, "messages: a request needs at least 1 message",
+                 {{"field", "messages"}, {"value", "0"}, {"limit", "1"}});
+  }
+  if (body_bytes_ > kMaxRequestBytes) return RequestTooLarge(body_bytes_);
+  const auto count = static_cast<uint32_t>(messages_.size());
+  Ref<Batch> batch = Batch::Allocate(kBatchHeaderBytes + size_t{4} * count + body_bytes_);
+  char* out = batch->mutable_record();
+  std::memset(out, 0, kBatchHeaderBytes);
+  out[0] = static_cast<char>(kBatchVersion);
+  std::memcpy(out + 4, &count, sizeof count);
+  char* ends = out + kBatchHeaderBytes;
+  char* body = ends + size_t{4} * count;
+  uint32_t end = 0;
+  for (std::string_view message : messages_) {
+    std::memcpy(body + end, message.data(), message.size());
+    end += static_cast<uint32_t>(message.size());
+    std::memcpy(ends, &end, sizeof end);
+    ends += sizeof end;
+  }
+  Clear();
+  return batch;
+}
+
+void BatchBuilder::Clear() {
+  messages_.clear();
+  rewritten_.clear();
+  body_bytes_ = 0;
+}
+
+}  // namespace sluice

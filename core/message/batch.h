@@ -1,0 +1,126 @@
+// A batch of messages, the unit of everything: one publish request is one Batch, one record in the log, one entry in
+// the tail cache, shared by all who deliver it. Its record is what is stored, byte for byte (docs/format.md):
+//
+//   0  u8   version (1)            8  i64  publish time, microseconds since 1970
+//   1  u8   flags (0)             16  u32  end[count]: where message i ends, from the start of the body
+//   2  u16  0                      .  the messages, each a sluice.v1.Message without fields 3 and 4
+//   4  u32  count, 1 to 1000          (numbers are little-endian)
+//
+// The offset of the first message stands beside the record, in the header that the log gives it; message i has offset
+// first + i. Object and record are one allocation.
+//
+// Thread rule: immutable once appended, and then shared freely; until then it belongs to one thread.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "core/base/named_type.h"
+#include "core/base/ref.h"
+#include "core/message/message_view.h"
+
+namespace sluice {
+
+inline constexpr uint8_t kBatchVersion = 1;
+inline constexpr size_t kBatchHeaderBytes = 16;
+
+class Batch : public RefCounted<Batch> {
+ public:
+  // A batch of `record_bytes` whose record is to be filled in through mutable_record().
+  static Ref<Batch> Allocate(size_t record_bytes);
+
+  // A copy of a record read from a log, checked in every length; DATA_LOSS when it is not a batch record.
+  static absl::StatusOr<Ref<Batch>> Decode(Offset first, std::string_view record);
+  // The same check for a batch whose record was read into place.
+  static absl::Status Check(std::string_view record);
+
+  Offset first() const { return first_; }
+  // One past the last offset.
+  Offset end() const { return first_ + count(); }
+  uint32_t count() const { return Load<uint32_t>(4); }
+  // Microseconds since 1970.
+  int64_t publish_time_us() const { return Load<int64_t>(8); }
+  absl::Time publish_time() const { return absl::FromUnixMicros(publish_time_us()); }
+
+  // The stored bytes of message i. REQUIRES: i < count().
+  std::string_view message(uint32_t i) const {
+    const char* body = record_ + kBatchHeaderBytes + size_t{4} * count();
+    const uint32_t begin = i == 0 ? 0 : MessageEnd(i - 1);
+    return {body + begin, MessageEnd(i) - begin};
+  }
+  // Bytes of messages [begin, end) together.
+  size_t body_bytes(uint32_t begin, uint32_t end) const {
+    return (end == 0 ? 0 : MessageEnd(end - 1)) - (begin == 0 ? 0 : MessageEnd(begin - 1));
+  }
+
+  std::string_view record() const { return {record_, size_}; }
+  // Memory held, for the accounts of caches and queues.
+  size_t memory_bytes() const { return sizeof(Batch) + size_; }
+
+  // For the log that appends the batch, before anyone else sees it.
+  void set_first(Offset first) { first_ = first; }
+  void set_publish_time(absl::Time time) {
+    const int64_t us = absl::ToUnixMicros(time);
+    std::memcpy(record_ + 8, &us, sizeof us);
+  }
+  char* mutable_record() { return record_; }
+
+  static void Destroy(Batch* batch);
+
+ private:
+  explicit Batch(size_t size) : size_(static_cast<uint32_t>(size)) {}
+
+  template <class T>
+  T Load(size_t at) const {
+    T value;
+    std::memcpy(&value, record_ + at, sizeof value);
+    return value;
+  }
+  uint32_t MessageEnd(uint32_t i) const { return Load<uint32_t>(kBatchHeaderBytes + size_t{4} * i); }
+
+  Offset first_;
+  uint32_t size_;
+  char record_[];  // NOLINT: flexible array, the record follows the object
+};
+
+// What an embedding program publishes, before it is put in wire form.
+struct OutgoingMessage {
+  std::string_view data;
+  std::vector<AttributeView> attributes;
+  std::string_view ordering_key;
+  uint32_t priority = 0;
+};
+
+// Checks messages against the limits and makes a batch of them.
+//
+//   BatchBuilder builder;
+//   builder.Add(serialized_message);     // any number of times
+//   absl::StatusOr<Ref<Batch>> batch = builder.Build();
+//
+// Errors name the field as `messages[3].attributes["k"]`. After an error the builder is to be cleared.
+class BatchBuilder {
+ public:
+  // A serialized sluice.v1.Message or google.pubsub.v1.PubsubMessage. Fields that belong to the server and fields that
+  // are not known are left out of what is stored. `wire` must live until Build().
+  absl::Status Add(std::string_view wire);
+  absl::Status Add(const OutgoingMessage& message);
+
+  absl::StatusOr<Ref<Batch>> Build();
+
+  size_t count() const { return messages_.size(); }
+  void Clear();
+
+ private:
+  std::vector<std::string_view> messages_;
+  size_t body_bytes_ = 0;
+  // Messages that had to be written anew; deque-like, so that views into it stay valid.
+  std::vector<std::unique_ptr<std::string>> rewritten_;
+};
+
+}  // namespace sluice

@@ -1,0 +1,71 @@
+// A stored message, read where it lies. Its bytes are a serialized sluice.v1.Message without message_id and
+// publish_time, which the batch record holds once for all of its messages (docs/format.md).
+//
+//   MessageView message(batch->message(i));
+//   message.data();  message.FindAttribute("colour");
+//
+// Thread rule: a value type; the bytes must outlive it. Nothing here allocates.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+#include "core/message/wire.h"
+
+namespace sluice {
+
+// The numbers of sluice.v1.Message's fields.
+enum MessageField : uint32_t {
+  kDataField = 1,
+  kAttributesField = 2,
+  kMessageIdField = 3,
+  kPublishTimeField = 4,
+  kOrderingKeyField = 5,
+  kPriorityField = 16,
+  kDeliverAtField = 17,
+  kExpireAtField = 18,
+};
+
+struct AttributeView {
+  std::string_view key;
+  std::string_view value;
+};
+
+// Parses one entry of a map<string, string>. Nothing when malformed.
+std::optional<AttributeView> ParseAttribute(std::string_view entry);
+
+class MessageView {
+ public:
+  // Malformed bytes give a view that is not ok() and holds what could be read before the damage.
+  explicit MessageView(std::string_view bytes);
+
+  bool ok() const { return ok_; }
+  std::string_view bytes() const { return bytes_; }
+  std::string_view data() const { return data_; }
+  std::string_view ordering_key() const { return ordering_key_; }
+  uint32_t priority() const { return priority_; }
+
+  // Calls fn(key, value) for each attribute, in stored order.
+  template <class Fn>
+  void ForEachAttribute(Fn&& fn) const {
+    WireReader in(bytes_);
+    WireField field;
+    while (in.Next(&field)) {
+      if (field.number != kAttributesField || field.type != WireType::kBytes) continue;
+      if (auto attribute = ParseAttribute(field.bytes)) fn(attribute->key, attribute->value);
+    }
+  }
+
+  // The last value under `key`, as protobuf's maps have it.
+  std::optional<std::string_view> FindAttribute(std::string_view key) const;
+
+ private:
+  std::string_view bytes_;
+  std::string_view data_;
+  std::string_view ordering_key_;
+  uint32_t priority_ = 0;
+  bool ok_ = true;
+};
+
+}  // namespace sluice

@@ -1,0 +1,164 @@
+// Protobuf's wire format, read and written by hand where a full parse would cost a copy. Source:
+// https://protobuf.dev/programming-guides/encoding. Used by the message view, the batch builder and the sessions.
+//
+//   WireReader in(bytes);
+//   WireField field;
+//   while (in.Next(&field)) { if (field.number == 2 && field.type == WireType::kBytes) use(field.bytes); }
+//   if (!in.ok()) ... // malformed
+//
+// Thread rule: value types; nothing here owns the bytes it points to.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace sluice {
+
+enum class WireType : uint8_t { kVarint = 0, kFixed64 = 1, kBytes = 2, kFixed32 = 5 };
+
+struct WireField {
+  uint32_t number = 0;
+  WireType type = WireType::kVarint;
+  // kVarint only.
+  uint64_t value = 0;
+  // The other types.
+  std::string_view bytes;
+};
+
+class WireReader {
+ public:
+  explicit WireReader(std::string_view in) : at_(in.data()), end_(in.data() + in.size()) {}
+
+  // False at the end and on malformed input (groups included, which proto3 does not have).
+  bool Next(WireField* field);
+  bool ok() const { return ok_; }
+
+ private:
+  bool Fail() {
+    ok_ = false;
+    return false;
+  }
+  bool ReadVarint(uint64_t* value);
+
+  const char* at_;
+  const char* end_;
+  bool ok_ = true;
+};
+
+// A row of bare varints, as our own records have them.
+class VarintReader {
+ public:
+  explicit VarintReader(std::string_view in) : at_(in.data()), end_(in.data() + in.size()) {}
+
+  // 0 past the end, and then ok() is false.
+  uint64_t Next();
+  bool ok() const { return ok_; }
+  bool AtEnd() const { return at_ == end_; }
+
+ private:
+  const char* at_;
+  const char* end_;
+  bool ok_ = true;
+};
+
+// Varints take 1 to 10 bytes.
+inline constexpr size_t kMaxVarintBytes = 10;
+
+size_t VarintSize(uint64_t value);
+
+// Writes to `out`, which has room for kMaxVarintBytes, and returns the end.
+char* WriteVarint(char* out, uint64_t value);
+
+inline constexpr uint32_t WireTag(uint32_t number, WireType type) {
+  return number << 3 | static_cast<uint32_t>(type);
+}
+
+// Appends a field to a string.
+void AppendVarintField(std::string* out, uint32_t number, uint64_t value);
+void AppendBytesField(std::string* out, uint32_t number, std::string_view bytes);
+
+// Reads a varint at *at and moves past it; false when it is cut off or longer than 10 bytes.
+inline bool ReadVarint(const char** at, const char* end, uint64_t* value) {
+  const char* in = *at;
+  uint64_t result = 0;
+  for (int shift = 0; shift < 64 && in < end; shift += 7) {
+    const auto byte = static_cast<unsigned char>(*in++);
+    result |= static_cast<uint64_t>(byte & 0x7F) << shift;
+    if (byte < 0x80) {
+      *value = result;
+      *at = in;
+      return true;
+    }
+  }
+  return false;
+}
+
+inline uint64_t VarintReader::Next() {
+  uint64_t value = 0;
+  ok_ = ok_ && sluice::ReadVarint(&at_, end_, &value);
+  return value;
+}
+
+inline bool WireReader::ReadVarint(uint64_t* value) {
+  return sluice::ReadVarint(&at_, end_, value) || Fail();
+}
+
+inline bool WireReader::Next(WireField* field) {
+  if (at_ >= end_ || !ok_) return false;
+  uint64_t tag = 0;
+  if (!ReadVarint(&tag) || tag > UINT32_MAX || tag >> 3 == 0) return Fail();
+  field->number = static_cast<uint32_t>(tag >> 3);
+  field->type = static_cast<WireType>(tag & 7);
+  const auto take = [&](uint64_t size) {
+    if (size > static_cast<uint64_t>(end_ - at_)) return Fail();
+    field->bytes = {at_, static_cast<size_t>(size)};
+    at_ += size;
+    return true;
+  };
+  switch (field->type) {
+    case WireType::kVarint:
+      return ReadVarint(&field->value);
+    case WireType::kBytes: {
+      uint64_t size = 0;
+      return ReadVarint(&size) && take(size);
+    }
+    case WireType::kFixed64:
+      return take(8);
+    case WireType::kFixed32:
+      return take(4);
+  }
+  return Fail();
+}
+
+inline size_t VarintSize(uint64_t value) {
+  // 9 bits of size for every 64 of value, rounded up: protobuf's own formula.
+  const auto log2 = static_cast<uint32_t>(63 - __builtin_clzll(value | 1));
+  return (log2 * 9 + 73) / 64;
+}
+
+inline char* WriteVarint(char* out, uint64_t value) {
+  while (value >= 0x80) {
+    *out++ = static_cast<char>(value | 0x80);
+    value >>= 7;
+  }
+  *out++ = static_cast<char>(value);
+  return out;
+}
+
+inline void AppendVarintField(std::string* out, uint32_t number, uint64_t value) {
+  char buffer[2 * kMaxVarintBytes];
+  char* end = WriteVarint(buffer, WireTag(number, WireType::kVarint));
+  end = WriteVarint(end, value);
+  out->append(buffer, end);
+}
+
+inline void AppendBytesField(std::string* out, uint32_t number, std::string_view bytes) {
+  char buffer[2 * kMaxVarintBytes];
+  char* end = WriteVarint(buffer, WireTag(number, WireType::kBytes));
+  end = WriteVarint(end, bytes.size());
+  out->append(buffer, end);
+  out->append(bytes);
+}
+
+}  // namespace sluice

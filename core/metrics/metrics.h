@@ -1,0 +1,102 @@
+// What is counted, without saying how it is exported: server/http turns these into Prometheus series, an embedding
+// program may read them directly. Units are base units (seconds, bytes); counters only grow.
+//
+// Thread rule: every member may be called from any thread; a reader sees each number whole, the numbers of one moment
+// only approximately together.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <initializer_list>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "core/base/error.h"
+
+namespace sluice {
+
+class Counter {
+ public:
+  void Add(uint64_t n = 1) { value_.fetch_add(n, std::memory_order_relaxed); }
+  uint64_t value() const { return value_.load(std::memory_order_relaxed); }
+
+ private:
+  std::atomic<uint64_t> value_{0};
+};
+
+class Gauge {
+ public:
+  void Add(int64_t n) { value_.fetch_add(n, std::memory_order_relaxed); }
+  void Set(int64_t n) { value_.store(n, std::memory_order_relaxed); }
+  int64_t value() const { return value_.load(std::memory_order_relaxed); }
+
+ private:
+  std::atomic<int64_t> value_{0};
+};
+
+// Counts observations in buckets with fixed upper bounds.
+class Histogram {
+ public:
+  explicit Histogram(std::initializer_list<double> bounds)
+      : bounds_(bounds), buckets_(bounds.size() + 1) {}
+
+  void Observe(double value, uint64_t times = 1);
+  void Observe(absl::Duration d, uint64_t times = 1) { Observe(absl::ToDoubleSeconds(d), times); }
+
+  // Upper bounds without the last, infinite one; counts per bucket (not cumulative) with it.
+  const std::vector<double>& bounds() const { return bounds_; }
+  std::vector<uint64_t> counts() const;
+  double sum() const { return sum_.load(std::memory_order_relaxed); }
+
+ private:
+  const std::vector<double> bounds_;
+  std::vector<std::atomic<uint64_t>> buckets_;
+  std::atomic<double> sum_{0};
+};
+
+// Of the store.
+struct StoreMetrics {
+  Counter commits;
+  Counter appended_bytes;
+  Counter read_bytes;
+  Counter segments_deleted;
+  Counter relocated_bytes;
+  Counter write_errors;
+  Histogram commit_seconds{.00005, .0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, 1, 5};
+  Histogram fsync_seconds{.00005, .0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, 1, 5};
+  Histogram commit_batches{1, 2, 4, 8, 16, 32, 64, 128, 256, 512};
+};
+
+// Of the engine.
+struct EngineMetrics {
+  Counter published_messages;
+  Counter published_bytes;
+  Counter published_batches;
+  Counter delivered_messages;
+  Counter delivered_bytes;
+  Counter redelivered_messages;
+  Counter acked_messages;
+  Counter nacked_messages;
+  Counter expired_leases;
+  // Messages that went away unacknowledged.
+  Counter dropped_by_retention_time;
+  Counter dropped_by_retention_bytes;
+  Counter dropped_by_topic_deletion;
+  // Refusals by reason.
+  std::array<Counter, kReasonCount> refused;
+  // From acceptance to durable.
+  Histogram publish_seconds{.00005, .0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, 1, 5};
+  // From publish time to the first delivery.
+  Histogram delivery_seconds{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, 1, 5, 30, 300};
+  Histogram batch_messages{1, 2, 5, 10, 25, 50, 100, 250, 500, 1000};
+  Gauge tail_cache_bytes;
+  Gauge consumers;
+};
+
+struct Metrics {
+  EngineMetrics engine;
+  StoreMetrics store;
+};
+
+}  // namespace sluice

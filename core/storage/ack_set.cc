@@ -1,0 +1,80 @@
+#include "core/storage/ack_set.h"
+
+#include <algorithm>
+#include <iterator>
+
+#include "core/message/wire.h"
+
+namespace sluice {
+
+uint64_t AckSet::Add(OffsetRange range) {
+  range.begin = std::max(range.begin, floor_);
+  if (range.empty()) return 0;
+  uint64_t added = range.size();
+  // Merge with every range that overlaps or touches.
+  auto it = ranges_.upper_bound(range.begin);
+  if (it != ranges_.begin() && std::prev(it)->second >= range.begin) --it;
+  OffsetRange merged = range;
+  while (it != ranges_.end() && it->first <= range.end) {
+    const OffsetRange old{it->first, it->second};
+    const OffsetRange overlap{std::max(old.begin, range.begin), std::min(old.end, range.end)};
+    if (!overlap.empty()) added -= overlap.size();
+    merged = {std::min(merged.begin, old.begin), std::max(merged.end, old.end)};
+    it = ranges_.erase(it);
+  }
+  above_floor_ += added;
+  if (merged.begin == floor_) {
+    floor_ = merged.end;
+    above_floor_ -= merged.size();
+    return added;
+  }
+  ranges_.insert({merged.begin, merged.end});
+  return added;
+}
+
+bool AckSet::Contains(Offset offset) const { return NextUnacked(offset) != offset; }
+
+Offset AckSet::NextUnacked(Offset from) const {
+  from = std::max(from, floor_);
+  auto it = ranges_.upper_bound(from);
+  if (it == ranges_.begin()) return from;
+  return std::max(from, std::prev(it)->second);
+}
+
+Offset AckSet::UnackedEnd(Offset from, Offset limit) const {
+  auto it = ranges_.upper_bound(from);
+  return it == ranges_.end() ? limit : std::min(limit, it->first);
+}
+
+std::string AckSet::Encode() const {
+  std::string out;
+  const auto put = [&](uint64_t value) {
+    char buffer[kMaxVarintBytes];
+    out.append(buffer, WriteVarint(buffer, value));
+  };
+  put(floor_.value());
+  put(ranges_.size());
+  Offset previous = floor_;
+  for (const auto& [begin, end] : ranges_) {
+    put(begin - previous);
+    put(end - begin);
+    previous = end;
+  }
+  return out;
+}
+
+std::optional<AckSet> AckSet::Decode(std::string_view bytes) {
+  VarintReader in(bytes);
+  AckSet set(Offset(in.Next()));
+  const uint64_t count = in.Next();
+  Offset at = set.floor_;
+  for (uint64_t i = 0; i < count && in.ok(); ++i) {
+    const Offset begin = at + in.Next();
+    at = begin + in.Next();
+    set.Add({begin, at});
+  }
+  if (!in.ok() || !in.AtEnd()) return std::nullopt;
+  return set;
+}
+
+}  // namespace sluice

@@ -1,0 +1,156 @@
+// What the engine needs of a store, as a few small interfaces: a catalogue of what exists, a log per topic, a cursor per
+// subscription. `memory`, `local` and `jetstream` implement them; tests/conformance holds for each.
+//
+// Durable means: what the store's durability promises (design: fsync, os, or nothing for memory). A callback gets its
+// result exactly once, on any thread, possibly before the call returns, and never with a lock of the store held; it must
+// not block. After Close() no callback comes any more.
+//
+// Thread rule: every member may be called from any thread, for one topic or subscription also from several at once.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "core/base/named_type.h"
+#include "core/message/batch.h"
+#include "core/storage/ack_set.h"
+
+namespace sluice {
+
+using StoreDone = std::function<void(absl::Status)>;
+
+// A topic as the store keeps it. `config` is the engine's, opaque here.
+struct TopicRecord {
+  TopicId id;
+  std::string config;
+};
+
+struct SubscriptionRecord {
+  SubscriptionId id;
+  std::string config;
+};
+
+// What is remembered of a subscription's progress.
+struct CursorState {
+  AckSet acked;
+  // Everything below was delivered at least once.
+  Offset delivered_end;
+  // Deliveries so far, where it is more than one; gone once acknowledged.
+  std::map<Offset, uint32_t> attempts;
+};
+
+// What exists. Puts and removals are durable when their callback says OK, and are seen in that order after a restart.
+class Catalogue {
+ public:
+  struct Contents {
+    std::vector<TopicRecord> topics;
+    std::vector<SubscriptionRecord> subscriptions;
+  };
+
+  virtual ~Catalogue() = default;
+
+  virtual absl::StatusOr<Contents> Load() = 0;
+
+  // A number never given before, also across restarts; serves topics and subscriptions alike.
+  virtual uint64_t NewId() = 0;
+
+  virtual void PutTopic(TopicRecord record, StoreDone done) = 0;
+  // The topic's log goes with it.
+  virtual void RemoveTopic(TopicId id, StoreDone done) = 0;
+  // `initial` is the progress of a new subscription; absent when an existing one changes.
+  virtual void PutSubscription(SubscriptionRecord record, const CursorState* initial, StoreDone done) = 0;
+  // The subscription's cursor goes with it.
+  virtual void RemoveSubscription(SubscriptionId id, StoreDone done) = 0;
+};
+
+// What a log holds: offsets [first, next), `bytes` of records.
+struct LogExtent {
+  Offset first{1};
+  Offset next{1};
+  uint64_t bytes = 0;
+};
+
+// The messages of one topic in the order of their offsets.
+class TopicLog {
+ public:
+  using ReadDone = std::function<void(absl::StatusOr<std::vector<Ref<Batch>>>)>;
+  using OffsetDone = std::function<void(absl::StatusOr<Offset>)>;
+
+  virtual ~TopicLog() = default;
+
+  virtual LogExtent extent() const = 0;
+
+  // Gives the batch the next offsets and stores it. On OK it is durable, and batch->first() says where. Results come in
+  // the order of the offsets. Errors: UNAVAILABLE, RESOURCE_EXHAUSTED (STORAGE_FULL); nothing is stored then.
+  virtual void Append(Ref<Batch> batch, StoreDone done) = 0;
+
+  // Batches from the one that holds `from` (or the next one there is) on, in order, at least one if there is any, no
+  // more than `max_bytes` of records beyond the first. Empty at the end. Errors: DATA_LOSS.
+  virtual void Read(Offset from, size_t max_bytes, ReadDone done) = 0;
+
+  // The first offset published at `time` or later; extent().next when there is none.
+  virtual void OffsetAt(absl::Time time, OffsetDone done) = 0;
+
+  // Messages below `before` are not needed any more. Space comes back later, batches go whole.
+  virtual void Trim(Offset before) = 0;
+};
+
+// The progress of one subscription.
+class Cursor {
+ public:
+  virtual ~Cursor() = default;
+
+  // As recovered when the store was opened, with all that was said since.
+  virtual CursorState state() const = 0;
+
+  // Acknowledges. Without a callback it is saved with the next commit, or soon; with one, at once.
+  virtual void Ack(const std::vector<OffsetRange>& ranges, StoreDone done) = 0;
+
+  // Everything below `end` was delivered once. Saved with the next commit, or soon.
+  virtual void Delivered(Offset end) = 0;
+
+  // The messages of `range` were delivered `attempts` times and are to be delivered again. Saved with the next commit,
+  // or soon.
+  virtual void Release(OffsetRange range, uint32_t attempts) = 0;
+
+  // Begins anew from `state`.
+  virtual void Seek(CursorState state, StoreDone done) = 0;
+};
+
+// What a store tells about itself; bytes.
+struct BackendStats {
+  uint64_t disk_bytes = 0;
+  uint64_t disk_free_bytes = 0;
+  uint64_t memory_bytes = 0;
+  // False while appends are refused (full disk, ambiguous write error).
+  bool writable = true;
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  virtual Catalogue& catalogue() = 0;
+
+  // REQUIRES: the catalogue holds it.
+  virtual std::shared_ptr<TopicLog> OpenLog(TopicId id) = 0;
+  virtual std::shared_ptr<Cursor> OpenCursor(SubscriptionId id) = 0;
+
+  virtual BackendStats stats() const = 0;
+
+  // Saves what is waiting, runs the callbacks that are due, takes no more calls. Called once.
+  virtual absl::Status Close() = 0;
+
+  // "memory", "fsync" or "os": what durable means.
+  virtual std::string_view durability() const = 0;
+};
+
+}  // namespace sluice
