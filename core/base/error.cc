@@ -56,6 +56,7 @@ constexpr std::array<ReasonEntry, kReasonCount> kReasons = {{
     {Reason::kStorageFull, "STORAGE_FULL", Code::kResourceExhausted},
     {Reason::kTooMuchInFlight, "TOO_MUCH_IN_FLIGHT", Code::kResourceExhausted},
     {Reason::kTooManyConsumers, "TOO_MANY_CONSUMERS", Code::kResourceExhausted},
+    {Reason::kConcurrentChange, "CONCURRENT_CHANGE", Code::kAborted},
     {Reason::kDraining, "DRAINING", Code::kUnavailable},
     {Reason::kStorageUnavailable, "STORAGE_UNAVAILABLE", Code::kUnavailable},
     {Reason::kDeadlineExceeded, "DEADLINE_EXCEEDED", Code::kDeadlineExceeded},

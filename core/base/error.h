@@ -62,6 +62,7 @@ enum class Reason {
   kTooMuchInFlight,
   kTooManyConsumers,
   // Not now.
+  kConcurrentChange,
   kDraining,
   kStorageUnavailable,
   kDeadlineExceeded,

@@ -1,5 +1,5 @@
-// A gate in front of something that will be shut down: work enters and leaves, Close lets no more in and waits until
-// the last has left. (The shape is seastar's gate.)
+// A gate in front of something that will be shut down: work enters and leaves, Close lets no more in, and WaitEmpty
+// waits until the last has left. (The shape is seastar's gate.)
 //
 //   Gate::Pass pass(gate);
 //   if (!pass) return Error(Reason::kDraining, ...);
@@ -10,6 +10,8 @@
 // Thread rule: every member may be called from any thread. A pass may leave on another thread than it entered on.
 #pragma once
 
+#include <atomic>
+#include <cstdint>
 #include <utility>
 
 #include "absl/time/clock.h"
@@ -40,29 +42,28 @@ class Gate {
   };
 
   // False once closed.
-  bool Enter() EXCLUDES(mu_) {
-    MutexLock lock(mu_);
-    if (closed_) return false;
-    ++inside_;
-    return true;
+  bool Enter() {
+    const uint64_t before = state_.fetch_add(kOne, std::memory_order_acq_rel);
+    if ((before & kClosed) == 0) return true;
+    Leave();
+    return false;
   }
 
-  void Leave() EXCLUDES(mu_) {
+  void Leave() {
+    const uint64_t before = state_.fetch_sub(kOne, std::memory_order_acq_rel);
+    if (before != (kOne | kClosed)) return;
     MutexLock lock(mu_);
-    if (--inside_ == 0 && closed_) empty_.NotifyAll();
+    empty_.NotifyAll();
   }
 
-  void Close() EXCLUDES(mu_) {
-    MutexLock lock(mu_);
-    closed_ = true;
-    if (inside_ == 0) empty_.NotifyAll();
-  }
+  void Close() { state_.fetch_or(kClosed, std::memory_order_acq_rel); }
+  bool closed() const { return (state_.load(std::memory_order_acquire) & kClosed) != 0; }
 
   // REQUIRES: Close() was called. False when some are still inside after `timeout`.
   bool WaitEmpty(absl::Duration timeout) EXCLUDES(mu_) {
     const absl::Time end = absl::Now() + timeout;
     MutexLock lock(mu_);
-    while (inside_ > 0) {
+    while (state_.load(std::memory_order_acquire) >= kOne) {
       const absl::Duration left = end - absl::Now();
       if (left <= absl::ZeroDuration()) return false;
       empty_.WaitFor(lock, left);
@@ -70,16 +71,14 @@ class Gate {
     return true;
   }
 
-  bool closed() const EXCLUDES(mu_) {
-    MutexLock lock(mu_);
-    return closed_;
-  }
-
  private:
-  mutable Mutex mu_;
+  // The lowest bit says closed, the rest counts who is inside.
+  static constexpr uint64_t kClosed = 1;
+  static constexpr uint64_t kOne = 2;
+
+  std::atomic<uint64_t> state_{0};
+  Mutex mu_;
   CondVar empty_;
-  int inside_ GUARDED_BY(mu_) = 0;
-  bool closed_ GUARDED_BY(mu_) = false;
 };
 
 }  // namespace sluice

@@ -12,12 +12,21 @@
 
 #define CAPABILITY(x) SLUICE_ATTRIBUTE(capability(x))
 #define SCOPED_CAPABILITY SLUICE_ATTRIBUTE(scoped_lockable)
-#define GUARDED_BY(x) SLUICE_ATTRIBUTE(guarded_by(x))
-#define PT_GUARDED_BY(x) SLUICE_ATTRIBUTE(pt_guarded_by(x))
 #define REQUIRES(...) SLUICE_ATTRIBUTE(requires_capability(__VA_ARGS__))
 #define ACQUIRE(...) SLUICE_ATTRIBUTE(acquire_capability(__VA_ARGS__))
 #define RELEASE(...) SLUICE_ATTRIBUTE(release_capability(__VA_ARGS__))
 #define TRY_ACQUIRE(...) SLUICE_ATTRIBUTE(try_acquire_capability(__VA_ARGS__))
 #define EXCLUDES(...) SLUICE_ATTRIBUTE(locks_excluded(__VA_ARGS__))
 #define RETURN_CAPABILITY(x) SLUICE_ATTRIBUTE(lock_returned(x))
+
+// These three some versions of Abseil define as well, alike.
+#include "absl/base/thread_annotations.h"
+#ifndef GUARDED_BY
+#define GUARDED_BY(x) SLUICE_ATTRIBUTE(guarded_by(x))
+#endif
+#ifndef PT_GUARDED_BY
+#define PT_GUARDED_BY(x) SLUICE_ATTRIBUTE(pt_guarded_by(x))
+#endif
+#ifndef NO_THREAD_SAFETY_ANALYSIS
 #define NO_THREAD_SAFETY_ANALYSIS SLUICE_ATTRIBUTE(no_thread_safety_analysis)
+#endif

@@ -31,8 +31,9 @@ struct TopicConfig {
 
 struct SubscriptionConfig {
   SubscriptionName name;
-  // Nothing once the topic is deleted.
+  // Nothing once the topic is deleted. The id, set by the engine, tells a topic from one created later by that name.
   std::optional<TopicName> topic;
+  TopicId topic_id;
   absl::Duration ack_deadline = kMinAckDeadline;
   Labels labels;
   absl::Time create_time;

@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "core/base/named_type.h"
 #include "core/message/batch.h"
+#include "core/storage/ack_set.h"
 
 namespace sluice {
 
@@ -21,6 +22,7 @@ struct Delivery {
   uint32_t attempt = 1;
 
   uint32_t count() const { return end - begin; }
+  OffsetRange offsets() const { return {batch->first() + begin, batch->first() + end}; }
 };
 
 // Leases `first` to `last`, both included.

@@ -19,12 +19,14 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/container/btree_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/status/statusor.h"
 #include "core/base/clock.h"
-#include "core/base/gate.h"
 #include "core/base/mutex.h"
 #include "core/base/timer_queue.h"
 #include "core/engine/config.h"
+#include "core/engine/context.h"
 #include "core/engine/subscription.h"
 #include "core/engine/topic.h"
 #include "core/metrics/metrics.h"
@@ -81,12 +83,34 @@ class Engine {
   // for at most `deadline`, then says DEADLINE_EXCEEDED; called once, from a plain thread.
   absl::Status Shutdown(absl::Duration deadline);
 
-  BackendStats backend_stats() const;
-  std::string_view durability() const;
-  size_t topic_count() const;
-  size_t subscription_count() const;
-  TimerQueue& timers();
-  Metrics& metrics();
+  BackendStats backend_stats() const { return context_->backend->stats(); }
+  // "memory", "fsync" or "os".
+  std::string_view durability() const { return context_->backend->durability(); }
+  size_t topic_count() const EXCLUDES(mu_);
+  size_t subscription_count() const EXCLUDES(mu_);
+  TimerQueue& timers() { return context_->timers; }
+  Metrics& metrics() { return context_->metrics; }
+
+ private:
+  explicit Engine(std::shared_ptr<EngineContext> context) : context_(std::move(context)) {}
+
+  absl::Status Recover() EXCLUDES(mu_);
+  void ScheduleRetention();
+  // Marks a name as being changed; false when it is already.
+  bool Reserve(const std::string& name) REQUIRES(mu_) { return changing_.insert(name).second; }
+  void Free(const std::string& name) EXCLUDES(mu_);
+  // Finds what is to be changed and reserves its name.
+  template <class Map>
+  absl::StatusOr<typename Map::mapped_type> BeginChange(const Map& map, const std::string& name, Reason missing)
+      REQUIRES(mu_);
+
+  const std::shared_ptr<EngineContext> context_;
+
+  mutable Mutex mu_;
+  absl::btree_map<std::string, std::shared_ptr<Topic>> topics_ GUARDED_BY(mu_);
+  absl::btree_map<std::string, std::shared_ptr<Subscription>> subscriptions_ GUARDED_BY(mu_);
+  // Names being created, changed or deleted.
+  absl::flat_hash_set<std::string> changing_ GUARDED_BY(mu_);
 };
 
 }  // namespace sluice

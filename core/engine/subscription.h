@@ -1,41 +1,39 @@
 // One subscription: who has leased what, what waits to be delivered again, how far everyone got.
 //
 //   auto id = subscription->Attach(consumer, {.client_id = "billing"});
-//   subscription->Grant(*id, 1000, 0);         // consumer->Deliver(...) begins
+//   subscription->Grant(*id, 1000, Subscription::kNoByteLimit);     // consumer->Deliver(...) begins
 //   subscription->Ack(*id, {{first, last}});
-//   subscription->Detach(*id);                 // what it held becomes available at once
+//   subscription->Detach(*id);                                      // what it held becomes available at once
 //
 // A message goes through: available -> leased -> acknowledged, or -> released (nack, deadline, consumer gone) ->
 // available again. At most one lease per message lives at a time.
 //
-// Leases are kept as runs, not one by one: a batch delivered whole is one entry, and acknowledging it whole is one
-// erase. New messages are taken in offset order at `next_`; released ones first. One thread at a time moves messages
-// out ("pumps"), so that a consumer sees them in the order in which they were leased.
+// New messages are taken in offset order at `next_`, released ones before them. One thread at a time moves messages
+// out ("pumps"), so that a consumer sees them in the order in which they were leased; whoever comes meanwhile leaves a
+// note. subscription.cc has what clients say, subscription_pump.cc what goes out.
 //
 // Thread rule: every public member may be called from any thread. Lock order: docs/adr/0005.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
-#include <map>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "absl/container/btree_map.h"
 #include "absl/status/statusor.h"
 #include "core/base/mutex.h"
-#include "core/base/timer_queue.h"
 #include "core/engine/config.h"
 #include "core/engine/consumer.h"
+#include "core/engine/context.h"
+#include "core/engine/lease_table.h"
+#include "core/engine/ready_set.h"
 #include "core/engine/topic.h"
-#include "core/metrics/metrics.h"
 #include "core/storage/backend.h"
 
 namespace sluice {
-
-using ConsumerId = Named<uint64_t, struct ConsumerIdTag>;
 
 struct AttachOptions {
   // For statistics and logs.
@@ -44,11 +42,13 @@ struct AttachOptions {
 
 struct SubscriptionStats {
   int64_t backlog_messages = 0;
+  // Estimated from the topic's mean size.
   int64_t backlog_bytes = 0;
   int64_t leased_messages = 0;
-  // Microseconds since 1970; absent without a backlog.
+  // Microseconds since 1970, to about a second; absent without a backlog.
   std::optional<int64_t> oldest_unacked_publish_time_us;
   int32_t consumers = 0;
+  // Since the engine was opened.
   uint64_t delivered_messages = 0;
   uint64_t acked_messages = 0;
   uint64_t nacked_messages = 0;
@@ -60,25 +60,128 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
  public:
   // Credit without a limit in bytes.
   static constexpr int64_t kNoByteLimit = -1;
+  static constexpr size_t kMaxConsumers = 10'000;
 
-  // Fails with NOT_FOUND, FAILED_PRECONDITION (TOPIC_DELETED), RESOURCE_EXHAUSTED (TOO_MANY_CONSUMERS), UNAVAILABLE.
-  // Nothing is delivered before the first Grant. `byte_credit` is kNoByteLimit or what is granted at first.
-  absl::StatusOr<ConsumerId> Attach(std::shared_ptr<Consumer> consumer, AttachOptions options);
+  // `cursor` is absent for an ephemeral subscription, which ends when its consumer detaches.
+  Subscription(std::shared_ptr<EngineContext> context, SubscriptionId id, SubscriptionConfig config,
+               std::shared_ptr<Topic> topic, std::shared_ptr<Cursor> cursor, CursorState state);
 
-  // More credit. With kNoByteLimit in the first grant bytes are not counted for this consumer. The calls below do
+  // Fails with NOT_FOUND, FAILED_PRECONDITION (TOPIC_DELETED), RESOURCE_EXHAUSTED (TOO_MANY_CONSUMERS), DATA_LOSS,
+  // UNAVAILABLE. Nothing is delivered before the first Grant.
+  absl::StatusOr<ConsumerId> Attach(std::shared_ptr<Consumer> consumer, AttachOptions options) EXCLUDES(mu_);
+
+  // More credit. With kNoByteLimit bytes are not counted for this consumer from then on. This and the calls below do
   // nothing for a consumer that is not attached.
-  void Grant(ConsumerId consumer, int64_t messages, int64_t bytes);
+  void Grant(ConsumerId consumer, int64_t messages, int64_t bytes) EXCLUDES(mu_);
 
   // Ids that this consumer does not hold are passed over. Returns how many leases were settled.
-  uint64_t Ack(ConsumerId consumer, const std::vector<LeaseRange>& ranges);
-  uint64_t Nack(ConsumerId consumer, LeaseRange range, absl::Duration delay);
-  uint64_t Extend(ConsumerId consumer, LeaseRange range, absl::Duration deadline);
+  uint64_t Ack(ConsumerId consumer, const std::vector<LeaseRange>& ranges) EXCLUDES(mu_);
+  uint64_t Nack(ConsumerId consumer, LeaseRange range, absl::Duration delay) EXCLUDES(mu_);
+  // `deadline` counts from now.
+  uint64_t Extend(ConsumerId consumer, LeaseRange range, absl::Duration deadline) EXCLUDES(mu_);
 
   // After this no Deliver begins; one that is running may still end.
-  void Detach(ConsumerId consumer);
+  void Detach(ConsumerId consumer) EXCLUDES(mu_);
 
-  SubscriptionConfig config() const;
-  SubscriptionStats stats() const;
+  SubscriptionConfig config() const EXCLUDES(mu_);
+  SubscriptionStats stats() const EXCLUDES(mu_);
+
+  // The rest is for the engine and the topic.
+
+  SubscriptionId id() const { return id_; }
+  Offset floor() const { return floor_.load(std::memory_order_acquire); }
+  void SetConfig(SubscriptionConfig config) EXCLUDES(mu_);
+
+  // A batch became durable. Called in offset order. Returns whether everything up to its end is delivered.
+  bool OnAppended(const Ref<Batch>& batch) EXCLUDES(mu_);
+
+  // The log holds more than this subscription was told of.
+  void OnEndMoved(Offset end) EXCLUDES(mu_);
+
+  // Messages below `before` are gone; returns how many of them were not acknowledged.
+  uint64_t DropBefore(Offset before) EXCLUDES(mu_);
+
+  // The topic does not wait for this subscription any more.
+  void LeaveTopic() EXCLUDES(mu_);
+
+  // Ends every consumer; Attach fails with `why` from now on. Lets go of the topic.
+  void End(const absl::Status& why) EXCLUDES(mu_);
+
+ private:
+  struct ConsumerState {
+    ConsumerId id;
+    std::shared_ptr<Consumer> consumer;
+    std::string client_id;
+    int64_t message_credit = 0;
+    int64_t byte_credit = 0;
+    bool counts_bytes = true;
+
+    bool has_credit() const { return message_credit > 0 && (!counts_bytes || byte_credit > 0); }
+  };
+
+  // What clients say (subscription.cc).
+  ConsumerState* FindConsumer(ConsumerId id) REQUIRES(mu_);
+  void Recover(const CursorState& state) REQUIRES(mu_);
+  void Release(const Lease& lease, Instant available) REQUIRES(mu_);
+  uint64_t MarkAcked(OffsetRange range) REQUIRES(mu_);
+  absl::Status NotAvailable() const REQUIRES(mu_);
+
+  // What goes out (subscription_pump.cc).
+  void Pump() EXCLUDES(mu_);
+  void NoteDelivery(Offset delivered_end) const;
+  std::shared_ptr<Consumer> Collect() REQUIRES(mu_);
+  ConsumerState* NextConsumer() REQUIRES(mu_);
+  bool LeaseReady(ConsumerState* consumer, Instant now) REQUIRES(mu_);
+  bool LeaseFresh(ConsumerState* consumer, Instant now) REQUIRES(mu_);
+  uint32_t LeaseRun(ConsumerState* consumer, const Ref<Batch>& batch, Offset from, uint64_t most, uint32_t attempt,
+                    Instant now) REQUIRES(mu_);
+  Ref<Batch> FreshBatch() REQUIRES(mu_);
+  Ref<Batch> ReadyBatch(Offset offset) REQUIRES(mu_);
+  void StartRead(Offset from) EXCLUDES(mu_);
+  void OnRead(Offset from, absl::StatusOr<std::vector<Ref<Batch>>> read) EXCLUDES(mu_);
+  void ArmTimer() REQUIRES(mu_);
+  void OnTimer() EXCLUDES(mu_);
+
+  const std::shared_ptr<EngineContext> context_;
+  const SubscriptionId id_;
+  const std::shared_ptr<Cursor> cursor_;
+
+  std::atomic<Offset> floor_;
+
+  // Belongs to the thread that pumps.
+  std::vector<Delivery> outgoing_;
+
+  mutable Mutex mu_;
+  SubscriptionConfig config_ GUARDED_BY(mu_);
+  std::shared_ptr<Topic> topic_ GUARDED_BY(mu_);
+  absl::Status ended_ GUARDED_BY(mu_);
+
+  std::vector<ConsumerState> consumers_ GUARDED_BY(mu_);
+  size_t turn_ GUARDED_BY(mu_) = 0;
+  ConsumerId next_consumer_ GUARDED_BY(mu_){1};
+
+  AckSet acked_ GUARDED_BY(mu_);
+  LeaseTable leases_ GUARDED_BY(mu_);
+  ReadySet ready_ GUARDED_BY(mu_);
+  // The first offset never leased, and one past the last durable one.
+  Offset next_ GUARDED_BY(mu_);
+  Offset end_ GUARDED_BY(mu_);
+  // Batches at hand from next_ on, in one stretch; and the last one read for a redelivery.
+  std::deque<Ref<Batch>> window_ GUARDED_BY(mu_);
+  size_t window_bytes_ GUARDED_BY(mu_) = 0;
+  Ref<Batch> held_ GUARDED_BY(mu_);
+
+  bool pumping_ GUARDED_BY(mu_) = false;
+  bool pump_again_ GUARDED_BY(mu_) = false;
+  bool reading_ GUARDED_BY(mu_) = false;
+  std::optional<Offset> wanted_ GUARDED_BY(mu_);
+  Instant armed_ GUARDED_BY(mu_) = Instant::Never();
+
+  uint64_t delivered_ GUARDED_BY(mu_) = 0;
+  uint64_t settled_ GUARDED_BY(mu_) = 0;
+  uint64_t nacked_ GUARDED_BY(mu_) = 0;
+  uint64_t expired_ GUARDED_BY(mu_) = 0;
+  uint64_t redelivered_ GUARDED_BY(mu_) = 0;
 };
 
 }  // namespace sluice

@@ -2,19 +2,29 @@
 //
 //   topic->Publish(batch, [](absl::StatusOr<Published> published) {...});
 //
+// A message is kept until every subscription has acknowledged it, or its retention ends. With no subscription at all
+// messages are kept until then too: who publishes before the first subscriber comes loses nothing.
+//
 // Thread rule: every public member may be called from any thread. Lock order: docs/adr/0005.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <vector>
 
 #include "absl/status/statusor.h"
+#include "core/base/mutex.h"
 #include "core/engine/config.h"
+#include "core/engine/context.h"
+#include "core/engine/time_index.h"
 #include "core/message/batch.h"
 #include "core/storage/backend.h"
 
 namespace sluice {
+
+class Subscription;
 
 // Where a batch was stored: ids first to first + count - 1.
 struct Published {
@@ -32,13 +42,65 @@ struct TopicStats {
 class Topic : public std::enable_shared_from_this<Topic> {
  public:
   using PublishDone = std::function<void(absl::StatusOr<Published>)>;
+  using SubscriptionList = std::vector<std::shared_ptr<Subscription>>;
+
+  Topic(std::shared_ptr<EngineContext> context, TopicId id, TopicConfig config);
 
   // The callback comes when the batch is durable, in the order of the calls. Errors: NOT_FOUND once deleted,
   // UNAVAILABLE, RESOURCE_EXHAUSTED; nothing is stored then.
-  void Publish(Ref<Batch> batch, PublishDone done);
+  void Publish(Ref<Batch> batch, PublishDone done) EXCLUDES(mu_);
 
-  TopicConfig config() const;
-  TopicStats stats() const;
+  TopicConfig config() const EXCLUDES(mu_);
+  TopicStats stats() const EXCLUDES(mu_);
+
+  // The rest is for the engine and its subscriptions.
+
+  TopicId id() const { return id_; }
+  TopicLog& log() const { return *log_; }
+  // One past the last message that is durable.
+  Offset durable_end() const { return durable_end_.load(std::memory_order_acquire); }
+  std::optional<int64_t> PublishTimeOf(Offset offset) const EXCLUDES(mu_);
+
+  // Learns from the log when its oldest message was published.
+  void SeedTimes() EXCLUDES(mu_);
+
+  void SetConfig(TopicConfig config) EXCLUDES(mu_);
+  void Add(const std::shared_ptr<Subscription>& subscription) EXCLUDES(mu_);
+  void Remove(const Subscription* subscription) EXCLUDES(mu_);
+  std::shared_ptr<const SubscriptionList> subscriptions() const EXCLUDES(mu_);
+
+  // No more publishes; SetDeleted(false) takes it back.
+  bool deleted() const { return deleted_.load(std::memory_order_acquire); }
+  void SetDeleted(bool deleted) { deleted_.store(deleted, std::memory_order_release); }
+
+  // A subscription's floor moved away from `old_floor`: trims the log when it was the one that held it.
+  void FloorMoved(Offset old_floor) EXCLUDES(mu_);
+  // Lets go of what its retention no longer covers. Called from time to time.
+  void EnforceRetention() EXCLUDES(mu_);
+
+ private:
+  void OnAppended(const Ref<Batch>& batch) EXCLUDES(mu_);
+  void EnforceRetentionBytes(int64_t limit) EXCLUDES(mu_);
+  // Messages below `before` go, acknowledged or not; those not acknowledged are counted in `dropped`.
+  void DropBefore(Offset before, Counter& dropped) EXCLUDES(mu_);
+  void TrimTo(Offset floor) EXCLUDES(mu_);
+
+  const std::shared_ptr<EngineContext> context_;
+  const TopicId id_;
+  const std::shared_ptr<TopicLog> log_;
+
+  std::atomic<Offset> durable_end_;
+  std::atomic<bool> deleted_{false};
+  std::atomic<int64_t> retention_bytes_;
+  Counter published_messages_;
+  Counter published_bytes_;
+
+  mutable Mutex mu_;
+  TopicConfig config_ GUARDED_BY(mu_);
+  TimeIndex times_ GUARDED_BY(mu_);
+  Offset trimmed_ GUARDED_BY(mu_);
+  // Replaced whole on a change, so that a publish takes one reference under the lock.
+  std::shared_ptr<const SubscriptionList> subscriptions_ GUARDED_BY(mu_);
 };
 
 }  // namespace sluice

@@ -117,9 +117,8 @@ class Cursor {
   // Everything below `end` was delivered once. Saved with the next commit, or soon.
   virtual void Delivered(Offset end) = 0;
 
-  // The messages of `range` were delivered `attempts` times and are to be delivered again. Saved with the next commit,
-  // or soon.
-  virtual void Release(OffsetRange range, uint32_t attempts) = 0;
+  // The messages of `range` were delivered again, `attempts` times by now. Saved with the next commit, or soon.
+  virtual void Redelivered(OffsetRange range, uint32_t attempts) = 0;
 
   // Begins anew from `state`.
   virtual void Seek(CursorState state, StoreDone done) = 0;

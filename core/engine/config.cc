@@ -1,0 +1,167 @@
+#include "core/engine/config.h"
+
+#include "core/base/error.h"
+#include "core/base/strings.h"
+#include "core/message/wire.h"
+#include "fmt/format.h"
+
+namespace sluice {
+namespace {
+
+// The numbers of the stored fields; those of the matching messages in protos/sluice/v1/admin.proto, except that times
+// and durations are varints of microseconds.
+enum StoredField : uint32_t {
+  kName = 1,
+  kTopicRetention = 2,
+  kTopicRetentionBytes = 3,
+  kTopicLabels = 4,
+  kTopicCreateTime = 5,
+  kSubscriptionTopic = 2,
+  kSubscriptionAckDeadline = 3,
+  kSubscriptionLabels = 5,
+  kSubscriptionCreateTime = 6,
+  kSubscriptionTopicId = 100,
+};
+
+absl::Status OutOfBounds(Reason reason, std::string_view field, const std::string& value, const std::string& limit) {
+  return Error(reason, fmt::format("{}: {}, but it must be {}", field, value, limit),
+               {{"field", std::string(field)}, {"value", value}, {"limit", limit}});
+}
+
+absl::Status CheckLabels(const Labels& labels) {
+  if (labels.size() > kMaxLabels) {
+    return OutOfBounds(Reason::kInvalidLabel, "labels", fmt::format("{} labels", labels.size()),
+                       fmt::format("at most {}", kMaxLabels));
+  }
+  for (const auto& [key, value] : labels) {
+    if (!IsValidUtf8(key) || !IsValidUtf8(value)) {
+      return OutOfBounds(Reason::kInvalidUtf8, "labels", "(not UTF-8)", "UTF-8");
+    }
+    if (key.empty() || key.size() > kMaxLabelBytes) {
+      return OutOfBounds(Reason::kInvalidLabel, "labels (a key)", fmt::format("{} bytes", key.size()),
+                         fmt::format("1 to {} bytes", kMaxLabelBytes));
+    }
+    if (value.size() > kMaxLabelBytes) {
+      return OutOfBounds(Reason::kInvalidLabel, fmt::format("labels[\"{}\"]", key),
+                         fmt::format("{} bytes", value.size()), fmt::format("at most {} bytes", kMaxLabelBytes));
+    }
+  }
+  return absl::OkStatus();
+}
+
+void AppendLabels(std::string* out, uint32_t number, const Labels& labels) {
+  for (const auto& [key, value] : labels) {
+    std::string entry;
+    AppendBytesField(&entry, 1, key);
+    AppendBytesField(&entry, 2, value);
+    AppendBytesField(out, number, entry);
+  }
+}
+
+void ReadLabel(std::string_view entry, Labels* labels) {
+  std::string key;
+  std::string value;
+  WireReader in(entry);
+  WireField field;
+  while (in.Next(&field)) (field.number == 1 ? key : value) = field.bytes;
+  labels->insert_or_assign(std::move(key), std::move(value));
+}
+
+absl::Status Damaged(std::string_view what) {
+  return Error(Reason::kDataLoss, fmt::format("catalogue: the stored {} cannot be read", what));
+}
+
+}  // namespace
+
+absl::Status Validate(const TopicConfig& config) {
+  if (config.retention < kMinRetention || config.retention > kMaxRetention) {
+    return OutOfBounds(Reason::kInvalidRetention, "topic.retention", absl::FormatDuration(config.retention),
+                       fmt::format("{} to {}", absl::FormatDuration(kMinRetention), absl::FormatDuration(kMaxRetention)));
+  }
+  if (config.retention_bytes != 0 && config.retention_bytes < kMinRetentionBytes) {
+    return OutOfBounds(Reason::kInvalidRetention, "topic.retention_bytes", std::to_string(config.retention_bytes),
+                       fmt::format("0 or at least {}", kMinRetentionBytes));
+  }
+  return CheckLabels(config.labels);
+}
+
+absl::Status Validate(const SubscriptionConfig& config) {
+  if (config.ack_deadline < kMinAckDeadline || config.ack_deadline > kMaxAckDeadline) {
+    return OutOfBounds(Reason::kInvalidAckDeadline, "subscription.ack_deadline_seconds",
+                       std::to_string(absl::ToInt64Seconds(config.ack_deadline)),
+                       fmt::format("{} to {} seconds", absl::ToInt64Seconds(kMinAckDeadline),
+                                   absl::ToInt64Seconds(kMaxAckDeadline)));
+  }
+  return CheckLabels(config.labels);
+}
+
+std::string Encode(const TopicConfig& config) {
+  std::string out;
+  AppendBytesField(&out, kName, config.name.full());
+  AppendVarintField(&out, kTopicRetention, static_cast<uint64_t>(absl::ToInt64Microseconds(config.retention)));
+  AppendVarintField(&out, kTopicRetentionBytes, static_cast<uint64_t>(config.retention_bytes));
+  AppendLabels(&out, kTopicLabels, config.labels);
+  AppendVarintField(&out, kTopicCreateTime, static_cast<uint64_t>(absl::ToUnixMicros(config.create_time)));
+  return out;
+}
+
+std::string Encode(const SubscriptionConfig& config) {
+  std::string out;
+  AppendBytesField(&out, kName, config.name.full());
+  if (config.topic) AppendBytesField(&out, kSubscriptionTopic, config.topic->full());
+  AppendVarintField(&out, kSubscriptionTopicId, config.topic_id.value());
+  AppendVarintField(&out, kSubscriptionAckDeadline,
+                    static_cast<uint64_t>(absl::ToInt64Microseconds(config.ack_deadline)));
+  AppendLabels(&out, kSubscriptionLabels, config.labels);
+  AppendVarintField(&out, kSubscriptionCreateTime, static_cast<uint64_t>(absl::ToUnixMicros(config.create_time)));
+  return out;
+}
+
+absl::StatusOr<TopicConfig> DecodeTopicConfig(std::string_view bytes) {
+  TopicConfig config;
+  std::string_view name;
+  WireReader in(bytes);
+  WireField field;
+  while (in.Next(&field)) {
+    if (field.number == kName) name = field.bytes;
+    if (field.number == kTopicRetention) config.retention = absl::Microseconds(static_cast<int64_t>(field.value));
+    if (field.number == kTopicRetentionBytes) config.retention_bytes = static_cast<int64_t>(field.value);
+    if (field.number == kTopicLabels) ReadLabel(field.bytes, &config.labels);
+    if (field.number == kTopicCreateTime) config.create_time = absl::FromUnixMicros(static_cast<int64_t>(field.value));
+  }
+  auto parsed = TopicName::Parse(name);
+  if (!in.ok() || !parsed.ok()) return Damaged("topic");
+  config.name = *std::move(parsed);
+  return config;
+}
+
+absl::StatusOr<SubscriptionConfig> DecodeSubscriptionConfig(std::string_view bytes) {
+  SubscriptionConfig config;
+  std::string_view name;
+  std::string_view topic;
+  WireReader in(bytes);
+  WireField field;
+  while (in.Next(&field)) {
+    if (field.number == kName) name = field.bytes;
+    if (field.number == kSubscriptionTopic) topic = field.bytes;
+    if (field.number == kSubscriptionTopicId) config.topic_id = TopicId(field.value);
+    if (field.number == kSubscriptionAckDeadline) {
+      config.ack_deadline = absl::Microseconds(static_cast<int64_t>(field.value));
+    }
+    if (field.number == kSubscriptionLabels) ReadLabel(field.bytes, &config.labels);
+    if (field.number == kSubscriptionCreateTime) {
+      config.create_time = absl::FromUnixMicros(static_cast<int64_t>(field.value));
+    }
+  }
+  auto parsed = SubscriptionName::Parse(name);
+  if (!in.ok() || !parsed.ok()) return Damaged("subscription");
+  config.name = *std::move(parsed);
+  if (!topic.empty()) {
+    auto parsed_topic = TopicName::Parse(topic);
+    if (!parsed_topic.ok()) return Damaged("subscription");
+    config.topic = *std::move(parsed_topic);
+  }
+  return config;
+}
+
+}  // namespace sluice

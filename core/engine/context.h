@@ -1,0 +1,42 @@
+// What every part of one engine shares. Topics and subscriptions hold it by shared_ptr, since callers may keep them
+// longer than the engine.
+//
+// Thread rule: constant after construction; the parts guard themselves. Clock and metrics outlive all of it.
+#pragma once
+
+#include <memory>
+
+#include "core/base/clock.h"
+#include "core/base/error.h"
+#include "core/base/gate.h"
+#include "core/base/timer_queue.h"
+#include "core/engine/tail_cache.h"
+#include "core/metrics/metrics.h"
+#include "core/storage/backend.h"
+
+namespace sluice {
+
+struct EngineContext {
+  EngineContext(std::unique_ptr<Backend> the_backend, const Clock& the_clock, Metrics& the_metrics,
+                size_t tail_cache_bytes)
+      : clock(the_clock),
+        metrics(the_metrics),
+        timers(the_clock),
+        tail(tail_cache_bytes, the_metrics.engine.tail_cache_bytes),
+        backend(std::move(the_backend)) {}
+
+  const Clock& clock;
+  Metrics& metrics;
+  TimerQueue timers;
+  TailCache tail;
+  // Inside: whatever needs the store. Closed when the engine shuts down.
+  Gate gate;
+  const std::unique_ptr<Backend> backend;
+};
+
+inline absl::Status DrainingError() {
+  return RetryableError(Reason::kDraining, "the server is shutting down; try again, another one may answer",
+                        absl::Seconds(1));
+}
+
+}  // namespace sluice

@@ -1,0 +1,379 @@
+#include "core/engine/engine.h"
+
+#include <algorithm>
+#include <utility>
+#include <variant>
+
+#include "core/base/error.h"
+#include "fmt/format.h"
+
+namespace sluice {
+namespace {
+
+constexpr absl::Duration kRetentionInterval = absl::Seconds(10);
+
+absl::Status NotFound(Reason reason, const std::string& name) {
+  return Error(reason, fmt::format("Resource not found (resource={}).", name), {{"value", name}});
+}
+
+absl::Status Exists(Reason reason, const std::string& name) {
+  return Error(reason, fmt::format("Resource already exists in the project (resource={}).", name), {{"value", name}});
+}
+
+absl::Status BeingChanged(const std::string& name) {
+  return Error(Reason::kConcurrentChange, fmt::format("{} is being changed by another request; try again", name),
+               {{"value", name}});
+}
+
+// Calls done(offset) with the place in the topic that `start` means.
+void ResolveStart(const std::shared_ptr<Topic>& topic, const StartPosition& start, TopicLog::OffsetDone done) {
+  if (const auto* time = std::get_if<absl::Time>(&start)) return topic->log().OffsetAt(*time, std::move(done));
+  const LogExtent extent = topic->log().extent();
+  const Offset end = topic->durable_end();
+  if (const auto* offset = std::get_if<Offset>(&start)) {
+    return done(std::clamp(*offset, extent.first, std::max(extent.first, end)));
+  }
+  done(std::holds_alternative<Earliest>(start) ? extent.first : end);
+}
+
+CursorState StateAt(Offset start) { return {.acked = AckSet(start), .delivered_end = start, .attempts = {}}; }
+
+// The values of `map` with keys that begin with `prefix`, after `after`.
+template <class Map>
+std::vector<typename Map::mapped_type> Page(const Map& map, const std::string& prefix, std::string_view after,
+                                            size_t limit) {
+  std::vector<typename Map::mapped_type> page;
+  auto it = after > prefix ? map.upper_bound(std::string(after)) : map.lower_bound(prefix);
+  for (; it != map.end() && page.size() < limit && it->first.compare(0, prefix.size(), prefix) == 0; ++it) {
+    page.push_back(it->second);
+  }
+  return page;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Engine>> Engine::Open(std::unique_ptr<Backend> backend, const Clock& clock,
+                                                     Metrics& metrics, EngineOptions options) {
+  auto context = std::make_shared<EngineContext>(std::move(backend), clock, metrics, options.tail_cache_bytes);
+  auto engine = std::unique_ptr<Engine>(new Engine(std::move(context)));
+  if (absl::Status status = engine->Recover(); !status.ok()) return status;
+  if (options.run_timers) engine->context_->timers.Start();
+  engine->ScheduleRetention();
+  return engine;
+}
+
+Engine::~Engine() {
+  if (!context_->gate.closed()) Shutdown(absl::Seconds(10)).IgnoreError();
+}
+
+absl::Status Engine::Recover() {
+  auto contents = context_->backend->catalogue().Load();
+  if (!contents.ok()) return contents.status();
+  absl::flat_hash_map<TopicId, std::shared_ptr<Topic>> by_id;
+  MutexLock lock(mu_);
+  for (const TopicRecord& record : contents->topics) {
+    auto config = DecodeTopicConfig(record.config);
+    if (!config.ok()) return config.status();
+    const std::string name = config->name.full();
+    auto topic = std::make_shared<Topic>(context_, record.id, *std::move(config));
+    topic->SeedTimes();
+    by_id[record.id] = topic;
+    topics_[name] = std::move(topic);
+  }
+  for (const SubscriptionRecord& record : contents->subscriptions) {
+    auto config = DecodeSubscriptionConfig(record.config);
+    if (!config.ok()) return config.status();
+    const std::string name = config->name.full();
+    auto found = by_id.find(config->topic_id);
+    std::shared_ptr<Topic> topic = found == by_id.end() ? nullptr : found->second;
+    if (topic == nullptr) config->topic.reset();
+    std::shared_ptr<Cursor> cursor = context_->backend->OpenCursor(record.id);
+    CursorState state = cursor->state();
+    auto subscription = std::make_shared<Subscription>(context_, record.id, *std::move(config), topic,
+                                                       std::move(cursor), std::move(state));
+    if (topic != nullptr) topic->Add(subscription);
+    subscriptions_[name] = std::move(subscription);
+  }
+  return absl::OkStatus();
+}
+
+void Engine::ScheduleRetention() {
+  context_->timers.At(context_->clock.Now() + kRetentionInterval, [this] {
+    for (const auto& topic : ListTopics("", "", SIZE_MAX)) topic->EnforceRetention();
+    ScheduleRetention();
+  });
+}
+
+void Engine::Free(const std::string& name) {
+  MutexLock lock(mu_);
+  changing_.erase(name);
+}
+
+template <class Map>
+absl::StatusOr<typename Map::mapped_type> Engine::BeginChange(const Map& map, const std::string& name,
+                                                              Reason missing) {
+  auto it = map.find(name);
+  if (it == map.end()) return NotFound(missing, name);
+  if (!Reserve(name)) return BeingChanged(name);
+  return it->second;
+}
+
+void Engine::CreateTopic(TopicConfig config, Done<TopicConfig> done) {
+  if (absl::Status status = Validate(config); !status.ok()) return done(status);
+  Gate::Pass pass(context_->gate);
+  if (!pass) return done(DrainingError());
+  const std::string name = config.name.full();
+  config.create_time = context_->clock.WallNow();
+  TopicRecord record{TopicId(context_->backend->catalogue().NewId()), Encode(config)};
+  const TopicId id = record.id;
+  {
+    MutexLock lock(mu_);
+    if (topics_.contains(name) || !Reserve(name)) {
+      lock.Unlock();
+      return done(Exists(Reason::kTopicExists, name));
+    }
+  }
+  context_->backend->catalogue().PutTopic(
+      std::move(record), [this, id, name, config = std::move(config), done = std::move(done),
+                          pass = std::make_shared<Gate::Pass>(std::move(pass))](const absl::Status& status) {
+        if (status.ok()) {
+          auto topic = std::make_shared<Topic>(context_, id, config);
+          MutexLock lock(mu_);
+          topics_[name] = std::move(topic);
+        }
+        Free(name);
+        status.ok() ? done(config) : done(status);
+      });
+}
+
+void Engine::UpdateTopic(TopicConfig config, Done<TopicConfig> done) {
+  if (absl::Status status = Validate(config); !status.ok()) return done(status);
+  Gate::Pass pass(context_->gate);
+  if (!pass) return done(DrainingError());
+  const std::string name = config.name.full();
+  absl::StatusOr<std::shared_ptr<Topic>> topic;
+  {
+    MutexLock lock(mu_);
+    topic = BeginChange(topics_, name, Reason::kTopicNotFound);
+  }
+  if (!topic.ok()) return done(topic.status());
+  config.create_time = (*topic)->config().create_time;
+  TopicRecord record{(*topic)->id(), Encode(config)};
+  context_->backend->catalogue().PutTopic(
+      std::move(record), [this, name, topic = *topic, config = std::move(config), done = std::move(done),
+                          pass = std::make_shared<Gate::Pass>(std::move(pass))](const absl::Status& status) {
+        if (status.ok()) topic->SetConfig(config);
+        Free(name);
+        status.ok() ? done(config) : done(status);
+      });
+}
+
+void Engine::DeleteTopic(const TopicName& topic_name, StatusDone done) {
+  Gate::Pass pass(context_->gate);
+  if (!pass) return done(DrainingError());
+  const std::string name = topic_name.full();
+  absl::StatusOr<std::shared_ptr<Topic>> found;
+  {
+    MutexLock lock(mu_);
+    found = BeginChange(topics_, name, Reason::kTopicNotFound);
+  }
+  if (!found.ok()) return done(found.status());
+  (*found)->SetDeleted(true);
+  context_->backend->catalogue().RemoveTopic(
+      (*found)->id(), [this, name, topic = *found, done = std::move(done),
+                       pass = std::make_shared<Gate::Pass>(std::move(pass))](const absl::Status& status) {
+        if (!status.ok()) {
+          topic->SetDeleted(false);
+          Free(name);
+          return done(status);
+        }
+        {
+          MutexLock lock(mu_);
+          topics_.erase(name);
+        }
+        Free(name);
+        for (const auto& subscription : *topic->subscriptions()) {
+          const int64_t dropped = subscription->stats().backlog_messages;
+          context_->metrics.engine.dropped_by_topic_deletion.Add(static_cast<uint64_t>(dropped));
+          SubscriptionConfig config = subscription->config();
+          config.topic.reset();
+          subscription->SetConfig(std::move(config));
+          subscription->End(Error(Reason::kTopicDeleted, fmt::format("topic {} was deleted", name),
+                                  {{"field", "topic"}, {"value", name}}));
+        }
+        context_->tail.DropBefore(topic->id(), topic->durable_end());
+        done(absl::OkStatus());
+      });
+}
+
+void Engine::CreateSubscription(SubscriptionConfig config, StartPosition start, Done<SubscriptionConfig> done) {
+  if (absl::Status status = Validate(config); !status.ok()) return done(status);
+  Gate::Pass pass(context_->gate);
+  if (!pass) return done(DrainingError());
+  auto topic = FindTopic(*config.topic);
+  if (!topic.ok()) return done(topic.status());
+  const std::string name = config.name.full();
+  config.create_time = context_->clock.WallNow();
+  config.topic_id = (*topic)->id();
+  {
+    MutexLock lock(mu_);
+    if (subscriptions_.contains(name) || !Reserve(name)) {
+      lock.Unlock();
+      return done(Exists(Reason::kSubscriptionExists, name));
+    }
+  }
+  const SubscriptionId id(context_->backend->catalogue().NewId());
+  auto finish = [this, name, done = std::move(done), pass = std::make_shared<Gate::Pass>(std::move(pass))](
+                    absl::StatusOr<SubscriptionConfig> made) {
+    Free(name);
+    done(std::move(made));
+  };
+  ResolveStart(*topic, start, [this, id, name, topic = *topic, config = std::move(config),
+                               finish = std::move(finish)](const absl::StatusOr<Offset>& offset) {
+    if (!offset.ok()) return finish(offset.status());
+    const CursorState state = StateAt(*offset);
+    context_->backend->catalogue().PutSubscription(
+        {id, Encode(config)}, &state, [this, id, name, topic, config, state, finish](const absl::Status& status) {
+          if (!status.ok()) return finish(status);
+          auto subscription = std::make_shared<Subscription>(context_, id, config, topic,
+                                                             context_->backend->OpenCursor(id), state);
+          {
+            MutexLock lock(mu_);
+            subscriptions_[name] = subscription;
+          }
+          topic->Add(subscription);
+          finish(config);
+        });
+  });
+}
+
+void Engine::UpdateSubscription(SubscriptionConfig config, Done<SubscriptionConfig> done) {
+  if (absl::Status status = Validate(config); !status.ok()) return done(status);
+  Gate::Pass pass(context_->gate);
+  if (!pass) return done(DrainingError());
+  const std::string name = config.name.full();
+  absl::StatusOr<std::shared_ptr<Subscription>> found;
+  {
+    MutexLock lock(mu_);
+    found = BeginChange(subscriptions_, name, Reason::kSubscriptionNotFound);
+  }
+  if (!found.ok()) return done(found.status());
+  const SubscriptionConfig old = (*found)->config();
+  config.create_time = old.create_time;
+  config.topic = old.topic;
+  config.topic_id = old.topic_id;
+  SubscriptionRecord record{(*found)->id(), Encode(config)};
+  context_->backend->catalogue().PutSubscription(
+      std::move(record), nullptr,
+      [this, name, subscription = *found, config = std::move(config), done = std::move(done),
+       pass = std::make_shared<Gate::Pass>(std::move(pass))](const absl::Status& status) {
+        if (status.ok()) subscription->SetConfig(config);
+        Free(name);
+        status.ok() ? done(config) : done(status);
+      });
+}
+
+void Engine::DeleteSubscription(const SubscriptionName& subscription_name, StatusDone done) {
+  Gate::Pass pass(context_->gate);
+  if (!pass) return done(DrainingError());
+  const std::string name = subscription_name.full();
+  absl::StatusOr<std::shared_ptr<Subscription>> found;
+  {
+    MutexLock lock(mu_);
+    found = BeginChange(subscriptions_, name, Reason::kSubscriptionNotFound);
+  }
+  if (!found.ok()) return done(found.status());
+  context_->backend->catalogue().RemoveSubscription(
+      (*found)->id(), [this, name, subscription = *found, done = std::move(done),
+                       pass = std::make_shared<Gate::Pass>(std::move(pass))](const absl::Status& status) {
+        if (status.ok()) {
+          {
+            MutexLock lock(mu_);
+            subscriptions_.erase(name);
+          }
+          subscription->LeaveTopic();
+          subscription->End(NotFound(Reason::kSubscriptionNotFound, name));
+        }
+        Free(name);
+        done(status);
+      });
+}
+
+absl::StatusOr<std::shared_ptr<Topic>> Engine::FindTopic(const TopicName& name) const {
+  MutexLock lock(mu_);
+  auto it = topics_.find(name.full());
+  if (it == topics_.end() || it->second->deleted()) return NotFound(Reason::kTopicNotFound, name.full());
+  return it->second;
+}
+
+absl::StatusOr<std::shared_ptr<Subscription>> Engine::FindSubscription(const SubscriptionName& name) const {
+  MutexLock lock(mu_);
+  auto it = subscriptions_.find(name.full());
+  if (it == subscriptions_.end()) return NotFound(Reason::kSubscriptionNotFound, name.full());
+  return it->second;
+}
+
+std::vector<std::shared_ptr<Topic>> Engine::ListTopics(std::string_view project_path, std::string_view after,
+                                                       size_t limit) const {
+  MutexLock lock(mu_);
+  return Page(topics_, project_path.empty() ? "" : fmt::format("{}/topics/", project_path), after, limit);
+}
+
+std::vector<std::shared_ptr<Subscription>> Engine::ListSubscriptions(std::string_view project_path,
+                                                                     std::string_view after, size_t limit) const {
+  MutexLock lock(mu_);
+  return Page(subscriptions_, project_path.empty() ? "" : fmt::format("{}/subscriptions/", project_path), after, limit);
+}
+
+void Engine::OpenEphemeral(const TopicName& topic_name, StartPosition start, absl::Duration ack_deadline,
+                           Done<std::shared_ptr<Subscription>> done) {
+  SubscriptionConfig config;
+  config.topic = topic_name;
+  config.ack_deadline = ack_deadline;
+  if (absl::Status status = Validate(config); !status.ok()) return done(status);
+  Gate::Pass pass(context_->gate);
+  if (!pass) return done(DrainingError());
+  auto topic = FindTopic(topic_name);
+  if (!topic.ok()) return done(topic.status());
+  config.create_time = context_->clock.WallNow();
+  config.topic_id = (*topic)->id();
+  ResolveStart(*topic, start,
+               [this, topic = *topic, config = std::move(config), done = std::move(done),
+                pass = std::make_shared<Gate::Pass>(std::move(pass))](const absl::StatusOr<Offset>& offset) {
+                 if (!offset.ok()) return done(offset.status());
+                 auto subscription = std::make_shared<Subscription>(context_, SubscriptionId(0), config, topic,
+                                                                    nullptr, StateAt(*offset));
+                 topic->Add(subscription);
+                 done(std::move(subscription));
+               });
+}
+
+absl::Status Engine::Shutdown(absl::Duration deadline) {
+  context_->gate.Close();
+  for (const auto& topic : ListTopics("", "", SIZE_MAX)) {
+    for (const auto& subscription : *topic->subscriptions()) subscription->End(DrainingError());
+  }
+  const bool empty = context_->gate.WaitEmpty(deadline);
+  context_->timers.Stop();
+  absl::Status closed = context_->backend->Close();
+  {
+    // Topics and subscriptions that a caller still holds must not hold each other.
+    MutexLock lock(mu_);
+    topics_.clear();
+    subscriptions_.clear();
+  }
+  if (!empty) return Error(Reason::kDeadlineExceeded, "publishes were still under way when the time to shut down ended");
+  return closed;
+}
+
+size_t Engine::topic_count() const {
+  MutexLock lock(mu_);
+  return topics_.size();
+}
+
+size_t Engine::subscription_count() const {
+  MutexLock lock(mu_);
+  return subscriptions_.size();
+}
+
+}  // namespace sluice

@@ -1,0 +1,141 @@
+// Who holds which messages of a subscription until when. Leases are kept as runs: consecutive offsets delivered
+// together have consecutive ids, and a run is split only when a part of it is settled. All operations are O(log n) in
+// the number of runs touched.
+//
+//   LeaseId first = table.Add({.offset = Offset(7), .count = 100, .consumer = c, .deadline = d, .attempt = 1});
+//   table.Take(c, {first, first + 99}, [](const Lease& part) {...});      // acknowledged, say
+//
+// Thread rule: a plain container; the subscription locks.
+#pragma once
+
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
+#include "absl/container/btree_map.h"
+#include "absl/container/btree_set.h"
+#include "absl/container/inlined_vector.h"
+#include "core/base/clock.h"
+#include "core/engine/consumer.h"
+#include "core/storage/ack_set.h"
+
+namespace sluice {
+
+using ConsumerId = Named<uint64_t, struct ConsumerIdTag>;
+
+// Ids first to first + count - 1 for offsets offset to offset + count - 1.
+struct Lease {
+  LeaseId first;
+  Offset offset;
+  uint32_t count = 0;
+  ConsumerId consumer;
+  Instant deadline;
+  uint32_t attempt = 1;
+
+  OffsetRange offsets() const { return {offset, offset + count}; }
+};
+
+class LeaseTable {
+ public:
+  // Gives the run the next ids; `lease.first` is ignored.
+  LeaseId Add(Lease lease) {
+    lease.first = next_;
+    next_ += lease.count;
+    Insert(lease);
+    return lease.first;
+  }
+
+  // Takes out the parts of `range` that `consumer` holds and calls fn(part) for each. Returns how many leases.
+  template <class Fn>
+  uint64_t Take(ConsumerId consumer, LeaseRange range, Fn&& fn) {
+    uint64_t taken = 0;
+    auto it = runs_.upper_bound(range.first);
+    if (it != runs_.begin()) --it;
+    while (it != runs_.end() && it->first <= range.last) {
+      const Lease run = it->second;
+      const LeaseId begin = std::max(range.first, run.first);
+      const LeaseId end = std::min(range.last, run.first + (run.count - 1)) + 1;
+      if (run.consumer != consumer || begin >= end) {
+        ++it;
+        continue;
+      }
+      Erase(it);
+      if (run.first < begin) Insert(Part(run, run.first, begin));
+      if (end < run.first + run.count) Insert(Part(run, end, run.first + run.count));
+      taken += end - begin;
+      fn(Part(run, begin, end));
+      it = runs_.lower_bound(end);
+    }
+    return taken;
+  }
+
+  // Sets a new deadline. Returns how many leases.
+  uint64_t Extend(ConsumerId consumer, LeaseRange range, Instant deadline) {
+    absl::InlinedVector<Lease, 4> parts;
+    const uint64_t extended = Take(consumer, range, [&](const Lease& part) { parts.push_back(part); });
+    for (Lease& part : parts) {
+      part.deadline = deadline;
+      Insert(part);
+    }
+    return extended;
+  }
+
+  // Takes out every run whose deadline has come.
+  template <class Fn>
+  uint64_t TakeExpired(Instant now, Fn&& fn) {
+    uint64_t taken = 0;
+    while (!deadlines_.empty() && deadlines_.begin()->first <= now) {
+      auto it = runs_.find(deadlines_.begin()->second);
+      const Lease run = it->second;
+      Erase(it);
+      taken += run.count;
+      fn(run);
+    }
+    return taken;
+  }
+
+  // Takes out everything `consumer` holds.
+  template <class Fn>
+  void TakeAll(ConsumerId consumer, Fn&& fn) {
+    Take(consumer, {LeaseId(0), next_}, std::forward<Fn>(fn));
+  }
+
+  // Never() when there are none.
+  Instant next_deadline() const { return deadlines_.empty() ? Instant::Never() : deadlines_.begin()->first; }
+
+  // Leases and runs of them.
+  uint64_t count() const { return count_; }
+  size_t runs() const { return runs_.size(); }
+
+ private:
+  using Runs = absl::btree_map<LeaseId, Lease>;
+
+  // Ids [begin, end) of a run.
+  static Lease Part(Lease run, LeaseId begin, LeaseId end) {
+    run.offset += begin - run.first;
+    run.first = begin;
+    run.count = static_cast<uint32_t>(end - begin);
+    return run;
+  }
+
+  void Insert(const Lease& run) {
+    runs_.insert(runs_.end(), {run.first, run});
+    deadlines_.insert(deadlines_.end(), {run.deadline, run.first});
+    count_ += run.count;
+  }
+
+  void Erase(Runs::iterator it) {
+    deadlines_.erase({it->second.deadline, it->first});
+    count_ -= it->second.count;
+    runs_.erase(it);
+  }
+
+  LeaseId next_{1};
+  uint64_t count_ = 0;
+  // By first id.
+  Runs runs_;
+  // (deadline, first id) of every run.
+  absl::btree_set<std::pair<Instant, LeaseId>> deadlines_;
+};
+
+}  // namespace sluice

@@ -1,0 +1,33 @@
+#include "core/engine/time_index.h"
+
+#include <algorithm>
+
+namespace sluice {
+namespace {
+constexpr size_t kMaxSamples = 1024;
+}  // namespace
+
+void TimeIndex::Add(Offset offset, int64_t publish_time_us) {
+  if (!samples_.empty() && publish_time_us < samples_.back().time_us + spacing_us_) return;
+  samples_.push_back({offset, publish_time_us});
+  if (samples_.size() <= kMaxSamples) return;
+  spacing_us_ *= 2;
+  std::deque<Sample> kept;
+  for (const Sample& sample : samples_) {
+    if (kept.empty() || sample.time_us >= kept.back().time_us + spacing_us_) kept.push_back(sample);
+  }
+  samples_.swap(kept);
+}
+
+std::optional<int64_t> TimeIndex::TimeOf(Offset offset) const {
+  if (samples_.empty()) return std::nullopt;
+  auto after = std::upper_bound(samples_.begin(), samples_.end(), offset,
+                                [](Offset o, const Sample& sample) { return o < sample.offset; });
+  return after == samples_.begin() ? after->time_us : std::prev(after)->time_us;
+}
+
+void TimeIndex::DropBefore(Offset before) {
+  while (samples_.size() > 1 && samples_[1].offset <= before) samples_.pop_front();
+}
+
+}  // namespace sluice

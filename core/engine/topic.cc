@@ -1,0 +1,185 @@
+#include "core/engine/topic.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "core/engine/subscription.h"
+#include "fmt/format.h"
+
+namespace sluice {
+
+Topic::Topic(std::shared_ptr<EngineContext> context, TopicId id, TopicConfig config)
+    : context_(std::move(context)),
+      id_(id),
+      log_(context_->backend->OpenLog(id)),
+      durable_end_(log_->extent().next),
+      retention_bytes_(config.retention_bytes),
+      config_(std::move(config)),
+      trimmed_(log_->extent().first),
+      subscriptions_(std::make_shared<SubscriptionList>()) {}
+
+void Topic::Publish(Ref<Batch> batch, PublishDone done) {
+  if (!context_->gate.Enter()) return done(DrainingError());
+  if (deleted_.load(std::memory_order_acquire)) {
+    context_->gate.Leave();
+    const std::string name = config().name.full();
+    return done(Error(Reason::kTopicNotFound, fmt::format("topic: {} does not exist", name),
+                      {{"field", "topic"}, {"value", name}}));
+  }
+  const Instant start = context_->clock.Now();
+  batch->set_publish_time(context_->clock.WallNow());
+  const Ref<Batch> appended = batch;
+  log_->Append(std::move(batch), [self = shared_from_this(), appended, start,
+                                  done = std::move(done)](const absl::Status& status) {
+    EngineContext& context = *self->context_;
+    if (status.ok()) {
+      context.metrics.engine.publish_seconds.Observe(context.clock.Now() - start);
+      self->OnAppended(appended);
+      done(Published{appended->first(), appended->count()});
+    } else {
+      done(status);
+    }
+    context.gate.Leave();
+  });
+}
+
+void Topic::OnAppended(const Ref<Batch>& batch) {
+  EngineMetrics& metrics = context_->metrics.engine;
+  metrics.published_messages.Add(batch->count());
+  metrics.published_bytes.Add(batch->record().size());
+  metrics.published_batches.Add();
+  metrics.batch_messages.Observe(batch->count());
+  published_messages_.Add(batch->count());
+  published_bytes_.Add(batch->record().size());
+  std::shared_ptr<const SubscriptionList> subscriptions;
+  {
+    MutexLock lock(mu_);
+    times_.Add(batch->first(), batch->publish_time_us());
+    subscriptions = subscriptions_;
+    durable_end_.store(batch->end(), std::memory_order_release);
+  }
+  bool behind = false;
+  for (const auto& subscription : *subscriptions) behind |= !subscription->OnAppended(batch);
+  if (behind) context_->tail.Insert(id_, batch);
+  const int64_t limit = retention_bytes_.load(std::memory_order_relaxed);
+  if (limit > 0) EnforceRetentionBytes(limit);
+}
+
+TopicConfig Topic::config() const {
+  MutexLock lock(mu_);
+  return config_;
+}
+
+TopicStats Topic::stats() const {
+  TopicStats stats;
+  stats.extent = log_->extent();
+  stats.published_messages = published_messages_.value();
+  stats.published_bytes = published_bytes_.value();
+  stats.subscriptions = static_cast<int32_t>(subscriptions()->size());
+  return stats;
+}
+
+std::optional<int64_t> Topic::PublishTimeOf(Offset offset) const {
+  MutexLock lock(mu_);
+  return times_.TimeOf(offset);
+}
+
+void Topic::SeedTimes() {
+  const LogExtent extent = log_->extent();
+  if (extent.first >= extent.next) return;
+  log_->Read(extent.first, 0, [self = shared_from_this()](absl::StatusOr<std::vector<Ref<Batch>>> read) {
+    if (!read.ok() || read->empty()) return;
+    MutexLock lock(self->mu_);
+    self->times_.Seed(read->front()->first(), read->front()->publish_time_us());
+  });
+}
+
+void Topic::SetConfig(TopicConfig config) {
+  retention_bytes_.store(config.retention_bytes, std::memory_order_relaxed);
+  MutexLock lock(mu_);
+  config_ = std::move(config);
+}
+
+void Topic::Add(const std::shared_ptr<Subscription>& subscription) {
+  Offset end;
+  {
+    MutexLock lock(mu_);
+    auto changed = std::make_shared<SubscriptionList>(*subscriptions_);
+    changed->push_back(subscription);
+    subscriptions_ = std::move(changed);
+    end = durable_end();
+  }
+  // What became durable since the subscription looked would otherwise wait for the next publish.
+  subscription->OnEndMoved(end);
+}
+
+void Topic::Remove(const Subscription* subscription) {
+  {
+    MutexLock lock(mu_);
+    auto changed = std::make_shared<SubscriptionList>(*subscriptions_);
+    std::erase_if(*changed, [subscription](const auto& s) { return s.get() == subscription; });
+    subscriptions_ = std::move(changed);
+  }
+  FloorMoved(subscription->floor());
+}
+
+std::shared_ptr<const Topic::SubscriptionList> Topic::subscriptions() const {
+  MutexLock lock(mu_);
+  return subscriptions_;
+}
+
+void Topic::FloorMoved(Offset old_floor) {
+  std::shared_ptr<const SubscriptionList> subscriptions;
+  {
+    MutexLock lock(mu_);
+    // Where another subscription holds the log back, there is nothing to do.
+    if (old_floor > trimmed_ || subscriptions_->empty()) return;
+    subscriptions = subscriptions_;
+  }
+  Offset floor = durable_end();
+  for (const auto& subscription : *subscriptions) floor = std::min(floor, subscription->floor());
+  TrimTo(floor);
+}
+
+void Topic::TrimTo(Offset floor) {
+  {
+    MutexLock lock(mu_);
+    if (floor <= trimmed_) return;
+    trimmed_ = floor;
+    times_.DropBefore(floor);
+  }
+  context_->tail.DropBefore(id_, floor);
+  log_->Trim(floor);
+}
+
+void Topic::DropBefore(Offset before, Counter& dropped) {
+  for (const auto& subscription : *subscriptions()) dropped.Add(subscription->DropBefore(before));
+  TrimTo(before);
+}
+
+void Topic::EnforceRetention() {
+  const TopicConfig config = this->config();
+  const absl::Time oldest = context_->clock.WallNow() - config.retention;
+  if (config.retention_bytes > 0) EnforceRetentionBytes(config.retention_bytes);
+  const LogExtent extent = log_->extent();
+  if (extent.first >= extent.next) return;
+  const auto first_time = PublishTimeOf(extent.first);
+  if (first_time && absl::FromUnixMicros(*first_time) >= oldest) return;
+  Gate::Pass pass(context_->gate);
+  if (!pass) return;
+  log_->OffsetAt(oldest, [self = shared_from_this()](absl::StatusOr<Offset> before) {
+    if (before.ok()) self->DropBefore(*before, self->context_->metrics.engine.dropped_by_retention_time);
+  });
+}
+
+void Topic::EnforceRetentionBytes(int64_t limit) {
+  const LogExtent extent = log_->extent();
+  const auto bytes = static_cast<double>(extent.bytes);
+  if (bytes <= static_cast<double>(limit) || extent.first >= extent.next) return;
+  // The share of the offsets that is too much, by the mean size; the next call corrects what this one missed.
+  const double share = (bytes - static_cast<double>(limit)) / bytes;
+  const auto messages = static_cast<uint64_t>(share * static_cast<double>(extent.next - extent.first)) + 1;
+  DropBefore(std::min(extent.first + messages, extent.next), context_->metrics.engine.dropped_by_retention_bytes);
+}
+
+}  // namespace sluice
