@@ -1,0 +1,121 @@
+// A store in memory: for tests, and for programs that want the engine without a disk. What it holds is bounded in bytes;
+// beyond that appends are refused with STORAGE_FULL.
+//
+//   auto store = std::make_shared<MemoryStore>();
+//   auto engine = Engine::Open(std::make_unique<MemoryBackend>(store, options), clock, metrics);
+//
+// The content lives in the MemoryStore, so that a test can close one backend and open another over the same content.
+//
+// Thread rule: as storage/backend.h says. Everything happens in the calling thread; results of concurrent appends to one
+// topic are run by one of the callers, in order.
+#pragma once
+
+#include <atomic>
+#include <deque>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "core/base/mutex.h"
+#include "core/storage/backend.h"
+
+namespace sluice {
+
+class MemoryLog final : public TopicLog {
+ public:
+  MemoryLog(std::atomic<uint64_t>& store_bytes, uint64_t max_store_bytes)
+      : store_bytes_(store_bytes), max_store_bytes_(max_store_bytes) {}
+  ~MemoryLog() override;
+
+  LogExtent extent() const override EXCLUDES(mu_);
+  void Append(Ref<Batch> batch, StoreDone done) override EXCLUDES(mu_);
+  void Read(Offset from, size_t max_bytes, ReadDone done) override EXCLUDES(mu_);
+  void OffsetAt(absl::Time time, OffsetDone done) override EXCLUDES(mu_);
+  void Trim(Offset before) override EXCLUDES(mu_);
+
+ private:
+  std::atomic<uint64_t>& store_bytes_;
+  const uint64_t max_store_bytes_;
+
+  mutable Mutex mu_;
+  std::deque<Ref<Batch>> batches_ GUARDED_BY(mu_);
+  // `first` may lie within the front batch.
+  LogExtent extent_ GUARDED_BY(mu_);
+  // Results not run yet, while another caller runs those before them.
+  std::deque<StoreDone> completed_ GUARDED_BY(mu_);
+  bool completing_ GUARDED_BY(mu_) = false;
+};
+
+class MemoryCursor final : public Cursor {
+ public:
+  explicit MemoryCursor(CursorState state) : state_(std::move(state)) {}
+
+  CursorState state() const override EXCLUDES(mu_);
+  void Ack(const std::vector<OffsetRange>& ranges, StoreDone done) override EXCLUDES(mu_);
+  void Delivered(Offset end) override EXCLUDES(mu_);
+  void Redelivered(OffsetRange range, uint32_t attempts) override EXCLUDES(mu_);
+  void Seek(CursorState state, StoreDone done) override EXCLUDES(mu_);
+
+ private:
+  mutable Mutex mu_;
+  CursorState state_ GUARDED_BY(mu_);
+};
+
+// What the store holds. Guards itself.
+class MemoryStore final : public Catalogue {
+ public:
+  static constexpr uint64_t kDefaultMaxBytes = uint64_t{1} << 30;
+
+  explicit MemoryStore(uint64_t max_bytes = kDefaultMaxBytes) : max_bytes_(max_bytes) {}
+
+  absl::StatusOr<Contents> Load() override EXCLUDES(mu_);
+  uint64_t NewId() override { return next_id_.fetch_add(1); }
+  void PutTopic(TopicRecord record, StoreDone done) override EXCLUDES(mu_);
+  void RemoveTopic(TopicId id, StoreDone done) override EXCLUDES(mu_);
+  void PutSubscription(SubscriptionRecord record, const CursorState* initial, StoreDone done) override EXCLUDES(mu_);
+  void RemoveSubscription(SubscriptionId id, StoreDone done) override EXCLUDES(mu_);
+
+  std::shared_ptr<MemoryLog> Log(TopicId id) const EXCLUDES(mu_);
+  std::shared_ptr<MemoryCursor> CursorOf(SubscriptionId id) const EXCLUDES(mu_);
+  uint64_t bytes() const { return bytes_.load(std::memory_order_relaxed); }
+  uint64_t max_bytes() const { return max_bytes_; }
+
+ private:
+  struct StoredTopic {
+    std::string config;
+    std::shared_ptr<MemoryLog> log;
+  };
+  struct StoredSubscription {
+    std::string config;
+    std::shared_ptr<MemoryCursor> cursor;
+  };
+
+  const uint64_t max_bytes_;
+  std::atomic<uint64_t> next_id_{1};
+  std::atomic<uint64_t> bytes_{0};
+
+  mutable Mutex mu_;
+  std::map<TopicId, StoredTopic> topics_ GUARDED_BY(mu_);
+  std::map<SubscriptionId, StoredSubscription> subscriptions_ GUARDED_BY(mu_);
+};
+
+class MemoryBackend final : public Backend {
+ public:
+  explicit MemoryBackend(std::shared_ptr<MemoryStore> store = std::make_shared<MemoryStore>())
+      : store_(std::move(store)) {}
+
+  Catalogue& catalogue() override { return *store_; }
+  std::shared_ptr<TopicLog> OpenLog(TopicId id) override;
+  std::shared_ptr<Cursor> OpenCursor(SubscriptionId id) override;
+  BackendStats stats() const override;
+  absl::Status Close() override { return absl::OkStatus(); }
+  std::string_view durability() const override { return "memory"; }
+
+ private:
+  const std::shared_ptr<MemoryStore> store_;
+};
+
+}  // namespace sluice
