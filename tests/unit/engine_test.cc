@@ -1,0 +1,219 @@
+// Topics and subscriptions as resources: creating, changing, deleting, retention, shutting down.
+#include "core/engine/engine.h"
+
+#include "core/base/error.h"
+#include "gmock/gmock.h"
+#include "tests/support/engine_fixture.h"
+
+namespace sluice {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+
+using EngineTest = EngineFixture;
+
+TEST_F(EngineTest, CreatesEachNameOnce) {
+  EXPECT_TRUE(CreateTopic("orders").ok());
+  EXPECT_EQ(ReasonOf(CreateTopic("orders")), Reason::kTopicExists);
+  EXPECT_TRUE(CreateSubscription("billing", "orders").ok());
+  EXPECT_EQ(ReasonOf(CreateSubscription("billing", "orders")), Reason::kSubscriptionExists);
+  EXPECT_EQ(ReasonOf(CreateSubscription("other", "missing")), Reason::kTopicNotFound);
+}
+
+TEST_F(EngineTest, StartPositionsChooseWhereASubscriptionBegins) {
+  ASSERT_TRUE(CreateTopic("orders").ok());
+  ASSERT_TRUE(Publish("orders", {"a", "b"}).ok());
+  Advance(absl::Seconds(5));
+  const absl::Time between = clock_.WallNow() - absl::Seconds(1);
+  ASSERT_TRUE(Publish("orders", {"c"}).ok());
+  const std::vector<std::pair<StartPosition, std::vector<std::string>>> cases = {
+      {Earliest{}, {"a", "b", "c", "d"}}, {Latest{}, {"d"}},          {between, {"c", "d"}},
+      {Offset(2), {"b", "c", "d"}},       {Offset(1000), {"d"}},      {Offset(0), {"a", "b", "c", "d"}},
+      {clock_.WallNow() + absl::Hours(1), {"d"}},
+  };
+  for (size_t i = 0; i < cases.size(); ++i) {
+    ASSERT_TRUE(CreateSubscription("start" + std::to_string(i), "orders", cases[i].first).ok());
+  }
+  ASSERT_TRUE(Publish("orders", {"d"}).ok());
+  for (size_t i = 0; i < cases.size(); ++i) {
+    EXPECT_EQ(Connect("start" + std::to_string(i)).consumer->TakeData(), cases[i].second) << "case " << i;
+  }
+}
+
+TEST_F(EngineTest, AnEphemeralSubscriptionEndsWithItsConsumer) {
+  ASSERT_TRUE(CreateTopic("orders").ok());
+  ASSERT_TRUE(Publish("orders", {"a"}).ok());
+  std::shared_ptr<Subscription> subscription;
+  engine_->OpenEphemeral(TopicNamed("orders"), Earliest{}, absl::Seconds(10),
+                         [&](auto opened) { subscription = *opened; });
+  auto consumer = std::make_shared<FakeConsumer>();
+  const ConsumerId id = *subscription->Attach(consumer, {});
+  subscription->Grant(id, 10, Subscription::kNoByteLimit);
+  EXPECT_THAT(consumer->TakeData(), ElementsAre("a"));
+  EXPECT_EQ(FindTopic("orders")->stats().subscriptions, 1);
+  subscription->Detach(id);
+  EXPECT_EQ(FindTopic("orders")->stats().subscriptions, 0);
+  EXPECT_EQ(engine_->subscription_count(), 0);
+}
+
+TEST_F(EngineTest, TrimsWhatEverySubscriptionAcknowledged) {
+  auto one = Wire();
+  ASSERT_TRUE(CreateSubscription("audit", "orders").ok());
+  auto two = Connect("audit");
+  ASSERT_TRUE(Publish("orders", {"a"}).ok());
+  one.subscription->Ack(one.id, Leases(one.consumer->Take()));
+  EXPECT_GT(store_->bytes(), 0);
+  two.subscription->Ack(two.id, Leases(two.consumer->Take()));
+  EXPECT_EQ(store_->bytes(), 0);
+}
+
+TEST_F(EngineTest, ADeletedSubscriptionNoLongerHoldsMessages) {
+  auto wired = Wire();
+  ASSERT_TRUE(Publish("orders", {"a"}).ok());
+  ASSERT_TRUE(CreateSubscription("audit", "orders", Latest{}).ok());
+  engine_->DeleteSubscription(SubscriptionNamed("billing"), [](const auto& status) { EXPECT_TRUE(status.ok()); });
+  EXPECT_EQ(store_->bytes(), 0);
+  EXPECT_EQ(ReasonOf(wired.consumer->ended()), Reason::kSubscriptionNotFound);
+  EXPECT_EQ(ReasonOf(wired.subscription->Attach(wired.consumer, {}).status()), Reason::kSubscriptionNotFound);
+}
+
+TEST_F(EngineTest, KeepsMessagesOfATopicThatHasNoSubscriptionYet) {
+  ASSERT_TRUE(CreateTopic("orders").ok());
+  ASSERT_TRUE(Publish("orders", {"a"}).ok());
+  ASSERT_TRUE(CreateSubscription("billing", "orders", Earliest{}).ok());
+  EXPECT_THAT(Connect("billing").consumer->TakeData(), ElementsAre("a"));
+}
+
+TEST_F(EngineTest, RetentionByTimeDropsUnacknowledgedMessagesAndCountsThem) {
+  auto wired = Wire(0);
+  ASSERT_TRUE(Publish("orders", {"old", "older"}).ok());
+  Advance(absl::Hours(24 * 6));
+  ASSERT_TRUE(Publish("orders", {"new"}).ok());
+  Advance(absl::Hours(24) + absl::Seconds(11));
+  Advance(absl::Seconds(11));
+  EXPECT_EQ(metrics_.engine.dropped_by_retention_time.value(), 2);
+  wired.subscription->Grant(wired.id, 10, Subscription::kNoByteLimit);
+  EXPECT_THAT(wired.consumer->TakeData(), ElementsAre("new"));
+  EXPECT_EQ(wired.subscription->stats().backlog_messages, 1);
+}
+
+TEST_F(EngineTest, RetentionByBytesDropsTheOldest) {
+  ASSERT_TRUE(CreateTopic("orders", kMinRetentionBytes).ok());
+  ASSERT_TRUE(CreateSubscription("billing", "orders").ok());
+  const std::string payload(10'000, 'x');
+  for (int i = 0; i < 300; ++i) ASSERT_TRUE(Publish("orders", {payload}).ok());
+  EXPECT_LE(store_->bytes(), kMinRetentionBytes + 20'000);
+  EXPECT_GE(store_->bytes(), kMinRetentionBytes - 50'000);
+  const int64_t backlog = FindSubscription("billing")->stats().backlog_messages;
+  EXPECT_EQ(Connect("billing").consumer->TakeData().size(), static_cast<size_t>(backlog));
+  EXPECT_EQ(metrics_.engine.dropped_by_retention_bytes.value(), 300 - static_cast<uint64_t>(backlog));
+}
+
+TEST_F(EngineTest, DeletingATopicEndsItsSubscriptionsWithAReason) {
+  auto wired = Wire();
+  ASSERT_TRUE(Publish("orders", {"a"}).ok());
+  auto topic = FindTopic("orders");
+  engine_->DeleteTopic(TopicNamed("orders"), [](const auto& status) { EXPECT_TRUE(status.ok()); });
+  EXPECT_EQ(ReasonOf(wired.consumer->ended()), Reason::kTopicDeleted);
+  EXPECT_EQ(ReasonOf(engine_->FindTopic(TopicNamed("orders")).status()), Reason::kTopicNotFound);
+  EXPECT_FALSE(FindSubscription("billing")->config().topic.has_value());
+  topic->Publish(MakeBatch({"late"}),
+                 [](const auto& published) { EXPECT_EQ(ReasonOf(published.status()), Reason::kTopicNotFound); });
+}
+
+TEST_F(EngineTest, ANewTopicOfADeletedOnesNameIsAnotherTopic) {
+  Wire();
+  ASSERT_TRUE(Publish("orders", {"a"}).ok());
+  engine_->DeleteTopic(TopicNamed("orders"), [](const auto&) {});
+  ASSERT_TRUE(CreateTopic("orders").ok());
+  ASSERT_TRUE(Publish("orders", {"b"}).ok());
+  Reopen();
+  EXPECT_EQ(ReasonOf(FindSubscription("billing")->Attach(std::make_shared<FakeConsumer>(), {}).status()),
+            Reason::kTopicDeleted);
+  ASSERT_TRUE(CreateSubscription("fresh", "orders").ok());
+  EXPECT_THAT(Connect("fresh").consumer->TakeData(), ElementsAre("b"));
+}
+
+TEST_F(EngineTest, UpdatesKeepCreateTimeAndSurviveReopening) {
+  Wire();
+  const absl::Time created = FindTopic("orders")->config().create_time;
+  Advance(absl::Hours(1));
+  TopicConfig config = FindTopic("orders")->config();
+  config.retention = absl::Hours(2);
+  config.labels = {{"team", "shop"}};
+  config.create_time = absl::UnixEpoch();
+  engine_->UpdateTopic(config, [](const auto& updated) { EXPECT_TRUE(updated.ok()); });
+  Reopen();
+  EXPECT_EQ(FindTopic("orders")->config().retention, absl::Hours(2));
+  EXPECT_EQ(FindTopic("orders")->config().labels.at("team"), "shop");
+  EXPECT_EQ(FindTopic("orders")->config().create_time, absl::FromUnixMicros(absl::ToUnixMicros(created)));
+}
+
+TEST_F(EngineTest, ListsByProjectInOrderAndInPages) {
+  for (const char* id : {"ccc", "aaa", "bbb"}) ASSERT_TRUE(CreateTopic(id).ok());
+  const auto ids = [&](std::string_view project, std::string_view after, size_t limit) {
+    std::vector<std::string> found;
+    for (const auto& topic : engine_->ListTopics(project, after, limit)) found.emplace_back(topic->config().name.id());
+    return found;
+  };
+  EXPECT_THAT(ids("projects/test", "", 100), ElementsAre("aaa", "bbb", "ccc"));
+  EXPECT_THAT(ids("projects/test", "projects/test/topics/aaa", 1), ElementsAre("bbb"));
+  EXPECT_THAT(ids("projects/tes", "", 100), IsEmpty());
+}
+
+TEST_F(EngineTest, LimitsAreCheckedAtTheirEdges) {
+  TopicConfig topic;
+  topic.name = TopicNamed("orders");
+  const auto topic_reason = [&](auto change) {
+    TopicConfig config = topic;
+    change(config);
+    return ReasonOf(Validate(config));
+  };
+  EXPECT_EQ(topic_reason([](auto& c) { c.retention = kMinRetention; }), std::nullopt);
+  EXPECT_EQ(topic_reason([](auto& c) { c.retention = kMinRetention - absl::Seconds(1); }), Reason::kInvalidRetention);
+  EXPECT_EQ(topic_reason([](auto& c) { c.retention = kMaxRetention; }), std::nullopt);
+  EXPECT_EQ(topic_reason([](auto& c) { c.retention = kMaxRetention + absl::Seconds(1); }), Reason::kInvalidRetention);
+  EXPECT_EQ(topic_reason([](auto& c) { c.retention_bytes = kMinRetentionBytes - 1; }), Reason::kInvalidRetention);
+  EXPECT_EQ(topic_reason([](auto& c) { c.retention_bytes = -1; }), Reason::kInvalidRetention);
+  EXPECT_EQ(topic_reason([](auto& c) { c.labels[std::string(63, 'k')] = std::string(63, 'v'); }), std::nullopt);
+  EXPECT_EQ(topic_reason([](auto& c) { c.labels[std::string(64, 'k')] = ""; }), Reason::kInvalidLabel);
+  EXPECT_EQ(topic_reason([](auto& c) { c.labels[""] = ""; }), Reason::kInvalidLabel);
+  EXPECT_EQ(topic_reason([](auto& c) {
+              for (size_t i = 0; i <= kMaxLabels; ++i) c.labels[std::to_string(i)] = "";
+            }),
+            Reason::kInvalidLabel);
+  SubscriptionConfig subscription;
+  for (auto [seconds, good] : {std::pair{9, false}, {10, true}, {600, true}, {601, false}}) {
+    subscription.ack_deadline = absl::Seconds(seconds);
+    EXPECT_EQ(Validate(subscription).ok(), good) << seconds;
+  }
+}
+
+TEST_F(EngineTest, ShutdownEndsConsumersAndRefusesWhatComesAfter) {
+  auto wired = Wire();
+  auto topic = FindTopic("orders");
+  ASSERT_TRUE(engine_->Shutdown(absl::Seconds(5)).ok());
+  EXPECT_EQ(ReasonOf(wired.consumer->ended()), Reason::kDraining);
+  topic->Publish(MakeBatch({"late"}),
+                 [](const auto& published) { EXPECT_EQ(ReasonOf(published.status()), Reason::kDraining); });
+  EXPECT_EQ(ReasonOf(CreateTopic("more")), Reason::kDraining);
+  engine_ = nullptr;
+  EXPECT_EQ(wired.subscription->Ack(wired.id, {{LeaseId(1), LeaseId(9)}}), 0);  // an empty shell
+}
+
+TEST_F(EngineTest, AFullStoreRefusesAndTakesAgainWhenSpaceIsBack) {
+  store_ = std::make_shared<MemoryStore>(3000);
+  ASSERT_TRUE(engine_->Shutdown(absl::Seconds(5)).ok());
+  Open();
+  auto wired = Wire();
+  const std::string payload(1000, 'x');
+  ASSERT_TRUE(Publish("orders", {payload}).ok());
+  ASSERT_TRUE(Publish("orders", {payload}).ok());
+  EXPECT_EQ(ReasonOf(Publish("orders", {payload}).status()), Reason::kStorageFull);
+  wired.subscription->Ack(wired.id, Leases(wired.consumer->Take()));
+  EXPECT_TRUE(Publish("orders", {payload}).ok());
+}
+
+}  // namespace
+}  // namespace sluice
