@@ -37,6 +37,10 @@ struct Lease {
 
 class LeaseTable {
  public:
+  // Both trees keep a last entry that nobody holds: it ends every search, and a tree that is never empty keeps its
+  // memory where leases come and go one at a time.
+  LeaseTable() : runs_{{kLast, Lease()}}, deadlines_{{Instant::Never(), kLast}} {}
+
   // Gives the run the next ids; `lease.first` is ignored.
   LeaseId Add(Lease lease) {
     lease.first = next_;
@@ -51,7 +55,7 @@ class LeaseTable {
     uint64_t taken = 0;
     auto it = runs_.upper_bound(range.first);
     if (it != runs_.begin()) --it;
-    while (it != runs_.end() && it->first <= range.last) {
+    while (it->first <= range.last && it->first != kLast) {
       const Lease run = it->second;
       const LeaseId begin = std::max(range.first, run.first);
       const LeaseId end = std::min(range.last, run.first + (run.count - 1)) + 1;
@@ -84,7 +88,7 @@ class LeaseTable {
   template <class Fn>
   uint64_t TakeExpired(Instant now, Fn&& fn) {
     uint64_t taken = 0;
-    while (!deadlines_.empty() && deadlines_.begin()->first <= now) {
+    while (deadlines_.begin()->first <= now) {
       auto it = runs_.find(deadlines_.begin()->second);
       const Lease run = it->second;
       Erase(it);
@@ -101,13 +105,15 @@ class LeaseTable {
   }
 
   // Never() when there are none.
-  Instant next_deadline() const { return deadlines_.empty() ? Instant::Never() : deadlines_.begin()->first; }
+  Instant next_deadline() const { return deadlines_.begin()->first; }
 
   // Leases and runs of them.
   uint64_t count() const { return count_; }
-  size_t runs() const { return runs_.size(); }
+  size_t runs() const { return runs_.size() - 1; }
 
  private:
+  static constexpr LeaseId kLast{UINT64_MAX};
+
   using Runs = absl::btree_map<LeaseId, Lease>;
 
   // Ids [begin, end) of a run.
@@ -119,8 +125,8 @@ class LeaseTable {
   }
 
   void Insert(const Lease& run) {
-    runs_.insert(runs_.end(), {run.first, run});
-    deadlines_.insert(deadlines_.end(), {run.deadline, run.first});
+    runs_.insert(std::prev(runs_.end()), {run.first, run});
+    deadlines_.insert(std::prev(deadlines_.end()), {run.deadline, run.first});
     count_ += run.count;
   }
 

@@ -100,7 +100,7 @@ uint64_t Subscription::MarkAcked(OffsetRange range) {
 }
 
 uint64_t Subscription::Ack(ConsumerId consumer, const std::vector<LeaseRange>& ranges) {
-  std::vector<OffsetRange> acked;
+  absl::InlinedVector<OffsetRange, 8> acked;
   uint64_t settled = 0;
   Offset old_floor;
   std::shared_ptr<Topic> topic;
@@ -240,7 +240,7 @@ uint64_t Subscription::DropBefore(Offset before) {
     next_ = std::max(next_, before);
     end_ = std::max(end_, next_);
   }
-  if (cursor_ != nullptr) cursor_->Ack({{Offset(1), before}}, nullptr);
+  if (cursor_ != nullptr) cursor_->Ack({OffsetRange{Offset(1), before}}, nullptr);
   return dropped;
 }
 

@@ -1,6 +1,5 @@
 #include "core/message/batch.h"
 
-#include <cstdlib>
 #include <new>
 
 #include "core/base/error.h"
@@ -21,14 +20,12 @@ T LoadAt(std::string_view record, size_t at) {
 }  // namespace
 
 Ref<Batch> Batch::Allocate(size_t record_bytes) {
-  void* memory = std::malloc(sizeof(Batch) + record_bytes);
-  if (memory == nullptr) throw std::bad_alloc();
-  return Ref<Batch>::Adopt(new (memory) Batch(record_bytes));
+  return Ref<Batch>::Adopt(new (::operator new(sizeof(Batch) + record_bytes)) Batch(record_bytes));
 }
 
 void Batch::Destroy(Batch* batch) {
   batch->~Batch();
-  std::free(batch);
+  ::operator delete(batch);
 }
 
 absl::Status Batch::Check(std::string_view record) {
@@ -75,8 +72,9 @@ absl::Status BatchBuilder::Add(std::string_view wire) {
   auto form = CheckMessage(wire, messages_.size());
   if (!form.ok()) return form.status();
   if (*form == WireForm::kNeedsRewrite) {
-    rewritten_.push_back(std::make_unique<std::string>(RewriteMessage(wire)));
-    wire = *rewritten_.back();
+    std::string* stored = NextScratch();
+    RewriteMessage(wire, stored);
+    wire = *stored;
   }
   messages_.push_back(wire);
   body_bytes_ += wire.size();
@@ -84,21 +82,20 @@ absl::Status BatchBuilder::Add(std::string_view wire) {
 }
 
 absl::Status BatchBuilder::Add(const OutgoingMessage& message) {
-  auto wire = std::make_unique<std::string>();
-  if (!message.data.empty()) AppendBytesField(wire.get(), kDataField, message.data);
+  std::string* wire = NextScratch();
+  if (!message.data.empty()) AppendBytesField(wire, kDataField, message.data);
   for (const AttributeView& attribute : message.attributes) {
     const size_t entry = 2 + VarintSize(attribute.key.size()) + attribute.key.size() +
                          VarintSize(attribute.value.size()) + attribute.value.size();
     char head[2 * kMaxVarintBytes];
     char* end = WriteVarint(head, WireTag(kAttributesField, WireType::kBytes));
     wire->append(head, WriteVarint(end, entry));
-    AppendBytesField(wire.get(), 1, attribute.key);
-    AppendBytesField(wire.get(), 2, attribute.value);
+    AppendBytesField(wire, 1, attribute.key);
+    AppendBytesField(wire, 2, attribute.value);
   }
-  if (!message.ordering_key.empty()) AppendBytesField(wire.get(), kOrderingKeyField, message.ordering_key);
-  if (message.priority != 0) AppendVarintField(wire.get(), kPriorityField, message.priority);
-  rewritten_.push_back(std::move(wire));
-  return Add(*rewritten_.back());
+  if (!message.ordering_key.empty()) AppendBytesField(wire, kOrderingKeyField, message.ordering_key);
+  if (message.priority != 0) AppendVarintField(wire, kPriorityField, message.priority);
+  return Add(*wire);
 }
 
 absl::StatusOr<Ref<Batch>> BatchBuilder::Build() {
@@ -128,8 +125,20 @@ absl::StatusOr<Ref<Batch>> BatchBuilder::Build() {
 
 void BatchBuilder::Clear() {
   messages_.clear();
-  rewritten_.clear();
+  // Large ones are not worth keeping.
+  constexpr size_t kMostKept = 64;
+  if (scratch_.size() > kMostKept) scratch_.resize(kMostKept);
+  scratch_used_ = 0;
   body_bytes_ = 0;
+}
+
+std::string* BatchBuilder::NextScratch() {
+  constexpr size_t kMostCapacity = size_t{64} << 10;
+  if (scratch_used_ == scratch_.size()) scratch_.emplace_back();
+  std::string* scratch = &scratch_[scratch_used_++];
+  scratch->clear();
+  if (scratch->capacity() > kMostCapacity) scratch->shrink_to_fit();
+  return scratch;
 }
 
 }  // namespace sluice

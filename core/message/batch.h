@@ -14,7 +14,7 @@
 
 #include <cstdint>
 #include <cstring>
-#include <memory>
+#include <deque>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -117,10 +117,13 @@ class BatchBuilder {
   void Clear();
 
  private:
+  std::string* NextScratch();
+
   std::vector<std::string_view> messages_;
   size_t body_bytes_ = 0;
-  // Messages that had to be written anew; deque-like, so that views into it stay valid.
-  std::vector<std::unique_ptr<std::string>> rewritten_;
+  // Messages that had to be written anew. A deque, so that views into it stay valid; kept for the next batch.
+  std::deque<std::string> scratch_;
+  size_t scratch_used_ = 0;
 };
 
 }  // namespace sluice

@@ -120,8 +120,7 @@ absl::StatusOr<WireForm> CheckMessage(std::string_view wire, size_t index) {
   return scan.needs_rewrite ? WireForm::kNeedsRewrite : WireForm::kStorable;
 }
 
-std::string RewriteMessage(std::string_view wire) {
-  std::string out;
+void RewriteMessage(std::string_view wire, std::string* out) {
   WireReader in(wire);
   WireField field;
   while (in.Next(&field)) {
@@ -129,12 +128,11 @@ std::string RewriteMessage(std::string_view wire) {
                       field.number == kOrderingKeyField || field.number == kPriorityField;
     if (!kept || field.type != ExpectedType(field.number)) continue;
     if (field.type == WireType::kVarint) {
-      AppendVarintField(&out, field.number, field.value);
+      AppendVarintField(out, field.number, field.value);
     } else {
-      AppendBytesField(&out, field.number, field.bytes);
+      AppendBytesField(out, field.number, field.bytes);
     }
   }
-  return out;
 }
 
 absl::Status RequestTooLarge(size_t bytes) {

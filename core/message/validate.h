@@ -20,8 +20,8 @@ enum class WireForm {
 // Checks a serialized message against every limit of limits.h. `index` is its place in the request, for the error.
 absl::StatusOr<WireForm> CheckMessage(std::string_view wire, size_t index);
 
-// The message with its known, client-owned fields only. REQUIRES: CheckMessage accepted it.
-std::string RewriteMessage(std::string_view wire);
+// Appends to `out` the message with its known, client-owned fields only. REQUIRES: CheckMessage accepted it.
+void RewriteMessage(std::string_view wire, std::string* out);
 
 // The error for a request of `bytes`.
 absl::Status RequestTooLarge(size_t bytes);

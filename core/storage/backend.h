@@ -19,6 +19,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "absl/types/span.h"
 #include "core/base/named_type.h"
 #include "core/message/batch.h"
 #include "core/storage/ack_set.h"
@@ -112,7 +113,7 @@ class Cursor {
   virtual CursorState state() const = 0;
 
   // Acknowledges. Without a callback it is saved with the next commit, or soon; with one, at once.
-  virtual void Ack(const std::vector<OffsetRange>& ranges, StoreDone done) = 0;
+  virtual void Ack(absl::Span<const OffsetRange> ranges, StoreDone done) = 0;
 
   // Everything below `end` was delivered once. Saved with the next commit, or soon.
   virtual void Delivered(Offset end) = 0;

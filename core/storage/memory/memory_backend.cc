@@ -89,7 +89,7 @@ CursorState MemoryCursor::state() const {
   return state_;
 }
 
-void MemoryCursor::Ack(const std::vector<OffsetRange>& ranges, StoreDone done) {
+void MemoryCursor::Ack(absl::Span<const OffsetRange> ranges, StoreDone done) {
   {
     MutexLock lock(mu_);
     for (const OffsetRange& range : ranges) {

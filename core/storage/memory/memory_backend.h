@@ -54,7 +54,7 @@ class MemoryCursor final : public Cursor {
   explicit MemoryCursor(CursorState state) : state_(std::move(state)) {}
 
   CursorState state() const override EXCLUDES(mu_);
-  void Ack(const std::vector<OffsetRange>& ranges, StoreDone done) override EXCLUDES(mu_);
+  void Ack(absl::Span<const OffsetRange> ranges, StoreDone done) override EXCLUDES(mu_);
   void Delivered(Offset end) override EXCLUDES(mu_);
   void Redelivered(OffsetRange range, uint32_t attempts) override EXCLUDES(mu_);
   void Seek(CursorState state, StoreDone done) override EXCLUDES(mu_);
