@@ -14,8 +14,8 @@
 #include <cstdint>
 #include <utility>
 
-#include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "core/base/clock.h"
 #include "core/base/mutex.h"
 
 namespace sluice {
@@ -43,17 +43,21 @@ class Gate {
 
   // False once closed.
   bool Enter() {
-    const uint64_t before = state_.fetch_add(kOne, std::memory_order_acq_rel);
-    if ((before & kClosed) == 0) return true;
-    Leave();
+    uint64_t state = state_.load(std::memory_order_relaxed);
+    while ((state & kClosed) == 0) {
+      if (state_.compare_exchange_weak(state, state + kOne, std::memory_order_acq_rel)) return true;
+    }
     return false;
   }
 
-  void Leave() {
-    const uint64_t before = state_.fetch_sub(kOne, std::memory_order_acq_rel);
-    if (before != (kOne | kClosed)) return;
+  void Leave() EXCLUDES(mu_) {
+    uint64_t state = state_.load(std::memory_order_relaxed);
+    while ((state & kClosed) == 0) {
+      if (state_.compare_exchange_weak(state, state - kOne, std::memory_order_acq_rel)) return;
+    }
+    // Under the lock, so that the gate may be destroyed as soon as WaitEmpty has returned.
     MutexLock lock(mu_);
-    empty_.NotifyAll();
+    if (state_.fetch_sub(kOne, std::memory_order_acq_rel) == (kOne | kClosed)) empty_.NotifyAll();
   }
 
   void Close() { state_.fetch_or(kClosed, std::memory_order_acq_rel); }
@@ -61,10 +65,11 @@ class Gate {
 
   // REQUIRES: Close() was called. False when some are still inside after `timeout`.
   bool WaitEmpty(absl::Duration timeout) EXCLUDES(mu_) {
-    const absl::Time end = absl::Now() + timeout;
+    const SystemClock clock;
+    const Instant start = clock.Now();
     MutexLock lock(mu_);
     while (state_.load(std::memory_order_acquire) >= kOne) {
-      const absl::Duration left = end - absl::Now();
+      const absl::Duration left = timeout - (clock.Now() - start);
       if (left <= absl::ZeroDuration()) return false;
       empty_.WaitFor(lock, left);
     }

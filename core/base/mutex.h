@@ -10,6 +10,7 @@
 // Thread rule: these are what makes other things thread safe. docs/adr/0005 has the order in which locks are taken.
 #pragma once
 
+#include <algorithm>
 #include <condition_variable>
 #include <mutex>
 
@@ -56,8 +57,11 @@ class CondVar {
 
   // Returns false when `timeout` has passed.
   bool WaitFor(MutexLock& lock, absl::Duration timeout) {
-    return cv_.wait_for(lock.lock_, absl::ToChronoNanoseconds(timeout)) ==
-           std::cv_status::no_timeout;
+    // Longer ones would overflow when added to the time of day; they end early.
+    constexpr absl::Duration kLongest = absl::Hours(24);
+    return cv_.wait_for(lock.lock_, absl::ToChronoNanoseconds(std::min(timeout, kLongest))) ==
+               std::cv_status::no_timeout ||
+           timeout > kLongest;
   }
 
   void NotifyOne() { cv_.notify_one(); }

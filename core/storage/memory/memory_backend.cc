@@ -7,10 +7,74 @@
 
 namespace sluice {
 
-MemoryLog::~MemoryLog() {
-  MutexLock lock(mu_);
-  store_bytes_ -= extent_.bytes;
-}
+namespace {
+
+absl::Status ClosedError() { return Error(Reason::kStorageUnavailable, "the memory store is closed"); }
+
+// A log, until the backend that opened it is closed.
+class OpenedLog final : public TopicLog {
+ public:
+  OpenedLog(std::shared_ptr<Gate> gate, std::shared_ptr<MemoryLog> log)
+      : gate_(std::move(gate)), log_(std::move(log)) {}
+
+  LogExtent extent() const override { return log_->extent(); }
+  void Append(Ref<Batch> batch, StoreDone done) override {
+    Gate::Pass pass(*gate_);
+    if (!pass) return done(ClosedError());
+    log_->Append(std::move(batch), std::move(done));
+  }
+  void Read(Offset from, size_t max_bytes, ReadDone done) override {
+    Gate::Pass pass(*gate_);
+    if (!pass) return done(ClosedError());
+    log_->Read(from, max_bytes, std::move(done));
+  }
+  void OffsetAt(absl::Time time, OffsetDone done) override {
+    Gate::Pass pass(*gate_);
+    if (!pass) return done(ClosedError());
+    log_->OffsetAt(time, std::move(done));
+  }
+  void Trim(Offset before) override {
+    Gate::Pass pass(*gate_);
+    if (pass) log_->Trim(before);
+  }
+
+ private:
+  const std::shared_ptr<Gate> gate_;
+  const std::shared_ptr<MemoryLog> log_;
+};
+
+// A cursor, until the backend that opened it is closed.
+class OpenedCursor final : public Cursor {
+ public:
+  OpenedCursor(std::shared_ptr<Gate> gate, std::shared_ptr<MemoryCursor> cursor)
+      : gate_(std::move(gate)), cursor_(std::move(cursor)) {}
+
+  CursorState state() const override { return cursor_->state(); }
+  void Ack(absl::Span<const OffsetRange> ranges, StoreDone done) override {
+    Gate::Pass pass(*gate_);
+    if (pass) return cursor_->Ack(ranges, std::move(done));
+    if (done) done(ClosedError());
+  }
+  void Delivered(Offset end) override {
+    Gate::Pass pass(*gate_);
+    if (pass) cursor_->Delivered(end);
+  }
+  void Redelivered(OffsetRange range, uint32_t attempts) override {
+    Gate::Pass pass(*gate_);
+    if (pass) cursor_->Redelivered(range, attempts);
+  }
+  void Seek(CursorState state, StoreDone done) override {
+    Gate::Pass pass(*gate_);
+    if (pass) return cursor_->Seek(std::move(state), std::move(done));
+    if (done) done(ClosedError());
+  }
+
+ private:
+  const std::shared_ptr<Gate> gate_;
+  const std::shared_ptr<MemoryCursor> cursor_;
+};
+
+}  // namespace
 
 LogExtent MemoryLog::extent() const {
   MutexLock lock(mu_);
@@ -19,12 +83,17 @@ LogExtent MemoryLog::extent() const {
 
 void MemoryLog::Append(Ref<Batch> batch, StoreDone done) {
   const uint64_t bytes = batch->record().size();
-  if (store_bytes_.fetch_add(bytes, std::memory_order_relaxed) + bytes > max_store_bytes_) {
-    store_bytes_ -= bytes;
-    return done(Error(Reason::kStorageFull, fmt::format("the memory store holds {} bytes, its limit", max_store_bytes_),
-                      {{"limit", std::to_string(max_store_bytes_)}}));
+  if (!budget_->Take(bytes)) {
+    const uint64_t limit = budget_->max_bytes();
+    return done(Error(Reason::kStorageFull, fmt::format("the memory store would hold more than {} bytes", limit),
+                      {{"limit", std::to_string(limit)}}));
   }
   MutexLock lock(mu_);
+  if (removed_) {
+    lock.Unlock();
+    budget_->Give(bytes);
+    return done(Error(Reason::kTopicDeleted, "the topic was deleted"));
+  }
   batch->set_first(extent_.next);
   extent_.next += batch->count();
   extent_.bytes += bytes;
@@ -79,9 +148,18 @@ void MemoryLog::Trim(Offset before) {
   while (!batches_.empty() && batches_.front()->end() <= before) {
     const uint64_t bytes = batches_.front()->record().size();
     extent_.bytes -= bytes;
-    store_bytes_ -= bytes;
+    budget_->Give(bytes);
     batches_.pop_front();
   }
+}
+
+void MemoryLog::Remove() {
+  MutexLock lock(mu_);
+  removed_ = true;
+  budget_->Give(extent_.bytes);
+  extent_.bytes = 0;
+  extent_.first = extent_.next;
+  batches_.clear();
 }
 
 CursorState MemoryCursor::state() const {
@@ -121,48 +199,43 @@ void MemoryCursor::Seek(CursorState state, StoreDone done) {
   if (done) done(absl::OkStatus());
 }
 
-absl::StatusOr<Catalogue::Contents> MemoryStore::Load() {
+Catalogue::Contents MemoryStore::Contents() const {
   MutexLock lock(mu_);
-  Contents contents;
+  Catalogue::Contents contents;
   for (const auto& [id, topic] : topics_) contents.topics.push_back({id, topic.config});
   for (const auto& [id, subscription] : subscriptions_) contents.subscriptions.push_back({id, subscription.config});
   return contents;
 }
 
-void MemoryStore::PutTopic(TopicRecord record, StoreDone done) {
-  {
-    MutexLock lock(mu_);
-    StoredTopic& topic = topics_[record.id];
-    topic.config = std::move(record.config);
-    if (topic.log == nullptr) topic.log = std::make_shared<MemoryLog>(bytes_, max_bytes_);
-  }
-  done(absl::OkStatus());
+void MemoryStore::PutTopic(TopicRecord record) {
+  MutexLock lock(mu_);
+  StoredTopic& topic = topics_[record.id];
+  topic.config = std::move(record.config);
+  if (topic.log == nullptr) topic.log = std::make_shared<MemoryLog>(budget_);
 }
 
-void MemoryStore::RemoveTopic(TopicId id, StoreDone done) {
+void MemoryStore::RemoveTopic(TopicId id) {
+  std::shared_ptr<MemoryLog> log;
   {
     MutexLock lock(mu_);
-    topics_.erase(id);
+    auto it = topics_.find(id);
+    if (it == topics_.end()) return;
+    log = std::move(it->second.log);
+    topics_.erase(it);
   }
-  done(absl::OkStatus());
+  log->Remove();
 }
 
-void MemoryStore::PutSubscription(SubscriptionRecord record, const CursorState* initial, StoreDone done) {
-  {
-    MutexLock lock(mu_);
-    StoredSubscription& subscription = subscriptions_[record.id];
-    subscription.config = std::move(record.config);
-    if (initial != nullptr) subscription.cursor = std::make_shared<MemoryCursor>(*initial);
-  }
-  done(absl::OkStatus());
+void MemoryStore::PutSubscription(SubscriptionRecord record, const CursorState* initial) {
+  MutexLock lock(mu_);
+  StoredSubscription& subscription = subscriptions_[record.id];
+  subscription.config = std::move(record.config);
+  if (initial != nullptr) subscription.cursor = std::make_shared<MemoryCursor>(*initial);
 }
 
-void MemoryStore::RemoveSubscription(SubscriptionId id, StoreDone done) {
-  {
-    MutexLock lock(mu_);
-    subscriptions_.erase(id);
-  }
-  done(absl::OkStatus());
+void MemoryStore::RemoveSubscription(SubscriptionId id) {
+  MutexLock lock(mu_);
+  subscriptions_.erase(id);
 }
 
 std::shared_ptr<MemoryLog> MemoryStore::Log(TopicId id) const {
@@ -175,15 +248,53 @@ std::shared_ptr<MemoryCursor> MemoryStore::CursorOf(SubscriptionId id) const {
   return subscriptions_.at(id).cursor;
 }
 
-std::shared_ptr<TopicLog> MemoryBackend::OpenLog(TopicId id) { return store_->Log(id); }
+std::shared_ptr<TopicLog> MemoryBackend::OpenLog(TopicId id) {
+  return std::make_shared<OpenedLog>(gate_, store_->Log(id));
+}
 
-std::shared_ptr<Cursor> MemoryBackend::OpenCursor(SubscriptionId id) { return store_->CursorOf(id); }
+std::shared_ptr<Cursor> MemoryBackend::OpenCursor(SubscriptionId id) {
+  return std::make_shared<OpenedCursor>(gate_, store_->CursorOf(id));
+}
 
 BackendStats MemoryBackend::stats() const {
   BackendStats stats;
   stats.memory_bytes = store_->bytes();
   stats.writable = store_->bytes() < store_->max_bytes();
   return stats;
+}
+
+absl::Status MemoryBackend::Close() {
+  gate_->Close();
+  gate_->WaitEmpty(absl::InfiniteDuration());
+  return absl::OkStatus();
+}
+
+void MemoryBackend::PutTopic(TopicRecord record, StoreDone done) {
+  Gate::Pass pass(*gate_);
+  if (!pass) return done(ClosedError());
+  store_->PutTopic(std::move(record));
+  done(absl::OkStatus());
+}
+
+void MemoryBackend::RemoveTopic(TopicId id, StoreDone done) {
+  Gate::Pass pass(*gate_);
+  if (!pass) return done(ClosedError());
+  store_->RemoveTopic(id);
+  done(absl::OkStatus());
+}
+
+void MemoryBackend::PutSubscription(SubscriptionRecord record, const CursorState* initial, StoreDone done) {
+  Gate::Pass pass(*gate_);
+  if (!pass) return done(ClosedError());
+  store_->PutSubscription(std::move(record), initial);
+  done(absl::OkStatus());
+}
+
+void MemoryBackend::RemoveSubscription(SubscriptionId id, StoreDone done) {
+  Gate::Pass pass(*gate_);
+  if (!pass) return done(ClosedError());
+  store_->RemoveSubscription(id);
+  done(absl::OkStatus());
 }
 
 }  // namespace sluice

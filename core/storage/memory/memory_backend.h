@@ -5,9 +5,11 @@
 //   auto engine = Engine::Open(std::make_unique<MemoryBackend>(store, options), clock, metrics);
 //
 // The content lives in the MemoryStore, so that a test can close one backend and open another over the same content.
+// Calls after Close() are answered with STORAGE_UNAVAILABLE.
 //
 // Thread rule: as storage/backend.h says. Everything happens in the calling thread; results of concurrent appends to one
-// topic are run by one of the callers, in order.
+// topic are run by one of the callers, in order. Close() waits for the calls that are running, so it is not to be called
+// from a callback.
 #pragma once
 
 #include <atomic>
@@ -19,26 +21,47 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "core/base/gate.h"
 #include "core/base/mutex.h"
 #include "core/storage/backend.h"
 
 namespace sluice {
 
+// The bytes that all logs of a store hold together, and how many they may. Guards itself.
+class MemoryBudget {
+ public:
+  explicit MemoryBudget(uint64_t max_bytes) : max_bytes_(max_bytes) {}
+
+  // False, and nothing is taken, when there is not as much left.
+  bool Take(uint64_t bytes) {
+    if (bytes_.fetch_add(bytes, std::memory_order_relaxed) + bytes <= max_bytes_) return true;
+    Give(bytes);
+    return false;
+  }
+  void Give(uint64_t bytes) { bytes_.fetch_sub(bytes, std::memory_order_relaxed); }
+  uint64_t bytes() const { return bytes_.load(std::memory_order_relaxed); }
+  uint64_t max_bytes() const { return max_bytes_; }
+
+ private:
+  const uint64_t max_bytes_;
+  std::atomic<uint64_t> bytes_{0};
+};
+
 class MemoryLog final : public TopicLog {
  public:
-  MemoryLog(std::atomic<uint64_t>& store_bytes, uint64_t max_store_bytes)
-      : store_bytes_(store_bytes), max_store_bytes_(max_store_bytes) {}
-  ~MemoryLog() override;
+  explicit MemoryLog(std::shared_ptr<MemoryBudget> budget) : budget_(std::move(budget)) {}
+  ~MemoryLog() override { Remove(); }
 
   LogExtent extent() const override EXCLUDES(mu_);
   void Append(Ref<Batch> batch, StoreDone done) override EXCLUDES(mu_);
   void Read(Offset from, size_t max_bytes, ReadDone done) override EXCLUDES(mu_);
   void OffsetAt(absl::Time time, OffsetDone done) override EXCLUDES(mu_);
   void Trim(Offset before) override EXCLUDES(mu_);
+  // The topic is gone: frees everything, whoever still holds the log. Appends are refused from here on.
+  void Remove() EXCLUDES(mu_);
 
  private:
-  std::atomic<uint64_t>& store_bytes_;
-  const uint64_t max_store_bytes_;
+  const std::shared_ptr<MemoryBudget> budget_;
 
   mutable Mutex mu_;
   std::deque<Ref<Batch>> batches_ GUARDED_BY(mu_);
@@ -47,6 +70,7 @@ class MemoryLog final : public TopicLog {
   // Results not run yet, while another caller runs those before them.
   std::deque<StoreDone> completed_ GUARDED_BY(mu_);
   bool completing_ GUARDED_BY(mu_) = false;
+  bool removed_ GUARDED_BY(mu_) = false;
 };
 
 class MemoryCursor final : public Cursor {
@@ -65,23 +89,25 @@ class MemoryCursor final : public Cursor {
 };
 
 // What the store holds. Guards itself.
-class MemoryStore final : public Catalogue {
+class MemoryStore {
  public:
   static constexpr uint64_t kDefaultMaxBytes = uint64_t{1} << 30;
 
-  explicit MemoryStore(uint64_t max_bytes = kDefaultMaxBytes) : max_bytes_(max_bytes) {}
+  explicit MemoryStore(uint64_t max_bytes = kDefaultMaxBytes)
+      : budget_(std::make_shared<MemoryBudget>(max_bytes)) {}
 
-  absl::StatusOr<Contents> Load() override EXCLUDES(mu_);
-  uint64_t NewId() override { return next_id_.fetch_add(1); }
-  void PutTopic(TopicRecord record, StoreDone done) override EXCLUDES(mu_);
-  void RemoveTopic(TopicId id, StoreDone done) override EXCLUDES(mu_);
-  void PutSubscription(SubscriptionRecord record, const CursorState* initial, StoreDone done) override EXCLUDES(mu_);
-  void RemoveSubscription(SubscriptionId id, StoreDone done) override EXCLUDES(mu_);
+  Catalogue::Contents Contents() const EXCLUDES(mu_);
+  uint64_t NewId() { return next_id_.fetch_add(1, std::memory_order_relaxed); }
+  void PutTopic(TopicRecord record) EXCLUDES(mu_);
+  void RemoveTopic(TopicId id) EXCLUDES(mu_);
+  void PutSubscription(SubscriptionRecord record, const CursorState* initial) EXCLUDES(mu_);
+  void RemoveSubscription(SubscriptionId id) EXCLUDES(mu_);
 
+  // REQUIRES: it exists.
   std::shared_ptr<MemoryLog> Log(TopicId id) const EXCLUDES(mu_);
   std::shared_ptr<MemoryCursor> CursorOf(SubscriptionId id) const EXCLUDES(mu_);
-  uint64_t bytes() const { return bytes_.load(std::memory_order_relaxed); }
-  uint64_t max_bytes() const { return max_bytes_; }
+  uint64_t bytes() const { return budget_->bytes(); }
+  uint64_t max_bytes() const { return budget_->max_bytes(); }
 
  private:
   struct StoredTopic {
@@ -93,29 +119,38 @@ class MemoryStore final : public Catalogue {
     std::shared_ptr<MemoryCursor> cursor;
   };
 
-  const uint64_t max_bytes_;
+  const std::shared_ptr<MemoryBudget> budget_;
   std::atomic<uint64_t> next_id_{1};
-  std::atomic<uint64_t> bytes_{0};
 
   mutable Mutex mu_;
   std::map<TopicId, StoredTopic> topics_ GUARDED_BY(mu_);
   std::map<SubscriptionId, StoredSubscription> subscriptions_ GUARDED_BY(mu_);
 };
 
-class MemoryBackend final : public Backend {
+// A store as one engine sees it, from when it is opened to Close().
+class MemoryBackend final : public Backend, private Catalogue {
  public:
   explicit MemoryBackend(std::shared_ptr<MemoryStore> store = std::make_shared<MemoryStore>())
       : store_(std::move(store)) {}
 
-  Catalogue& catalogue() override { return *store_; }
+  Catalogue& catalogue() override { return *this; }
   std::shared_ptr<TopicLog> OpenLog(TopicId id) override;
   std::shared_ptr<Cursor> OpenCursor(SubscriptionId id) override;
   BackendStats stats() const override;
-  absl::Status Close() override { return absl::OkStatus(); }
+  absl::Status Close() override;
   std::string_view durability() const override { return "memory"; }
 
  private:
+  absl::StatusOr<Contents> Load() override { return store_->Contents(); }
+  uint64_t NewId() override { return store_->NewId(); }
+  void PutTopic(TopicRecord record, StoreDone done) override;
+  void RemoveTopic(TopicId id, StoreDone done) override;
+  void PutSubscription(SubscriptionRecord record, const CursorState* initial, StoreDone done) override;
+  void RemoveSubscription(SubscriptionId id, StoreDone done) override;
+
   const std::shared_ptr<MemoryStore> store_;
+  // Every call passes it, so that Close() can shut and empty it; logs and cursors may outlive the backend.
+  const std::shared_ptr<Gate> gate_ = std::make_shared<Gate>();
 };
 
 }  // namespace sluice
