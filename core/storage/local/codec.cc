@@ -1,0 +1,87 @@
+#include "core/storage/local/codec.h"
+
+#include <algorithm>
+
+namespace sluice {
+
+void Apply(const CursorDelta& delta, CursorState* state) {
+  state->delivered_end = std::max(state->delivered_end, delta.delivered_end);
+  for (const Redelivery& again : delta.redelivered) {
+    for (Offset offset = again.range.begin; offset < again.range.end; ++offset) {
+      if (state->acked.Contains(offset)) continue;
+      uint32_t& attempts = state->attempts[offset];
+      attempts = std::max(attempts, again.attempts);
+    }
+  }
+  for (const OffsetRange& range : delta.acked) {
+    state->acked.Add(range);
+    if (state->attempts.empty()) continue;
+    state->attempts.erase(state->attempts.lower_bound(range.begin), state->attempts.lower_bound(range.end));
+  }
+}
+
+std::string Encode(const CursorDelta& delta) {
+  PayloadWriter out;
+  out.Put(delta.delivered_end.value());
+  out.Put(delta.acked.size());
+  for (const OffsetRange& range : delta.acked) {
+    out.Put(range.begin.value());
+    out.Put(range.size());
+  }
+  out.Put(delta.redelivered.size());
+  for (const Redelivery& again : delta.redelivered) {
+    out.Put(again.range.begin.value());
+    out.Put(again.range.size());
+    out.Put(again.attempts);
+  }
+  return out.Take();
+}
+
+std::optional<CursorDelta> DecodeCursorDelta(std::string_view bytes) {
+  PayloadReader in(bytes);
+  const auto next_range = [&in] {
+    const Offset begin(in.Next());
+    return OffsetRange{begin, begin + in.Next()};
+  };
+  CursorDelta delta;
+  delta.delivered_end = Offset(in.Next());
+  for (uint64_t left = in.Next(); left > 0 && in.ok(); --left) delta.acked.push_back(next_range());
+  for (uint64_t left = in.Next(); left > 0 && in.ok(); --left) {
+    const OffsetRange range = next_range();
+    delta.redelivered.push_back({range, static_cast<uint32_t>(in.Next())});
+  }
+  if (!in.ok()) return std::nullopt;
+  return delta;
+}
+
+std::string Encode(const CursorState& state) {
+  PayloadWriter out;
+  out.PutBytes(state.acked.Encode());
+  out.Put(state.delivered_end.value());
+  out.Put(state.attempts.size());
+  Offset previous(0);
+  for (const auto& [offset, attempts] : state.attempts) {
+    out.Put(offset - previous);
+    out.Put(attempts);
+    previous = offset;
+  }
+  return out.Take();
+}
+
+std::optional<CursorState> DecodeCursorState(std::string_view bytes) {
+  PayloadReader in(bytes);
+  CursorState state;
+  auto acked = AckSet::Decode(in.NextBytes());
+  if (!acked) return std::nullopt;
+  state.acked = *std::move(acked);
+  state.delivered_end = Offset(in.Next());
+  Offset previous(0);
+  for (uint64_t left = in.Next(); left > 0 && in.ok(); --left) {
+    previous += in.Next();
+    state.attempts.emplace_hint(state.attempts.end(), previous, static_cast<uint32_t>(in.Next()));
+  }
+  if (!in.ok()) return std::nullopt;
+  return state;
+}
+
+}  // namespace sluice

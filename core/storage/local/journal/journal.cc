@@ -1,0 +1,229 @@
+#include "core/storage/local/journal/journal.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "core/base/error.h"
+#include "fmt/format.h"
+
+namespace sluice {
+namespace {
+
+// Files kept open for reading.
+constexpr size_t kMaxOpenFiles = 256;
+
+absl::StatusOr<SegmentHeader> ReadSegmentHeader(const File& file, const std::string& path) {
+  std::string bytes(kSegmentHeaderBytes, '\0');
+  auto read = file.Read(0, bytes.data(), bytes.size());
+  if (!read.ok()) return read.status();
+  bytes.resize(*read);
+  return DecodeSegmentHeader(bytes, path);
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Journal>> Journal::Open(FileSystem& files, std::string folder, JournalOptions options) {
+  auto journal = std::unique_ptr<Journal>(new Journal(files, std::move(folder), options));
+  if (absl::Status status = files.CreateFolder(journal->folder_); !status.ok()) return status;
+  if (absl::Status status = journal->LoadSegments(); !status.ok()) return status;
+  return journal;
+}
+
+absl::Status Journal::LoadSegments() {
+  auto names = files_.List(folder_);
+  if (!names.ok()) return names.status();
+  // A spare may have been cut off while it was made: it is made anew.
+  if (absl::Status status = files_.Remove(SparePath()); !status.ok()) return status;
+  MutexLock lock(mu_);
+  for (const std::string& name : *names) {
+    const auto sequence = SegmentSequence(name);
+    if (!sequence) continue;
+    auto file = files_.Open(folder_ + "/" + name);
+    if (!file.ok()) return file.status();
+    auto size = (*file)->Size();
+    if (!size.ok()) return size.status();
+    segments_[*sequence] = {nullptr, *size};
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::shared_ptr<File>> Journal::FileOf(uint64_t segment) const {
+  MutexLock lock(mu_);
+  auto it = segments_.find(segment);
+  if (it == segments_.end()) {
+    return Error(Reason::kDataLoss, fmt::format("journal segment {} is missing", SegmentName(segment)),
+                 {{"path", PathOf(segment)}});
+  }
+  if (it->second.file == nullptr) {
+    const auto is_open = [](const auto& entry) { return entry.second.file != nullptr; };
+    if (static_cast<size_t>(std::count_if(segments_.begin(), segments_.end(), is_open)) >= kMaxOpenFiles) {
+      std::find_if(segments_.begin(), segments_.end(), is_open)->second.file = nullptr;
+    }
+    auto file = files_.Open(PathOf(segment));
+    if (!file.ok()) return file.status();
+    it->second.file = *std::move(file);
+  }
+  return it->second.file;
+}
+
+absl::Status Journal::Replay(JournalPosition from, const OnRecord& on_record, const OnDamage& on_damage) {
+  const std::map<uint64_t, uint64_t> all = segments();
+  for (auto it = all.begin(); it != all.end(); ++it) {
+    const uint64_t segment = it->first;
+    auto file = FileOf(segment);
+    if (!file.ok()) return file.status();
+    auto header = ReadSegmentHeader(**file, PathOf(segment));
+    if (!header.ok()) return header.status();
+    if (segment < from.segment) continue;
+    uint64_t must_reach = 0;
+    if (auto next = std::next(it); next != all.end()) {
+      auto next_file = FileOf(next->first);
+      if (!next_file.ok()) return next_file.status();
+      auto next_header = ReadSegmentHeader(**next_file, PathOf(next->first));
+      if (!next_header.ok()) return next_header.status();
+      must_reach = next_header->previous_bytes;
+    }
+    const uint64_t begin = segment == from.segment ? std::max<uint64_t>(from.offset, kSegmentHeaderBytes)
+                                                   : kSegmentHeaderBytes;
+    auto scan = ScanSegment(
+        **file, begin, must_reach,
+        [&](uint64_t position, const RecordHeader& record, std::string_view payload) {
+          return on_record({segment, position}, record, payload);
+        },
+        [&](const DamagedStretch& damage) { on_damage(segment, damage); });
+    if (!scan.ok()) return scan.status();
+    if (std::next(it) != all.end()) continue;
+    // What is torn goes, and zeros come where it was: nothing of it may look like a record later.
+    if (scan->torn_tail) {
+      if (absl::Status status = (*file)->Truncate(scan->end); !status.ok()) return status;
+    }
+    const uint64_t capacity = std::max(options_.segment_bytes, scan->end);
+    // Without space behind it the rest of this segment serves until the disk says no.
+    (*file)->Allocate(capacity).IgnoreError();
+    if (options_.sync) {
+      if (absl::Status status = (*file)->Sync(); !status.ok()) return status;
+    }
+    active_ = *file;
+    MutexLock lock(mu_);
+    end_ = {segment, scan->end};
+    capacity_ = capacity;
+  }
+  EnsureSpare().IgnoreError();  // a full disk must not keep the store from opening
+  return absl::OkStatus();
+}
+
+absl::Status Journal::EnsureSpare() {
+  if (has_spare()) return absl::OkStatus();
+  auto make = [this]() -> absl::Status {
+    auto file = files_.Create(SparePath());
+    if (!file.ok()) return file.status();
+    if (absl::Status status = (*file)->Allocate(options_.segment_bytes); !status.ok()) return status;
+    return options_.sync ? (*file)->Sync() : absl::OkStatus();
+  };
+  absl::Status status = make();
+  if (!status.ok()) {
+    files_.Remove(SparePath()).IgnoreError();
+    return status;
+  }
+  has_spare_.store(true, std::memory_order_release);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::shared_ptr<File>> Journal::TakeSpare(uint64_t needed) {
+  if (absl::Status status = EnsureSpare(); !status.ok()) return status;
+  auto file = files_.Open(SparePath());
+  if (!file.ok()) return file.status();
+  if (needed > options_.segment_bytes) {
+    if (absl::Status status = (*file)->Allocate(needed); !status.ok()) return status;
+  }
+  return std::shared_ptr<File>(*std::move(file));
+}
+
+// In this order, so that a crash between any two steps leaves a journal that can be read: the old segment is complete
+// before the new one exists, the new one has its header before it has its name, and only then the old one's unused end
+// is given back.
+absl::Status Journal::Roll(uint64_t needed) {
+  if (absl::Status status = Sync(); !status.ok()) return status;
+  const JournalPosition old = end();
+  auto file = TakeSpare(kSegmentHeaderBytes + needed);
+  if (!file.ok()) return file.status();
+  const uint64_t sequence = old.segment + 1;
+  std::string header = EncodeSegmentHeader({sequence, old.offset});
+  std::vector<iovec> parts = {{header.data(), header.size()}};
+  if (absl::Status status = (*file)->Write(0, parts); !status.ok()) return status;
+  if (options_.sync) {
+    if (absl::Status status = (*file)->Sync(); !status.ok()) return status;
+  }
+  has_spare_.store(false, std::memory_order_release);
+  if (absl::Status status = files_.Rename(SparePath(), PathOf(sequence)); !status.ok()) return status;
+  if (options_.sync) {
+    if (absl::Status status = files_.SyncFolder(folder_); !status.ok()) return status;
+  }
+  if (active_ != nullptr) active_->Truncate(old.offset).IgnoreError();  // costs space, not data
+  active_ = *file;
+  MutexLock lock(mu_);
+  if (auto it = segments_.find(old.segment); it != segments_.end()) it->second.bytes = old.offset;
+  segments_[sequence] = {active_, kSegmentHeaderBytes};
+  end_ = {sequence, kSegmentHeaderBytes};
+  capacity_ = std::max(options_.segment_bytes, kSegmentHeaderBytes + needed);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<JournalPosition> Journal::NextPosition(uint64_t bytes) {
+  {
+    MutexLock lock(mu_);
+    if (active_ != nullptr && end_.offset + bytes <= capacity_) return end_;
+  }
+  if (absl::Status status = Roll(bytes); !status.ok()) return status;
+  return end();
+}
+
+absl::Status Journal::Write(std::vector<iovec>& parts, uint64_t bytes) {
+  const JournalPosition at = end();
+  unsynced_ = true;
+  if (absl::Status status = active_->Write(at.offset, parts); !status.ok()) return status;
+  MutexLock lock(mu_);
+  end_.offset += bytes;
+  segments_[at.segment].bytes = end_.offset;
+  return absl::OkStatus();
+}
+
+absl::Status Journal::Sync() {
+  if (!options_.sync || !unsynced_) return absl::OkStatus();
+  unsynced_ = false;
+  return active_->Sync();
+}
+
+absl::Status Journal::Read(JournalPosition at, char* out, size_t size) const {
+  auto file = FileOf(at.segment);
+  if (!file.ok()) return file.status();
+  auto read = (*file)->Read(at.offset, out, size);
+  if (!read.ok()) return read.status();
+  if (*read != size) {
+    return Error(Reason::kDataLoss, fmt::format("journal segment {} ends at {}, before {}", SegmentName(at.segment),
+                                                at.offset + *read, at.offset + size));
+  }
+  return absl::OkStatus();
+}
+
+JournalPosition Journal::end() const {
+  MutexLock lock(mu_);
+  return end_;
+}
+
+std::map<uint64_t, uint64_t> Journal::segments() const {
+  MutexLock lock(mu_);
+  std::map<uint64_t, uint64_t> all;
+  for (const auto& [sequence, segment] : segments_) all[sequence] = segment.bytes;
+  return all;
+}
+
+absl::Status Journal::Remove(uint64_t segment) {
+  {
+    MutexLock lock(mu_);
+    segments_.erase(segment);
+  }
+  return files_.Remove(PathOf(segment));
+}
+
+}  // namespace sluice

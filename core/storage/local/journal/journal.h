@@ -1,0 +1,108 @@
+// The journal: an endless row of records in segment files. One writer at a time; readers at any time.
+//
+//   auto journal = Journal::Open(files, "data/journal", options);
+//   (*journal)->Replay(from, on_record, on_damage);                // once, before the first Write
+//   JournalPosition at; (*journal)->Write(parts, bytes, &at);      // goes where NextPosition(bytes) said
+//   (*journal)->Sync();
+//
+// One spare segment is kept ready, so that a roll costs no allocation, and so that acks and deletes still fit when the
+// disk is full: batches are to be written only while `has_spare()`.
+//
+// Thread rule: Write, Sync and Replay by one thread at a time; the rest from any thread.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "core/base/mutex.h"
+#include "core/storage/local/file_system.h"
+#include "core/storage/local/journal/segment.h"
+
+namespace sluice {
+
+struct JournalPosition {
+  uint64_t segment = 0;
+  uint64_t offset = 0;
+  auto operator<=>(const JournalPosition&) const = default;
+};
+
+struct JournalOptions {
+  uint64_t segment_bytes = uint64_t{64} << 20;
+  // Sync what is written; without, only the process may die, not the machine.
+  bool sync = true;
+};
+
+class Journal {
+ public:
+  using OnRecord =
+      std::function<absl::Status(const JournalPosition&, const RecordHeader&, std::string_view payload)>;
+  using OnDamage = std::function<void(uint64_t segment, const DamagedStretch&)>;
+
+  // Creates the folder when missing. Errors as FileSystem gives them, NEWER_FORMAT, DATA_LOSS for a segment without a
+  // header.
+  static absl::StatusOr<std::unique_ptr<Journal>> Open(FileSystem& files, std::string folder, JournalOptions options);
+
+  // Reads from `from` to the end; cuts off a torn tail. Writes go on behind it.
+  absl::Status Replay(JournalPosition from, const OnRecord& on_record, const OnDamage& on_damage);
+
+  // Where a group of `bytes` goes; begins a new segment when it does not fit any more. RESOURCE_EXHAUSTED when there is
+  // none to begin.
+  absl::StatusOr<JournalPosition> NextPosition(uint64_t bytes);
+  // Writes a group there. After an error it is unknown what is on the disk.
+  absl::Status Write(std::vector<iovec>& parts, uint64_t bytes);
+  // What was written is durable, when the options say so.
+  absl::Status Sync();
+
+  absl::Status Read(JournalPosition at, char* out, size_t size) const EXCLUDES(mu_);
+
+  // Makes the spare when there is none.
+  absl::Status EnsureSpare() EXCLUDES(mu_);
+  bool has_spare() const { return has_spare_.load(std::memory_order_acquire); }
+
+  // The end of what was written.
+  JournalPosition end() const EXCLUDES(mu_);
+  // Sequences of all segments and the bytes of each file.
+  std::map<uint64_t, uint64_t> segments() const EXCLUDES(mu_);
+  // REQUIRES: not the last one.
+  absl::Status Remove(uint64_t segment) EXCLUDES(mu_);
+
+ private:
+  struct Segment {
+    std::shared_ptr<File> file;
+    uint64_t bytes = 0;
+  };
+
+  Journal(FileSystem& files, std::string folder, JournalOptions options)
+      : files_(files), folder_(std::move(folder)), options_(options) {}
+
+  std::string PathOf(uint64_t segment) const { return folder_ + "/" + SegmentName(segment); }
+  std::string SparePath() const { return folder_ + "/spare"; }
+  absl::Status LoadSegments();
+  absl::Status Roll(uint64_t needed) EXCLUDES(mu_);
+  absl::StatusOr<std::shared_ptr<File>> TakeSpare(uint64_t needed) EXCLUDES(mu_);
+  absl::StatusOr<std::shared_ptr<File>> FileOf(uint64_t segment) const EXCLUDES(mu_);
+
+  FileSystem& files_;
+  const std::string folder_;
+  const JournalOptions options_;
+  std::atomic<bool> has_spare_{false};
+
+  // Belong to the writer.
+  std::shared_ptr<File> active_;
+  bool unsynced_ = false;
+
+  mutable Mutex mu_;
+  // By sequence; a file that was not needed for a while may be closed.
+  mutable std::map<uint64_t, Segment> segments_ GUARDED_BY(mu_);
+  JournalPosition end_ GUARDED_BY(mu_);
+  // Allocated bytes of the active segment.
+  uint64_t capacity_ GUARDED_BY(mu_) = 0;
+};
+
+}  // namespace sluice

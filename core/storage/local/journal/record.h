@@ -1,0 +1,64 @@
+// One record of the journal: a header of 48 bytes, a payload, zeros up to a multiple of 8. Numbers are little-endian;
+// docs/format.md has the payloads.
+//
+//    0  u32  magic ("SLJR")                        24  u64  topic or subscription
+//    4  u32  payload length                        32  u64  first offset (batches)
+//    8  u64  XXH3-64 of bytes 16.. and payload     40  u64  producer (0: none)
+//   16  u8   kind
+//   17  u8   flags (1: first record of a commit)
+//   18  u16  0
+//   20  u32  count of messages (batches)
+//
+// Thread rule: value types and pure functions.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+namespace sluice {
+
+enum class RecordKind : uint8_t {
+  // A batch record (core/message/batch.h), and the same appended again when its segment was given up.
+  kBatch = 1,
+  kBatchMoved = 2,
+  // Catalogue. Payload: the config, for a subscription behind its initial state when flags say so.
+  kPutTopic = 3,
+  kRemoveTopic = 4,
+  kPutSubscription = 5,
+  kRemoveSubscription = 6,
+  // What changed in a cursor, and a cursor's whole state.
+  kCursorDelta = 7,
+  kCursorState = 8,
+};
+inline constexpr uint8_t kLastRecordKind = 8;
+
+inline constexpr uint32_t kRecordMagic = 0x524A4C53;
+inline constexpr size_t kRecordHeaderBytes = 48;
+// A batch of the largest request with the most messages, with room to spare.
+inline constexpr uint32_t kMaxPayloadBytes = 64 << 20;
+
+struct RecordHeader {
+  RecordKind kind = RecordKind::kBatch;
+  // The first record of a commit: everything before it had been written, and under fsync synced, when it was written.
+  bool starts_commit = false;
+  uint32_t length = 0;
+  uint32_t count = 0;
+  uint64_t id = 0;
+  uint64_t first = 0;
+};
+
+// Bytes that a record with this payload takes in the file.
+inline constexpr size_t RecordBytes(size_t payload) { return (kRecordHeaderBytes + payload + 7) & ~size_t{7}; }
+
+// Writes the 48 bytes of the header, checksum included. `header.length` is taken from the payload.
+void EncodeHeader(const RecordHeader& header, std::string_view payload, char* out);
+
+// The header at the front of `bytes`, when magic, kind and length make sense. Says nothing about the payload.
+std::optional<RecordHeader> DecodeHeader(std::string_view bytes);
+
+// Whether header and payload at the front of `bytes` agree with their checksum. REQUIRES: DecodeHeader accepted it and
+// `bytes` holds the payload.
+bool ChecksumHolds(std::string_view bytes, const RecordHeader& header);
+
+}  // namespace sluice
