@@ -39,6 +39,7 @@ absl::Status Batch::Check(std::string_view record) {
                                                    "program knows", version, kBatchVersion));
   }
   if (version != kBatchVersion) return damaged("no such version");
+  if (LoadAt<uint8_t>(record, 1) != 0 || LoadAt<uint16_t>(record, 2) != 0) return damaged("flags that mean nothing");
   const auto count = LoadAt<uint32_t>(record, 4);
   if (count == 0 || count > kMaxMessagesPerBatch) return damaged("count out of bounds");
   const size_t body = kBatchHeaderBytes + size_t{4} * count;
@@ -84,15 +85,7 @@ absl::Status BatchBuilder::Add(std::string_view wire) {
 absl::Status BatchBuilder::Add(const OutgoingMessage& message) {
   std::string* wire = NextScratch();
   if (!message.data.empty()) AppendBytesField(wire, kDataField, message.data);
-  for (const AttributeView& attribute : message.attributes) {
-    const size_t entry = 2 + VarintSize(attribute.key.size()) + attribute.key.size() +
-                         VarintSize(attribute.value.size()) + attribute.value.size();
-    char head[2 * kMaxVarintBytes];
-    char* end = WriteVarint(head, WireTag(kAttributesField, WireType::kBytes));
-    wire->append(head, WriteVarint(end, entry));
-    AppendBytesField(wire, 1, attribute.key);
-    AppendBytesField(wire, 2, attribute.value);
-  }
+  for (const AttributeView& attribute : message.attributes) AppendAttribute(wire, attribute);
   if (!message.ordering_key.empty()) AppendBytesField(wire, kOrderingKeyField, message.ordering_key);
   if (message.priority != 0) AppendVarintField(wire, kPriorityField, message.priority);
   return Add(*wire);

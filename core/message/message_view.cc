@@ -2,17 +2,37 @@
 
 namespace sluice {
 
-std::optional<AttributeView> ParseAttribute(std::string_view entry) {
+std::optional<AttributeView> ParseAttribute(std::string_view entry, bool* plain) {
   AttributeView attribute;
+  int fields = 0;
+  bool has_key = false;
+  bool has_value = false;
   WireReader in(entry);
   WireField field;
   while (in.Next(&field)) {
+    ++fields;
     if (field.type != WireType::kBytes) continue;
-    if (field.number == 1) attribute.key = field.bytes;
-    if (field.number == 2) attribute.value = field.bytes;
+    if (field.number == 1) {
+      attribute.key = field.bytes;
+      has_key = true;
+    } else if (field.number == 2) {
+      attribute.value = field.bytes;
+      has_value = true;
+    }
   }
   if (!in.ok()) return std::nullopt;
+  if (plain != nullptr) *plain = fields == (has_key ? 1 : 0) + (has_value ? 1 : 0);
   return attribute;
+}
+
+void AppendAttribute(std::string* out, AttributeView attribute) {
+  const size_t entry = 2 + VarintSize(attribute.key.size()) + attribute.key.size() +
+                       VarintSize(attribute.value.size()) + attribute.value.size();
+  char head[2 * kMaxVarintBytes];
+  char* end = WriteVarint(head, WireTag(kAttributesField, WireType::kBytes));
+  out->append(head, WriteVarint(end, entry));
+  AppendBytesField(out, 1, attribute.key);
+  AppendBytesField(out, 2, attribute.value);
 }
 
 MessageView::MessageView(std::string_view bytes) : bytes_(bytes) {

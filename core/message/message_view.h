@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include "core/message/wire.h"
@@ -32,8 +33,12 @@ struct AttributeView {
   std::string_view value;
 };
 
-// Parses one entry of a map<string, string>. Nothing when malformed.
-std::optional<AttributeView> ParseAttribute(std::string_view entry);
+// Parses one entry of a map<string, string>. Nothing when malformed. `plain`, when given, says whether the entry holds
+// its key and its value once at most, and nothing else.
+std::optional<AttributeView> ParseAttribute(std::string_view entry, bool* plain = nullptr);
+
+// Appends field 2 of a message with this entry.
+void AppendAttribute(std::string* out, AttributeView attribute);
 
 class MessageView {
  public:

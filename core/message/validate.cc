@@ -24,20 +24,30 @@ absl::Status NotUtf8(size_t index, std::string_view field) {
   return Refuse(Reason::kInvalidUtf8, index, field, "not valid UTF-8", "(not UTF-8)", "UTF-8");
 }
 
-absl::Status CheckAttribute(std::string_view entry, size_t index) {
-  const auto attribute = ParseAttribute(entry);
+// What one scan of a message finds.
+struct Scan {
+  size_t attributes = 0;
+  bool has_data = false;
+  bool needs_rewrite = false;
+};
+
+absl::Status CheckAttribute(std::string_view entry, size_t index, Scan* scan) {
+  bool plain = false;
+  const auto attribute = ParseAttribute(entry, &plain);
   if (!attribute) {
     return Refuse(Reason::kMalformedRequest, index, "attributes", "malformed map entry", "(bytes)", "protobuf");
+  }
+  ++scan->attributes;
+  if (!plain) scan->needs_rewrite = true;
+  if (attribute->key.size() > kMaxAttributeKeyBytes) {
+    return TooLong(Reason::kInvalidAttribute, index, "attributes (a key)", attribute->key.size(),
+                   kMaxAttributeKeyBytes);
   }
   if (!IsValidUtf8(attribute->key)) return NotUtf8(index, "attributes");
   if (attribute->key.empty() || attribute->key.substr(0, 4) == "goog") {
     return Refuse(Reason::kInvalidAttribute, index, "attributes",
                   fmt::format("key \"{}\": keys must not be empty nor start with \"goog\"", attribute->key),
                   std::string(attribute->key), "not empty, not goog*");
-  }
-  if (attribute->key.size() > kMaxAttributeKeyBytes) {
-    return TooLong(Reason::kInvalidAttribute, index, "attributes (a key)", attribute->key.size(),
-                   kMaxAttributeKeyBytes);
   }
   const auto field = [&] { return fmt::format("attributes[\"{}\"]", attribute->key); };
   if (!IsValidUtf8(attribute->value)) return NotUtf8(index, field());
@@ -55,13 +65,6 @@ absl::Status CheckOrderingKey(std::string_view key, size_t index) {
   return absl::OkStatus();
 }
 
-// What one scan of a message finds.
-struct Scan {
-  size_t attributes = 0;
-  bool has_data = false;
-  bool needs_rewrite = false;
-};
-
 WireType ExpectedType(uint32_t number) {
   return number == kPriorityField ? WireType::kVarint : WireType::kBytes;
 }
@@ -76,8 +79,7 @@ absl::Status CheckField(const WireField& field, size_t index, Scan* scan) {
       scan->has_data = !field.bytes.empty();
       return absl::OkStatus();
     case kAttributesField:
-      ++scan->attributes;
-      return CheckAttribute(field.bytes, index);
+      return CheckAttribute(field.bytes, index, scan);
     case kOrderingKeyField:
       return CheckOrderingKey(field.bytes, index);
     case kPriorityField:
@@ -129,6 +131,8 @@ void RewriteMessage(std::string_view wire, std::string* out) {
     if (!kept || field.type != ExpectedType(field.number)) continue;
     if (field.type == WireType::kVarint) {
       AppendVarintField(out, field.number, field.value);
+    } else if (field.number == kAttributesField) {
+      AppendAttribute(out, *ParseAttribute(field.bytes));
     } else {
       AppendBytesField(out, field.number, field.bytes);
     }

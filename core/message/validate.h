@@ -13,7 +13,7 @@ namespace sluice {
 enum class WireForm {
   // May be stored as it is.
   kStorable,
-  // Holds fields that the server sets or does not know; RewriteMessage gives what may be stored.
+  // Holds what the server sets, does not know or has not checked; RewriteMessage gives what may be stored.
   kNeedsRewrite,
 };
 

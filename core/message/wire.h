@@ -9,6 +9,7 @@
 // Thread rule: value types; nothing here owns the bytes it points to.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -30,7 +31,9 @@ class WireReader {
  public:
   explicit WireReader(std::string_view in) : at_(in.data()), end_(in.data() + in.size()) {}
 
-  // False at the end and on malformed input (groups included, which proto3 does not have).
+  // False at the end and on malformed input: what some protobuf parser would refuse is refused here, since one message
+  // that it cannot read would take the whole response with it. That includes groups, which proto3 does not have, and
+  // tags and lengths of more than 5 bytes.
   bool Next(WireField* field);
   bool ok() const { return ok_; }
 
@@ -39,7 +42,8 @@ class WireReader {
     ok_ = false;
     return false;
   }
-  bool ReadVarint(uint64_t* value);
+  // A tag or a length.
+  bool ReadShortVarint(uint64_t* value);
 
   const char* at_;
   const char* end_;
@@ -78,12 +82,13 @@ inline constexpr uint32_t WireTag(uint32_t number, WireType type) {
 void AppendVarintField(std::string* out, uint32_t number, uint64_t value);
 void AppendBytesField(std::string* out, uint32_t number, std::string_view bytes);
 
-// Reads a varint at *at and moves past it; false when it is cut off or longer than 10 bytes.
+// Reads a varint at *at and moves past it; false when it is cut off or holds more than 64 bits.
 inline bool ReadVarint(const char** at, const char* end, uint64_t* value) {
   const char* in = *at;
   uint64_t result = 0;
   for (int shift = 0; shift < 64 && in < end; shift += 7) {
     const auto byte = static_cast<unsigned char>(*in++);
+    if (shift == 63 && byte > 1) return false;
     result |= static_cast<uint64_t>(byte & 0x7F) << shift;
     if (byte < 0x80) {
       *value = result;
@@ -96,18 +101,20 @@ inline bool ReadVarint(const char** at, const char* end, uint64_t* value) {
 
 inline uint64_t VarintReader::Next() {
   uint64_t value = 0;
-  ok_ = ok_ && sluice::ReadVarint(&at_, end_, &value);
+  ok_ = ok_ && ReadVarint(&at_, end_, &value);
   return value;
 }
 
-inline bool WireReader::ReadVarint(uint64_t* value) {
-  return sluice::ReadVarint(&at_, end_, value) || Fail();
+inline bool WireReader::ReadShortVarint(uint64_t* value) {
+  constexpr ptrdiff_t kMaxBytes = 5;
+  const char* end = end_ - at_ > kMaxBytes ? at_ + kMaxBytes : end_;
+  return (ReadVarint(&at_, end, value) && *value <= UINT32_MAX) || Fail();
 }
 
 inline bool WireReader::Next(WireField* field) {
   if (at_ >= end_ || !ok_) return false;
   uint64_t tag = 0;
-  if (!ReadVarint(&tag) || tag > UINT32_MAX || tag >> 3 == 0) return Fail();
+  if (!ReadShortVarint(&tag) || tag >> 3 == 0) return Fail();
   field->number = static_cast<uint32_t>(tag >> 3);
   field->type = static_cast<WireType>(tag & 7);
   const auto take = [&](uint64_t size) {
@@ -118,10 +125,10 @@ inline bool WireReader::Next(WireField* field) {
   };
   switch (field->type) {
     case WireType::kVarint:
-      return ReadVarint(&field->value);
+      return ReadVarint(&at_, end_, &field->value) || Fail();
     case WireType::kBytes: {
       uint64_t size = 0;
-      return ReadVarint(&size) && take(size);
+      return ReadShortVarint(&size) && take(size);
     }
     case WireType::kFixed64:
       return take(8);
