@@ -24,7 +24,11 @@ class Instant {
 
   constexpr int64_t nanos() const { return nanos_; }
   constexpr auto operator<=>(const Instant&) const = default;
-  Instant operator+(absl::Duration d) const { return Instant(nanos_ + absl::ToInt64Nanoseconds(d)); }
+  // Never() when it is too far to tell.
+  Instant operator+(absl::Duration d) const {
+    int64_t sum = 0;
+    return __builtin_add_overflow(nanos_, absl::ToInt64Nanoseconds(d), &sum) ? Never() : Instant(sum);
+  }
   absl::Duration operator-(Instant other) const {
     return absl::Nanoseconds(nanos_ - other.nanos_);
   }

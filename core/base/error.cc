@@ -106,6 +106,7 @@ std::optional<Reason> ReasonOf(const absl::Status& status) {
   auto payload = status.GetPayload(ToAbsl(kReasonPayload));
   int number = 0;
   if (!payload || !absl::SimpleAtoi(std::string(*payload), &number)) return std::nullopt;
+  if (number < 0 || number >= kReasonCount) return std::nullopt;
   return static_cast<Reason>(number);
 }
 

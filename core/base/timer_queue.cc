@@ -4,6 +4,7 @@ namespace sluice {
 
 TimerQueue::TimerId TimerQueue::At(Instant when, std::function<void()> fn) {
   MutexLock lock(mu_);
+  if (stopping_) return {};
   TimerId id{when, next_sequence_++};
   const bool earliest = timers_.empty() || id < timers_.begin()->first;
   timers_.emplace(id, std::move(fn));

@@ -44,7 +44,7 @@ class TimerQueue {
   Instant NextDue() const EXCLUDES(mu_);
 
   void Start() EXCLUDES(mu_);
-  // Drops what has not run.
+  // Drops what has not run, and from now on what comes.
   void Stop() EXCLUDES(mu_);
 
  private:
