@@ -68,10 +68,13 @@ std::optional<AckSet> AckSet::Decode(std::string_view bytes) {
   AckSet set(Offset(in.Next()));
   const uint64_t count = in.Next();
   Offset at = set.floor_;
-  for (uint64_t i = 0; i < count && in.ok(); ++i) {
+  for (uint64_t i = 0; i < count; ++i) {
     const Offset begin = at + in.Next();
-    at = begin + in.Next();
-    set.Add({begin, at});
+    const Offset end = begin + in.Next();
+    // Ranges neither touch nor are empty, and end before 2^64; past the end of the bytes, distances read as 0.
+    if (begin <= at || end <= begin) return std::nullopt;
+    set.Add({begin, end});
+    at = end;
   }
   if (!in.ok() || !in.AtEnd()) return std::nullopt;
   return set;
