@@ -90,7 +90,8 @@ class TopicLog {
   virtual LogExtent extent() const = 0;
 
   // Gives the batch the next offsets and stores it. On OK it is durable, and batch->first() says where. Results come in
-  // the order of the offsets. Errors: UNAVAILABLE, RESOURCE_EXHAUSTED (STORAGE_FULL); nothing is stored then.
+  // the order of the offsets. Errors: UNAVAILABLE, RESOURCE_EXHAUSTED (STORAGE_FULL), FAILED_PRECONDITION (TOPIC_DELETED,
+  // after RemoveTopic); nothing is stored then.
   virtual void Append(Ref<Batch> batch, StoreDone done) = 0;
 
   // Batches from the one that holds `from` (or the next one there is) on, in order, at least one if there is any, no
@@ -132,6 +133,8 @@ struct BackendStats {
   uint64_t memory_bytes = 0;
   // False while appends are refused (full disk, ambiguous write error).
   bool writable = true;
+  // Places in the log that could not be read when the store was opened.
+  uint64_t damaged_stretches = 0;
 };
 
 class Backend {

@@ -12,20 +12,10 @@
 #include "core/engine/engine.h"
 #include "core/storage/memory/memory_backend.h"
 #include "gtest/gtest.h"
+#include "tests/support/batches.h"
 #include "tests/support/fake_consumer.h"
 
 namespace sluice {
-
-// The batch with these payloads.
-inline Ref<Batch> MakeBatch(const std::vector<std::string>& payloads) {
-  BatchBuilder builder;
-  for (const std::string& payload : payloads) {
-    OutgoingMessage message;
-    message.data = payload;
-    EXPECT_TRUE(builder.Add(message).ok());
-  }
-  return *builder.Build();
-}
 
 class EngineFixture : public testing::Test {
  protected:
