@@ -55,7 +55,9 @@ absl::StatusOr<std::shared_ptr<File>> Journal::FileOf(uint64_t segment) const {
                  {{"path", PathOf(segment)}});
   }
   if (it->second.file == nullptr) {
-    const auto is_open = [](const auto& entry) { return entry.second.file != nullptr; };
+    const auto is_open = [last = end_.segment](const auto& entry) {
+      return entry.second.file != nullptr && entry.first != last;
+    };
     if (static_cast<size_t>(std::count_if(segments_.begin(), segments_.end(), is_open)) >= kMaxOpenFiles) {
       std::find_if(segments_.begin(), segments_.end(), is_open)->second.file = nullptr;
     }
@@ -66,15 +68,22 @@ absl::StatusOr<std::shared_ptr<File>> Journal::FileOf(uint64_t segment) const {
   return it->second.file;
 }
 
+absl::Status Journal::CheckFormat() const {
+  for (const auto& [segment, bytes] : segments()) {
+    auto file = FileOf(segment);
+    if (!file.ok()) return file.status();
+    if (auto header = ReadSegmentHeader(**file, PathOf(segment)); !header.ok()) return header.status();
+  }
+  return absl::OkStatus();
+}
+
 absl::Status Journal::Replay(JournalPosition from, const OnRecord& on_record, const OnDamage& on_damage) {
   const std::map<uint64_t, uint64_t> all = segments();
   for (auto it = all.begin(); it != all.end(); ++it) {
     const uint64_t segment = it->first;
+    if (segment < from.segment) continue;
     auto file = FileOf(segment);
     if (!file.ok()) return file.status();
-    auto header = ReadSegmentHeader(**file, PathOf(segment));
-    if (!header.ok()) return header.status();
-    if (segment < from.segment) continue;
     uint64_t must_reach = 0;
     if (auto next = std::next(it); next != all.end()) {
       auto next_file = FileOf(next->first);
@@ -160,8 +169,9 @@ absl::Status Journal::Roll(uint64_t needed) {
     if (absl::Status status = files_.SyncFolder(folder_); !status.ok()) return status;
   }
   if (active_ != nullptr) active_->Truncate(old.offset).IgnoreError();  // costs space, not data
-  active_ = *file;
+  std::shared_ptr<File> finished = std::exchange(active_, *file);
   MutexLock lock(mu_);
+  if (!options_.sync && finished != nullptr) unsynced_files_.push_back(std::move(finished));
   if (auto it = segments_.find(old.segment); it != segments_.end()) it->second.bytes = old.offset;
   segments_[sequence] = {active_, kSegmentHeaderBytes};
   end_ = {sequence, kSegmentHeaderBytes};
@@ -178,6 +188,11 @@ absl::StatusOr<JournalPosition> Journal::NextPosition(uint64_t bytes) {
   return end();
 }
 
+uint64_t Journal::Room() const {
+  MutexLock lock(mu_);
+  return capacity_ - end_.offset;
+}
+
 absl::Status Journal::Write(std::vector<iovec>& parts, uint64_t bytes) {
   const JournalPosition at = end();
   unsynced_ = true;
@@ -192,6 +207,20 @@ absl::Status Journal::Sync() {
   if (!options_.sync || !unsynced_) return absl::OkStatus();
   unsynced_ = false;
   return active_->Sync();
+}
+
+absl::Status Journal::SyncAll() {
+  std::vector<std::shared_ptr<File>> files;
+  {
+    MutexLock lock(mu_);
+    files.swap(unsynced_files_);
+    if (auto it = segments_.find(end_.segment); it != segments_.end()) files.push_back(it->second.file);
+  }
+  for (const auto& file : files) {
+    if (file == nullptr) continue;
+    if (absl::Status status = file->Sync(); !status.ok()) return status;
+  }
+  return absl::OkStatus();
 }
 
 absl::Status Journal::Read(JournalPosition at, char* out, size_t size) const {

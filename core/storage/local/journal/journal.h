@@ -44,9 +44,11 @@ class Journal {
       std::function<absl::Status(const JournalPosition&, const RecordHeader&, std::string_view payload)>;
   using OnDamage = std::function<void(uint64_t segment, const DamagedStretch&)>;
 
-  // Creates the folder when missing. Errors as FileSystem gives them, NEWER_FORMAT, DATA_LOSS for a segment without a
-  // header.
+  // Creates the folder when missing. Errors as FileSystem gives them.
   static absl::StatusOr<std::unique_ptr<Journal>> Open(FileSystem& files, std::string folder, JournalOptions options);
+
+  // Whether this program may read every segment: NEWER_FORMAT, DATA_LOSS for one without a header.
+  absl::Status CheckFormat() const EXCLUDES(mu_);
 
   // Reads from `from` to the end; cuts off a torn tail. Writes go on behind it.
   absl::Status Replay(JournalPosition from, const OnRecord& on_record, const OnDamage& on_damage);
@@ -54,10 +56,16 @@ class Journal {
   // Where a group of `bytes` goes; begins a new segment when it does not fit any more. RESOURCE_EXHAUSTED when there is
   // none to begin.
   absl::StatusOr<JournalPosition> NextPosition(uint64_t bytes);
+  // Bytes that fit behind the end without a new segment.
+  uint64_t Room() const EXCLUDES(mu_);
   // Writes a group there. After an error it is unknown what is on the disk.
   absl::Status Write(std::vector<iovec>& parts, uint64_t bytes);
   // What was written is durable, when the options say so.
   absl::Status Sync();
+
+  // Everything written before the call is durable afterwards, whatever the options say. For checkpoints, which must not
+  // know more than the journal; may run beside Write.
+  absl::Status SyncAll() EXCLUDES(mu_);
 
   absl::Status Read(JournalPosition at, char* out, size_t size) const EXCLUDES(mu_);
 
@@ -101,6 +109,8 @@ class Journal {
   // By sequence; a file that was not needed for a while may be closed.
   mutable std::map<uint64_t, Segment> segments_ GUARDED_BY(mu_);
   JournalPosition end_ GUARDED_BY(mu_);
+  // Finished without a sync.
+  std::vector<std::shared_ptr<File>> unsynced_files_ GUARDED_BY(mu_);
   // Allocated bytes of the active segment.
   uint64_t capacity_ GUARDED_BY(mu_) = 0;
 };

@@ -1,0 +1,127 @@
+// Group commit: everything that waits goes into one write of the journal and, under fsync, one fdatasync; then all of it
+// is told. Under fsync a thread of its own commits, since nobody who appends may wait for a disk. Under os the first
+// caller to arrive commits, for itself and for those who queued up behind it, without a hop to another thread; the
+// thread then only serves what nobody waits for.
+//
+// The first error of a write or a sync that leaves it unknown what is on the disk ends writing for good: from then on
+// everything is refused with STORAGE_UNAVAILABLE, and reading goes on.
+//
+// Thread rule: every member may be called from any thread. Entries are applied and told by one thread at a time, in the
+// order in which they were submitted.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "core/base/clock.h"
+#include "core/base/mutex.h"
+#include "core/metrics/metrics.h"
+#include "core/storage/backend.h"
+#include "core/storage/local/journal/journal.h"
+
+namespace sluice {
+
+struct JournalEntry;
+
+// Who is concerned by an entry. Called in order: before the write, where the offset of a batch is decided (not for what
+// is refused), and after it, with the place or the error. Neither may block nor call back into the committer.
+class JournalTarget {
+ public:
+  virtual ~JournalTarget() = default;
+  virtual void BeforeWrite(JournalEntry& entry) = 0;
+  virtual void AfterWrite(const JournalEntry& entry, const absl::Status& status, const JournalPosition& at) = 0;
+};
+
+// Something that is written as one record.
+struct JournalEntry {
+  RecordHeader header;
+  // The payload: a batch's record, or bytes.
+  Ref<Batch> batch;
+  std::string bytes;
+  std::shared_ptr<JournalTarget> target;
+  StoreDone done;
+
+  std::string_view payload() const { return batch ? batch->record() : std::string_view(bytes); }
+};
+
+// Something whose changes are collected until the next commit takes them as one record.
+class DirtySource {
+ public:
+  virtual ~DirtySource() = default;
+  virtual JournalEntry TakeChanges() = 0;
+};
+
+class Committer {
+ public:
+  struct Options {
+    bool sync = true;
+    // More than this waiting, and appends are refused with TOO_MUCH_IN_FLIGHT.
+    size_t max_queued_bytes = size_t{64} << 20;
+    // Changes that nobody waits for are written after this time at the latest.
+    absl::Duration linger = absl::Milliseconds(10);
+  };
+
+  Committer(Journal& journal, StoreMetrics& metrics, const Clock& clock, Options options);
+  ~Committer() { Stop(); }
+
+  // Batches are refused while the disk is full; other entries are taken as long as there is room for them.
+  void Submit(JournalEntry entry) EXCLUDES(mu_);
+
+  // `source` has changes; called once until they are taken. With `urgent` somebody waits for them, or (null) for those
+  // of a source that said so before.
+  void MarkDirty(std::shared_ptr<DirtySource> source, bool urgent) EXCLUDES(mu_);
+
+  // Calls fn with nothing being written or applied; what is dirty is written before. For checkpoints.
+  void RunExclusive(const std::function<void()>& fn) EXCLUDES(mu_, commit_mu_);
+
+  // Writes what is waiting and ends the thread; refuses everything afterwards.
+  void Stop() EXCLUDES(mu_);
+
+  bool writable() const { return !failed_.load(std::memory_order_acquire); }
+
+ private:
+  // What became of one entry.
+  struct Outcome {
+    absl::Status status;
+    JournalPosition at;
+  };
+  struct Group {
+    std::vector<JournalEntry> entries;
+    std::vector<std::shared_ptr<DirtySource>> dirty;
+    bool empty() const { return entries.empty() && dirty.empty(); }
+  };
+
+  absl::Status Admit(const JournalEntry& entry) REQUIRES(mu_);
+  Group TakeGroup() REQUIRES(mu_);
+  // Commits until nothing waits. REQUIRES: committing_ was set by the caller.
+  void Lead() EXCLUDES(mu_, commit_mu_);
+  void Commit(Group group) EXCLUDES(mu_, commit_mu_);
+  void WriteAndApply(std::vector<JournalEntry>& entries, std::vector<Outcome>& outcomes) REQUIRES(commit_mu_);
+  void WriteEntries(std::vector<JournalEntry>& entries, std::vector<Outcome>& outcomes) REQUIRES(commit_mu_);
+  void FailAll(std::vector<Outcome>& outcomes, const absl::Status& status) REQUIRES(commit_mu_);
+  void ThreadMain() EXCLUDES(mu_);
+
+  Journal& journal_;
+  StoreMetrics& metrics_;
+  const Clock& clock_;
+  const Options options_;
+  std::atomic<bool> failed_{false};
+  std::thread thread_;
+
+  // Held while records are written and applied.
+  Mutex commit_mu_;
+
+  Mutex mu_;
+  CondVar wake_;
+  CondVar idle_;
+  Group waiting_ GUARDED_BY(mu_);
+  size_t waiting_bytes_ GUARDED_BY(mu_) = 0;
+  bool urgent_ GUARDED_BY(mu_) = false;
+  bool committing_ GUARDED_BY(mu_) = false;
+  bool stopping_ GUARDED_BY(mu_) = false;
+};
+
+}  // namespace sluice

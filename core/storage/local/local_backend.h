@@ -1,0 +1,83 @@
+// The store for one machine: a folder with a journal, which is the truth, and a RocksDB view of it.
+//
+//   auto store = LocalBackend::Open({.data_dir = "/var/lib/sluice"}, clock, metrics.store);
+//
+//   LOCK      held by the process that has the folder open
+//   journal/  segments (journal/journal.h)
+//   view/     RocksDB (view/view.h)
+//
+// Opening takes the view as it was at its last checkpoint and replays the journal from there. What a crash cut off at the
+// very end of the journal was never acknowledged and goes; a record that is damaged anywhere else is DATA_LOSS for those
+// who read it, everything else is served.
+//
+// Thread rule: as storage/backend.h says.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "core/base/clock.h"
+#include "core/storage/backend.h"
+#include "core/storage/local/folder_lock.h"
+#include "core/storage/local/maintenance.h"
+
+namespace sluice {
+
+enum class Durability {
+  // What is acknowledged survives the machine.
+  kFsync,
+  // What is acknowledged survives the process.
+  kOs,
+};
+
+struct LocalOptions {
+  std::string data_dir;
+  Durability durability = Durability::kFsync;
+  uint64_t segment_bytes = uint64_t{64} << 20;
+  MaintenanceOptions maintenance;
+  // False where a test runs maintenance by hand.
+  bool run_maintenance = true;
+  FileSystem* files = nullptr;  // the machine's own when null
+};
+
+class LocalBackend final : public Backend {
+ public:
+  // Fails with DATA_FOLDER_IN_USE, DATA_FOLDER_UNUSABLE, NEWER_FORMAT, DATA_LOSS.
+  static absl::StatusOr<std::unique_ptr<LocalBackend>> Open(LocalOptions options, const Clock& clock,
+                                                            StoreMetrics& metrics);
+  ~LocalBackend() override;
+
+  Catalogue& catalogue() override { return *catalogue_; }
+  std::shared_ptr<TopicLog> OpenLog(TopicId id) override;
+  std::shared_ptr<Cursor> OpenCursor(SubscriptionId id) override;
+  BackendStats stats() const override;
+  absl::Status Close() override;
+  std::string_view durability() const override;
+
+  Maintenance& maintenance() { return *maintenance_; }
+
+ private:
+  LocalBackend(LocalOptions options, const Clock& clock, StoreMetrics& metrics)
+      : options_(std::move(options)), clock_(clock), metrics_(metrics) {}
+
+  absl::Status Recover();
+
+  const LocalOptions options_;
+  const Clock& clock_;
+  StoreMetrics& metrics_;
+  uint64_t damaged_ = 0;
+  bool closed_ = false;
+
+  // In the order in which they need each other.
+  std::unique_ptr<FolderLock> lock_;
+  SegmentUse use_;
+  std::unique_ptr<View> view_;
+  std::unique_ptr<Journal> journal_;
+  std::unique_ptr<ReaderPool> readers_;
+  std::unique_ptr<Committer> committer_;
+  std::unique_ptr<LogContext> context_;
+  std::shared_ptr<LocalCatalogue> catalogue_;
+  std::unique_ptr<Maintenance> maintenance_;
+};
+
+}  // namespace sluice

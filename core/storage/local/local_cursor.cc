@@ -1,0 +1,128 @@
+#include "core/storage/local/local_cursor.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace sluice {
+
+LocalCursor::LocalCursor(Committer& committer, View::SubscriptionState state)
+    : committer_(committer), id_(state.id), config_(std::move(state.config)), state_(std::move(state.cursor)) {}
+
+CursorState LocalCursor::state() const {
+  MutexLock lock(mu_);
+  return state_;
+}
+
+bool LocalCursor::NoteChange() {
+  changed_ = true;
+  return !std::exchange(dirty_, true);
+}
+
+void LocalCursor::Ack(absl::Span<const OffsetRange> ranges, StoreDone done) {
+  const bool urgent = done != nullptr;
+  bool tell = false;
+  {
+    MutexLock lock(mu_);
+    Apply({.acked = {ranges.begin(), ranges.end()}, .delivered_end = Offset(0), .redelivered = {}}, &state_);
+    for (const OffsetRange& range : ranges) {
+      if (!pending_.acked.empty() && pending_.acked.back().end == range.begin) {
+        pending_.acked.back().end = range.end;
+      } else {
+        pending_.acked.push_back(range);
+      }
+    }
+    if (urgent) waiting_.push_back(std::move(done));
+    tell = NoteChange();
+  }
+  if (tell || urgent) committer_.MarkDirty(tell ? shared_from_this() : nullptr, urgent);
+}
+
+void LocalCursor::Delivered(Offset end) {
+  {
+    MutexLock lock(mu_);
+    if (end <= state_.delivered_end) return;
+    state_.delivered_end = end;
+    pending_.delivered_end = end;
+    if (!NoteChange()) return;
+  }
+  committer_.MarkDirty(shared_from_this(), false);
+}
+
+void LocalCursor::Redelivered(OffsetRange range, uint32_t attempts) {
+  {
+    MutexLock lock(mu_);
+    Apply({.acked = {}, .delivered_end = Offset(0), .redelivered = {{range, attempts}}}, &state_);
+    pending_.redelivered.push_back({range, attempts});
+    if (!NoteChange()) return;
+  }
+  committer_.MarkDirty(shared_from_this(), false);
+}
+
+void LocalCursor::Seek(CursorState state, StoreDone done) {
+  JournalEntry entry;
+  entry.header.kind = RecordKind::kCursorState;
+  entry.header.id = id_.value();
+  entry.bytes = Encode(state);
+  entry.target = shared_from_this();
+  entry.done = std::move(done);
+  {
+    MutexLock lock(mu_);
+    state_ = std::move(state);
+    // What was said of the old state must not be applied to the new one.
+    pending_ = {};
+    changed_ = true;
+  }
+  committer_.Submit(std::move(entry));
+}
+
+JournalEntry LocalCursor::TakeChanges() {
+  JournalEntry entry;
+  entry.header.kind = RecordKind::kCursorDelta;
+  entry.header.id = id_.value();
+  entry.target = shared_from_this();
+  MutexLock lock(mu_);
+  entry.bytes = Encode(std::exchange(pending_, {}));
+  dirty_ = false;
+  if (!waiting_.empty()) {
+    entry.done = [waiting = std::exchange(waiting_, {})](const absl::Status& status) {
+      for (const StoreDone& done : waiting) done(status);
+    };
+  }
+  return entry;
+}
+
+void LocalCursor::Replayed(const CursorDelta& delta) {
+  MutexLock lock(mu_);
+  Apply(delta, &state_);
+  changed_ = true;
+}
+
+void LocalCursor::Replayed(CursorState state) {
+  MutexLock lock(mu_);
+  state_ = std::move(state);
+  changed_ = true;
+}
+
+void LocalCursor::SetConfig(std::string config) {
+  MutexLock lock(mu_);
+  config_ = std::move(config);
+  changed_ = true;
+}
+
+bool LocalCursor::changed() const {
+  MutexLock lock(mu_);
+  return changed_;
+}
+
+View::SubscriptionState LocalCursor::BeginCheckpoint() {
+  MutexLock lock(mu_);
+  changed_ = false;
+  return {id_, config_, state_};
+}
+
+void LocalCursor::CheckpointDone(bool written) {
+  MutexLock lock(mu_);
+  changed_ |= !written;
+}
+
+}  // namespace sluice

@@ -1,0 +1,64 @@
+// The progress of one subscription in the local store. Changes collect here and go into the journal as one record with
+// the next commit; the whole state goes into the view at checkpoints.
+//
+// Thread rule: as Cursor says; the journal's calls come from the committer.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/base/mutex.h"
+#include "core/storage/backend.h"
+#include "core/storage/local/codec.h"
+#include "core/storage/local/committer.h"
+#include "core/storage/local/view/view.h"
+
+namespace sluice {
+
+class LocalCursor final : public Cursor,
+                          public DirtySource,
+                          public JournalTarget,
+                          public std::enable_shared_from_this<LocalCursor> {
+ public:
+  LocalCursor(Committer& committer, View::SubscriptionState state);
+
+  CursorState state() const override EXCLUDES(mu_);
+  void Ack(absl::Span<const OffsetRange> ranges, StoreDone done) override EXCLUDES(mu_);
+  void Delivered(Offset end) override EXCLUDES(mu_);
+  void Redelivered(OffsetRange range, uint32_t attempts) override EXCLUDES(mu_);
+  void Seek(CursorState state, StoreDone done) override EXCLUDES(mu_);
+
+  JournalEntry TakeChanges() override EXCLUDES(mu_);
+  void BeforeWrite(JournalEntry&) override {}
+  void AfterWrite(const JournalEntry&, const absl::Status&, const JournalPosition&) override {}
+
+  // Met while the journal is replayed.
+  void Replayed(const CursorDelta& delta) EXCLUDES(mu_);
+  void Replayed(CursorState state) EXCLUDES(mu_);
+
+  SubscriptionId id() const { return id_; }
+  void SetConfig(std::string config) EXCLUDES(mu_);
+  bool changed() const EXCLUDES(mu_);
+  View::SubscriptionState BeginCheckpoint() EXCLUDES(mu_);
+  void CheckpointDone(bool written) EXCLUDES(mu_);
+
+ private:
+  // Returns whether the committer is to be told.
+  bool NoteChange() REQUIRES(mu_);
+
+  Committer& committer_;
+  const SubscriptionId id_;
+
+  mutable Mutex mu_;
+  std::string config_ GUARDED_BY(mu_);
+  CursorState state_ GUARDED_BY(mu_);
+  // Not in the journal yet, and who waits for it to be.
+  CursorDelta pending_ GUARDED_BY(mu_);
+  std::vector<StoreDone> waiting_ GUARDED_BY(mu_);
+  bool dirty_ GUARDED_BY(mu_) = false;
+  // Not in the view yet.
+  bool changed_ GUARDED_BY(mu_) = false;
+};
+
+}  // namespace sluice

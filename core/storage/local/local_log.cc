@@ -1,0 +1,385 @@
+#include "core/storage/local/local_log.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "core/base/error.h"
+#include "fmt/format.h"
+
+namespace sluice {
+namespace {
+
+// A span is not made larger than this, so that what is half dead is known well enough.
+constexpr uint64_t kMaxSpanBytes = uint64_t{4} << 20;
+// Batches located at once, and bytes read at once, for one Read.
+constexpr size_t kLocateAtOnce = 256;
+constexpr size_t kReadAtOnce = size_t{1} << 20;
+
+absl::Status Damaged(TopicId topic, Offset offset) {
+  return Error(Reason::kDataLoss, fmt::format("topic {}: the message with id {} is damaged on the disk",
+                                              topic.value(), offset.value()));
+}
+
+// Checks the record in `bytes` and copies its batch out.
+absl::StatusOr<Ref<Batch>> BatchFrom(std::string_view bytes, const BatchLocation& location, TopicId topic) {
+  const auto header = DecodeHeader(bytes);
+  if (!header || header->length != location.length || header->id != topic.value() ||
+      header->first != location.first.value() || !ChecksumHolds(bytes, *header)) {
+    return Damaged(topic, location.first);
+  }
+  return Batch::Decode(location.first, bytes.substr(kRecordHeaderBytes, header->length));
+}
+
+bool EndsBefore(const BatchLocation& batch, Offset offset) { return batch.end() <= offset; }
+
+}  // namespace
+
+LocalLog::LocalLog(LogContext& context, View::TopicState state)
+    : context_(context),
+      id_(state.id),
+      config_(std::move(state.config)),
+      floor_(state.floor),
+      next_(state.next),
+      writing_next_(state.next),
+      spans_(state.spans.begin(), state.spans.end()) {
+  for (const Span& span : state.spans) context_.use.Add(span.segment, span.bytes);
+}
+
+LocalLog::~LocalLog() = default;
+
+uint64_t LocalLog::LiveBytes() const {
+  uint64_t bytes = 0;
+  for (const Span& span : spans_) bytes += span.bytes;
+  if (!spans_.empty() && spans_.front().first < floor_) {
+    // Part of the first span is dead: take it as evenly spread.
+    const Span& span = spans_.front();
+    const double dead = static_cast<double>(floor_ - span.first) / static_cast<double>(span.end - span.first);
+    bytes -= static_cast<uint64_t>(static_cast<double>(span.bytes) * dead);
+  }
+  return bytes;
+}
+
+LogExtent LocalLog::extent() const {
+  MutexLock lock(mu_);
+  return {floor_, next_, LiveBytes()};
+}
+
+Offset LocalLog::next() const {
+  MutexLock lock(mu_);
+  return next_;
+}
+
+void LocalLog::Append(Ref<Batch> batch, StoreDone done) {
+  JournalEntry entry;
+  entry.header.kind = RecordKind::kBatch;
+  entry.header.count = batch->count();
+  entry.header.id = id_.value();
+  entry.batch = std::move(batch);
+  entry.target = shared_from_this();
+  entry.done = std::move(done);
+  context_.committer.Submit(std::move(entry));
+}
+
+void LocalLog::BeforeWrite(JournalEntry& entry) {
+  if (entry.header.kind != RecordKind::kBatch) return;
+  MutexLock lock(mu_);
+  entry.batch->set_first(writing_next_);
+  entry.header.first = writing_next_.value();
+  writing_next_ += entry.header.count;
+}
+
+void LocalLog::AfterWrite(const JournalEntry& entry, const absl::Status& status, const JournalPosition& at) {
+  MutexLock lock(mu_);
+  if (!status.ok()) {
+    writing_next_ = next_;
+    return;
+  }
+  if (removed_) return;
+  const BatchLocation batch{Offset(entry.header.first), entry.header.count,
+                            static_cast<uint32_t>(entry.payload().size()), at, entry.batch->publish_time_us()};
+  entry.header.kind == RecordKind::kBatch ? Add(batch) : Move(batch);
+}
+
+void LocalLog::Add(const BatchLocation& batch) {
+  changed_ = true;
+  next_ = batch.end();
+  writing_next_ = std::max(writing_next_, next_);
+  recent_.push_back(batch);
+  const uint64_t bytes = batch.damaged() ? 0 : RecordBytes(batch.length);
+  if (spans_.empty() || spans_.back().segment != batch.at.segment || spans_.back().bytes + bytes > kMaxSpanBytes ||
+      spans_.back().end != batch.first) {
+    spans_.push_back({batch.first, batch.first, batch.at.segment, 0});
+  }
+  spans_.back().end = batch.end();
+  spans_.back().bytes += bytes;
+  context_.use.Add(batch.at.segment, bytes);
+}
+
+// The batch was appended again elsewhere: its old place is dead, its new one alive.
+void LocalLog::Move(const BatchLocation& batch) {
+  if (batch.end() <= floor_) return;
+  changed_ = true;
+  moved_[batch.first] = batch;
+  auto it = std::partition_point(spans_.begin(), spans_.end(), [&](const Span& s) { return s.end <= batch.first; });
+  if (it == spans_.end()) return;
+  // The span is cut around the batch.
+  const Span old = *it;
+  const uint64_t bytes = std::min(old.bytes, RecordBytes(batch.length));
+  const uint64_t left = old.bytes - bytes;
+  const auto share = static_cast<uint64_t>(
+      static_cast<double>(left) * static_cast<double>(batch.first - std::min(old.first, batch.first)) /
+      std::max(1.0, static_cast<double>((old.end - old.first) - batch.count)));
+  it = spans_.erase(it);
+  std::vector<Span> parts;
+  if (old.first < batch.first) parts.push_back({old.first, batch.first, old.segment, batch.end() < old.end ? share : left});
+  parts.push_back({batch.first, batch.end(), batch.at.segment, bytes});
+  if (batch.end() < old.end) {
+    parts.push_back({batch.end(), old.end, old.segment, old.first < batch.first ? left - share : left});
+  }
+  // Neighbours moved one after the other become one span again.
+  if (it != spans_.begin() && parts.size() == 2 && parts.front().first == batch.first) {
+    Span& previous = *std::prev(it);
+    if (previous.segment == batch.at.segment && previous.end == batch.first && previous.bytes + bytes <= kMaxSpanBytes) {
+      previous.end = batch.end();
+      previous.bytes += bytes;
+      parts.erase(parts.begin());
+    }
+  }
+  spans_.insert(it, parts.begin(), parts.end());
+  context_.use.Drop(old.segment, bytes);
+  context_.use.Add(batch.at.segment, bytes);
+}
+
+void LocalLog::Replayed(const RecordHeader& header, const JournalPosition& at, int64_t publish_time_us) {
+  MutexLock lock(mu_);
+  const BatchLocation batch{Offset(header.first), header.count, header.length, at, publish_time_us};
+  if (header.kind == RecordKind::kBatchMoved) return Move(batch);
+  if (batch.first < next_) return;  // the view has it already
+  if (batch.first > next_) {
+    // Records in between are lost.
+    Add({next_, static_cast<uint32_t>(batch.first - next_), 0, at, publish_time_us});
+  }
+  Add(batch);
+}
+
+void LocalLog::ReplayedDamage(Offset first, uint32_t count, const JournalPosition& at) {
+  MutexLock lock(mu_);
+  if (first == next_) Add({first, count, 0, at, 0});
+}
+
+void LocalLog::Trim(Offset before) {
+  MutexLock lock(mu_);
+  before = std::min(before, next_);
+  if (before <= floor_) return;
+  floor_ = before;
+  changed_ = true;
+  while (!spans_.empty() && spans_.front().end <= floor_) {
+    context_.use.Drop(spans_.front().segment, spans_.front().bytes);
+    spans_.pop_front();
+  }
+  // What a checkpoint is saving right now stays until it is done.
+  while (saving_ == 0 && !recent_.empty() && recent_.front().end() <= floor_) recent_.pop_front();
+  if (saving_ == 0) moved_.erase(moved_.begin(), moved_.lower_bound(floor_));
+}
+
+void LocalLog::Remove() {
+  MutexLock lock(mu_);
+  removed_ = true;
+  for (const Span& span : spans_) context_.use.Drop(span.segment, span.bytes);
+  spans_.clear();
+  recent_.clear();
+  moved_.clear();
+  saving_ = 0;
+  floor_ = next_;
+}
+
+bool LocalLog::removed() const {
+  MutexLock lock(mu_);
+  return removed_;
+}
+
+void LocalLog::SetConfig(std::string config) {
+  MutexLock lock(mu_);
+  config_ = std::move(config);
+  changed_ = true;
+}
+
+bool LocalLog::changed() const {
+  MutexLock lock(mu_);
+  return changed_;
+}
+
+size_t LocalLog::unsaved() const {
+  MutexLock lock(mu_);
+  return recent_.size();
+}
+
+View::TopicState LocalLog::BeginCheckpoint(std::vector<BatchLocation>* batches) {
+  MutexLock lock(mu_);
+  saving_ = recent_.size();
+  for (const BatchLocation& batch : recent_) {
+    if (batch.end() > floor_) batches->push_back(batch);
+  }
+  saving_moved_.clear();
+  for (const auto& [first, batch] : moved_) saving_moved_.push_back(batch);
+  batches->insert(batches->end(), saving_moved_.begin(), saving_moved_.end());
+  changed_ = false;
+  return {id_, config_, floor_, next_, {spans_.begin(), spans_.end()}};
+}
+
+void LocalLog::CheckpointDone(bool written) {
+  MutexLock lock(mu_);
+  if (written) {
+    recent_.erase(recent_.begin(), recent_.begin() + static_cast<std::ptrdiff_t>(std::min(saving_, recent_.size())));
+    for (const BatchLocation& batch : saving_moved_) {
+      auto it = moved_.find(batch.first);
+      if (it != moved_.end() && it->second.at == batch.at) moved_.erase(it);
+    }
+  } else {
+    changed_ = true;
+  }
+  saving_ = 0;
+  saving_moved_.clear();
+}
+
+// Where up to `limit` batches are, from the one that holds `from` on.
+absl::StatusOr<std::vector<BatchLocation>> LocalLog::Locate(Offset from, size_t limit) const {
+  std::vector<BatchLocation> found;
+  Offset recent_begin;
+  {
+    MutexLock lock(mu_);
+    from = std::max(from, floor_);
+    recent_begin = recent_.empty() ? next_ : recent_.front().first;
+  }
+  if (from < recent_begin) {
+    auto older = context_.view.Find(id_, from, limit);
+    if (!older.ok()) return older.status();
+    found = *std::move(older);
+  }
+  MutexLock lock(mu_);
+  for (BatchLocation& batch : found) {
+    if (auto moved = moved_.find(batch.first); moved != moved_.end()) batch = moved->second;
+  }
+  const Offset at = found.empty() ? from : found.back().end();
+  auto it = std::partition_point(recent_.begin(), recent_.end(), [at](const auto& b) { return EndsBefore(b, at); });
+  for (; it != recent_.end() && found.size() < limit; ++it) {
+    auto moved = moved_.find(it->first);
+    found.push_back(moved == moved_.end() ? *it : moved->second);
+  }
+  return found;
+}
+
+absl::StatusOr<Ref<Batch>> LocalLog::ReadBatch(const BatchLocation& batch) const {
+  if (batch.damaged()) return Damaged(id_, batch.first);
+  std::string bytes(kRecordHeaderBytes + batch.length, '\0');
+  if (absl::Status status = context_.journal.Read(batch.at, bytes.data(), bytes.size()); !status.ok()) return status;
+  context_.metrics.read_bytes.Add(bytes.size());
+  return BatchFrom(bytes, batch, id_);
+}
+
+absl::StatusOr<std::vector<Ref<Batch>>> LocalLog::ReadNow(Offset from, size_t max_bytes) const {
+  auto located = Locate(from, kLocateAtOnce);
+  if (!located.ok()) return located.status();
+  std::vector<Ref<Batch>> read;
+  std::string buffer;
+  size_t total = 0;
+  for (size_t i = 0; i < located->size();) {
+    // Neighbours in the journal are read together.
+    const BatchLocation& first = (*located)[i];
+    if (first.damaged()) {
+      // What was read so far may be delivered; the next Read begins here and says so.
+      if (read.empty()) return Damaged(id_, first.first);
+      return read;
+    }
+    size_t end = i;
+    uint64_t bytes = 0;
+    for (; end < located->size(); ++end) {
+      const BatchLocation& batch = (*located)[end];
+      const bool near = batch.at.segment == first.at.segment && batch.at.offset >= first.at.offset &&
+                        batch.at.offset + kRecordHeaderBytes + batch.length - first.at.offset <= kReadAtOnce;
+      if (end > i && (batch.damaged() || !near || total + batch.length > max_bytes)) break;
+      if (!read.empty() || end > i) total += batch.length;
+      bytes = batch.at.offset + kRecordHeaderBytes + batch.length - first.at.offset;
+    }
+    if (!read.empty() && total > max_bytes) return read;
+    buffer.resize(bytes);
+    if (absl::Status status = context_.journal.Read(first.at, buffer.data(), bytes); !status.ok()) return status;
+    context_.metrics.read_bytes.Add(bytes);
+    for (; i < end; ++i) {
+      const BatchLocation& batch = (*located)[i];
+      const std::string_view record = std::string_view(buffer).substr(batch.at.offset - first.at.offset,
+                                                                      kRecordHeaderBytes + batch.length);
+      auto decoded = BatchFrom(record, batch, id_);
+      if (!decoded.ok()) {
+        if (read.empty()) return decoded.status();
+        return read;
+      }
+      read.push_back(*std::move(decoded));
+    }
+  }
+  return read;
+}
+
+void LocalLog::Read(Offset from, size_t max_bytes, ReadDone done) {
+  const bool submitted = context_.readers.Submit(
+      [self = shared_from_this(), from, max_bytes, done] { done(self->ReadNow(from, max_bytes)); });
+  if (!submitted) {
+    done(RetryableError(Reason::kTooMuchInFlight, "too many reads wait for the disk", absl::Milliseconds(100)));
+  }
+}
+
+absl::StatusOr<std::optional<Offset>> LocalLog::OffsetAtNow(int64_t time_us) const {
+  Offset from;
+  Offset recent_begin;
+  {
+    MutexLock lock(mu_);
+    from = floor_;
+    recent_begin = recent_.empty() ? next_ : recent_.front().first;
+  }
+  auto found = context_.view.OffsetAt(id_, time_us, from, recent_begin);
+  if (!found.ok() || found->has_value()) return found;
+  MutexLock lock(mu_);
+  auto it = std::partition_point(recent_.begin(), recent_.end(),
+                                 [&](const BatchLocation& b) { return EndsBefore(b, floor_); });
+  it = std::find_if(it, recent_.end(), [&](const BatchLocation& b) { return b.publish_time_us >= time_us; });
+  if (it == recent_.end()) return std::optional<Offset>();
+  return std::optional<Offset>(std::max(it->first, floor_));
+}
+
+void LocalLog::OffsetAt(absl::Time time, OffsetDone done) {
+  const bool submitted = context_.readers.Submit([self = shared_from_this(), time, done] {
+    auto found = self->OffsetAtNow(absl::ToUnixMicros(time));
+    if (!found.ok()) return done(found.status());
+    const LogExtent extent = self->extent();
+    done(found->has_value() ? std::max(**found, extent.first) : extent.next);
+  });
+  if (!submitted) {
+    done(RetryableError(Reason::kTooMuchInFlight, "too many reads wait for the disk", absl::Milliseconds(100)));
+  }
+}
+
+absl::StatusOr<std::vector<BatchLocation>> LocalLog::BatchesIn(uint64_t segment) const {
+  std::vector<Span> spans;
+  {
+    MutexLock lock(mu_);
+    for (const Span& span : spans_) {
+      if (span.segment == segment) spans.push_back({std::max(span.first, floor_), span.end, segment, span.bytes});
+    }
+  }
+  std::vector<BatchLocation> in_segment;
+  for (const Span& span : spans) {
+    for (Offset at = span.first; at < span.end;) {
+      auto located = Locate(at, kLocateAtOnce);
+      if (!located.ok()) return located.status();
+      if (located->empty()) break;
+      for (const BatchLocation& batch : *located) {
+        if (batch.first < span.end && batch.at.segment == segment && !batch.damaged()) in_segment.push_back(batch);
+      }
+      at = std::max(at + 1, located->back().end());
+    }
+  }
+  return in_segment;
+}
+
+}  // namespace sluice

@@ -1,0 +1,103 @@
+// The log of one topic in the local store: which batches it has and where. New batches are known from memory until the
+// next checkpoint puts them into the view; what is older is found there.
+//
+// Thread rule: as TopicLog says. BeforeWrite and AfterWrite are called by the committer, one thread at a time.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "absl/container/btree_map.h"
+#include "core/base/mutex.h"
+#include "core/storage/backend.h"
+#include "core/storage/local/batch_index.h"
+#include "core/storage/local/committer.h"
+#include "core/storage/local/reader_pool.h"
+#include "core/storage/local/segment_use.h"
+#include "core/storage/local/view/view.h"
+
+namespace sluice {
+
+// What all logs of a store share.
+struct LogContext {
+  Journal& journal;
+  View& view;
+  Committer& committer;
+  ReaderPool& readers;
+  SegmentUse& use;
+  StoreMetrics& metrics;
+};
+
+class LocalLog final : public TopicLog, public JournalTarget, public std::enable_shared_from_this<LocalLog> {
+ public:
+  LocalLog(LogContext& context, View::TopicState state);
+  ~LocalLog() override;
+
+  TopicId id() const { return id_; }
+
+  LogExtent extent() const override EXCLUDES(mu_);
+  void Append(Ref<Batch> batch, StoreDone done) override;
+  void Read(Offset from, size_t max_bytes, ReadDone done) override;
+  void OffsetAt(absl::Time time, OffsetDone done) override;
+  void Trim(Offset before) override EXCLUDES(mu_);
+
+  void BeforeWrite(JournalEntry& entry) override EXCLUDES(mu_);
+  void AfterWrite(const JournalEntry& entry, const absl::Status& status, const JournalPosition& at) override
+      EXCLUDES(mu_);
+
+  // A batch record met while the journal is replayed, or a stretch of it that is lost.
+  void Replayed(const RecordHeader& header, const JournalPosition& at, int64_t publish_time_us) EXCLUDES(mu_);
+  void ReplayedDamage(Offset first, uint32_t count, const JournalPosition& at) EXCLUDES(mu_);
+  // The offset the next batch gets.
+  Offset next() const EXCLUDES(mu_);
+
+  void SetConfig(std::string config) EXCLUDES(mu_);
+  // Whether there is anything a checkpoint should save.
+  bool changed() const EXCLUDES(mu_);
+  // What a checkpoint saves, and the batches it puts into the view; they stay known here until CheckpointDone.
+  View::TopicState BeginCheckpoint(std::vector<BatchLocation>* batches) EXCLUDES(mu_);
+  void CheckpointDone(bool written) EXCLUDES(mu_);
+  // Batches known here only.
+  size_t unsaved() const EXCLUDES(mu_);
+
+  // Nothing of it is needed any more.
+  void Remove() EXCLUDES(mu_);
+  bool removed() const EXCLUDES(mu_);
+
+  // Live batches that lie in `segment`.
+  absl::StatusOr<std::vector<BatchLocation>> BatchesIn(uint64_t segment) const EXCLUDES(mu_);
+  // Reads one; blocks.
+  absl::StatusOr<Ref<Batch>> ReadBatch(const BatchLocation& batch) const;
+
+ private:
+  absl::StatusOr<std::vector<Ref<Batch>>> ReadNow(Offset from, size_t max_bytes) const EXCLUDES(mu_);
+  absl::StatusOr<std::vector<BatchLocation>> Locate(Offset from, size_t limit) const EXCLUDES(mu_);
+  absl::StatusOr<std::optional<Offset>> OffsetAtNow(int64_t time_us) const EXCLUDES(mu_);
+  void Add(const BatchLocation& batch) REQUIRES(mu_);
+  void Move(const BatchLocation& batch) REQUIRES(mu_);
+  uint64_t LiveBytes() const REQUIRES(mu_);
+
+  LogContext& context_;
+  const TopicId id_;
+
+  mutable Mutex mu_;
+  std::string config_ GUARDED_BY(mu_);
+  Offset floor_ GUARDED_BY(mu_);
+  Offset next_ GUARDED_BY(mu_);
+  // next_ with what is being written.
+  Offset writing_next_ GUARDED_BY(mu_);
+  std::deque<Span> spans_ GUARDED_BY(mu_);
+  // In offset order: what the view does not have, the first `saving_` of it on the way there.
+  std::deque<BatchLocation> recent_ GUARDED_BY(mu_);
+  size_t saving_ GUARDED_BY(mu_) = 0;
+  // Batches of the view that lie elsewhere by now; of those, what is on the way there.
+  absl::btree_map<Offset, BatchLocation> moved_ GUARDED_BY(mu_);
+  std::vector<BatchLocation> saving_moved_ GUARDED_BY(mu_);
+  bool changed_ GUARDED_BY(mu_) = false;
+  bool removed_ GUARDED_BY(mu_) = false;
+};
+
+}  // namespace sluice

@@ -1,0 +1,153 @@
+#include "core/storage/local/maintenance.h"
+
+#include <utility>
+
+namespace sluice {
+namespace {
+
+constexpr absl::Duration kInterval = absl::Seconds(1);
+
+// Waits for the callbacks of a number of submissions.
+class Countdown {
+ public:
+  void Add() {
+    MutexLock lock(mu_);
+    ++left_;
+  }
+  void Done(bool ok) {
+    MutexLock lock(mu_);
+    all_ok_ &= ok;
+    if (--left_ == 0) done_.NotifyAll();
+  }
+  // Whether all were OK.
+  bool Wait() {
+    MutexLock lock(mu_);
+    while (left_ > 0) done_.Wait(lock);
+    return all_ok_;
+  }
+
+ private:
+  Mutex mu_;
+  CondVar done_;
+  int left_ GUARDED_BY(mu_) = 0;
+  bool all_ok_ GUARDED_BY(mu_) = true;
+};
+
+}  // namespace
+
+void Maintenance::Start() {
+  thread_ = std::thread([this] { ThreadMain(); });
+}
+
+void Maintenance::Stop() {
+  {
+    MutexLock lock(mu_);
+    stopping_ = true;
+    wake_.NotifyAll();
+  }
+  if (thread_.joinable()) thread_.join();
+}
+
+void Maintenance::ThreadMain() {
+  for (;;) {
+    {
+      MutexLock lock(mu_);
+      if (!stopping_) wake_.WaitFor(lock, kInterval);
+      if (stopping_) return;
+    }
+    RunOnce();
+  }
+}
+
+void Maintenance::RunOnce() {
+  // No space for a spare is no error here: it is tried again the next time.
+  context_.journal.EnsureSpare().IgnoreError();
+  if (CheckpointDue()) Checkpoint().IgnoreError();
+  RemoveDeadSegments();
+  RelocateOne();
+}
+
+bool Maintenance::CheckpointDue() const {
+  const JournalPosition end = context_.journal.end();
+  const auto segments = context_.journal.segments();
+  uint64_t written = 0;
+  bool reclaimable = false;
+  for (const auto& [segment, bytes] : segments) {
+    if (segment >= checkpoint_.segment) written += bytes;
+    reclaimable |= segment >= checkpoint_.segment && segment < end.segment && context_.use.live(segment) == 0;
+  }
+  if (written >= checkpoint_.offset + options_.checkpoint_bytes) return true;
+  if (reclaimable && clock_.Now() - checkpoint_time_ >= options_.reclaim_interval) return true;
+  size_t unsaved = 0;
+  for (const auto& log : catalogue_.Logs()) unsaved += log->unsaved();
+  return unsaved >= options_.checkpoint_batches;
+}
+
+absl::Status Maintenance::Checkpoint() {
+  View::Checkpoint checkpoint;
+  context_.committer.RunExclusive([&] {
+    checkpoint = catalogue_.BeginCheckpoint();
+    checkpoint.position = context_.journal.end();
+  });
+  // The view must not know more than the journal does after a power loss.
+  absl::Status status = context_.journal.SyncAll();
+  if (status.ok()) status = context_.view.Write(checkpoint);
+  catalogue_.CheckpointDone(checkpoint, status.ok());
+  if (!status.ok()) return status;
+  checkpoint_ = checkpoint.position;
+  checkpoint_time_ = clock_.Now();
+  return status;
+}
+
+void Maintenance::RemoveDeadSegments() {
+  for (const auto& [segment, bytes] : context_.journal.segments()) {
+    if (segment >= checkpoint_.segment) return;
+    if (context_.use.live(segment) > 0) continue;
+    if (context_.journal.Remove(segment).ok()) context_.metrics.segments_deleted.Add();
+  }
+}
+
+// One segment at a time, the oldest first; it goes with the checkpoint that follows.
+void Maintenance::RelocateOne() {
+  if (!context_.committer.writable() || !context_.journal.has_spare()) return;
+  for (const auto& [segment, bytes] : context_.journal.segments()) {
+    if (segment >= checkpoint_.segment) return;
+    const uint64_t live = context_.use.live(segment);
+    if (segment == relocated_ || live == 0 ||
+        static_cast<double>(live) >= options_.min_live_share * static_cast<double>(bytes)) {
+      continue;
+    }
+    relocated_ = segment;
+    for (const auto& log : catalogue_.Logs()) {
+      if (!Relocate(*log, log, segment)) return;
+    }
+    Checkpoint().IgnoreError();
+    RemoveDeadSegments();
+    return;
+  }
+}
+
+bool Maintenance::Relocate(LocalLog& log, const std::shared_ptr<LocalLog>& owner, uint64_t segment) {
+  auto batches = log.BatchesIn(segment);
+  if (!batches.ok()) return false;
+  Countdown countdown;
+  for (const BatchLocation& location : *batches) {
+    auto batch = log.ReadBatch(location);
+    // Damaged: it stays where it is, and so does its segment.
+    if (!batch.ok()) continue;
+    JournalEntry entry;
+    entry.header.kind = RecordKind::kBatchMoved;
+    entry.header.count = location.count;
+    entry.header.id = log.id().value();
+    entry.header.first = location.first.value();
+    entry.batch = *std::move(batch);
+    entry.target = owner;
+    countdown.Add();
+    entry.done = [&countdown](const absl::Status& status) { countdown.Done(status.ok()); };
+    context_.metrics.relocated_bytes.Add(location.length);
+    context_.committer.Submit(std::move(entry));
+  }
+  return countdown.Wait();
+}
+
+}  // namespace sluice

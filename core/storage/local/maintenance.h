@@ -1,0 +1,65 @@
+// What the local store does beside serving: checkpoints, deleting segments in which nothing is alive, appending again
+// what is alive in segments that are mostly dead, keeping a spare segment.
+//
+// Thread rule: one thread of its own, or RunOnce by hand while that was not started. Stop waits for what is running.
+#pragma once
+
+#include <atomic>
+#include <thread>
+
+#include "core/base/clock.h"
+#include "core/base/mutex.h"
+#include "core/storage/local/local_catalogue.h"
+
+namespace sluice {
+
+struct MaintenanceOptions {
+  // A checkpoint after this much journal, or this many batches known from memory alone.
+  uint64_t checkpoint_bytes = uint64_t{128} << 20;
+  size_t checkpoint_batches = 200'000;
+  // And after this time, when it lets a segment go.
+  absl::Duration reclaim_interval = absl::Seconds(5);
+  // A segment with a smaller share alive is given up.
+  double min_live_share = 0.25;
+};
+
+class Maintenance {
+ public:
+  Maintenance(LogContext& context, LocalCatalogue& catalogue, const Clock& clock, JournalPosition checkpoint,
+              MaintenanceOptions options)
+      : context_(context), catalogue_(catalogue), clock_(clock), options_(options), checkpoint_(checkpoint) {}
+  ~Maintenance() { Stop(); }
+
+  void Start();
+  void Stop() EXCLUDES(mu_);
+
+  // Whatever is due.
+  void RunOnce();
+  // Puts everything into the view.
+  absl::Status Checkpoint();
+
+ private:
+  void ThreadMain() EXCLUDES(mu_);
+  bool CheckpointDue() const;
+  void RemoveDeadSegments();
+  void RelocateOne();
+  bool Relocate(LocalLog& log, const std::shared_ptr<LocalLog>& owner, uint64_t segment);
+
+  LogContext& context_;
+  LocalCatalogue& catalogue_;
+  const Clock& clock_;
+  const MaintenanceOptions options_;
+  std::thread thread_;
+
+  // Belong to the thread that runs.
+  JournalPosition checkpoint_;
+  Instant checkpoint_time_;
+  // The segment whose live batches were appended again last.
+  uint64_t relocated_ = 0;
+
+  Mutex mu_;
+  CondVar wake_;
+  bool stopping_ GUARDED_BY(mu_) = false;
+};
+
+}  // namespace sluice

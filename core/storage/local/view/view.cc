@@ -1,0 +1,295 @@
+#include "core/storage/local/view/view.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "core/base/error.h"
+#include "core/storage/local/codec.h"
+#include "fmt/format.h"
+#include "rocksdb/cache.h"
+#include "rocksdb/db.h"
+#include "rocksdb/filter_policy.h"
+#include "rocksdb/table.h"
+#include "rocksdb/write_batch.h"
+
+namespace sluice {
+namespace {
+
+constexpr char kBatchPrefix = 'b';
+constexpr char kTopicPrefix = 't';
+constexpr char kSubscriptionPrefix = 's';
+constexpr std::string_view kMetaKey = "m";
+
+rocksdb::Slice ToSlice(std::string_view bytes) { return {bytes.data(), bytes.size()}; }
+std::string_view FromSlice(const rocksdb::Slice& slice) { return {slice.data(), slice.size()}; }
+
+void AppendBigEndian(std::string* out, uint64_t value) {
+  for (int shift = 56; shift >= 0; shift -= 8) out->push_back(static_cast<char>(value >> shift));
+}
+
+uint64_t BigEndianAt(std::string_view bytes, size_t at) {
+  uint64_t value = 0;
+  for (size_t i = at; i < at + 8; ++i) value = value << 8 | static_cast<unsigned char>(bytes[i]);
+  return value;
+}
+
+std::string IdKey(char prefix, uint64_t id) {
+  std::string key(1, prefix);
+  AppendBigEndian(&key, id);
+  return key;
+}
+
+std::string BatchKey(TopicId topic, Offset first) {
+  std::string key = IdKey(kBatchPrefix, topic.value());
+  AppendBigEndian(&key, first.value());
+  return key;
+}
+
+absl::Status ViewError(const rocksdb::Status& status) {
+  if (status.ok()) return absl::OkStatus();
+  const std::string text = "view: " + status.ToString();
+  if (status.IsNoSpace()) return Error(Reason::kStorageFull, text);
+  if (status.IsCorruption()) return Error(Reason::kDataLoss, text);
+  return Error(Reason::kStorageUnavailable, text);
+}
+
+absl::Status Unreadable(std::string_view what) {
+  return Error(Reason::kDataLoss, fmt::format("view: a {} entry cannot be read", what));
+}
+
+std::string EncodeLocation(const BatchLocation& batch) {
+  PayloadWriter out;
+  out.Put(batch.count);
+  out.Put(batch.length);
+  out.Put(batch.at.segment);
+  out.Put(batch.at.offset);
+  out.Put(static_cast<uint64_t>(batch.publish_time_us));
+  return out.Take();
+}
+
+std::optional<BatchLocation> DecodeLocation(std::string_view key, std::string_view value) {
+  PayloadReader in(value);
+  BatchLocation batch;
+  batch.first = Offset(BigEndianAt(key, 9));
+  batch.count = static_cast<uint32_t>(in.Next());
+  batch.length = static_cast<uint32_t>(in.Next());
+  batch.at.segment = in.Next();
+  batch.at.offset = in.Next();
+  batch.publish_time_us = static_cast<int64_t>(in.Next());
+  if (!in.ok()) return std::nullopt;
+  return batch;
+}
+
+std::string EncodeTopic(const View::TopicState& topic) {
+  PayloadWriter out;
+  out.PutBytes(topic.config);
+  out.Put(topic.floor.value());
+  out.Put(topic.next.value());
+  out.Put(topic.spans.size());
+  for (const Span& span : topic.spans) {
+    out.Put(span.first.value());
+    out.Put(span.end - span.first);
+    out.Put(span.segment);
+    out.Put(span.bytes);
+  }
+  return out.Take();
+}
+
+bool DecodeTopic(std::string_view value, View::TopicState* topic) {
+  PayloadReader in(value);
+  topic->config = in.NextBytes();
+  topic->floor = Offset(in.Next());
+  topic->next = Offset(in.Next());
+  for (uint64_t left = in.Next(); left > 0 && in.ok(); --left) {
+    Span span;
+    span.first = Offset(in.Next());
+    span.end = span.first + in.Next();
+    span.segment = in.Next();
+    span.bytes = in.Next();
+    topic->spans.push_back(span);
+  }
+  return in.ok();
+}
+
+bool DecodeSubscription(std::string_view value, View::SubscriptionState* subscription) {
+  PayloadReader in(value);
+  subscription->config = in.NextBytes();
+  auto cursor = DecodeCursorState(in.NextBytes());
+  if (!in.ok() || !cursor) return false;
+  subscription->cursor = *std::move(cursor);
+  return true;
+}
+
+rocksdb::Options DatabaseOptions() {
+  rocksdb::Options options;
+  options.create_if_missing = true;
+  // One small memtable and few threads: checkpoints are rare, and an idle server must be small.
+  options.write_buffer_size = size_t{8} << 20;
+  options.max_write_buffer_number = 2;
+  options.max_background_jobs = 2;
+  options.max_open_files = 64;
+  options.compression = rocksdb::kNoCompression;
+  options.stats_dump_period_sec = 0;
+  options.stats_persist_period_sec = 0;
+  options.max_log_file_size = size_t{1} << 20;
+  options.keep_log_file_num = 2;
+  options.info_log_level = rocksdb::WARN_LEVEL;
+  options.avoid_flush_during_shutdown = true;
+  rocksdb::BlockBasedTableOptions table;
+  table.block_cache = rocksdb::NewLRUCache(size_t{8} << 20);
+  table.cache_index_and_filter_blocks = true;
+  options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
+  return options;
+}
+
+// Writes in pieces, so that a large checkpoint does not stand in memory twice.
+class PieceWriter {
+ public:
+  explicit PieceWriter(rocksdb::DB& db) : db_(db) { options_.disableWAL = true; }
+
+  rocksdb::WriteBatch& batch() { return batch_; }
+  void MaybeWrite() {
+    constexpr size_t kPieceBytes = size_t{1} << 20;
+    if (batch_.GetDataSize() >= kPieceBytes) Write();
+  }
+  rocksdb::Status Write() {
+    if (status_.ok()) status_ = db_.Write(options_, &batch_);
+    batch_.Clear();
+    return status_;
+  }
+
+ private:
+  rocksdb::DB& db_;
+  rocksdb::WriteOptions options_;
+  rocksdb::WriteBatch batch_;
+  rocksdb::Status status_;
+};
+
+}  // namespace
+
+View::View(std::unique_ptr<rocksdb::DB> db) : db_(std::move(db)) {}
+View::~View() = default;
+
+absl::StatusOr<std::unique_ptr<View>> View::Open(const std::string& folder) {
+  rocksdb::DB* db = nullptr;
+  if (auto status = rocksdb::DB::Open(DatabaseOptions(), folder, &db); !status.ok()) return ViewError(status);
+  return std::unique_ptr<View>(new View(std::unique_ptr<rocksdb::DB>(db)));
+}
+
+absl::StatusOr<View::Contents> View::Load() const {
+  Contents contents;
+  std::string meta;
+  auto status = db_->Get({}, ToSlice(kMetaKey), &meta);
+  if (status.IsNotFound()) return contents;
+  if (!status.ok()) return ViewError(status);
+  PayloadReader in(meta);
+  if (const uint64_t version = in.Next(); version > kViewVersion) {
+    return Error(Reason::kNewerFormat, fmt::format("view: format {}, but this program knows formats up to {}", version,
+                                                   kViewVersion));
+  }
+  contents.position.segment = in.Next();
+  contents.position.offset = in.Next();
+  contents.next_id = in.Next();
+  if (!in.ok()) return Unreadable("meta");
+  std::unique_ptr<rocksdb::Iterator> it(db_->NewIterator({}));
+  for (it->Seek(rocksdb::Slice(&kTopicPrefix, 1)); it->Valid() && it->key()[0] == kTopicPrefix; it->Next()) {
+    TopicState topic;
+    topic.id = TopicId(BigEndianAt(FromSlice(it->key()), 1));
+    if (!DecodeTopic(FromSlice(it->value()), &topic)) return Unreadable("topic");
+    contents.topics.push_back(std::move(topic));
+  }
+  for (it->Seek(rocksdb::Slice(&kSubscriptionPrefix, 1)); it->Valid() && it->key()[0] == kSubscriptionPrefix;
+       it->Next()) {
+    SubscriptionState subscription;
+    subscription.id = SubscriptionId(BigEndianAt(FromSlice(it->key()), 1));
+    if (!DecodeSubscription(FromSlice(it->value()), &subscription)) return Unreadable("subscription");
+    contents.subscriptions.push_back(std::move(subscription));
+  }
+  if (!it->status().ok()) return ViewError(it->status());
+  return contents;
+}
+
+absl::StatusOr<std::vector<BatchLocation>> View::Find(TopicId topic, Offset from, size_t limit) const {
+  const std::string upper = BatchKey(topic + 1, Offset(0));
+  const rocksdb::Slice bound(upper);
+  rocksdb::ReadOptions options;
+  options.iterate_upper_bound = &bound;
+  std::unique_ptr<rocksdb::Iterator> it(db_->NewIterator(options));
+  // The batch that holds `from` begins at it or before it.
+  it->SeekForPrev(BatchKey(topic, from));
+  if (!it->Valid() || FromSlice(it->key()).substr(0, 9) != std::string_view(BatchKey(topic, from)).substr(0, 9)) {
+    it->Seek(BatchKey(topic, from));
+  }
+  std::vector<BatchLocation> found;
+  for (; it->Valid() && found.size() < limit; it->Next()) {
+    auto batch = DecodeLocation(FromSlice(it->key()), FromSlice(it->value()));
+    if (!batch) return Unreadable("batch");
+    if (batch->end() > from) found.push_back(*batch);
+  }
+  if (!it->status().ok()) return ViewError(it->status());
+  return found;
+}
+
+absl::StatusOr<std::optional<Offset>> View::OffsetAt(TopicId topic, int64_t time_us, Offset from, Offset end) const {
+  std::optional<Offset> found;
+  while (from < end) {
+    const Offset middle = from + (end - from) / 2;
+    auto batches = Find(topic, middle, 1);
+    if (!batches.ok()) return batches.status();
+    if (batches->empty() || batches->front().first >= end) {
+      end = middle;
+    } else if (batches->front().publish_time_us >= time_us) {
+      found = batches->front().first;
+      end = std::min(middle, batches->front().first);
+    } else {
+      from = batches->front().end();
+    }
+  }
+  return found;
+}
+
+absl::Status View::Write(const Checkpoint& checkpoint) {
+  PieceWriter writer(*db_);
+  for (const auto& [topic, batches] : checkpoint.batches) {
+    for (const BatchLocation& batch : batches) {
+      writer.batch().Put(BatchKey(topic, batch.first), EncodeLocation(batch));
+      writer.MaybeWrite();
+    }
+  }
+  for (const TopicState& topic : checkpoint.topics) {
+    // What lies below the floor; a batch that reaches across it stays.
+    auto first = Find(topic.id, topic.floor, 1);
+    if (!first.ok()) return first.status();
+    const Offset keep = first->empty() ? topic.floor : std::min(first->front().first, topic.floor);
+    writer.batch().DeleteRange(BatchKey(topic.id, Offset(0)), BatchKey(topic.id, keep));
+    writer.batch().Put(IdKey(kTopicPrefix, topic.id.value()), EncodeTopic(topic));
+    writer.MaybeWrite();
+  }
+  for (const SubscriptionState& subscription : checkpoint.subscriptions) {
+    PayloadWriter value;
+    value.PutBytes(subscription.config);
+    value.PutBytes(Encode(subscription.cursor));
+    writer.batch().Put(IdKey(kSubscriptionPrefix, subscription.id.value()), value.Take());
+    writer.MaybeWrite();
+  }
+  for (TopicId topic : checkpoint.removed_topics) {
+    writer.batch().DeleteRange(BatchKey(topic, Offset(0)), BatchKey(topic + 1, Offset(0)));
+    writer.batch().Delete(IdKey(kTopicPrefix, topic.value()));
+  }
+  for (SubscriptionId subscription : checkpoint.removed_subscriptions) {
+    writer.batch().Delete(IdKey(kSubscriptionPrefix, subscription.value()));
+  }
+  // Last, so that a crash before the flush leaves entries too many but never a position too far.
+  PayloadWriter meta;
+  meta.Put(kViewVersion);
+  meta.Put(checkpoint.position.segment);
+  meta.Put(checkpoint.position.offset);
+  meta.Put(checkpoint.next_id);
+  writer.batch().Put(ToSlice(kMetaKey), meta.Take());
+  if (auto status = writer.Write(); !status.ok()) return ViewError(status);
+  rocksdb::FlushOptions flush;
+  flush.allow_write_stall = true;
+  return ViewError(db_->Flush(flush));
+}
+
+}  // namespace sluice
