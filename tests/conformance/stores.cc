@@ -1,5 +1,7 @@
+#include "core/storage/local/local_backend.h"
 #include "core/storage/memory/memory_backend.h"
 #include "tests/conformance/store_test.h"
+#include "tests/support/temp_folder.h"
 
 namespace sluice {
 namespace {
@@ -12,11 +14,28 @@ class MemoryStoreFixture final : public StoreFixture {
   const std::shared_ptr<MemoryStore> store_ = std::make_shared<MemoryStore>();
 };
 
+class LocalStoreFixture final : public StoreFixture {
+ public:
+  explicit LocalStoreFixture(Durability durability) : durability_(durability) {}
+
+  absl::StatusOr<std::unique_ptr<Backend>> Open() override {
+    return LocalBackend::Open({.data_dir = folder_.path(), .durability = durability_}, clock_, metrics_);
+  }
+
+ private:
+  const Durability durability_;
+  TempFolder folder_;
+  SystemClock clock_;
+  StoreMetrics metrics_;
+};
+
 }  // namespace
 
 std::vector<StoreCase> AllStores() {
   return {
       {"memory", [] { return std::make_unique<MemoryStoreFixture>(); }},
+      {"local_fsync", [] { return std::make_unique<LocalStoreFixture>(Durability::kFsync); }},
+      {"local_os", [] { return std::make_unique<LocalStoreFixture>(Durability::kOs); }},
   };
 }
 

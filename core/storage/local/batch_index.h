@@ -28,6 +28,7 @@ struct Span {
   Offset first;
   Offset end;
   uint64_t segment = 0;
+  // Of the batch records.
   uint64_t bytes = 0;
 };
 

@@ -34,7 +34,7 @@ struct LocalOptions {
   std::string data_dir;
   Durability durability = Durability::kFsync;
   uint64_t segment_bytes = uint64_t{64} << 20;
-  MaintenanceOptions maintenance;
+  MaintenanceOptions maintenance = {};
   // False where a test runs maintenance by hand.
   bool run_maintenance = true;
   FileSystem* files = nullptr;  // the machine's own when null

@@ -71,6 +71,7 @@ Offset LocalLog::next() const {
 }
 
 void LocalLog::Append(Ref<Batch> batch, StoreDone done) {
+  if (removed()) return done(Error(Reason::kTopicDeleted, fmt::format("topic {} was deleted", id_.value())));
   JournalEntry entry;
   entry.header.kind = RecordKind::kBatch;
   entry.header.count = batch->count();
@@ -106,7 +107,7 @@ void LocalLog::Add(const BatchLocation& batch) {
   next_ = batch.end();
   writing_next_ = std::max(writing_next_, next_);
   recent_.push_back(batch);
-  const uint64_t bytes = batch.damaged() ? 0 : RecordBytes(batch.length);
+  const uint64_t bytes = batch.length;
   if (spans_.empty() || spans_.back().segment != batch.at.segment || spans_.back().bytes + bytes > kMaxSpanBytes ||
       spans_.back().end != batch.first) {
     spans_.push_back({batch.first, batch.first, batch.at.segment, 0});
@@ -125,7 +126,7 @@ void LocalLog::Move(const BatchLocation& batch) {
   if (it == spans_.end()) return;
   // The span is cut around the batch.
   const Span old = *it;
-  const uint64_t bytes = std::min(old.bytes, RecordBytes(batch.length));
+  const uint64_t bytes = std::min<uint64_t>(old.bytes, batch.length);
   const uint64_t left = old.bytes - bytes;
   const auto share = static_cast<uint64_t>(
       static_cast<double>(left) * static_cast<double>(batch.first - std::min(old.first, batch.first)) /

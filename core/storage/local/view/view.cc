@@ -250,12 +250,22 @@ absl::StatusOr<std::optional<Offset>> View::OffsetAt(TopicId topic, int64_t time
 
 absl::Status View::Write(const Checkpoint& checkpoint) {
   PieceWriter writer(*db_);
+  // First, since an id may have come back.
+  for (TopicId topic : checkpoint.removed_topics) {
+    writer.batch().DeleteRange(BatchKey(topic, Offset(0)), BatchKey(topic + 1, Offset(0)));
+    writer.batch().Delete(IdKey(kTopicPrefix, topic.value()));
+  }
+  for (SubscriptionId subscription : checkpoint.removed_subscriptions) {
+    writer.batch().Delete(IdKey(kSubscriptionPrefix, subscription.value()));
+  }
   for (const auto& [topic, batches] : checkpoint.batches) {
     for (const BatchLocation& batch : batches) {
       writer.batch().Put(BatchKey(topic, batch.first), EncodeLocation(batch));
       writer.MaybeWrite();
     }
   }
+  // The floors are looked for among the batches.
+  if (auto status = writer.Write(); !status.ok()) return ViewError(status);
   for (const TopicState& topic : checkpoint.topics) {
     // What lies below the floor; a batch that reaches across it stays.
     auto first = Find(topic.id, topic.floor, 1);
@@ -271,13 +281,6 @@ absl::Status View::Write(const Checkpoint& checkpoint) {
     value.PutBytes(Encode(subscription.cursor));
     writer.batch().Put(IdKey(kSubscriptionPrefix, subscription.id.value()), value.Take());
     writer.MaybeWrite();
-  }
-  for (TopicId topic : checkpoint.removed_topics) {
-    writer.batch().DeleteRange(BatchKey(topic, Offset(0)), BatchKey(topic + 1, Offset(0)));
-    writer.batch().Delete(IdKey(kTopicPrefix, topic.value()));
-  }
-  for (SubscriptionId subscription : checkpoint.removed_subscriptions) {
-    writer.batch().Delete(IdKey(kSubscriptionPrefix, subscription.value()));
   }
   // Last, so that a crash before the flush leaves entries too many but never a position too far.
   PayloadWriter meta;
