@@ -53,6 +53,7 @@ constexpr std::array<ReasonEntry, kReasonCount> kReasons = {{
     {Reason::kDataFolderInUse, "DATA_FOLDER_IN_USE", Code::kFailedPrecondition},
     {Reason::kDataFolderUnusable, "DATA_FOLDER_UNUSABLE", Code::kFailedPrecondition},
     {Reason::kNewerFormat, "NEWER_FORMAT", Code::kFailedPrecondition},
+    {Reason::kAddressUnusable, "ADDRESS_UNUSABLE", Code::kFailedPrecondition},
     {Reason::kStorageFull, "STORAGE_FULL", Code::kResourceExhausted},
     {Reason::kTooMuchInFlight, "TOO_MUCH_IN_FLIGHT", Code::kResourceExhausted},
     {Reason::kTooManyConsumers, "TOO_MANY_CONSUMERS", Code::kResourceExhausted},

@@ -57,6 +57,7 @@ enum class Reason {
   kDataFolderInUse,
   kDataFolderUnusable,
   kNewerFormat,
+  kAddressUnusable,
   // Too much.
   kStorageFull,
   kTooMuchInFlight,

@@ -1,0 +1,71 @@
+#include "server/config/flags.h"
+
+#include <map>
+#include <string>
+
+#include "CLI/CLI.hpp"
+#include "server/version.h"
+
+namespace sluice::server {
+namespace {
+
+constexpr int kUsageError = 2;
+
+// "25s", "1500ms", as Go and absl write durations.
+std::string CheckDuration(const std::string& text) {
+  absl::Duration parsed;
+  if (absl::ParseDuration(text, &parsed) && parsed > absl::ZeroDuration() && parsed <= absl::Hours(1)) return "";
+  return "must be a duration from 1ms to 1h, such as 25s; it is " + text;
+}
+
+std::string CheckAddress(const std::string& text) {
+  const size_t colon = text.rfind(':');
+  const std::string port = colon == std::string::npos ? "" : text.substr(colon + 1);
+  const bool digits = !port.empty() && port.size() <= 5 && port.find_first_not_of("0123456789") == std::string::npos;
+  if (colon != 0 && digits && std::stoi(port) <= 65535) return "";
+  return "must be HOST:PORT with a port from 0 to 65535; it is " + text;
+}
+
+}  // namespace
+
+ParsedFlags ParseFlags(int argc, const char* const* argv) {
+  ParsedFlags parsed;
+  Options& options = parsed.options;
+  CLI::App app("Durable publish/subscribe over gRPC.", "sluiced");
+  app.footer("Example:\n  sluiced --data-dir=/var/lib/sluice --listen=127.0.0.1:8085 --http=127.0.0.1:9095");
+  app.set_version_flag("--version", std::string("sluiced ") + kVersion);
+  app.add_option("--listen", options.listen, "Address for gRPC; port 0 takes any free one")
+      ->check(CheckAddress)
+      ->capture_default_str();
+  app.add_option("--http", options.http, "Address for /metrics, /healthz, /readyz")
+      ->check(CheckAddress)
+      ->capture_default_str();
+  const std::map<std::string, StoreKind> stores = {{"local", StoreKind::kLocal}, {"memory", StoreKind::kMemory}};
+  std::string store = "local";
+  app.add_option("--store", store, "Where messages are kept: local (a folder) or memory (gone with the process)")
+      ->check(CLI::IsMember({"local", "memory"}))
+      ->capture_default_str();
+  app.add_option("--data-dir", options.data_dir, "Folder of the local store")->capture_default_str();
+  app.add_option("--durability", options.durability,
+                 "What an acknowledged message survives: fsync (the machine) or os (the process)")
+      ->check(CLI::IsMember({"fsync", "os"}))
+      ->capture_default_str();
+  std::string log_format = "text";
+  app.add_option("--log-format", log_format, "text or json")->check(CLI::IsMember({"text", "json"}))->capture_default_str();
+  std::string shutdown_timeout = "25s";
+  app.add_option("--shutdown-timeout", shutdown_timeout, "Time for a graceful end after SIGTERM")
+      ->check(CheckDuration)
+      ->capture_default_str();
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    parsed.exit_code = app.exit(error) == 0 ? 0 : kUsageError;
+    return parsed;
+  }
+  options.store = stores.at(store);
+  options.log_format = log_format == "json" ? LogFormat::kJson : LogFormat::kText;
+  absl::ParseDuration(shutdown_timeout, &options.shutdown_timeout);
+  return parsed;
+}
+
+}  // namespace sluice::server

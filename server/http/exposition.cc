@@ -1,0 +1,262 @@
+#include "server/http/exposition.h"
+
+#include <dirent.h>
+#include <malloc.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <ctime>
+#include <fstream>
+#include <limits>
+#include <string>
+#include <utility>
+
+#include "server/version.h"
+
+namespace sluice::server {
+namespace {
+
+using prometheus::ClientMetric;
+using prometheus::MetricFamily;
+using prometheus::MetricType;
+using Label = std::pair<std::string, std::string>;
+
+class Families {
+ public:
+  void Counter(const std::string& name, const std::string& help, double value) {
+    Add(name, help, MetricType::Counter).counter.value = value;
+  }
+  void Gauge(const std::string& name, const std::string& help, double value) {
+    Add(name, help, MetricType::Gauge).gauge.value = value;
+  }
+  // Series of one family; call them one after the other.
+  void Counter(const std::string& name, const std::string& help, const std::vector<Label>& labels, double value) {
+    AddLabelled(name, help, MetricType::Counter, labels).counter.value = value;
+  }
+  void Gauge(const std::string& name, const std::string& help, const std::vector<Label>& labels, double value) {
+    AddLabelled(name, help, MetricType::Gauge, labels).gauge.value = value;
+  }
+  void Distribution(const std::string& name, const std::string& help, const Histogram& histogram) {
+    ClientMetric::Histogram& out = Add(name, help, MetricType::Histogram).histogram;
+    const std::vector<uint64_t> counts = histogram.counts();
+    uint64_t cumulative = 0;
+    for (size_t i = 0; i < counts.size(); ++i) {
+      cumulative += counts[i];
+      const double bound = i < histogram.bounds().size() ? histogram.bounds()[i] : std::numeric_limits<double>::infinity();
+      out.bucket.push_back({cumulative, bound});
+    }
+    out.sample_count = cumulative;
+    out.sample_sum = histogram.sum();
+  }
+  std::vector<MetricFamily> Take() { return std::move(families_); }
+
+ private:
+  ClientMetric& Add(const std::string& name, const std::string& help, MetricType type) {
+    families_.push_back({name, help, type, {{}}});
+    return families_.back().metric.back();
+  }
+  ClientMetric& AddLabelled(const std::string& name, const std::string& help, MetricType type,
+                            const std::vector<Label>& labels) {
+    if (families_.empty() || families_.back().name != name) families_.push_back({name, help, type, {}});
+    ClientMetric& metric = families_.back().metric.emplace_back();
+    for (const auto& [label, value] : labels) metric.label.push_back({label, value});
+    return metric;
+  }
+
+  std::vector<MetricFamily> families_;
+};
+
+double Value(const Counter& counter) { return static_cast<double>(counter.value()); }
+double Value(const Gauge& gauge) { return static_cast<double>(gauge.value()); }
+
+void AddEngine(const EngineMetrics& m, Families* out) {
+  out->Counter("sluice_published_messages_total", "Messages stored.", Value(m.published_messages));
+  out->Counter("sluice_published_bytes_total", "Bytes of the batch records stored.", Value(m.published_bytes));
+  out->Counter("sluice_published_batches_total", "Batches stored.", Value(m.published_batches));
+  out->Counter("sluice_delivered_messages_total", "Messages handed to consumers, repeated deliveries included.",
+               Value(m.delivered_messages));
+  out->Counter("sluice_delivered_bytes_total", "Bytes of the messages handed to consumers.", Value(m.delivered_bytes));
+  out->Counter("sluice_redelivered_messages_total", "Deliveries after the first of a message.",
+               Value(m.redelivered_messages));
+  out->Counter("sluice_acked_messages_total", "Deliveries acknowledged in time.", Value(m.acked_messages));
+  out->Counter("sluice_nacked_messages_total", "Deliveries given back by consumers.", Value(m.nacked_messages));
+  out->Counter("sluice_expired_leases_total", "Deliveries whose ack deadline passed.", Value(m.expired_leases));
+  const std::string dropped = "sluice_dropped_messages_total";
+  const std::string dropped_help = "Messages that went away unacknowledged, by reason.";
+  out->Counter(dropped, dropped_help, {{"reason", "retention_time"}}, Value(m.dropped_by_retention_time));
+  out->Counter(dropped, dropped_help, {{"reason", "retention_bytes"}}, Value(m.dropped_by_retention_bytes));
+  out->Counter(dropped, dropped_help, {{"reason", "topic_deleted"}}, Value(m.dropped_by_topic_deletion));
+  for (int i = 0; i < kReasonCount; ++i) {
+    out->Counter("sluice_refused_requests_total", "Requests and batches refused, by reason.",
+                 {{"reason", std::string(ReasonName(static_cast<Reason>(i)))}}, Value(m.refused[static_cast<size_t>(i)]));
+  }
+  out->Distribution("sluice_publish_duration_seconds", "From acceptance of a batch until it is durable.",
+                    m.publish_seconds);
+  out->Distribution("sluice_delivery_latency_seconds", "From publish time to the first delivery of a message.",
+                    m.delivery_seconds);
+  out->Distribution("sluice_batch_messages", "Messages per published batch.", m.batch_messages);
+}
+
+void AddStore(const StoreMetrics& m, const BackendStats& stats, std::string_view durability, Families* out) {
+  out->Counter("sluice_store_commits_total", "Group commits.", Value(m.commits));
+  out->Counter("sluice_store_appended_bytes_total", "Bytes written to the journal.", Value(m.appended_bytes));
+  out->Counter("sluice_store_read_bytes_total", "Bytes read from the journal.", Value(m.read_bytes));
+  out->Counter("sluice_store_relocated_bytes_total", "Bytes appended again to give up mostly dead segments.",
+               Value(m.relocated_bytes));
+  out->Counter("sluice_store_deleted_segments_total", "Journal segments deleted.", Value(m.segments_deleted));
+  out->Counter("sluice_store_write_errors_total", "Failed writes and syncs.", Value(m.write_errors));
+  out->Distribution("sluice_store_commit_duration_seconds", "Time of a group commit, its sync included.",
+                    m.commit_seconds);
+  out->Distribution("sluice_store_fsync_duration_seconds", "Time of an fdatasync.", m.fsync_seconds);
+  out->Distribution("sluice_store_commit_batches", "Batches per group commit.", m.commit_batches);
+  out->Gauge("sluice_store_disk_bytes", "Bytes of the journal on the disk.", static_cast<double>(stats.disk_bytes));
+  out->Gauge("sluice_store_disk_free_bytes", "Bytes free on the disk of the store.",
+             static_cast<double>(stats.disk_free_bytes));
+  out->Gauge("sluice_store_writable", "1 while the store takes messages.", stats.writable ? 1 : 0);
+  out->Gauge("sluice_store_damaged_places", "Places of the journal that could not be read on opening.",
+             static_cast<double>(stats.damaged_stretches));
+  for (const char* mode : {"memory", "os", "fsync"}) {
+    out->Gauge("sluice_durability_info", "1 for what an acknowledged message survives.", {{"durability", mode}},
+               durability == mode ? 1 : 0);
+  }
+}
+
+void AddSubscriptions(Engine& engine, Families* out) {
+  struct Row {
+    std::string name;
+    SubscriptionStats stats;
+  };
+  std::vector<Row> rows;
+  SubscriptionStats sum;
+  const int64_t now_us = absl::ToUnixMicros(absl::Now());
+  int64_t oldest_us = now_us;
+  for (const auto& subscription : engine.ListSubscriptions("", "", SIZE_MAX)) {
+    SubscriptionStats stats = subscription->stats();
+    sum.backlog_messages += stats.backlog_messages;
+    sum.backlog_bytes += stats.backlog_bytes;
+    sum.leased_messages += stats.leased_messages;
+    oldest_us = std::min(oldest_us, stats.oldest_unacked_publish_time_us.value_or(now_us));
+    if (rows.size() < Exposition::kMaxSeriesPerKind) {
+      rows.push_back({subscription->config().name.full(), std::move(stats)});
+    }
+  }
+  const auto age = [&](int64_t published_us) { return static_cast<double>(now_us - published_us) / 1e6; };
+  out->Gauge("sluice_backlog_messages", "Messages not acknowledged, of all subscriptions.",
+             static_cast<double>(sum.backlog_messages));
+  out->Gauge("sluice_backlog_bytes", "Bytes not acknowledged, of all subscriptions (estimated).",
+             static_cast<double>(sum.backlog_bytes));
+  out->Gauge("sluice_leased_messages", "Messages delivered and not settled, of all subscriptions.",
+             static_cast<double>(sum.leased_messages));
+  out->Gauge("sluice_oldest_unacked_age_seconds", "Age of the oldest message not acknowledged by some subscription.",
+             age(oldest_us));
+  for (const Row& row : rows) {
+    out->Gauge("sluice_subscription_backlog_messages", "Messages not acknowledged (the first 100 subscriptions).",
+               {{"subscription", row.name}}, static_cast<double>(row.stats.backlog_messages));
+  }
+  for (const Row& row : rows) {
+    out->Gauge("sluice_subscription_backlog_bytes", "Bytes not acknowledged (the first 100 subscriptions).",
+               {{"subscription", row.name}}, static_cast<double>(row.stats.backlog_bytes));
+  }
+  for (const Row& row : rows) {
+    out->Gauge("sluice_subscription_oldest_unacked_age_seconds",
+               "Age of the oldest message not acknowledged (the first 100 subscriptions).", {{"subscription", row.name}},
+               age(row.stats.oldest_unacked_publish_time_us.value_or(now_us)));
+  }
+}
+
+void AddRpcs(const RpcMetrics& rpcs, Families* out) {
+  const auto each = [&](const std::string& name, const std::string& help, auto value) {
+    for (size_t i = 0; i < kRpcCount; ++i) {
+      const auto rpc = static_cast<Rpc>(i);
+      const RpcName method = NameOf(rpc);
+      value(name, help,
+            std::vector<Label>{{"grpc_service", std::string(method.service)},
+                               {"grpc_method", std::string(method.method)},
+                               {"grpc_type", std::string(method.type)}},
+            rpcs.of(rpc));
+    }
+  };
+  each("grpc_server_started_total", "Calls begun.", [&](const auto& name, const auto& help, auto labels, const auto& c) {
+    out->Counter(name, help, labels, Value(c.started));
+  });
+  each("grpc_server_handled_total", "Calls ended, by code.",
+       [&](const auto& name, const auto& help, auto labels, const auto& c) {
+         static constexpr std::array<const char*, RpcCounters::kCodes> kCodes = {
+             "OK", "Canceled", "Unknown", "InvalidArgument", "DeadlineExceeded", "NotFound", "AlreadyExists",
+             "PermissionDenied", "ResourceExhausted", "FailedPrecondition", "Aborted", "OutOfRange", "Unimplemented",
+             "Internal", "Unavailable", "DataLoss", "Unauthenticated"};
+         for (size_t code = 0; code < kCodes.size(); ++code) {
+           // A series for each code that was seen, and for OK always.
+           if (code != 0 && c.handled[code].value() == 0) continue;
+           auto with_code = labels;
+           with_code.emplace_back("grpc_code", kCodes[code]);
+           out->Counter(name, help, with_code, Value(c.handled[code]));
+         }
+       });
+  each("grpc_server_msg_received_total", "Messages received on streams.",
+       [&](const auto& name, const auto& help, auto labels, const auto& c) {
+         out->Counter(name, help, labels, Value(c.received));
+       });
+  each("grpc_server_msg_sent_total", "Messages sent on streams.",
+       [&](const auto& name, const auto& help, auto labels, const auto& c) {
+         out->Counter(name, help, labels, Value(c.sent));
+       });
+}
+
+// Numbers of /proc/self/status, such as VmRSS (kB) and Threads.
+double ProcStatus(std::string_view key) {
+  std::ifstream in("/proc/self/status");
+  for (std::string word; in >> word;) {
+    double value = 0;
+    if (word == key && in >> value) return value;
+    in.ignore(std::numeric_limits<std::streamsize>::max(), '\n');
+  }
+  return 0;
+}
+
+size_t OpenFiles() {
+  size_t count = 0;
+  if (DIR* dir = ::opendir("/proc/self/fd")) {
+    while (::readdir(dir) != nullptr) ++count;  // NOLINT(concurrency-mt-unsafe): a stream of our own
+    ::closedir(dir);
+  }
+  return count > 3 ? count - 3 : 0;
+}
+
+void AddProcess(Families* out) {
+  constexpr double kKilo = 1024;
+  out->Gauge("process_resident_memory_bytes", "Resident memory.", ProcStatus("VmRSS:") * kKilo);
+  out->Gauge("process_threads", "Threads.", ProcStatus("Threads:"));
+  out->Gauge("process_open_fds", "Open file descriptors.", static_cast<double>(OpenFiles()));
+  out->Counter("process_cpu_seconds_total", "User and system CPU time.",
+               static_cast<double>(std::clock()) / CLOCKS_PER_SEC);
+  out->Gauge("sluice_build_info", "1; the labels say what is running.", {{"version", kVersion}}, 1);
+}
+
+}  // namespace
+
+std::vector<MetricFamily> Exposition::Collect() const {
+  Families out;
+  Engine& engine = context_.engine;
+  const BackendStats stats = engine.backend_stats();
+  AddEngine(context_.metrics.engine, &out);
+  AddStore(context_.metrics.store, stats, engine.durability(), &out);
+  AddSubscriptions(engine, &out);
+  out.Gauge("sluice_topics", "Topics.", static_cast<double>(engine.topic_count()));
+  out.Gauge("sluice_subscriptions", "Subscriptions.", static_cast<double>(engine.subscription_count()));
+  out.Gauge("sluice_consumers", "Consumers attached to subscriptions.", Value(context_.metrics.engine.consumers));
+  out.Gauge("sluice_streams", "Open streams by kind.", {{"kind", "publish"}}, Value(context_.rpcs.publish_streams));
+  out.Gauge("sluice_streams", "Open streams by kind.", {{"kind", "subscribe"}}, Value(context_.rpcs.subscribe_streams));
+  out.Gauge("sluice_memory_bytes", "Bytes held in memory, by part.", {{"part", "tail_cache"}},
+            Value(context_.metrics.engine.tail_cache_bytes));
+  out.Gauge("sluice_memory_bytes", "Bytes held in memory, by part.", {{"part", "store"}},
+            static_cast<double>(stats.memory_bytes));
+  out.Gauge("sluice_memory_bytes", "Bytes held in memory, by part.", {{"part", "heap"}},
+            static_cast<double>(::mallinfo2().uordblks));
+  AddRpcs(context_.rpcs, &out);
+  AddProcess(&out);
+  return out.Take();
+}
+
+}  // namespace sluice::server

@@ -1,0 +1,68 @@
+#include "server/http/http_server.h"
+
+#include <string_view>
+#include <vector>
+
+#include "CivetServer.h"
+#include "core/base/error.h"
+#include "fmt/format.h"
+#include "prometheus/text_serializer.h"
+#include "server/http/exposition.h"
+
+namespace sluice::server {
+
+class HttpServer::Pages final : public CivetHandler {
+ public:
+  explicit Pages(ServiceContext& context) : exposition_(context), context_(context) {}
+
+  bool handleGet(CivetServer*, mg_connection* connection) override {
+    const std::string_view uri = mg_get_request_info(connection)->local_uri;
+    if (uri == "/metrics") {
+      return Send(connection, 200, "text/plain; version=0.0.4; charset=utf-8",
+                  prometheus::TextSerializer().Serialize(exposition_.Collect()));
+    }
+    if (uri == "/healthz") return SendText(connection, 200, "ok\n");
+    if (uri == "/readyz") {
+      if (context_.sessions.draining()) return SendText(connection, 503, "draining\n");
+      if (!context_.engine.backend_stats().writable) return SendText(connection, 503, "the store takes no writes\n");
+      return SendText(connection, 200, "ready\n");
+    }
+    if (uri == "/") return SendText(connection, 200, "sluiced: /metrics /healthz /readyz\n");
+    return SendText(connection, 404, "no such page; there are /metrics /healthz /readyz\n");
+  }
+
+ private:
+  static bool SendText(mg_connection* connection, int status, const std::string& body) {
+    return Send(connection, status, "text/plain; charset=utf-8", body);
+  }
+  static bool Send(mg_connection* connection, int status, const char* type, const std::string& body) {
+    mg_printf(connection, "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n", status,
+              mg_get_response_code_text(connection, status), type, body.size());
+    mg_write(connection, body.data(), body.size());
+    return true;
+  }
+
+  const Exposition exposition_;
+  ServiceContext& context_;
+};
+
+HttpServer::HttpServer() = default;
+HttpServer::~HttpServer() = default;
+
+absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(const std::string& address, ServiceContext& context) {
+  auto server = std::unique_ptr<HttpServer>(new HttpServer());
+  server->pages_ = std::make_unique<Pages>(context);
+  const std::vector<std::string> options = {"listening_ports", address, "num_threads", "2", "request_timeout_ms",
+                                            "10000", "max_request_size", "16384", "enable_keep_alive", "no"};
+  try {
+    server->civet_ = std::make_unique<CivetServer>(options);
+  } catch (const CivetException&) {
+    return Error(Reason::kAddressUnusable, fmt::format("cannot listen on {}: is the port in use?", address),
+                 {{"field", "--http"}, {"value", address}});
+  }
+  server->civet_->addHandler("/", *server->pages_);
+  server->port_ = server->civet_->getListeningPorts().front();
+  return server;
+}
+
+}  // namespace sluice::server

@@ -1,0 +1,73 @@
+// sluiced: starts the server, waits for SIGTERM or SIGINT, drains, ends. A second signal ends the process at once.
+#include <pthread.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <thread>
+
+#include "server/config/flags.h"
+#include "server/log.h"
+#include "server/server.h"
+#include "server/version.h"
+
+namespace sluice::server {
+namespace {
+
+constexpr int kKilledBySignal = 128;
+
+// Blocked in every thread, and taken by sigwait: nothing is ever done in a handler.
+sigset_t BlockSignals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  // A client that goes away is an error of a write, not the end.
+  ::signal(SIGPIPE, SIG_IGN);
+  return signals;
+}
+
+int WaitForSignal(const sigset_t& signals) {
+  int signal = 0;
+  while (sigwait(&signals, &signal) != 0) {
+  }
+  return signal;
+}
+
+int Run(const Options& options) {
+  const sigset_t signals = BlockSignals();
+  SetUpLog(options.log_format);
+  auto server = Server::Start(options);
+  if (!server.ok()) {
+    LogError("cannot start", {{"error", std::string(server.status().message())}});
+    return 1;
+  }
+  Log("ready", {{"grpc", (*server)->grpc_address()},
+                {"http", (*server)->http_address()},
+                {"store", options.store == StoreKind::kLocal ? "local" : "memory"},
+                {"durability", std::string((*server)->engine().durability())},
+                {"version", kVersion}});
+  const int signal = WaitForSignal(signals);
+  Log("draining", {{"signal", std::to_string(signal)}, {"timeout", absl::FormatDuration(options.shutdown_timeout)}});
+  std::thread([signals] {
+    const int second = WaitForSignal(signals);
+    LogWarning("a second signal: ending at once", {{"signal", std::to_string(second)}});
+    ::_exit(kKilledBySignal + second);
+  }).detach();
+  const absl::Status drained = (*server)->Drain();
+  if (!drained.ok()) {
+    LogError("ended with work undone", {{"error", std::string(drained.message())}});
+    return 1;
+  }
+  Log("stopped");
+  return 0;
+}
+
+}  // namespace
+}  // namespace sluice::server
+
+int main(int argc, char** argv) {
+  const auto flags = sluice::server::ParseFlags(argc, argv);
+  if (flags.exit_code) return *flags.exit_code;
+  return sluice::server::Run(flags.options);
+}

@@ -1,0 +1,268 @@
+#include "server/native/admin_service.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "core/base/error.h"
+#include "core/base/strings.h"
+#include "fmt/format.h"
+#include "server/errors.h"
+#include "server/native/convert.h"
+#include "server/native/paging.h"
+
+namespace sluice::server {
+namespace {
+
+absl::Status BadMask(std::string_view path, std::string_view resource, std::string_view problem) {
+  return Error(Reason::kInvalidUpdateMask, fmt::format("update_mask: '{}' {} of a {}", path, problem, resource),
+               {{"field", "update_mask"}, {"value", std::string(path)}});
+}
+
+absl::Status EmptyMask() {
+  return Error(Reason::kInvalidUpdateMask, "update_mask: names no field; it must name at least one",
+               {{"field", "update_mask"}, {"value", ""}});
+}
+
+bool IsOneOf(std::string_view name, std::initializer_list<std::string_view> names) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+// Copies the fields that the mask names from `wanted`.
+absl::Status Merge(const google::protobuf::FieldMask& mask, const TopicConfig& wanted, TopicConfig* config) {
+  if (mask.paths().empty()) return EmptyMask();
+  for (const std::string& path : mask.paths()) {
+    if (path == "retention") {
+      config->retention = wanted.retention;
+    } else if (path == "retention_bytes") {
+      config->retention_bytes = wanted.retention_bytes;
+    } else if (path == "labels") {
+      config->labels = wanted.labels;
+    } else {
+      return BadMask(path, "topic", IsOneOf(path, {"name", "create_time"}) ? "is not a changeable field"
+                                                                           : "is not a known field");
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Merge(const google::protobuf::FieldMask& mask, const SubscriptionConfig& wanted,
+                   SubscriptionConfig* config) {
+  if (mask.paths().empty()) return EmptyMask();
+  for (const std::string& path : mask.paths()) {
+    if (path == "ack_deadline_seconds") {
+      config->ack_deadline = wanted.ack_deadline;
+    } else if (path == "labels") {
+      config->labels = wanted.labels;
+    } else {
+      return BadMask(path, "subscription",
+                     IsOneOf(path, {"name", "topic", "create_time", "start"}) ? "is not a changeable field"
+                                                                              : "is not a known field");
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+std::function<void(const absl::Status&)> AdminService::Begin(Rpc rpc, Reactor* reactor) {
+  context_.rpcs.of(rpc).started.Add();
+  return [this, rpc, reactor](const absl::Status& status) {
+    CountRefusal(status, context_.metrics.engine);
+    const grpc::Status answer = ToGrpc(status);
+    context_.rpcs.of(rpc).Handled(answer.error_code());
+    reactor->Finish(answer);
+  };
+}
+
+grpc::ServerUnaryReactor* AdminService::Answer(Rpc rpc, Call* call, const absl::Status& status) {
+  Reactor* reactor = call->DefaultReactor();
+  Begin(rpc, reactor)(status);
+  return reactor;
+}
+
+grpc::ServerUnaryReactor* AdminService::CreateTopic(Call* call, const v1::CreateTopicRequest* request,
+                                                    v1::CreateTopicResponse* response) {
+  Reactor* reactor = call->DefaultReactor();
+  auto finish = Begin(Rpc::kCreateTopic, reactor);
+  auto config = FromProto(request->topic());
+  if (!config.ok()) return finish(config.status()), reactor;
+  context_.engine.CreateTopic(*std::move(config), [finish, response](const absl::StatusOr<TopicConfig>& made) {
+    if (made.ok()) *response->mutable_topic() = ToProto(*made);
+    finish(made.status());
+  });
+  return reactor;
+}
+
+grpc::ServerUnaryReactor* AdminService::GetTopic(Call* call, const v1::GetTopicRequest* request,
+                                                 v1::GetTopicResponse* response) {
+  auto get = [&]() -> absl::Status {
+    auto name = TopicName::Parse(request->name(), "name");
+    if (!name.ok()) return name.status();
+    auto topic = context_.engine.FindTopic(*name);
+    if (topic.ok()) *response->mutable_topic() = ToProto((*topic)->config());
+    return topic.status();
+  };
+  return Answer(Rpc::kGetTopic, call, get());
+}
+
+grpc::ServerUnaryReactor* AdminService::ListTopics(Call* call, const v1::ListTopicsRequest* request,
+                                                   v1::ListTopicsResponse* response) {
+  auto list = [&]() -> absl::Status {
+    if (absl::Status status = CheckProjectName(request->project(), "project"); !status.ok()) return status;
+    const std::string list_name = "topics of " + request->project();
+    auto page = ParsePage(list_name, request->page_size(), request->page_token());
+    if (!page.ok()) return page.status();
+    const auto topics = context_.engine.ListTopics(request->project(), page->after, page->size + 1);
+    for (const auto& topic : topics) {
+      if (static_cast<size_t>(response->topics_size()) == page->size) {
+        response->set_next_page_token(PageToken(list_name, response->topics(response->topics_size() - 1).name()));
+        break;
+      }
+      *response->add_topics() = ToProto(topic->config());
+    }
+    return absl::OkStatus();
+  };
+  return Answer(Rpc::kListTopics, call, list());
+}
+
+grpc::ServerUnaryReactor* AdminService::UpdateTopic(Call* call, const v1::UpdateTopicRequest* request,
+                                                    v1::UpdateTopicResponse* response) {
+  Reactor* reactor = call->DefaultReactor();
+  auto finish = Begin(Rpc::kUpdateTopic, reactor);
+  auto wanted = FromProto(request->topic());
+  if (!wanted.ok()) return finish(wanted.status()), reactor;
+  auto topic = context_.engine.FindTopic(wanted->name);
+  if (!topic.ok()) return finish(topic.status()), reactor;
+  TopicConfig config = (*topic)->config();
+  if (absl::Status status = Merge(request->update_mask(), *wanted, &config); !status.ok()) {
+    return finish(status), reactor;
+  }
+  context_.engine.UpdateTopic(std::move(config), [finish, response](const absl::StatusOr<TopicConfig>& updated) {
+    if (updated.ok()) *response->mutable_topic() = ToProto(*updated);
+    finish(updated.status());
+  });
+  return reactor;
+}
+
+grpc::ServerUnaryReactor* AdminService::DeleteTopic(Call* call, const v1::DeleteTopicRequest* request,
+                                                    v1::DeleteTopicResponse*) {
+  Reactor* reactor = call->DefaultReactor();
+  auto finish = Begin(Rpc::kDeleteTopic, reactor);
+  auto name = TopicName::Parse(request->name(), "name");
+  name.ok() ? context_.engine.DeleteTopic(*name, finish) : finish(name.status());
+  return reactor;
+}
+
+grpc::ServerUnaryReactor* AdminService::CreateSubscription(Call* call, const v1::CreateSubscriptionRequest* request,
+                                                           v1::CreateSubscriptionResponse* response) {
+  Reactor* reactor = call->DefaultReactor();
+  auto finish = Begin(Rpc::kCreateSubscription, reactor);
+  auto config = FromProto(request->subscription());
+  if (!config.ok()) return finish(config.status()), reactor;
+  auto start = FromProto(request->subscription().start(), "subscription.start");
+  if (!start.ok()) return finish(start.status()), reactor;
+  context_.engine.CreateSubscription(*std::move(config), *start,
+                                     [finish, response](const absl::StatusOr<SubscriptionConfig>& made) {
+                                       if (made.ok()) *response->mutable_subscription() = ToProto(*made);
+                                       finish(made.status());
+                                     });
+  return reactor;
+}
+
+grpc::ServerUnaryReactor* AdminService::GetSubscription(Call* call, const v1::GetSubscriptionRequest* request,
+                                                        v1::GetSubscriptionResponse* response) {
+  auto get = [&]() -> absl::Status {
+    auto name = SubscriptionName::Parse(request->name(), "name");
+    if (!name.ok()) return name.status();
+    auto subscription = context_.engine.FindSubscription(*name);
+    if (subscription.ok()) *response->mutable_subscription() = ToProto((*subscription)->config());
+    return subscription.status();
+  };
+  return Answer(Rpc::kGetSubscription, call, get());
+}
+
+grpc::ServerUnaryReactor* AdminService::ListSubscriptions(Call* call, const v1::ListSubscriptionsRequest* request,
+                                                          v1::ListSubscriptionsResponse* response) {
+  auto list = [&]() -> absl::Status {
+    if (absl::Status status = CheckProjectName(request->project(), "project"); !status.ok()) return status;
+    if (!request->topic().empty()) {
+      if (auto topic = TopicName::Parse(request->topic()); !topic.ok()) return topic.status();
+    }
+    const std::string list_name = fmt::format("subscriptions of {} {}", request->project(), request->topic());
+    auto page = ParsePage(list_name, request->page_size(), request->page_token());
+    if (!page.ok()) return page.status();
+    for (const auto& subscription : context_.engine.ListSubscriptions(request->project(), page->after, SIZE_MAX)) {
+      const v1::Subscription found = ToProto(subscription->config());
+      if (!request->topic().empty() && found.topic() != request->topic()) continue;
+      if (static_cast<size_t>(response->subscriptions_size()) == page->size) {
+        response->set_next_page_token(
+            PageToken(list_name, response->subscriptions(response->subscriptions_size() - 1).name()));
+        break;
+      }
+      *response->add_subscriptions() = found;
+    }
+    return absl::OkStatus();
+  };
+  return Answer(Rpc::kListSubscriptions, call, list());
+}
+
+grpc::ServerUnaryReactor* AdminService::UpdateSubscription(Call* call, const v1::UpdateSubscriptionRequest* request,
+                                                           v1::UpdateSubscriptionResponse* response) {
+  Reactor* reactor = call->DefaultReactor();
+  auto finish = Begin(Rpc::kUpdateSubscription, reactor);
+  auto name = SubscriptionName::Parse(request->subscription().name(), "subscription.name");
+  if (!name.ok()) return finish(name.status()), reactor;
+  auto subscription = context_.engine.FindSubscription(*name);
+  if (!subscription.ok()) return finish(subscription.status()), reactor;
+  SubscriptionConfig config = (*subscription)->config();
+  SubscriptionConfig wanted = config;
+  wanted.ack_deadline = AckDeadlineFrom(request->subscription().ack_deadline_seconds());
+  wanted.labels = {request->subscription().labels().begin(), request->subscription().labels().end()};
+  if (absl::Status status = Merge(request->update_mask(), wanted, &config); !status.ok()) {
+    return finish(status), reactor;
+  }
+  context_.engine.UpdateSubscription(std::move(config),
+                                     [finish, response](const absl::StatusOr<SubscriptionConfig>& updated) {
+                                       if (updated.ok()) *response->mutable_subscription() = ToProto(*updated);
+                                       finish(updated.status());
+                                     });
+  return reactor;
+}
+
+grpc::ServerUnaryReactor* AdminService::DeleteSubscription(Call* call, const v1::DeleteSubscriptionRequest* request,
+                                                           v1::DeleteSubscriptionResponse*) {
+  Reactor* reactor = call->DefaultReactor();
+  auto finish = Begin(Rpc::kDeleteSubscription, reactor);
+  auto name = SubscriptionName::Parse(request->name(), "name");
+  name.ok() ? context_.engine.DeleteSubscription(*name, finish) : finish(name.status());
+  return reactor;
+}
+
+grpc::ServerUnaryReactor* AdminService::GetTopicStats(Call* call, const v1::GetTopicStatsRequest* request,
+                                                      v1::GetTopicStatsResponse* response) {
+  auto get = [&]() -> absl::Status {
+    auto name = TopicName::Parse(request->name(), "name");
+    if (!name.ok()) return name.status();
+    auto topic = context_.engine.FindTopic(*name);
+    if (topic.ok()) *response->mutable_stats() = ToProto((*topic)->config(), (*topic)->stats());
+    return topic.status();
+  };
+  return Answer(Rpc::kGetTopicStats, call, get());
+}
+
+grpc::ServerUnaryReactor* AdminService::GetSubscriptionStats(Call* call,
+                                                             const v1::GetSubscriptionStatsRequest* request,
+                                                             v1::GetSubscriptionStatsResponse* response) {
+  auto get = [&]() -> absl::Status {
+    auto name = SubscriptionName::Parse(request->name(), "name");
+    if (!name.ok()) return name.status();
+    auto subscription = context_.engine.FindSubscription(*name);
+    if (subscription.ok()) {
+      *response->mutable_stats() = ToProto((*subscription)->config(), (*subscription)->stats());
+    }
+    return subscription.status();
+  };
+  return Answer(Rpc::kGetSubscriptionStats, call, get());
+}
+
+}  // namespace sluice::server

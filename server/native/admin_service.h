@@ -1,0 +1,41 @@
+// sluice.v1.Admin: topics, subscriptions and their statistics.
+//
+// Thread rule: gRPC calls it from its own threads; constant after construction.
+#pragma once
+
+#include "grpcpp/support/server_callback.h"
+#include "server/service_context.h"
+#include "sluice/v1/admin.grpc.pb.h"
+
+namespace sluice::server {
+
+class AdminService final : public v1::Admin::CallbackService {
+ public:
+  explicit AdminService(ServiceContext& context) : context_(context) {}
+
+  using Call = grpc::CallbackServerContext;
+  using Reactor = grpc::ServerUnaryReactor;
+  Reactor* CreateTopic(Call*, const v1::CreateTopicRequest*, v1::CreateTopicResponse*) override;
+  Reactor* GetTopic(Call*, const v1::GetTopicRequest*, v1::GetTopicResponse*) override;
+  Reactor* ListTopics(Call*, const v1::ListTopicsRequest*, v1::ListTopicsResponse*) override;
+  Reactor* UpdateTopic(Call*, const v1::UpdateTopicRequest*, v1::UpdateTopicResponse*) override;
+  Reactor* DeleteTopic(Call*, const v1::DeleteTopicRequest*, v1::DeleteTopicResponse*) override;
+  Reactor* CreateSubscription(Call*, const v1::CreateSubscriptionRequest*, v1::CreateSubscriptionResponse*) override;
+  Reactor* GetSubscription(Call*, const v1::GetSubscriptionRequest*, v1::GetSubscriptionResponse*) override;
+  Reactor* ListSubscriptions(Call*, const v1::ListSubscriptionsRequest*, v1::ListSubscriptionsResponse*) override;
+  Reactor* UpdateSubscription(Call*, const v1::UpdateSubscriptionRequest*, v1::UpdateSubscriptionResponse*) override;
+  Reactor* DeleteSubscription(Call*, const v1::DeleteSubscriptionRequest*, v1::DeleteSubscriptionResponse*) override;
+  Reactor* GetTopicStats(Call*, const v1::GetTopicStatsRequest*, v1::GetTopicStatsResponse*) override;
+  Reactor* GetSubscriptionStats(Call*, const v1::GetSubscriptionStatsRequest*,
+                                v1::GetSubscriptionStatsResponse*) override;
+
+ private:
+  // Counts a call's start, and gives the function that ends it.
+  std::function<void(const absl::Status&)> Begin(Rpc rpc, Reactor* reactor);
+  // For calls that answer at once.
+  Reactor* Answer(Rpc rpc, Call* call, const absl::Status& status);
+
+  ServiceContext& context_;
+};
+
+}  // namespace sluice::server

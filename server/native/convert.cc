@@ -1,0 +1,146 @@
+#include "server/native/convert.h"
+
+#include "core/base/error.h"
+#include "fmt/format.h"
+
+namespace sluice::server {
+namespace {
+
+// Timestamps are valid from year 1 to 9999 (google/protobuf/timestamp.proto).
+constexpr int64_t kMinSeconds = -62'135'596'800;
+constexpr int64_t kMaxSeconds = 253'402'300'799;
+
+Labels LabelsFrom(const google::protobuf::Map<std::string, std::string>& labels) {
+  return {labels.begin(), labels.end()};
+}
+
+}  // namespace
+
+absl::Duration FromProto(const google::protobuf::Duration& d) {
+  return absl::Seconds(d.seconds()) + absl::Nanoseconds(d.nanos());
+}
+
+absl::Time FromProto(const google::protobuf::Timestamp& t) {
+  return absl::FromUnixSeconds(t.seconds()) + absl::Nanoseconds(t.nanos());
+}
+
+void ToProto(absl::Duration d, google::protobuf::Duration* out) {
+  out->set_seconds(absl::IDivDuration(d, absl::Seconds(1), &d));
+  out->set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(d)));
+}
+
+void ToProto(absl::Time t, google::protobuf::Timestamp* out) {
+  const int64_t seconds = absl::ToUnixSeconds(t);
+  out->set_seconds(seconds);
+  out->set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(t - absl::FromUnixSeconds(seconds))));
+}
+
+absl::StatusOr<StartPosition> FromProto(const v1::StartPosition& start, std::string_view field) {
+  switch (start.position_case()) {
+    case v1::StartPosition::kEarliest:
+      return StartPosition(Earliest{});
+    case v1::StartPosition::kTime:
+      if (start.time().seconds() < kMinSeconds || start.time().seconds() > kMaxSeconds) {
+        return Error(Reason::kInvalidStartPosition,
+                     fmt::format("{}.time: {} s is not a time of the years 1 to 9999", field, start.time().seconds()),
+                     {{"field", fmt::format("{}.time", field)}, {"value", std::to_string(start.time().seconds())}});
+      }
+      return StartPosition(FromProto(start.time()));
+    case v1::StartPosition::kMessageId:
+      return StartPosition(Offset(start.message_id()));
+    case v1::StartPosition::kLatest:
+    case v1::StartPosition::POSITION_NOT_SET:
+      break;
+  }
+  return StartPosition(Latest{});
+}
+
+absl::Duration AckDeadlineFrom(int32_t seconds) { return seconds == 0 ? kMinAckDeadline : absl::Seconds(seconds); }
+
+absl::Status NotSupported(std::string_view field) {
+  return Error(Reason::kUnsupported, fmt::format("{}: not supported yet", field), {{"field", std::string(field)}});
+}
+
+absl::StatusOr<TopicConfig> FromProto(const v1::Topic& topic) {
+  auto name = TopicName::Parse(topic.name(), "topic.name");
+  if (!name.ok()) return name.status();
+  TopicConfig config;
+  config.name = *std::move(name);
+  if (topic.has_retention()) config.retention = FromProto(topic.retention());
+  config.retention_bytes = topic.retention_bytes();
+  config.labels = LabelsFrom(topic.labels());
+  return config;
+}
+
+absl::StatusOr<SubscriptionConfig> FromProto(const v1::Subscription& subscription) {
+  auto name = SubscriptionName::Parse(subscription.name(), "subscription.name");
+  if (!name.ok()) return name.status();
+  auto topic = TopicName::Parse(subscription.topic(), "subscription.topic");
+  if (!topic.ok()) return topic.status();
+  if (!subscription.filter().empty()) return NotSupported("subscription.filter");
+  if (subscription.enable_message_ordering()) return NotSupported("subscription.enable_message_ordering");
+  if (subscription.enable_exactly_once_delivery()) return NotSupported("subscription.enable_exactly_once_delivery");
+  if (subscription.has_dead_letter_policy()) return NotSupported("subscription.dead_letter_policy");
+  if (subscription.has_retry_policy()) return NotSupported("subscription.retry_policy");
+  if (subscription.priority_delivery()) return NotSupported("subscription.priority_delivery");
+  SubscriptionConfig config;
+  config.name = *std::move(name);
+  config.topic = *std::move(topic);
+  config.ack_deadline = AckDeadlineFrom(subscription.ack_deadline_seconds());
+  config.labels = LabelsFrom(subscription.labels());
+  return config;
+}
+
+v1::Topic ToProto(const TopicConfig& config) {
+  v1::Topic topic;
+  topic.set_name(config.name.full());
+  ToProto(config.retention, topic.mutable_retention());
+  topic.set_retention_bytes(config.retention_bytes);
+  topic.mutable_labels()->insert(config.labels.begin(), config.labels.end());
+  ToProto(config.create_time, topic.mutable_create_time());
+  return topic;
+}
+
+v1::Subscription ToProto(const SubscriptionConfig& config) {
+  v1::Subscription subscription;
+  subscription.set_name(config.name.full());
+  subscription.set_topic(config.topic ? config.topic->full() : std::string(kDeletedTopic));
+  subscription.set_ack_deadline_seconds(static_cast<int32_t>(absl::ToInt64Seconds(config.ack_deadline)));
+  subscription.mutable_labels()->insert(config.labels.begin(), config.labels.end());
+  ToProto(config.create_time, subscription.mutable_create_time());
+  return subscription;
+}
+
+v1::TopicStats ToProto(const TopicConfig& config, const TopicStats& stats) {
+  v1::TopicStats out;
+  out.set_name(config.name.full());
+  out.set_retained_messages(static_cast<int64_t>(stats.extent.next - stats.extent.first));
+  out.set_retained_bytes(static_cast<int64_t>(stats.extent.bytes));
+  out.set_first_message_id(stats.extent.first.value());
+  out.set_next_message_id(stats.extent.next.value());
+  out.set_published_messages(static_cast<int64_t>(stats.published_messages));
+  out.set_published_bytes(static_cast<int64_t>(stats.published_bytes));
+  out.set_subscriptions(stats.subscriptions);
+  return out;
+}
+
+v1::SubscriptionStats ToProto(const SubscriptionConfig& config, const SubscriptionStats& stats) {
+  v1::SubscriptionStats out;
+  out.set_name(config.name.full());
+  out.set_topic(config.topic ? config.topic->full() : std::string(kDeletedTopic));
+  out.set_backlog_messages(stats.backlog_messages);
+  out.set_backlog_bytes(stats.backlog_bytes);
+  out.set_leased_messages(stats.leased_messages);
+  if (stats.oldest_unacked_publish_time_us) {
+    ToProto(absl::FromUnixMicros(*stats.oldest_unacked_publish_time_us), out.mutable_oldest_unacked_publish_time());
+  }
+  out.set_consumers(stats.consumers);
+  out.set_delivered_messages(static_cast<int64_t>(stats.delivered_messages));
+  out.set_acked_messages(static_cast<int64_t>(stats.acked_messages));
+  out.set_nacked_messages(static_cast<int64_t>(stats.nacked_messages));
+  out.set_expired_leases(static_cast<int64_t>(stats.expired_leases));
+  out.set_redelivered_messages(static_cast<int64_t>(stats.redelivered_messages));
+  return out;
+}
+
+}  // namespace sluice::server

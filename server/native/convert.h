@@ -1,0 +1,42 @@
+// Between the messages of sluice.v1 and what the engine understands.
+//
+// Thread rule: pure functions.
+#pragma once
+
+#include <string_view>
+
+#include "absl/status/statusor.h"
+#include "core/engine/config.h"
+#include "core/engine/subscription.h"
+#include "core/engine/topic.h"
+#include "google/protobuf/duration.pb.h"
+#include "google/protobuf/timestamp.pb.h"
+#include "sluice/v1/admin.pb.h"
+#include "sluice/v1/pubsub.pb.h"
+
+namespace sluice::server {
+
+absl::Duration FromProto(const google::protobuf::Duration& d);
+absl::Time FromProto(const google::protobuf::Timestamp& t);
+void ToProto(absl::Duration d, google::protobuf::Duration* out);
+void ToProto(absl::Time t, google::protobuf::Timestamp* out);
+
+// Latest when nothing is said. INVALID_START_POSITION names `field`.
+absl::StatusOr<StartPosition> FromProto(const v1::StartPosition& start, std::string_view field);
+
+// 0 means the default.
+absl::Duration AckDeadlineFrom(int32_t seconds);
+
+// Names and values that are not limits are checked here, limits by Validate.
+absl::StatusOr<TopicConfig> FromProto(const v1::Topic& topic);
+// REQUIRES a topic. UNSUPPORTED for what the server cannot do yet.
+absl::StatusOr<SubscriptionConfig> FromProto(const v1::Subscription& subscription);
+
+v1::Topic ToProto(const TopicConfig& config);
+v1::Subscription ToProto(const SubscriptionConfig& config);
+v1::TopicStats ToProto(const TopicConfig& config, const TopicStats& stats);
+v1::SubscriptionStats ToProto(const SubscriptionConfig& config, const SubscriptionStats& stats);
+
+absl::Status NotSupported(std::string_view field);
+
+}  // namespace sluice::server

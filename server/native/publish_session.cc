@@ -1,0 +1,222 @@
+#include "server/native/publish_session.h"
+
+#include <utility>
+
+#include "core/base/error.h"
+#include "core/base/strings.h"
+#include "fmt/format.h"
+#include "server/errors.h"
+
+namespace sluice::server {
+namespace {
+
+// In flight on one stream; beyond that nothing more is read.
+constexpr size_t kMaxBatchesInFlight = 1024;
+constexpr size_t kMaxBytesInFlight = size_t{64} << 20;
+
+}  // namespace
+
+PublishSession* PublishSession::Start(ServiceContext& context, SessionList::Slot slot) {
+  auto session = std::make_shared<PublishSession>(context, slot);
+  session->self_ = session;
+  context.rpcs.of(Rpc::kPublish).started.Add();
+  context.rpcs.publish_streams.Add(1);
+  session->StartRead(&session->request_);
+  context.sessions.Join(slot, session.get());
+  return session.get();
+}
+
+void PublishSession::OnReadDone(bool ok) {
+  if (!ok) {
+    {
+      MutexLock lock(mu_);
+      read_pending_ = false;
+    }
+    return Close(absl::OkStatus());
+  }
+  context_.rpcs.of(Rpc::kPublish).received.Add();
+  absl::Status status = ScanPublish(Flatten(request_, &slices_, &flat_), &scan_);
+  if (status.ok()) status = Handle(scan_);
+  slices_.clear();
+  request_.Clear();
+  {
+    MutexLock lock(mu_);
+    read_pending_ = false;
+  }
+  if (!status.ok()) {
+    CountRefusal(status, context_.metrics.engine);
+    return Close(status);
+  }
+  Advance();
+}
+
+absl::Status PublishSession::BindTopic(std::string_view name) {
+  MutexLock lock(mu_);
+  if (state_ == State::kClosing) return end_;
+  if (topic_ != nullptr) {
+    if (name.empty() || name == topic_name_) return absl::OkStatus();
+    return Error(Reason::kTargetChanged,
+                 fmt::format("topic: this stream belongs to {}; open another one for another topic", topic_name_),
+                 {{"field", "topic"}, {"limit", topic_name_}});
+  }
+  if (name.empty()) {
+    return Error(Reason::kMissingTarget, "topic: the first request of a stream must name the topic",
+                 {{"field", "topic"}, {"value", ""}});
+  }
+  auto parsed = TopicName::Parse(name);
+  if (!parsed.ok()) return parsed.status();
+  auto topic = context_.engine.FindTopic(*parsed);
+  if (!topic.ok()) return topic.status();
+  topic_ = *std::move(topic);
+  topic_name_ = name;
+  state_ = State::kOpen;
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Ref<Batch>> PublishSession::MakeBatch(const PublishScan& scan) {
+  builder_.Clear();
+  for (std::string_view message : scan.messages) {
+    if (absl::Status status = builder_.Add(message); !status.ok()) return status;
+  }
+  return builder_.Build();
+}
+
+absl::Status PublishSession::Handle(const PublishScan& scan) {
+  bool first = false;
+  {
+    MutexLock lock(mu_);
+    first = state_ == State::kAwaitingTopic;
+  }
+  if (absl::Status status = BindTopic(scan.topic); !status.ok()) return status;
+  if (scan.has_producer) {
+    return Error(Reason::kUnsupported, "producer_id: not supported yet", {{"field", "producer_id"}});
+  }
+  // A first request may just open the stream.
+  if (first && scan.messages.empty()) return absl::OkStatus();
+  auto batch = MakeBatch(scan);
+  std::shared_ptr<Topic> topic;
+  uint64_t sequence = 0;
+  {
+    MutexLock lock(mu_);
+    sequence = first_sequence_ + results_.size();
+    Result& result = results_.emplace_back();
+    result.batch_id = scan.batch_id;
+    result.bytes = batch.ok() ? (*batch)->memory_bytes() : 0;
+    ++unready_;
+    bytes_in_flight_ += result.bytes;
+    topic = topic_;
+  }
+  if (!batch.ok()) {
+    Answer(sequence, batch.status());
+    return absl::OkStatus();
+  }
+  topic->Publish(*std::move(batch), [self = shared_from_this(), sequence](absl::StatusOr<Published> published) {
+    self->Answer(sequence, std::move(published));
+  });
+  return absl::OkStatus();
+}
+
+void PublishSession::Answer(uint64_t sequence, absl::StatusOr<Published> published) {
+  {
+    MutexLock lock(mu_);
+    Result& result = results_[sequence - first_sequence_];
+    result.ready = true;
+    if (published.ok()) {
+      result.published = *published;
+    } else {
+      result.error = published.status();
+      CountRefusal(result.error, context_.metrics.engine);
+    }
+    --unready_;
+    bytes_in_flight_ -= result.bytes;
+    // Somebody else answers first, or takes this along.
+    if (sequence != first_sequence_ && !broken_ && state_ != State::kClosing) return;
+  }
+  Advance();
+}
+
+void PublishSession::Close(const absl::Status& why) {
+  {
+    MutexLock lock(mu_);
+    if (state_ != State::kClosing) {
+      state_ = State::kClosing;
+      end_ = why;
+    }
+  }
+  Advance();
+}
+
+bool PublishSession::TakeReady(v1::PublishResponse* response) {
+  while (!results_.empty() && results_.front().ready) {
+    const Result& result = results_.front();
+    v1::PublishResult* out = response->add_results();
+    out->set_batch_id(result.batch_id);
+    if (result.error.ok()) {
+      out->set_first_message_id(result.published.first.value());
+      out->set_count(result.published.count);
+    } else {
+      *out->mutable_error() = ToProto(result.error);
+    }
+    results_.pop_front();
+    ++first_sequence_;
+  }
+  return response->results_size() > 0;
+}
+
+void PublishSession::Advance() {
+  bool read = false;
+  bool write = false;
+  bool finish = false;
+  absl::Status end;
+  {
+    MutexLock lock(mu_);
+    if (finished_) return;
+    if (!write_pending_ && !broken_) {
+      v1::PublishResponse response;
+      if (TakeReady(&response)) {
+        response_ = ToBuffer(response);
+        write_pending_ = write = true;
+      }
+    }
+    if (state_ == State::kClosing) {
+      finish = unready_ == 0 && !write_pending_ && (results_.empty() || broken_);
+      finished_ = finish;
+      end = end_;
+    } else if (!read_pending_ && unready_ < kMaxBatchesInFlight && bytes_in_flight_ < kMaxBytesInFlight) {
+      read_pending_ = read = true;
+    }
+    // Under the lock: once it is released another thread may see the write end and finish the stream.
+    if (write) StartWrite(&response_);
+    if (read) StartRead(&request_);
+  }
+  if (!finish) return;
+  const grpc::Status status = ToGrpc(end);
+  context_.rpcs.of(Rpc::kPublish).Handled(status.error_code());
+  Finish(status);
+}
+
+void PublishSession::OnWriteDone(bool ok) {
+  {
+    MutexLock lock(mu_);
+    write_pending_ = false;
+    broken_ |= !ok;
+  }
+  context_.rpcs.of(Rpc::kPublish).sent.Add();
+  ok ? Advance() : Close(absl::CancelledError("the client is gone"));
+}
+
+void PublishSession::OnCancel() {
+  {
+    MutexLock lock(mu_);
+    broken_ = true;
+  }
+  Close(absl::CancelledError("the client is gone"));
+}
+
+void PublishSession::OnDone() {
+  context_.rpcs.publish_streams.Add(-1);
+  context_.sessions.Leave(slot_);
+  self_ = nullptr;
+}
+
+}  // namespace sluice::server

@@ -1,0 +1,290 @@
+#include "server/native/subscribe_session.h"
+
+#include <iterator>
+#include <utility>
+
+#include "core/base/error.h"
+#include "fmt/format.h"
+#include "google/protobuf/util/time_util.h"
+#include "grpcpp/impl/codegen/proto_buffer_reader.h"
+#include "server/errors.h"
+#include "server/native/convert.h"
+
+namespace sluice::server {
+namespace {
+
+// Payload of one response. Well below the 4 MiB that clients accept unless told otherwise; a single message may be
+// larger than this.
+constexpr size_t kMaxResponseBytes = size_t{1} << 20;
+
+absl::Status BadRange(std::string_view field, uint64_t first, uint64_t last) {
+  return Error(Reason::kInvalidRange, fmt::format("{}: first {} and last {}: first must be at least 1 and at most last",
+                                                  field, first, last),
+               {{"field", std::string(field)}, {"value", fmt::format("{}-{}", first, last)}});
+}
+
+absl::StatusOr<LeaseRange> ToLeases(const v1::DeliveryRange& range, std::string_view field) {
+  const uint64_t last = range.last() == 0 ? range.first() : range.last();
+  if (range.first() == 0 || last < range.first()) return BadRange(field, range.first(), range.last());
+  return LeaseRange{LeaseId(range.first()), LeaseId(last)};
+}
+
+absl::Status OutOfBounds(Reason reason, std::string_view field, const std::string& value, const std::string& limit) {
+  return Error(reason, fmt::format("{}: {}, but it must be {}", field, value, limit),
+               {{"field", std::string(field)}, {"value", value}, {"limit", limit}});
+}
+
+}  // namespace
+
+SubscribeSession* SubscribeSession::Start(ServiceContext& context, SessionList::Slot slot) {
+  auto session = std::make_shared<SubscribeSession>(context, slot);
+  session->self_ = session;
+  context.rpcs.of(Rpc::kSubscribe).started.Add();
+  context.rpcs.subscribe_streams.Add(1);
+  session->StartRead(&session->request_buffer_);
+  context.sessions.Join(slot, session.get());
+  return session.get();
+}
+
+void SubscribeSession::OnReadDone(bool ok) {
+  if (!ok) return Close(absl::OkStatus());
+  context_.rpcs.of(Rpc::kSubscribe).received.Add();
+  grpc::ProtoBufferReader reader(&request_buffer_);
+  absl::Status status =
+      request_.ParseFromZeroCopyStream(&reader)
+          ? Handle()
+          : Error(Reason::kMalformedRequest, "the request is not a serialized sluice.v1.SubscribeRequest");
+  if (!status.ok()) {
+    CountRefusal(status, context_.metrics.engine);
+    Close(status);
+  }
+}
+
+absl::Status SubscribeSession::Handle() {
+  bool first = false;
+  {
+    MutexLock lock(mu_);
+    first = state_ == State::kAwaitingTarget;
+    if (first) state_ = State::kOpening;
+  }
+  if (first) return OpenTarget();
+  if (absl::Status status = CheckTarget(); !status.ok()) return status;
+  if (absl::Status status = Apply(); !status.ok()) return status;
+  StartRead(&request_buffer_);
+  return absl::OkStatus();
+}
+
+absl::Status SubscribeSession::OpenTarget() {
+  if (request_.client_id().size() > kMaxClientIdBytes) {
+    return OutOfBounds(Reason::kRequestTooLarge, "client_id", fmt::format("{} bytes", request_.client_id().size()),
+                       fmt::format("at most {} bytes", kMaxClientIdBytes));
+  }
+  switch (request_.target_case()) {
+    case v1::SubscribeRequest::kSubscription: {
+      target_ = request_.subscription();
+      auto name = SubscriptionName::Parse(target_);
+      if (!name.ok()) return name.status();
+      auto subscription = context_.engine.FindSubscription(*name);
+      if (!subscription.ok()) return subscription.status();
+      Opened(Attach(*std::move(subscription)));
+      return absl::OkStatus();
+    }
+    case v1::SubscribeRequest::kEphemeral:
+      target_ = request_.ephemeral().SerializeAsString();
+      return OpenEphemeral(request_.ephemeral());
+    case v1::SubscribeRequest::TARGET_NOT_SET:
+      break;
+  }
+  return Error(Reason::kMissingTarget, "subscription: the first request of a stream must name what to receive",
+               {{"field", "subscription"}, {"value", ""}});
+}
+
+absl::Status SubscribeSession::OpenEphemeral(const v1::EphemeralSubscription& wanted) {
+  if (!wanted.filter().empty()) return NotSupported("ephemeral.filter");
+  auto topic = TopicName::Parse(wanted.topic(), "ephemeral.topic");
+  if (!topic.ok()) return topic.status();
+  auto start = FromProto(wanted.start(), "ephemeral.start");
+  if (!start.ok()) return start.status();
+  const absl::Duration ack_deadline = AckDeadlineFrom(wanted.ack_deadline_seconds());
+  context_.engine.OpenEphemeral(
+      *topic, *start, ack_deadline,
+      [self = shared_from_this()](absl::StatusOr<std::shared_ptr<Subscription>> subscription) {
+        self->Opened(subscription.ok() ? self->Attach(*std::move(subscription)) : subscription.status());
+      });
+  return absl::OkStatus();
+}
+
+absl::Status SubscribeSession::Attach(std::shared_ptr<Subscription> subscription) {
+  auto consumer = subscription->Attach(shared_from_this(), {.client_id = request_.client_id()});
+  if (!consumer.ok()) return consumer.status();
+  const SubscriptionConfig config = subscription->config();
+  opened_.set_subscription(config.name.full());
+  opened_.set_topic(config.topic ? config.topic->full() : std::string(kDeletedTopic));
+  opened_.set_ack_deadline_seconds(static_cast<int32_t>(absl::ToInt64Seconds(config.ack_deadline)));
+  consumer_ = *consumer;
+  subscription_ = std::move(subscription);
+  return absl::OkStatus();
+}
+
+void SubscribeSession::Opened(const absl::Status& attached) {
+  absl::Status status = attached;
+  if (status.ok()) {
+    bool closed = false;
+    {
+      MutexLock lock(mu_);
+      closed = state_ == State::kClosing;
+      if (!closed) state_ = State::kOpen;
+      say_opened_ = !closed;
+    }
+    // Ended meanwhile, by whom had nothing to detach yet.
+    if (closed) return subscription_->Detach(consumer_);
+    Advance();
+    status = Apply();
+  }
+  if (!status.ok()) {
+    CountRefusal(status, context_.metrics.engine);
+    return Close(status);
+  }
+  StartRead(&request_buffer_);
+}
+
+absl::Status SubscribeSession::CheckTarget() {
+  const bool same = request_.target_case() == v1::SubscribeRequest::TARGET_NOT_SET ||
+                    (request_.has_subscription() && request_.subscription() == target_) ||
+                    (request_.has_ephemeral() && request_.ephemeral().SerializeAsString() == target_);
+  if (same) return absl::OkStatus();
+  return Error(Reason::kTargetChanged, "subscription: this stream receives something else; open another one",
+               {{"field", "subscription"}, {"limit", opened_.subscription()}});
+}
+
+absl::Status SubscribeSession::ApplyCredit() {
+  if (!request_.has_credit()) return absl::OkStatus();
+  const v1::Credit& credit = request_.credit();
+  if (!granted_) counts_bytes_ = credit.bytes() != 0;
+  if (credit.messages() < 0 || credit.bytes() < 0 || (credit.messages() == 0 && credit.bytes() == 0)) {
+    return OutOfBounds(Reason::kInvalidCredit, credit.bytes() < 0 ? "credit.bytes" : "credit.messages",
+                       std::to_string(credit.bytes() < 0 ? credit.bytes() : credit.messages()), "at least 1");
+  }
+  granted_ = true;
+  subscription_->Grant(consumer_, credit.messages(), counts_bytes_ ? credit.bytes() : Subscription::kNoByteLimit);
+  return absl::OkStatus();
+}
+
+absl::Status SubscribeSession::Apply() {
+  std::vector<LeaseRange> acks;
+  acks.reserve(static_cast<size_t>(request_.acks_size()));
+  for (const v1::DeliveryRange& range : request_.acks()) {
+    auto leases = ToLeases(range, "acks");
+    if (!leases.ok()) return leases.status();
+    acks.push_back(*leases);
+  }
+  if (!acks.empty()) subscription_->Ack(consumer_, acks);
+  for (const v1::Nack& nack : request_.nacks()) {
+    auto leases = ToLeases(nack.range(), "nacks.range");
+    if (!leases.ok()) return leases.status();
+    const absl::Duration delay = FromProto(nack.delay());
+    if (delay < absl::ZeroDuration() || delay > kMaxNackDelay) {
+      return OutOfBounds(Reason::kInvalidDelay, "nacks.delay", absl::FormatDuration(delay),
+                         fmt::format("0 to {}", absl::FormatDuration(kMaxNackDelay)));
+    }
+    subscription_->Nack(consumer_, *leases, delay);
+  }
+  for (const v1::Extension& extension : request_.extensions()) {
+    auto leases = ToLeases(extension.range(), "extensions.range");
+    if (!leases.ok()) return leases.status();
+    const absl::Duration deadline = absl::Seconds(extension.ack_deadline_seconds());
+    if (deadline < absl::Seconds(1) || deadline > kMaxAckDeadline) {
+      return OutOfBounds(Reason::kInvalidAckDeadline, "extensions.ack_deadline_seconds",
+                         std::to_string(extension.ack_deadline_seconds()),
+                         fmt::format("1 to {}", absl::ToInt64Seconds(kMaxAckDeadline)));
+    }
+    subscription_->Extend(consumer_, *leases, deadline);
+  }
+  // Last, so that what was settled makes room for what comes.
+  return ApplyCredit();
+}
+
+void SubscribeSession::Deliver(std::vector<Delivery>& deliveries) {
+  {
+    MutexLock lock(mu_);
+    if (state_ == State::kClosing) return;
+    if (outgoing_.empty()) {
+      outgoing_.swap(deliveries);
+    } else {
+      std::move(deliveries.begin(), deliveries.end(), std::back_inserter(outgoing_));
+    }
+    if (write_pending_) return;
+  }
+  Advance();
+}
+
+void SubscribeSession::Close(const absl::Status& why) {
+  bool detach = false;
+  {
+    MutexLock lock(mu_);
+    if (state_ != State::kClosing) {
+      detach = state_ == State::kOpen;
+      state_ = State::kClosing;
+      end_ = why;
+      outgoing_.clear();
+      say_opened_ = false;
+    }
+  }
+  if (detach) subscription_->Detach(consumer_);
+  Advance();
+}
+
+void SubscribeSession::Advance() {
+  std::vector<Delivery> deliveries;
+  bool opened = false;
+  bool finish = false;
+  absl::Status end;
+  {
+    MutexLock lock(mu_);
+    if (finished_ || write_pending_) return;
+    if (state_ == State::kClosing) {
+      finished_ = finish = true;
+      end = end_;
+    } else if (say_opened_ || !outgoing_.empty()) {
+      deliveries.swap(outgoing_);
+      opened = std::exchange(say_opened_, false);
+      write_pending_ = true;
+    } else {
+      return;
+    }
+  }
+  if (finish) {
+    const grpc::Status status = ToGrpc(end);
+    context_.rpcs.of(Rpc::kSubscribe).Handled(status.error_code());
+    return Finish(status);
+  }
+  // Outside the lock: the engine may go on delivering meanwhile. The stream cannot end before this write has.
+  response_ = EncodeDeliveries(&deliveries, kMaxResponseBytes, opened ? &opened_ : nullptr);
+  if (!deliveries.empty()) {
+    MutexLock lock(mu_);
+    if (state_ != State::kClosing) {
+      outgoing_.insert(outgoing_.begin(), std::make_move_iterator(deliveries.begin()),
+                       std::make_move_iterator(deliveries.end()));
+    }
+  }
+  StartWrite(&response_);
+}
+
+void SubscribeSession::OnWriteDone(bool ok) {
+  {
+    MutexLock lock(mu_);
+    write_pending_ = false;
+  }
+  context_.rpcs.of(Rpc::kSubscribe).sent.Add();
+  ok ? Advance() : Close(absl::CancelledError("the client is gone"));
+}
+
+void SubscribeSession::OnCancel() { Close(absl::CancelledError("the client is gone")); }
+
+void SubscribeSession::OnDone() {
+  context_.rpcs.subscribe_streams.Add(-1);
+  context_.sessions.Leave(slot_);
+  self_ = nullptr;
+}
+
+}  // namespace sluice::server

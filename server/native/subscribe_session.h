@@ -1,0 +1,95 @@
+// One Subscribe stream: a consumer of a subscription.
+//
+//   kAwaitingTarget --first request--> kOpening --attached--> kOpen --the client is done, an error, the engine ends-->
+//   kClosing --nothing being written--> Finish --OnDone--> gone
+//
+// What the engine delivers waits in `outgoing_` until the write before it is done; then all of it, up to a bound, goes
+// into one response. The client's credit bounds what can wait.
+//
+// Thread rule: gRPC runs reactions of one stream in parallel, the engine delivers from any thread: one mutex guards all.
+// The stream and the engine each hold a reference.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/base/mutex.h"
+#include "core/engine/engine.h"
+#include "grpcpp/support/server_callback.h"
+#include "server/native/wire.h"
+#include "server/service_context.h"
+
+namespace sluice::server {
+
+class SubscribeSession final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
+                               public SessionHandle,
+                               public Consumer,
+                               public std::enable_shared_from_this<SubscribeSession> {
+ public:
+  // Begins to read; the session belongs to gRPC until OnDone.
+  static SubscribeSession* Start(ServiceContext& context, SessionList::Slot slot);
+
+  SubscribeSession(ServiceContext& context, SessionList::Slot slot) : context_(context), slot_(slot) {}
+
+  void OnReadDone(bool ok) override;
+  void OnWriteDone(bool ok) override;
+  void OnCancel() override;
+  void OnDone() override;
+
+  void Deliver(std::vector<Delivery>& deliveries) override;
+  void Ended(absl::Status why) override { Close(why); }
+
+  // The server ends the stream.
+  void End(const absl::Status& why) override { Close(why); }
+
+ private:
+  enum class State { kAwaitingTarget, kOpening, kOpen, kClosing };
+
+  // Each handles a part of a request; an error ends the stream.
+  absl::Status Handle() EXCLUDES(mu_);
+  absl::Status OpenTarget() EXCLUDES(mu_);
+  absl::Status OpenEphemeral(const v1::EphemeralSubscription& wanted) EXCLUDES(mu_);
+  absl::Status CheckTarget() EXCLUDES(mu_);
+  // What a request says beside its target.
+  absl::Status Apply() EXCLUDES(mu_);
+  absl::Status ApplyCredit() EXCLUDES(mu_);
+
+  absl::Status Attach(std::shared_ptr<Subscription> subscription) EXCLUDES(mu_);
+  // The first request is through: reading goes on.
+  void Opened(const absl::Status& status) EXCLUDES(mu_);
+  void Close(const absl::Status& why) EXCLUDES(mu_);
+  // Starts whatever can be started now: a write, the end.
+  void Advance() EXCLUDES(mu_);
+
+  ServiceContext& context_;
+  const SessionList::Slot slot_;
+  // The stream's reference.
+  std::shared_ptr<SubscribeSession> self_;
+
+  // Belong to the read that is being handled.
+  grpc::ByteBuffer request_buffer_;
+  v1::SubscribeRequest request_;
+  // The target of the first request, serialized.
+  std::string target_;
+  bool granted_ = false;
+  bool counts_bytes_ = false;
+
+  // Set once, before kOpen.
+  std::shared_ptr<Subscription> subscription_;
+  ConsumerId consumer_;
+  v1::Opened opened_;
+
+  // Belongs to the write that is pending.
+  grpc::ByteBuffer response_;
+
+  Mutex mu_;
+  State state_ GUARDED_BY(mu_) = State::kAwaitingTarget;
+  absl::Status end_ GUARDED_BY(mu_);
+  std::vector<Delivery> outgoing_ GUARDED_BY(mu_);
+  bool say_opened_ GUARDED_BY(mu_) = false;
+  bool write_pending_ GUARDED_BY(mu_) = false;
+  bool finished_ GUARDED_BY(mu_) = false;
+};
+
+}  // namespace sluice::server

@@ -1,0 +1,212 @@
+#include "server/native/wire.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstring>
+
+#include "core/base/error.h"
+#include "core/message/wire.h"
+
+namespace sluice::server {
+namespace {
+
+// Numbers of fields in SubscribeResponse and Delivery.
+constexpr uint32_t kDeliveriesField = 2;
+constexpr uint32_t kDeliveryIdField = 1;
+constexpr uint32_t kDeliveryMessageField = 2;
+constexpr uint32_t kDeliveryAttemptField = 3;
+
+// The most that is written around the stored bytes of one message: tags, lengths, delivery id, attempt, message id,
+// publish time.
+constexpr size_t kMaxFrameBytes = 96;
+
+// google.protobuf.Timestamp as field 4 of a message. Both parts are written even when 0, so that they replace whatever
+// the stored bytes might hold.
+char* WritePublishTime(char* out, int64_t time_us) {
+  int64_t seconds = time_us / 1'000'000;
+  int64_t micros = time_us % 1'000'000;
+  if (micros < 0) {
+    micros += 1'000'000;
+    --seconds;
+  }
+  char body[2 + 2 * kMaxVarintBytes];
+  char* end = WriteVarint(body, WireTag(1, WireType::kVarint));
+  end = WriteVarint(end, static_cast<uint64_t>(seconds));
+  end = WriteVarint(end, WireTag(2, WireType::kVarint));
+  end = WriteVarint(end, static_cast<uint64_t>(micros * 1000));
+  out = WriteVarint(out, WireTag(kPublishTimeField, WireType::kBytes));
+  out = WriteVarint(out, static_cast<uint64_t>(end - body));
+  std::memcpy(out, body, static_cast<size_t>(end - body));
+  return out + (end - body);
+}
+
+char* WriteMessageId(char* out, Offset offset) {
+  char digits[20];
+  const auto end = std::to_chars(digits, digits + sizeof digits, offset.value()).ptr;
+  const auto size = static_cast<size_t>(end - digits);
+  out = WriteVarint(out, WireTag(kMessageIdField, WireType::kBytes));
+  out = WriteVarint(out, size);
+  std::memcpy(out, digits, size);
+  return out + size;
+}
+
+// Collects bytes in one slice and, between its pieces, references to batches.
+class SliceWriter {
+ public:
+  explicit SliceWriter(size_t most) : base_(most), out_(Begin()), piece_(out_) {}
+
+  char* out() { return out_; }
+  void Advance(char* end) { out_ = end; }
+
+  void Share(const Ref<Batch>& batch, std::string_view bytes) {
+    FinishPiece();
+    Ref<Batch> reference = batch;
+    slices_.emplace_back(
+        const_cast<char*>(bytes.data()), bytes.size(),
+        [](void* user) { Ref<Batch>::Adopt(static_cast<Batch*>(user)); }, reference.Release());
+  }
+
+  grpc::ByteBuffer Take() {
+    FinishPiece();
+    return {slices_.data(), slices_.size()};
+  }
+
+ private:
+  char* Begin() { return reinterpret_cast<char*>(const_cast<uint8_t*>(base_.begin())); }
+  void FinishPiece() {
+    if (out_ == piece_) return;
+    slices_.push_back(base_.sub(static_cast<size_t>(piece_ - Begin()), static_cast<size_t>(out_ - Begin())));
+    piece_ = out_;
+  }
+
+  grpc::Slice base_;
+  char* out_;
+  char* piece_;
+  std::vector<grpc::Slice> slices_;
+};
+
+void WriteDelivery(SliceWriter* writer, const Delivery& delivery, uint32_t i, std::string_view publish_time) {
+  const std::string_view stored = delivery.batch->message(i);
+  char tail[kMaxFrameBytes];
+  char* tail_end = WriteMessageId(tail, delivery.batch->first() + i);
+  std::memcpy(tail_end, publish_time.data(), publish_time.size());
+  tail_end += publish_time.size();
+  const auto tail_size = static_cast<size_t>(tail_end - tail);
+  const uint64_t id = (delivery.first_lease + (i - delivery.begin)).value();
+  const size_t message_size = stored.size() + tail_size;
+  const size_t delivery_size = 1 + VarintSize(id) + 1 + VarintSize(message_size) + message_size + 1 +
+                               VarintSize(delivery.attempt);
+  char* out = writer->out();
+  out = WriteVarint(out, WireTag(kDeliveriesField, WireType::kBytes));
+  out = WriteVarint(out, delivery_size);
+  out = WriteVarint(out, WireTag(kDeliveryIdField, WireType::kVarint));
+  out = WriteVarint(out, id);
+  out = WriteVarint(out, WireTag(kDeliveryMessageField, WireType::kBytes));
+  out = WriteVarint(out, message_size);
+  if (stored.size() >= kSharedMessageBytes) {
+    writer->Advance(out);
+    writer->Share(delivery.batch, stored);
+    out = writer->out();
+  } else {
+    std::memcpy(out, stored.data(), stored.size());
+    out += stored.size();
+  }
+  std::memcpy(out, tail, tail_size);
+  out += tail_size;
+  out = WriteVarint(out, WireTag(kDeliveryAttemptField, WireType::kVarint));
+  writer->Advance(WriteVarint(out, delivery.attempt));
+}
+
+// Takes from the front of `deliveries` what fits.
+std::vector<Delivery> SplitOff(std::vector<Delivery>* deliveries, size_t max_bytes) {
+  std::vector<Delivery> taken;
+  size_t bytes = 0;
+  size_t whole = 0;
+  for (Delivery& delivery : *deliveries) {
+    uint32_t end = delivery.begin;
+    while (end < delivery.end) {
+      const size_t size = delivery.batch->message(end).size();
+      if (bytes > 0 && bytes + size > max_bytes) break;
+      bytes += size;
+      ++end;
+    }
+    if (end == delivery.begin) break;
+    taken.push_back(delivery);
+    taken.back().end = end;
+    if (end < delivery.end) {
+      delivery.first_lease += end - delivery.begin;
+      delivery.begin = end;
+      break;
+    }
+    ++whole;
+  }
+  deliveries->erase(deliveries->begin(), deliveries->begin() + static_cast<std::ptrdiff_t>(whole));
+  return taken;
+}
+
+}  // namespace
+
+std::string_view Flatten(const grpc::ByteBuffer& buffer, std::vector<grpc::Slice>* slices, std::string* storage) {
+  slices->clear();
+  if (!buffer.Dump(slices).ok() || slices->empty()) return {};
+  const auto view = [](const grpc::Slice& slice) {
+    return std::string_view(reinterpret_cast<const char*>(slice.begin()), slice.size());
+  };
+  if (slices->size() == 1) return view(slices->front());
+  storage->clear();
+  storage->reserve(buffer.Length());
+  for (const grpc::Slice& slice : *slices) storage->append(view(slice));
+  return *storage;
+}
+
+absl::Status ScanPublish(std::string_view bytes, PublishScan* scan) {
+  scan->topic = {};
+  scan->messages.clear();
+  scan->batch_id = 0;
+  scan->has_producer = false;
+  WireReader in(bytes);
+  WireField field;
+  while (in.Next(&field)) {
+    if (field.number == 1 && field.type == WireType::kBytes) scan->topic = field.bytes;
+    if (field.number == 2 && field.type == WireType::kBytes) scan->messages.push_back(field.bytes);
+    if (field.number == 3 && field.type == WireType::kVarint) scan->batch_id = field.value;
+    if (field.number == 4 && field.type == WireType::kBytes) scan->has_producer = !field.bytes.empty();
+  }
+  if (in.ok()) return absl::OkStatus();
+  return Error(Reason::kMalformedRequest, "the request is not a serialized publish request");
+}
+
+grpc::ByteBuffer ToBuffer(const google::protobuf::MessageLite& message) {
+  grpc::Slice slice(message.SerializeAsString());
+  return {&slice, 1};
+}
+
+grpc::ByteBuffer EncodeDeliveries(std::vector<Delivery>* deliveries, size_t max_bytes, const v1::Opened* opened) {
+  const std::vector<Delivery> taken = SplitOff(deliveries, max_bytes);
+  size_t most = 0;
+  for (const Delivery& delivery : taken) {
+    // Shared messages take no room here; counting them would allocate for nothing.
+    for (uint32_t i = delivery.begin; i < delivery.end; ++i) {
+      const size_t size = delivery.batch->message(i).size();
+      most += kMaxFrameBytes + (size < kSharedMessageBytes ? size : 0);
+    }
+  }
+  std::string front;
+  if (opened != nullptr) {
+    v1::SubscribeResponse response;
+    *response.mutable_opened() = *opened;
+    front = response.SerializeAsString();
+  }
+  SliceWriter writer(std::max<size_t>(most + front.size(), 1));
+  std::memcpy(writer.out(), front.data(), front.size());
+  writer.Advance(writer.out() + front.size());
+  for (const Delivery& delivery : taken) {
+    char publish_time[kMaxFrameBytes];
+    const char* end = WritePublishTime(publish_time, delivery.batch->publish_time_us());
+    const std::string_view time(publish_time, static_cast<size_t>(end - publish_time));
+    for (uint32_t i = delivery.begin; i < delivery.end; ++i) WriteDelivery(&writer, delivery, i, time);
+  }
+  return writer.Take();
+}
+
+}  // namespace sluice::server

@@ -1,0 +1,31 @@
+// What a server can be told. config/flags.h reads them from the command line; tests fill them in.
+//
+// Thread rule: a value type.
+#pragma once
+
+#include <string>
+
+#include "absl/time/time.h"
+#include "server/log.h"
+
+namespace sluice::server {
+
+enum class StoreKind { kLocal, kMemory };
+
+struct Options {
+  // HOST:PORT; port 0 for any free one.
+  std::string listen = "127.0.0.1:8085";
+  std::string http = "127.0.0.1:9095";
+  StoreKind store = StoreKind::kLocal;
+  std::string data_dir = "sluice-data";
+  // "fsync" or "os"; for the local store.
+  std::string durability = "fsync";
+  LogFormat log_format = LogFormat::kText;
+  // For the whole shutdown; a fifth of it, 5 s at the most, is kept for the last flush.
+  absl::Duration shutdown_timeout = absl::Seconds(25);
+  // Open streams of all clients together, and on one connection.
+  size_t max_streams = 100'000;
+  int max_streams_per_connection = 10'000;
+};
+
+}  // namespace sluice::server

@@ -1,0 +1,66 @@
+// The usual grpc_server_* counters, by method and code. The set of methods is fixed when the server is built, so the
+// number of series is bounded.
+//
+// Thread rule: every member may be called from any thread.
+#pragma once
+
+#include <array>
+#include <string>
+#include <string_view>
+
+#include "core/metrics/metrics.h"
+#include "grpcpp/support/status.h"
+
+namespace sluice::server {
+
+enum class Rpc {
+  kPublish,
+  kPublishBatch,
+  kSubscribe,
+  kCreateTopic,
+  kGetTopic,
+  kListTopics,
+  kUpdateTopic,
+  kDeleteTopic,
+  kCreateSubscription,
+  kGetSubscription,
+  kListSubscriptions,
+  kUpdateSubscription,
+  kDeleteSubscription,
+  kGetTopicStats,
+  kGetSubscriptionStats,
+};
+inline constexpr size_t kRpcCount = static_cast<size_t>(Rpc::kGetSubscriptionStats) + 1;
+
+struct RpcName {
+  std::string_view service;
+  std::string_view method;
+  // "unary" or "bidi_stream".
+  std::string_view type;
+};
+RpcName NameOf(Rpc rpc);
+
+struct RpcCounters {
+  static constexpr size_t kCodes = 17;
+  Counter started;
+  std::array<Counter, kCodes> handled;
+  Counter received;
+  Counter sent;
+
+  void Handled(grpc::StatusCode code) { handled[static_cast<size_t>(code) < kCodes ? code : 2].Add(); }
+};
+
+class RpcMetrics {
+ public:
+  RpcCounters& of(Rpc rpc) { return counters_[static_cast<size_t>(rpc)]; }
+  const RpcCounters& of(Rpc rpc) const { return counters_[static_cast<size_t>(rpc)]; }
+
+  // Streams open now.
+  Gauge publish_streams;
+  Gauge subscribe_streams;
+
+ private:
+  std::array<RpcCounters, kRpcCount> counters_;
+};
+
+}  // namespace sluice::server

@@ -1,0 +1,131 @@
+#include "server/server.h"
+
+#include <algorithm>
+#include <string_view>
+#include <utility>
+
+#include "core/base/error.h"
+#include "core/storage/local/local_backend.h"
+#include "core/storage/memory/memory_backend.h"
+#include "fmt/format.h"
+#include "grpcpp/ext/proto_server_reflection_plugin.h"
+#include "grpcpp/health_check_service_interface.h"
+#include "grpcpp/security/server_credentials.h"
+#include "grpcpp/server_builder.h"
+#include "server/log.h"
+
+namespace sluice::server {
+namespace {
+
+// A publish request of 10,000,000 bytes with the names and tags around it; the largest delivery is smaller than twice.
+constexpr int kMaxReceiveBytes = 11'000'000;
+constexpr int kMaxSendBytes = 22'000'000;
+constexpr int kMaxMetadataBytes = 16 << 10;
+constexpr int kSecondMs = 1000;
+
+// The host of HOST:PORT.
+std::string HostOf(const std::string& address) { return address.substr(0, address.rfind(':')); }
+
+void SetLimits(grpc::ServerBuilder& builder, const Options& options) {
+  builder.SetMaxReceiveMessageSize(kMaxReceiveBytes);
+  builder.SetMaxSendMessageSize(kMaxSendBytes);
+  builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMaxMetadataBytes);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, options.max_streams_per_connection);
+  // Without this a second server on the same port would silently take half of the connections.
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  // Clients that ping every 20 s, with or without calls, are welcome; dead ones are noticed within half a minute.
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 10 * kSecondMs);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 20 * kSecondMs);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10 * kSecondMs);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Server>> Server::Start(Options options) {
+  auto server = std::unique_ptr<Server>(new Server(std::move(options)));
+  if (absl::Status status = server->OpenEngine(); !status.ok()) return status;
+  server->context_ = std::make_unique<ServiceContext>(*server->engine_, server->options_.max_streams);
+  if (absl::Status status = server->StartGrpc(); !status.ok()) return status;
+  auto http = HttpServer::Start(server->options_.http, *server->context_);
+  if (!http.ok()) return http.status();
+  server->http_ = *std::move(http);
+  server->SetServing(true);
+  return server;
+}
+
+absl::Status Server::OpenEngine() {
+  std::unique_ptr<Backend> backend;
+  if (options_.store == StoreKind::kMemory) {
+    backend = std::make_unique<MemoryBackend>();
+  } else {
+    LocalOptions local;
+    local.data_dir = options_.data_dir;
+    local.durability = options_.durability == "os" ? Durability::kOs : Durability::kFsync;
+    auto opened = LocalBackend::Open(std::move(local), clock_, metrics_.store);
+    if (!opened.ok()) return opened.status();
+    backend = *std::move(opened);
+  }
+  auto engine = Engine::Open(std::move(backend), clock_, metrics_);
+  if (!engine.ok()) return engine.status();
+  engine_ = *std::move(engine);
+  if (const uint64_t damaged = engine_->backend_stats().damaged_stretches; damaged > 0) {
+    LogWarning("parts of the journal cannot be read; subscriptions that reach them end with DATA_LOSS",
+               {{"places", std::to_string(damaged)}, {"data_dir", options_.data_dir}});
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Server::StartGrpc() {
+  pubsub_ = std::make_unique<PubSubService>(*context_);
+  admin_ = std::make_unique<AdminService>(*context_);
+  grpc::EnableDefaultHealthCheckService(true);
+  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+  grpc::ServerBuilder builder;
+  SetLimits(builder, options_);
+  builder.AddListeningPort(options_.listen, grpc::InsecureServerCredentials(), &grpc_port_);
+  builder.RegisterService(pubsub_.get());
+  builder.RegisterService(admin_.get());
+  grpc_ = builder.BuildAndStart();
+  if (grpc_ == nullptr || grpc_port_ == 0) {
+    return Error(Reason::kAddressUnusable, fmt::format("cannot listen on {}: is the port in use?", options_.listen),
+                 {{"field", "--listen"}, {"value", options_.listen}});
+  }
+  return absl::OkStatus();
+}
+
+std::string Server::grpc_address() const { return fmt::format("{}:{}", HostOf(options_.listen), grpc_port_); }
+std::string Server::http_address() const { return fmt::format("{}:{}", HostOf(options_.http), http_port()); }
+
+void Server::SetServing(bool serving) {
+  grpc::HealthCheckServiceInterface* health = grpc_->GetHealthCheckService();
+  health->SetServingStatus("", serving);
+  health->SetServingStatus("readiness", serving);
+  // Draining is no reason to be killed.
+  health->SetServingStatus("liveness", true);
+}
+
+absl::Status Server::Drain() {
+  drained_ = true;
+  const absl::Duration for_flush = std::min(options_.shutdown_timeout / 5, absl::Seconds(5));
+  const absl::Time end = absl::Now() + options_.shutdown_timeout - for_flush;
+  SetServing(false);
+  context_->sessions.EndAll(RetryableError(Reason::kDraining, "the server is shutting down", absl::Seconds(1)));
+  grpc_->Shutdown(absl::ToChronoTime(end));
+  grpc_->Wait();
+  absl::Status closed = engine_->Shutdown(std::max(end - absl::Now(), absl::ZeroDuration()) + for_flush);
+  http_ = nullptr;
+  return closed;
+}
+
+Server::~Server() {
+  // A start that failed half way has no HTTP server yet.
+  if (grpc_ != nullptr && http_ != nullptr && !drained_) Drain().IgnoreError();
+  if (grpc_ != nullptr && http_ == nullptr && !drained_) {
+    grpc_->Shutdown(std::chrono::system_clock::now());
+    grpc_->Wait();
+  }
+}
+
+}  // namespace sluice::server

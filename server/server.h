@@ -1,0 +1,64 @@
+// The server: an engine over a store, the gRPC services, and HTTP for metrics and health.
+//
+//   auto server = Server::Start(options);
+//   (*server)->grpc_port();
+//   (*server)->Drain();          // from a plain thread; afterwards the server can be destroyed
+//
+// Drain: not ready, no new streams, open streams end with UNAVAILABLE, calls under way finish, the store is saved; all
+// within options.shutdown_timeout.
+//
+// Thread rule: Start and Drain from one plain thread (not a gRPC reaction, not a signal handler).
+#pragma once
+
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "core/base/clock.h"
+#include "core/engine/engine.h"
+#include "grpcpp/server.h"
+#include "server/http/http_server.h"
+#include "server/native/admin_service.h"
+#include "server/native/pubsub_service.h"
+#include "server/options.h"
+#include "server/service_context.h"
+
+namespace sluice::server {
+
+class Server {
+ public:
+  // Errors say which address or folder cannot be had.
+  static absl::StatusOr<std::unique_ptr<Server>> Start(Options options);
+  ~Server();
+
+  int grpc_port() const { return grpc_port_; }
+  int http_port() const { return http_->port(); }
+  // HOST:PORT as the clients need it.
+  std::string grpc_address() const;
+  std::string http_address() const;
+  Engine& engine() { return *engine_; }
+
+  absl::Status Drain();
+
+ private:
+  explicit Server(Options options) : options_(std::move(options)) {}
+
+  absl::Status OpenEngine();
+  absl::Status StartGrpc();
+  void SetServing(bool serving);
+
+  const Options options_;
+  SystemClock clock_;
+  Metrics metrics_;
+  bool drained_ = false;
+  int grpc_port_ = 0;
+
+  // In the order in which they need each other.
+  std::unique_ptr<Engine> engine_;
+  std::unique_ptr<ServiceContext> context_;
+  std::unique_ptr<PubSubService> pubsub_;
+  std::unique_ptr<AdminService> admin_;
+  std::unique_ptr<grpc::Server> grpc_;
+  std::unique_ptr<HttpServer> http_;
+};
+
+}  // namespace sluice::server

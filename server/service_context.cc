@@ -1,0 +1,48 @@
+#include "server/service_context.h"
+
+#include "core/base/error.h"
+#include "fmt/format.h"
+
+namespace sluice::server {
+
+absl::StatusOr<SessionList::Slot> SessionList::Reserve() {
+  MutexLock lock(mu_);
+  if (!draining_.ok()) return draining_;
+  if (sessions_.size() >= max_sessions_) {
+    return RetryableError(Reason::kTooManyConsumers, fmt::format("{} streams are open, the most there may be", max_sessions_),
+                          absl::Seconds(1));
+  }
+  return sessions_.insert(sessions_.end(), nullptr);
+}
+
+void SessionList::Join(Slot slot, SessionHandle* session) {
+  absl::Status draining;
+  {
+    MutexLock lock(mu_);
+    *slot = session;
+    draining = draining_;
+  }
+  if (!draining.ok()) session->End(draining);
+}
+
+void SessionList::Leave(Slot slot) {
+  MutexLock lock(mu_);
+  sessions_.erase(slot);
+}
+
+// Under the lock, so that no session goes away meanwhile; to end one only starts something, and sessions are not
+// destroyed by the thread that ends them.
+void SessionList::EndAll(const absl::Status& why) {
+  MutexLock lock(mu_);
+  draining_ = why;
+  for (SessionHandle* session : sessions_) {
+    if (session != nullptr) session->End(why);
+  }
+}
+
+bool SessionList::draining() const {
+  MutexLock lock(mu_);
+  return !draining_.ok();
+}
+
+}  // namespace sluice::server
