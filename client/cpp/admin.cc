@@ -1,0 +1,122 @@
+#include "client/cpp/admin.h"
+
+namespace sluice::client {
+
+template <class Response, class Request, class Method>
+absl::StatusOr<Response> Admin::Call(Method method, const Request& request) {
+  grpc::ClientContext context;
+  context.set_deadline(absl::ToChronoTime(absl::Now() + timeout_));
+  Response response;
+  const grpc::Status status = (stub_.get()->*method)(&context, request, &response);
+  if (!status.ok()) return FromGrpc(status);
+  return response;
+}
+
+absl::StatusOr<v1::Topic> Admin::CreateTopic(const v1::Topic& topic) {
+  v1::CreateTopicRequest request;
+  *request.mutable_topic() = topic;
+  auto response = Call<v1::CreateTopicResponse>(&v1::Admin::Stub::CreateTopic, request);
+  if (!response.ok()) return response.status();
+  return response->topic();
+}
+
+absl::StatusOr<v1::Topic> Admin::GetTopic(const std::string& name) {
+  v1::GetTopicRequest request;
+  request.set_name(name);
+  auto response = Call<v1::GetTopicResponse>(&v1::Admin::Stub::GetTopic, request);
+  if (!response.ok()) return response.status();
+  return response->topic();
+}
+
+absl::StatusOr<std::vector<v1::Topic>> Admin::ListTopics(const std::string& project) {
+  std::vector<v1::Topic> all;
+  v1::ListTopicsRequest request;
+  request.set_project(project);
+  do {
+    auto page = Call<v1::ListTopicsResponse>(&v1::Admin::Stub::ListTopics, request);
+    if (!page.ok()) return page.status();
+    all.insert(all.end(), page->topics().begin(), page->topics().end());
+    request.set_page_token(page->next_page_token());
+  } while (!request.page_token().empty());
+  return all;
+}
+
+absl::StatusOr<v1::Topic> Admin::UpdateTopic(const v1::Topic& topic, const std::vector<std::string>& fields) {
+  v1::UpdateTopicRequest request;
+  *request.mutable_topic() = topic;
+  for (const std::string& field : fields) request.mutable_update_mask()->add_paths(field);
+  auto response = Call<v1::UpdateTopicResponse>(&v1::Admin::Stub::UpdateTopic, request);
+  if (!response.ok()) return response.status();
+  return response->topic();
+}
+
+absl::Status Admin::DeleteTopic(const std::string& name) {
+  v1::DeleteTopicRequest request;
+  request.set_name(name);
+  return Call<v1::DeleteTopicResponse>(&v1::Admin::Stub::DeleteTopic, request).status();
+}
+
+absl::StatusOr<v1::Subscription> Admin::CreateSubscription(const v1::Subscription& subscription) {
+  v1::CreateSubscriptionRequest request;
+  *request.mutable_subscription() = subscription;
+  auto response = Call<v1::CreateSubscriptionResponse>(&v1::Admin::Stub::CreateSubscription, request);
+  if (!response.ok()) return response.status();
+  return response->subscription();
+}
+
+absl::StatusOr<v1::Subscription> Admin::GetSubscription(const std::string& name) {
+  v1::GetSubscriptionRequest request;
+  request.set_name(name);
+  auto response = Call<v1::GetSubscriptionResponse>(&v1::Admin::Stub::GetSubscription, request);
+  if (!response.ok()) return response.status();
+  return response->subscription();
+}
+
+absl::StatusOr<std::vector<v1::Subscription>> Admin::ListSubscriptions(const std::string& project,
+                                                                      const std::string& topic) {
+  std::vector<v1::Subscription> all;
+  v1::ListSubscriptionsRequest request;
+  request.set_project(project);
+  request.set_topic(topic);
+  do {
+    auto page = Call<v1::ListSubscriptionsResponse>(&v1::Admin::Stub::ListSubscriptions, request);
+    if (!page.ok()) return page.status();
+    all.insert(all.end(), page->subscriptions().begin(), page->subscriptions().end());
+    request.set_page_token(page->next_page_token());
+  } while (!request.page_token().empty());
+  return all;
+}
+
+absl::StatusOr<v1::Subscription> Admin::UpdateSubscription(const v1::Subscription& subscription,
+                                                           const std::vector<std::string>& fields) {
+  v1::UpdateSubscriptionRequest request;
+  *request.mutable_subscription() = subscription;
+  for (const std::string& field : fields) request.mutable_update_mask()->add_paths(field);
+  auto response = Call<v1::UpdateSubscriptionResponse>(&v1::Admin::Stub::UpdateSubscription, request);
+  if (!response.ok()) return response.status();
+  return response->subscription();
+}
+
+absl::Status Admin::DeleteSubscription(const std::string& name) {
+  v1::DeleteSubscriptionRequest request;
+  request.set_name(name);
+  return Call<v1::DeleteSubscriptionResponse>(&v1::Admin::Stub::DeleteSubscription, request).status();
+}
+
+absl::StatusOr<v1::TopicStats> Admin::GetTopicStats(const std::string& name) {
+  v1::GetTopicStatsRequest request;
+  request.set_name(name);
+  auto response = Call<v1::GetTopicStatsResponse>(&v1::Admin::Stub::GetTopicStats, request);
+  if (!response.ok()) return response.status();
+  return response->stats();
+}
+
+absl::StatusOr<v1::SubscriptionStats> Admin::GetSubscriptionStats(const std::string& name) {
+  v1::GetSubscriptionStatsRequest request;
+  request.set_name(name);
+  auto response = Call<v1::GetSubscriptionStatsResponse>(&v1::Admin::Stub::GetSubscriptionStats, request);
+  if (!response.ok()) return response.status();
+  return response->stats();
+}
+
+}  // namespace sluice::client

@@ -1,0 +1,31 @@
+// How long to wait before trying again: twice as long each time, up to a limit, with jitter, so that clients that lost
+// one server do not all come back at once. (AWS Architecture Blog, "Exponential Backoff and Jitter".)
+//
+// Thread rule: a value; the owner locks.
+#pragma once
+
+#include <algorithm>
+
+#include "absl/random/random.h"
+#include "absl/time/time.h"
+
+namespace sluice::client {
+
+class Backoff {
+ public:
+  absl::Duration Next() {
+    const absl::Duration most = next_;
+    next_ = std::min(next_ * 2, kMaximum);
+    return most * absl::Uniform(random_, 0.5, 1.0);
+  }
+  void Reset() { next_ = kInitial; }
+
+ private:
+  static constexpr absl::Duration kInitial = absl::Milliseconds(100);
+  static constexpr absl::Duration kMaximum = absl::Seconds(10);
+
+  absl::Duration next_ = kInitial;
+  absl::BitGen random_;
+};
+
+}  // namespace sluice::client
