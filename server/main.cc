@@ -8,7 +8,7 @@
 #include "server/config/flags.h"
 #include "server/log.h"
 #include "server/server.h"
-#include "server/version.h"
+#include "core/base/version.h"
 
 namespace sluice::server {
 namespace {

@@ -22,10 +22,10 @@ constexpr absl::Duration kShortestExtension = absl::Seconds(1);
 
 class Subscriber::Impl final : public StreamEvents, public std::enable_shared_from_this<Impl> {
  public:
-  Impl(StreamFactory streams, std::string subscription, SubscriberOptions options, const Clock& clock,
+  Impl(StreamFactory streams, SubscriberTarget target, SubscriberOptions options, const Clock& clock,
        std::shared_ptr<TimerQueue> timers)
       : streams_(std::move(streams)),
-        subscription_(std::move(subscription)),
+        target_(std::move(target)),
         options_(std::move(options)),
         clock_(clock),
         timers_(std::move(timers)) {}
@@ -73,7 +73,7 @@ class Subscriber::Impl final : public StreamEvents, public std::enable_shared_fr
   void End(const absl::Status& status) EXCLUDES(mu_);
 
   const StreamFactory streams_;
-  const std::string subscription_;
+  const SubscriberTarget target_;
   const SubscriberOptions options_;
   const Clock& clock_;
   const std::shared_ptr<TimerQueue> timers_;
@@ -134,7 +134,12 @@ void Subscriber::Impl::Open() {
     writing_ = false;
     unsettled_.clear();
     next_.Clear();
-    next_.set_subscription(subscription_);
+    if (target_.subscription.empty()) {
+      next_.mutable_ephemeral()->set_topic(target_.topic);
+      *next_.mutable_ephemeral()->mutable_start() = target_.start;
+    } else {
+      next_.set_subscription(target_.subscription);
+    }
     next_.set_client_id(options_.client_id);
     // What is being handled from before still takes its share of memory, but not of the new stream's credit.
     credit_messages_ = options_.max_outstanding_messages;
@@ -144,7 +149,7 @@ void Subscriber::Impl::Open() {
 }
 
 bool Subscriber::Impl::AnythingToSay() const {
-  return next_.has_subscription() || next_.acks_size() > 0 || next_.nacks_size() > 0 || next_.extensions_size() > 0 ||
+  return next_.target_case() != v1::SubscribeRequest::TARGET_NOT_SET || next_.acks_size() > 0 || next_.nacks_size() > 0 || next_.extensions_size() > 0 ||
          credit_messages_ > 0;
 }
 
@@ -386,11 +391,11 @@ absl::Status Subscriber::Impl::Stop(absl::Duration timeout) {
   return in_time ? absl::OkStatus() : Error(Reason::kDeadlineExceeded, "handlers were still running");
 }
 
-Subscriber::Subscriber(std::shared_ptr<Connection> connection, std::string subscription, SubscriberOptions options)
-    : Subscriber(GrpcStreams(std::move(connection), "/sluice.v1.PubSub/Subscribe"), std::move(subscription),
+Subscriber::Subscriber(std::shared_ptr<Connection> connection, SubscriberTarget target, SubscriberOptions options)
+    : Subscriber(GrpcStreams(std::move(connection), "/sluice.v1.PubSub/Subscribe"), std::move(target),
                  std::move(options), kSystemClock, nullptr) {}
 
-Subscriber::Subscriber(StreamFactory streams, std::string subscription, SubscriberOptions options, const Clock& clock,
+Subscriber::Subscriber(StreamFactory streams, SubscriberTarget target, SubscriberOptions options, const Clock& clock,
                        TimerQueue* timers) {
   if (timers == nullptr) {
     own_timers_ = std::make_shared<TimerQueue>(clock);
@@ -399,7 +404,7 @@ Subscriber::Subscriber(StreamFactory streams, std::string subscription, Subscrib
   std::shared_ptr<TimerQueue> used = own_timers_ != nullptr
                                          ? own_timers_
                                          : std::shared_ptr<TimerQueue>(std::shared_ptr<TimerQueue>(), timers);
-  impl_ = std::make_shared<Impl>(std::move(streams), std::move(subscription), std::move(options), clock, std::move(used));
+  impl_ = std::make_shared<Impl>(std::move(streams), std::move(target), std::move(options), clock, std::move(used));
 }
 
 Subscriber::~Subscriber() {

@@ -1,6 +1,6 @@
 // Receives from a subscription and hands messages to a handler on a bounded pool of threads.
 //
-//   Subscriber subscriber(connection, "projects/shop/subscriptions/billing", {});
+//   Subscriber subscriber(connection, {.subscription = "projects/shop/subscriptions/billing"});
 //   subscriber.Start([](const ReceivedMessage& message) {
 //     ...
 //     return Verdict::Ack();                    // or Verdict::Nack(absl::Seconds(5))
@@ -25,6 +25,7 @@
 #include "client/cpp/received.h"
 #include "client/cpp/stream.h"
 #include "core/base/timer_queue.h"
+#include "sluice/v1/pubsub.pb.h"
 
 namespace sluice::client {
 
@@ -39,6 +40,14 @@ struct SubscriberOptions {
   std::string client_id = {};
   // Called once when the subscriber ends by itself.
   std::function<void(const absl::Status&)> finished = nullptr;
+};
+
+// What to receive: a subscription, or (when that is empty) a topic through a subscription that lives as long as the
+// stream and begins at `start`.
+struct SubscriberTarget {
+  std::string subscription = {};
+  std::string topic = {};
+  v1::StartPosition start = {};
 };
 
 // What becomes of a message.
@@ -72,9 +81,9 @@ class Subscriber {
     uint64_t connections = 0;
   };
 
-  Subscriber(std::shared_ptr<Connection> connection, std::string subscription, SubscriberOptions options = {});
+  Subscriber(std::shared_ptr<Connection> connection, SubscriberTarget target, SubscriberOptions options = {});
   // For tests: other streams, and timers that the test runs (null for the subscriber's own).
-  Subscriber(StreamFactory streams, std::string subscription, SubscriberOptions options, const Clock& clock,
+  Subscriber(StreamFactory streams, SubscriberTarget target, SubscriberOptions options, const Clock& clock,
              TimerQueue* timers);
   // Stops at once.
   ~Subscriber();

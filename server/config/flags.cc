@@ -4,7 +4,7 @@
 #include <string>
 
 #include "CLI/CLI.hpp"
-#include "server/version.h"
+#include "core/base/version.h"
 
 namespace sluice::server {
 namespace {

@@ -12,7 +12,7 @@
 #include <string>
 #include <utility>
 
-#include "server/version.h"
+#include "core/base/version.h"
 
 namespace sluice::server {
 namespace {

@@ -77,8 +77,10 @@ absl::Status Journal::CheckFormat() const {
   return absl::OkStatus();
 }
 
-absl::Status Journal::Replay(JournalPosition from, const OnRecord& on_record, const OnDamage& on_damage) {
+absl::StatusOr<ScanResult> Journal::Scan(JournalPosition from, const OnRecord& on_record,
+                                         const OnDamage& on_damage) const {
   const std::map<uint64_t, uint64_t> all = segments();
+  ScanResult last;
   for (auto it = all.begin(); it != all.end(); ++it) {
     const uint64_t segment = it->first;
     if (segment < from.segment) continue;
@@ -101,7 +103,18 @@ absl::Status Journal::Replay(JournalPosition from, const OnRecord& on_record, co
         },
         [&](const DamagedStretch& damage) { on_damage(segment, damage); });
     if (!scan.ok()) return scan.status();
-    if (std::next(it) != all.end()) continue;
+    last = *scan;
+  }
+  return last;
+}
+
+absl::Status Journal::Replay(JournalPosition from, const OnRecord& on_record, const OnDamage& on_damage) {
+  auto scan = Scan(from, on_record, on_damage);
+  if (!scan.ok()) return scan.status();
+  if (const auto all = segments(); !all.empty()) {
+    const uint64_t segment = all.rbegin()->first;
+    auto file = FileOf(segment);
+    if (!file.ok()) return file.status();
     // What is torn goes, and zeros come where it was: nothing of it may look like a record later.
     if (scan->torn_tail) {
       if (absl::Status status = (*file)->Truncate(scan->end); !status.ok()) return status;
@@ -115,6 +128,7 @@ absl::Status Journal::Replay(JournalPosition from, const OnRecord& on_record, co
     active_ = *file;
     MutexLock lock(mu_);
     end_ = {segment, scan->end};
+    segments_[segment].bytes = scan->end;
     capacity_ = capacity;
   }
   EnsureSpare().IgnoreError();  // a full disk must not keep the store from opening

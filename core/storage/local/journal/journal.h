@@ -50,6 +50,9 @@ class Journal {
   // Whether this program may read every segment: NEWER_FORMAT, DATA_LOSS for one without a header.
   absl::Status CheckFormat() const EXCLUDES(mu_);
 
+  // Reads from `from` to the end and changes nothing. What it gives is of the last segment.
+  absl::StatusOr<ScanResult> Scan(JournalPosition from, const OnRecord& on_record, const OnDamage& on_damage) const;
+
   // Reads from `from` to the end; cuts off a torn tail. Writes go on behind it.
   absl::Status Replay(JournalPosition from, const OnRecord& on_record, const OnDamage& on_damage);
 

@@ -1,0 +1,68 @@
+// sluice stats, sluice health
+#include "client/cli/commands/commands.h"
+#include "fmt/format.h"
+
+namespace sluice::cli {
+namespace {
+
+int Stats(const Session& session) {
+  client::Admin admin = session.OpenAdmin();
+  const std::string project = "projects/" + session.project;
+  auto topics = admin.ListTopics(project);
+  if (!topics.ok()) return Report(session, topics.status());
+  auto subscriptions = admin.ListSubscriptions(project);
+  if (!subscriptions.ok()) return Report(session, subscriptions.status());
+  nlohmann::ordered_json out = {{"topics", nlohmann::json::array()}, {"subscriptions", nlohmann::json::array()}};
+  if (!session.json) fmt::print("{:<50} {:>12} {:>14} {:>12} {:>5}\n", "TOPIC", "RETAINED", "BYTES", "PUBLISHED", "SUBS");
+  for (const v1::Topic& topic : *topics) {
+    auto stats = admin.GetTopicStats(topic.name());
+    if (!stats.ok()) continue;  // deleted meanwhile
+    if (session.json) {
+      out["topics"].push_back(ToJson(*stats));
+    } else {
+      fmt::print("{:<50} {:>12} {:>14} {:>12} {:>5}\n", stats->name(), stats->retained_messages(),
+                 stats->retained_bytes(), stats->published_messages(), stats->subscriptions());
+    }
+  }
+  if (!session.json) {
+    fmt::print("\n{:<50} {:>12} {:>10} {:>12} {:>12} {:>9}\n", "SUBSCRIPTION", "BACKLOG", "LEASED", "DELIVERED", "ACKED",
+               "CONSUMERS");
+  }
+  for (const v1::Subscription& subscription : *subscriptions) {
+    auto stats = admin.GetSubscriptionStats(subscription.name());
+    if (!stats.ok()) continue;
+    if (session.json) {
+      out["subscriptions"].push_back(ToJson(*stats));
+    } else {
+      fmt::print("{:<50} {:>12} {:>10} {:>12} {:>12} {:>9}\n", stats->name(), stats->backlog_messages(),
+                 stats->leased_messages(), stats->delivered_messages(), stats->acked_messages(), stats->consumers());
+    }
+  }
+  if (session.json) fmt::print("{}\n", out.dump());
+  return kOk;
+}
+
+// Any answer of the server will do, even that there is no such project.
+int Health(const Session& session) {
+  const absl::Status status = session.OpenAdmin().ListTopics("projects/" + session.project).status();
+  if (!status.ok()) return Report(session, status);
+  session.json ? fmt::print("{}\n", nlohmann::json{{"server", session.server}, {"status", "serving"}}.dump())
+               : fmt::print("{} is serving\n", session.server);
+  return kOk;
+}
+
+}  // namespace
+
+void AddStatsCommand(CLI::App& app, Run* run) {
+  CLI::App* stats = app.add_subcommand("stats", "Show what topics hold and how far subscriptions are");
+  stats->footer("Example:\n  sluice stats --output=json");
+  stats->callback([=] { *run = Stats; });
+}
+
+void AddHealthCommand(CLI::App& app, Run* run) {
+  CLI::App* health = app.add_subcommand("health", "Say whether the server answers (exit code 4 when not)");
+  health->footer("Example:\n  sluice health --server=127.0.0.1:8085");
+  health->callback([=] { *run = Health; });
+}
+
+}  // namespace sluice::cli

@@ -1,0 +1,117 @@
+// sluice sub create|list|describe|update|delete
+#include "absl/strings/numbers.h"
+#include "client/cli/commands/commands.h"
+#include "client/cli/commands/start_position.h"
+#include "fmt/format.h"
+
+namespace sluice::cli {
+namespace {
+
+struct SubFlags {
+  std::string name;
+  std::string topic;
+  std::string from = "latest";
+  int32_t ack_deadline = 0;
+  std::vector<std::string> labels;
+};
+
+int Show(const Session& session, const absl::StatusOr<v1::Subscription>& subscription, std::string_view done) {
+  if (!subscription.ok()) return Report(session, subscription.status());
+  if (session.json) {
+    fmt::print("{}\n", ToJson(*subscription).dump());
+    return kOk;
+  }
+  fmt::print("{}{}\n  topic         {}\n  ack_deadline  {} s\n", done, subscription->name(), subscription->topic(),
+             subscription->ack_deadline_seconds());
+  for (const auto& [key, value] : subscription->labels()) fmt::print("  label         {}={}\n", key, value);
+  return kOk;
+}
+
+std::vector<std::string> Fill(const SubFlags& flags, v1::Subscription* subscription) {
+  std::vector<std::string> fields;
+  if (flags.ack_deadline != 0) {
+    subscription->set_ack_deadline_seconds(flags.ack_deadline);
+    fields.emplace_back("ack_deadline_seconds");
+  }
+  if (!flags.labels.empty()) {
+    ParsePairs(flags.labels, subscription->mutable_labels());
+    fields.emplace_back("labels");
+  }
+  return fields;
+}
+
+void AddSettings(CLI::App* command, const std::shared_ptr<SubFlags>& flags) {
+  command->add_option("--ack-deadline", flags->ack_deadline, "Seconds until a message comes again, 10 to 600");
+  command->add_option("--label", flags->labels, "KEY=VALUE; may be repeated");
+}
+
+}  // namespace
+
+void AddSubCommands(CLI::App& app, Run* run) {
+  CLI::App* sub = app.add_subcommand("sub", "Create, list, change and delete subscriptions");
+  sub->require_subcommand(1);
+  auto flags = std::make_shared<SubFlags>();
+  const auto named = [&](const char* name, const char* help, const char* example) {
+    CLI::App* command = sub->add_subcommand(name, help);
+    command->add_option("subscription", flags->name, "Short or full name")->required();
+    command->footer(std::string("Example:\n  ") + example);
+    return command;
+  };
+  CLI::App* create = named("create", "Create a subscription", "sluice sub create billing --topic=orders --from=earliest");
+  create->add_option("--topic", flags->topic, "Its topic")->required();
+  create->add_option("--from", flags->from, "earliest, latest, a time (2026-01-31T10:00:00Z) or a message id")
+      ->capture_default_str();
+  AddSettings(create, flags);
+  create->callback([=] {
+    *run = [=](const Session& session) {
+      v1::Subscription wanted;
+      wanted.set_name(session.SubscriptionName(flags->name));
+      wanted.set_topic(session.TopicName(flags->topic));
+      ParseStart(flags->from, wanted.mutable_start());
+      Fill(*flags, &wanted);
+      return Show(session, session.OpenAdmin().CreateSubscription(wanted), "created ");
+    };
+  });
+  named("describe", "Show a subscription", "sluice sub describe billing")->callback([=] {
+    *run = [=](const Session& session) {
+      return Show(session, session.OpenAdmin().GetSubscription(session.SubscriptionName(flags->name)), "");
+    };
+  });
+  CLI::App* update = named("update", "Change a subscription", "sluice sub update billing --ack-deadline=60");
+  AddSettings(update, flags);
+  update->callback([=] {
+    *run = [=](const Session& session) {
+      v1::Subscription wanted;
+      wanted.set_name(session.SubscriptionName(flags->name));
+      const std::vector<std::string> fields = Fill(*flags, &wanted);
+      return Show(session, session.OpenAdmin().UpdateSubscription(wanted, fields), "updated ");
+    };
+  });
+  named("delete", "Delete a subscription", "sluice sub delete billing")->callback([=] {
+    *run = [=](const Session& session) {
+      const std::string name = session.SubscriptionName(flags->name);
+      const absl::Status status = session.OpenAdmin().DeleteSubscription(name);
+      if (!status.ok()) return Report(session, status);
+      session.json ? fmt::print("{}\n", nlohmann::json{{"deleted", name}}.dump()) : fmt::print("deleted {}\n", name);
+      return static_cast<int>(kOk);
+    };
+  });
+  CLI::App* list = sub->add_subcommand("list", "List the subscriptions of the project");
+  list->add_option("--topic", flags->topic, "Only those of this topic");
+  list->footer("Example:\n  sluice sub list --topic=orders");
+  list->callback([=] {
+    *run = [=](const Session& session) {
+      auto found = session.OpenAdmin().ListSubscriptions(
+          "projects/" + session.project, flags->topic.empty() ? "" : session.TopicName(flags->topic));
+      if (!found.ok()) return Report(session, found.status());
+      nlohmann::ordered_json all = nlohmann::ordered_json::array();
+      for (const v1::Subscription& one : *found) {
+        session.json ? all.push_back(ToJson(one)) : fmt::print("{}  {}\n", one.name(), one.topic());
+      }
+      if (session.json) fmt::print("{}\n", all.dump());
+      return static_cast<int>(kOk);
+    };
+  });
+}
+
+}  // namespace sluice::cli

@@ -1,0 +1,75 @@
+#include "client/cli/session.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+
+#include "core/base/error.h"
+#include "fmt/format.h"
+#include "google/protobuf/util/json_util.h"
+
+namespace sluice::cli {
+namespace {
+
+std::string_view AdviceFor(const absl::Status& status, const Session&) {
+  switch (status.code()) {
+    case absl::StatusCode::kUnavailable:
+      return "is sluiced running there? --server says where to look";
+    case absl::StatusCode::kDeadlineExceeded:
+      return "the server did not answer in time; --timeout gives it more";
+    case absl::StatusCode::kNotFound:
+      return "`sluice topic list` and `sluice sub list` show what there is; --project says in which project";
+    default:
+      return "";
+  }
+}
+
+}  // namespace
+
+nlohmann::ordered_json ToJson(const google::protobuf::Message& message) {
+  google::protobuf::util::JsonPrintOptions options;
+  options.preserve_proto_field_names = true;
+  options.always_print_primitive_fields = true;
+  std::string text;
+  if (!google::protobuf::util::MessageToJsonString(message, &text, options).ok()) return {};
+  return nlohmann::ordered_json::parse(text);
+}
+
+int Report(const Session& session, const absl::Status& status) {
+  if (status.ok()) return kOk;
+  const auto reason = ReasonOf(status);
+  const std::string name = reason ? std::string(ReasonName(*reason)) : absl::StatusCodeToString(status.code());
+  const std::string text(status.message());
+  const std::string_view advice = AdviceFor(status, session);
+  if (session.json) {
+    nlohmann::ordered_json out = {{"error", {{"reason", name}, {"message", text}, {"advice", advice}}}};
+    for (const auto& [key, value] : MetadataOf(status)) out["error"]["metadata"][key] = value;
+    fmt::print(stderr, "{}\n", out.dump());
+  } else {
+    fmt::print(stderr, "sluice: {}: {}{}{}\n", name, text, advice.empty() ? "" : " - ", advice);
+  }
+  if (status.code() == absl::StatusCode::kNotFound) return kMissing;
+  if (status.code() == absl::StatusCode::kUnavailable || status.code() == absl::StatusCode::kDeadlineExceeded) {
+    return kUnavailable;
+  }
+  return kFailed;
+}
+
+Progress::Progress(std::string label) : label_(std::move(label)), terminal_(::isatty(STDERR_FILENO) == 1) {}
+
+Progress::~Progress() {
+  if (terminal_ && drawn_ != absl::InfinitePast()) fmt::print(stderr, "\r\033[K");
+}
+
+void Progress::Show(double share, std::string_view detail) {
+  if (!terminal_ || absl::Now() - drawn_ < absl::Milliseconds(100)) return;
+  drawn_ = absl::Now();
+  constexpr int kWidth = 30;
+  const int full = static_cast<int>(std::clamp(share, 0.0, 1.0) * kWidth);
+  fmt::print(stderr, "\r\033[K{} [{}{}] {:3.0f} % {}", label_, std::string(static_cast<size_t>(full), '='),
+             std::string(static_cast<size_t>(kWidth - full), ' '), share * 100, detail);
+  std::fflush(stderr);
+}
+
+}  // namespace sluice::cli

@@ -1,0 +1,87 @@
+#include "core/storage/local/verify.h"
+
+#include <memory>
+
+#include "core/base/error.h"
+#include "core/message/batch.h"
+#include "core/storage/local/folder_lock.h"
+#include "core/storage/local/journal/journal.h"
+#include "core/storage/local/view/view.h"
+#include "fmt/format.h"
+
+namespace sluice {
+namespace {
+
+// Every live batch that the view knows must lie where it says.
+absl::Status VerifyView(const std::string& data_dir, const Journal& journal, VerifyReport* report) {
+  auto view = View::Open(data_dir + "/view");
+  if (!view.ok()) return view.status();
+  auto contents = (*view)->Load();
+  if (!contents.ok()) return contents.status();
+  report->topics = contents->topics.size();
+  report->subscriptions = contents->subscriptions.size();
+  constexpr size_t kAtOnce = 1000;
+  for (const View::TopicState& topic : contents->topics) {
+    for (Offset at = topic.floor; at < topic.next;) {
+      auto batches = (*view)->Find(topic.id, at, kAtOnce);
+      if (!batches.ok()) return batches.status();
+      if (batches->empty()) break;
+      for (const BatchLocation& batch : *batches) {
+        at = std::max(at + 1, batch.end());
+        const std::string place = fmt::format("topic {} offset {}: {} at {}", topic.id.value(), batch.first.value(),
+                                              SegmentName(batch.at.segment), batch.at.offset);
+        char bytes[kRecordHeaderBytes];
+        if (batch.damaged()) {
+          report->damages.push_back(fmt::format("{}: lost", place));
+        } else if (!journal.Read(batch.at, bytes, sizeof bytes).ok()) {
+          report->damages.push_back(fmt::format("{}: the view points outside the journal", place));
+        } else if (const auto header = DecodeHeader({bytes, sizeof bytes});
+                   !header || header->id != topic.id.value() || header->first != batch.first.value()) {
+          report->damages.push_back(fmt::format("{}: another record than the view says", place));
+        }
+      }
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<VerifyReport> Verify(const std::string& data_dir, const std::function<void(double)>& progress) {
+  FileSystem& files = PosixFileSystem();
+  if (auto names = files.List(data_dir + "/journal"); !names.ok()) return names.status();
+  auto lock = FolderLock::Take(data_dir);
+  if (!lock.ok()) return lock.status();
+  auto journal = Journal::Open(files, data_dir + "/journal", {});
+  if (!journal.ok()) return journal.status();
+  if (absl::Status status = (*journal)->CheckFormat(); !status.ok()) return status;
+  VerifyReport report;
+  const auto segments = (*journal)->segments();
+  report.segments = segments.size();
+  uint64_t total = 0;
+  for (const auto& [segment, bytes] : segments) total += bytes;
+  const auto on_record = [&](const JournalPosition& at, const RecordHeader& header, std::string_view payload) {
+    ++report.records;
+    report.bytes += RecordBytes(header.length);
+    if (header.kind == RecordKind::kBatch || header.kind == RecordKind::kBatchMoved) {
+      ++report.batches;
+      report.messages += header.count;
+      if (absl::Status status = Batch::Check(payload); !status.ok()) {
+        report.damages.push_back(fmt::format("{} at {}: {}", SegmentName(at.segment), at.offset, status.ToString()));
+      }
+    }
+    if (progress) progress(static_cast<double>(report.bytes) / static_cast<double>(std::max<uint64_t>(total, 1)));
+    return absl::OkStatus();
+  };
+  const auto on_damage = [&](uint64_t segment, const DamagedStretch& stretch) {
+    report.damages.push_back(
+        fmt::format("{} from {} to {}: no readable record", SegmentName(segment), stretch.begin, stretch.end));
+  };
+  auto torn = (*journal)->Scan({}, on_record, on_damage);
+  if (!torn.ok()) return torn.status();
+  report.torn_tail = torn->torn_tail;
+  if (absl::Status status = VerifyView(data_dir, **journal, &report); !status.ok()) return status;
+  return report;
+}
+
+}  // namespace sluice

@@ -1,0 +1,32 @@
+// Reads a stopped store through, from the first byte to the last, and reports what it found: every segment, every record
+// and its checksum, every batch record, and every entry of the view against the journal.
+//
+// Thread rule: a function; the folder must not be in use (DATA_FOLDER_IN_USE).
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+
+namespace sluice {
+
+struct VerifyReport {
+  uint64_t segments = 0;
+  uint64_t records = 0;
+  uint64_t batches = 0;
+  uint64_t messages = 0;
+  uint64_t bytes = 0;
+  uint64_t topics = 0;
+  uint64_t subscriptions = 0;
+  // A write that was cut off at the very end: never acknowledged, and gone with the next start.
+  bool torn_tail = false;
+  // One line each: the file, the place, what is wrong.
+  std::vector<std::string> damages;
+};
+
+// `progress` is told the share that is done, 0 to 1.
+absl::StatusOr<VerifyReport> Verify(const std::string& data_dir, const std::function<void(double)>& progress);
+
+}  // namespace sluice
