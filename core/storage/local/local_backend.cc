@@ -64,6 +64,7 @@ absl::Status LocalBackend::Recover() {
         }
       });
   if (!replayed.ok()) return replayed;
+  for (const auto& log : catalogue_->Logs()) log->ReplayEnded();
   maintenance_ = std::make_unique<Maintenance>(*context_, *catalogue_, clock_, position, options_.maintenance);
   return absl::OkStatus();
 }

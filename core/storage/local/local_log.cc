@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "core/base/error.h"
+#include "core/message/limits.h"
 #include "fmt/format.h"
 
 namespace sluice {
@@ -166,7 +167,16 @@ void LocalLog::Replayed(const RecordHeader& header, const JournalPosition& at, i
 
 void LocalLog::ReplayedDamage(Offset first, uint32_t count, const JournalPosition& at) {
   MutexLock lock(mu_);
-  if (first == next_) Add({first, count, 0, at, 0});
+  if (first != next_) return;
+  // Any part of the header may be what is damaged; the next batch of this topic, if there is one, tells the true count.
+  const auto most = static_cast<uint32_t>(kMaxMessagesPerBatch);
+  lost_ = {first, std::clamp<uint32_t>(count, 1, most), 0, at, 0};
+}
+
+void LocalLog::ReplayEnded() {
+  MutexLock lock(mu_);
+  if (lost_ && lost_->first == next_) Add(*lost_);
+  lost_.reset();
 }
 
 void LocalLog::Trim(Offset before) {

@@ -51,6 +51,7 @@ class LocalLog final : public TopicLog, public JournalTarget, public std::enable
   // A batch record met while the journal is replayed, or a stretch of it that is lost.
   void Replayed(const RecordHeader& header, const JournalPosition& at, int64_t publish_time_us) EXCLUDES(mu_);
   void ReplayedDamage(Offset first, uint32_t count, const JournalPosition& at) EXCLUDES(mu_);
+  void ReplayEnded() EXCLUDES(mu_);
   // The offset the next batch gets.
   Offset next() const EXCLUDES(mu_);
 
@@ -96,6 +97,8 @@ class LocalLog final : public TopicLog, public JournalTarget, public std::enable
   // Batches of the view that lie elsewhere by now; of those, what is on the way there.
   absl::btree_map<Offset, BatchLocation> moved_ GUARDED_BY(mu_);
   std::vector<BatchLocation> saving_moved_ GUARDED_BY(mu_);
+  // Seems to have been the last batch, and cannot be read.
+  std::optional<BatchLocation> lost_ GUARDED_BY(mu_);
   bool changed_ GUARDED_BY(mu_) = false;
   bool removed_ GUARDED_BY(mu_) = false;
 };
