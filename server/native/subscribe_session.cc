@@ -5,7 +5,6 @@
 
 #include "core/base/error.h"
 #include "fmt/format.h"
-#include "google/protobuf/util/time_util.h"
 #include "grpcpp/impl/codegen/proto_buffer_reader.h"
 #include "server/errors.h"
 #include "server/native/convert.h"
@@ -13,8 +12,7 @@
 namespace sluice::server {
 namespace {
 
-// Payload of one response. Well below the 4 MiB that clients accept unless told otherwise; a single message may be
-// larger than this.
+// One response. Well below the 4 MiB that clients accept unless told otherwise; a single message may be larger than this.
 constexpr size_t kMaxResponseBytes = size_t{1} << 20;
 
 absl::Status BadRange(std::string_view field, uint64_t first, uint64_t last) {
@@ -47,47 +45,37 @@ SubscribeSession* SubscribeSession::Start(ServiceContext& context, SessionList::
 }
 
 void SubscribeSession::OnReadDone(bool ok) {
-  if (!ok) return Close(absl::OkStatus());
-  context_.rpcs.of(Rpc::kSubscribe).received.Add();
-  grpc::ProtoBufferReader reader(&request_buffer_);
-  absl::Status status =
-      request_.ParseFromZeroCopyStream(&reader)
-          ? Handle()
-          : Error(Reason::kMalformedRequest, "the request is not a serialized sluice.v1.SubscribeRequest");
-  if (!status.ok()) {
-    CountRefusal(status, context_.metrics.engine);
-    Close(status);
-  }
-}
-
-absl::Status SubscribeSession::Handle() {
   bool first = false;
   {
     MutexLock lock(mu_);
-    first = state_ == State::kAwaitingTarget;
+    if (!ok) read_pending_ = false;
+    first = ok && state_ == State::kAwaitingTarget;
     if (first) state_ = State::kOpening;
   }
+  if (!ok) return Close(absl::OkStatus());
+  context_.rpcs.of(Rpc::kSubscribe).received.Add();
+  grpc::ProtoBufferReader reader(&request_buffer_);
+  const bool parsed = request_.ParseFromZeroCopyStream(&reader);
+  if (!parsed) {
+    return Handled(Error(Reason::kMalformedRequest,
+                         "the request is not a serialized sluice.v1.SubscribeRequest, or a string of it is not UTF-8"));
+  }
   if (first) return OpenTarget();
-  if (absl::Status status = CheckTarget(); !status.ok()) return status;
-  if (absl::Status status = Apply(); !status.ok()) return status;
-  StartRead(&request_buffer_);
-  return absl::OkStatus();
+  const absl::Status target = CheckTarget();
+  Handled(target.ok() ? Apply() : target);
 }
 
-absl::Status SubscribeSession::OpenTarget() {
+void SubscribeSession::OpenTarget() {
   if (request_.client_id().size() > kMaxClientIdBytes) {
-    return OutOfBounds(Reason::kRequestTooLarge, "client_id", fmt::format("{} bytes", request_.client_id().size()),
-                       fmt::format("at most {} bytes", kMaxClientIdBytes));
+    return Handled(OutOfBounds(Reason::kRequestTooLarge, "client_id",
+                               fmt::format("{} bytes", request_.client_id().size()),
+                               fmt::format("at most {} bytes", kMaxClientIdBytes)));
   }
   switch (request_.target_case()) {
     case v1::SubscribeRequest::kSubscription: {
       target_ = request_.subscription();
       auto name = SubscriptionName::Parse(target_);
-      if (!name.ok()) return name.status();
-      auto subscription = context_.engine.FindSubscription(*name);
-      if (!subscription.ok()) return subscription.status();
-      Opened(Attach(*std::move(subscription)));
-      return absl::OkStatus();
+      return name.ok() ? Opened(context_.engine.FindSubscription(*name)) : Handled(name.status());
     }
     case v1::SubscribeRequest::kEphemeral:
       target_ = request_.ephemeral().SerializeAsString();
@@ -95,23 +83,20 @@ absl::Status SubscribeSession::OpenTarget() {
     case v1::SubscribeRequest::TARGET_NOT_SET:
       break;
   }
-  return Error(Reason::kMissingTarget, "subscription: the first request of a stream must name what to receive",
-               {{"field", "subscription"}, {"value", ""}});
+  Handled(Error(Reason::kMissingTarget, "subscription: the first request of a stream must name what to receive",
+                {{"field", "subscription"}, {"value", ""}}));
 }
 
-absl::Status SubscribeSession::OpenEphemeral(const v1::EphemeralSubscription& wanted) {
-  if (!wanted.filter().empty()) return NotSupported("ephemeral.filter");
+void SubscribeSession::OpenEphemeral(const v1::EphemeralSubscription& wanted) {
+  if (!wanted.filter().empty()) return Handled(NotSupported("ephemeral.filter"));
   auto topic = TopicName::Parse(wanted.topic(), "ephemeral.topic");
-  if (!topic.ok()) return topic.status();
+  if (!topic.ok()) return Handled(topic.status());
   auto start = FromProto(wanted.start(), "ephemeral.start");
-  if (!start.ok()) return start.status();
-  const absl::Duration ack_deadline = AckDeadlineFrom(wanted.ack_deadline_seconds());
-  context_.engine.OpenEphemeral(
-      *topic, *start, ack_deadline,
-      [self = shared_from_this()](absl::StatusOr<std::shared_ptr<Subscription>> subscription) {
-        self->Opened(subscription.ok() ? self->Attach(*std::move(subscription)) : subscription.status());
-      });
-  return absl::OkStatus();
+  if (!start.ok()) return Handled(start.status());
+  context_.engine.OpenEphemeral(*topic, *start, AckDeadlineFrom(wanted.ack_deadline_seconds()),
+                                [self = shared_from_this()](absl::StatusOr<std::shared_ptr<Subscription>> made) {
+                                  self->Opened(std::move(made));
+                                });
 }
 
 absl::Status SubscribeSession::Attach(std::shared_ptr<Subscription> subscription) {
@@ -126,29 +111,22 @@ absl::Status SubscribeSession::Attach(std::shared_ptr<Subscription> subscription
   return absl::OkStatus();
 }
 
-void SubscribeSession::Opened(const absl::Status& attached) {
-  absl::Status status = attached;
-  if (status.ok()) {
-    bool closed = false;
-    {
-      MutexLock lock(mu_);
-      closed = state_ == State::kClosing;
-      if (!closed) state_ = State::kOpen;
-      say_opened_ = !closed;
-    }
-    // Ended meanwhile, by whom had nothing to detach yet.
-    if (closed) return subscription_->Detach(consumer_);
-    Advance();
-    status = Apply();
+void SubscribeSession::Opened(absl::StatusOr<std::shared_ptr<Subscription>> found) {
+  if (!found.ok()) return Handled(found.status());
+  if (absl::Status status = Attach(*std::move(found)); !status.ok()) return Handled(status);
+  bool closed = false;
+  {
+    MutexLock lock(mu_);
+    closed = state_ == State::kClosing;
+    if (!closed) state_ = State::kOpen;
+    say_opened_ = !closed;
   }
-  if (!status.ok()) {
-    CountRefusal(status, context_.metrics.engine);
-    return Close(status);
-  }
-  StartRead(&request_buffer_);
+  // Who ended it meanwhile had nothing to detach yet.
+  if (closed) return subscription_->Detach(consumer_);
+  Handled(Apply());
 }
 
-absl::Status SubscribeSession::CheckTarget() {
+absl::Status SubscribeSession::CheckTarget() const {
   const bool same = request_.target_case() == v1::SubscribeRequest::TARGET_NOT_SET ||
                     (request_.has_subscription() && request_.subscription() == target_) ||
                     (request_.has_ephemeral() && request_.ephemeral().SerializeAsString() == target_);
@@ -157,20 +135,37 @@ absl::Status SubscribeSession::CheckTarget() {
                {{"field", "subscription"}, {"limit", opened_.subscription()}});
 }
 
+// In the order that protos/sluice/v1/pubsub.proto promises.
+absl::Status SubscribeSession::Apply() {
+  absl::Status status = ApplyCredit();
+  if (status.ok()) status = ApplyAcks();
+  if (status.ok()) status = ApplyNacks();
+  if (status.ok()) status = ApplyExtensions();
+  return status;
+}
+
 absl::Status SubscribeSession::ApplyCredit() {
   if (!request_.has_credit()) return absl::OkStatus();
   const v1::Credit& credit = request_.credit();
-  if (!granted_) counts_bytes_ = credit.bytes() != 0;
   if (credit.messages() < 0 || credit.bytes() < 0 || (credit.messages() == 0 && credit.bytes() == 0)) {
-    return OutOfBounds(Reason::kInvalidCredit, credit.bytes() < 0 ? "credit.bytes" : "credit.messages",
-                       std::to_string(credit.bytes() < 0 ? credit.bytes() : credit.messages()), "at least 1");
+    const bool bytes = credit.bytes() < 0;
+    return OutOfBounds(Reason::kInvalidCredit, bytes ? "credit.bytes" : "credit.messages",
+                       std::to_string(bytes ? credit.bytes() : credit.messages()), "at least 1");
+  }
+  int64_t bytes = 0;
+  {
+    MutexLock lock(mu_);
+    if (!granted_ && credit.bytes() == 0) window_.Unlimited();
+    window_.Grant(credit.bytes());
+    bytes = window_.Take();
   }
   granted_ = true;
-  subscription_->Grant(consumer_, credit.messages(), counts_bytes_ ? credit.bytes() : Subscription::kNoByteLimit);
+  subscription_->Grant(consumer_, credit.messages(), bytes);
   return absl::OkStatus();
 }
 
-absl::Status SubscribeSession::Apply() {
+absl::Status SubscribeSession::ApplyAcks() {
+  if (request_.acks().empty()) return absl::OkStatus();
   std::vector<LeaseRange> acks;
   acks.reserve(static_cast<size_t>(request_.acks_size()));
   for (const v1::DeliveryRange& range : request_.acks()) {
@@ -178,7 +173,11 @@ absl::Status SubscribeSession::Apply() {
     if (!leases.ok()) return leases.status();
     acks.push_back(*leases);
   }
-  if (!acks.empty()) subscription_->Ack(consumer_, acks);
+  subscription_->Ack(consumer_, acks);
+  return absl::OkStatus();
+}
+
+absl::Status SubscribeSession::ApplyNacks() {
   for (const v1::Nack& nack : request_.nacks()) {
     auto leases = ToLeases(nack.range(), "nacks.range");
     if (!leases.ok()) return leases.status();
@@ -189,6 +188,10 @@ absl::Status SubscribeSession::Apply() {
     }
     subscription_->Nack(consumer_, *leases, delay);
   }
+  return absl::OkStatus();
+}
+
+absl::Status SubscribeSession::ApplyExtensions() {
   for (const v1::Extension& extension : request_.extensions()) {
     auto leases = ToLeases(extension.range(), "extensions.range");
     if (!leases.ok()) return leases.status();
@@ -200,8 +203,17 @@ absl::Status SubscribeSession::Apply() {
     }
     subscription_->Extend(consumer_, *leases, deadline);
   }
-  // Last, so that what was settled makes room for what comes.
-  return ApplyCredit();
+  return absl::OkStatus();
+}
+
+void SubscribeSession::Handled(const absl::Status& status) {
+  {
+    MutexLock lock(mu_);
+    read_pending_ = false;
+  }
+  if (status.ok()) return Advance();
+  CountRefusal(status, context_.metrics.engine);
+  Close(status);
 }
 
 void SubscribeSession::Deliver(std::vector<Delivery>& deliveries) {
@@ -241,24 +253,31 @@ void SubscribeSession::Advance() {
   absl::Status end;
   {
     MutexLock lock(mu_);
-    if (finished_ || write_pending_) return;
+    if (finished_) return;
     if (state_ == State::kClosing) {
+      if (write_pending_) return;
       finished_ = finish = true;
       end = end_;
-    } else if (say_opened_ || !outgoing_.empty()) {
+    } else {
+      if (state_ == State::kOpen && !read_pending_) {
+        read_pending_ = true;
+        // Under the lock: once it is released another thread may finish the stream.
+        StartRead(&request_buffer_);
+      }
+      if (write_pending_ || (!say_opened_ && outgoing_.empty())) return;
       deliveries.swap(outgoing_);
       opened = std::exchange(say_opened_, false);
       write_pending_ = true;
-    } else {
-      return;
     }
   }
-  if (finish) {
-    const grpc::Status status = ToGrpc(end);
-    context_.rpcs.of(Rpc::kSubscribe).Handled(status.error_code());
-    return Finish(status);
-  }
-  // Outside the lock: the engine may go on delivering meanwhile. The stream cannot end before this write has.
+  if (!finish) return Write(std::move(deliveries), opened);
+  const grpc::Status status = ToGrpc(end);
+  context_.rpcs.of(Rpc::kSubscribe).Handled(status.error_code());
+  Finish(status);
+}
+
+// Outside the lock: the engine may go on delivering meanwhile. The stream cannot end before this write has.
+void SubscribeSession::Write(std::vector<Delivery> deliveries, bool opened) {
   response_ = EncodeDeliveries(&deliveries, kMaxResponseBytes, opened ? &opened_ : nullptr);
   if (!deliveries.empty()) {
     MutexLock lock(mu_);
@@ -267,16 +286,23 @@ void SubscribeSession::Advance() {
                        std::make_move_iterator(deliveries.end()));
     }
   }
-  StartWrite(&response_);
+  StartWrite(&response_.buffer);
 }
 
 void SubscribeSession::OnWriteDone(bool ok) {
+  int64_t bytes = 0;
+  // An idle stream holds no messages.
+  response_.buffer.Clear();
   {
     MutexLock lock(mu_);
     write_pending_ = false;
+    window_.Written(static_cast<int64_t>(response_.message_bytes));
+    if (ok && state_ == State::kOpen) bytes = window_.Take();
   }
   context_.rpcs.of(Rpc::kSubscribe).sent.Add();
-  ok ? Advance() : Close(absl::CancelledError("the client is gone"));
+  if (!ok) return Close(absl::CancelledError("the client is gone"));
+  Advance();
+  if (bytes > 0) subscription_->Grant(consumer_, 0, bytes);
 }
 
 void SubscribeSession::OnCancel() { Close(absl::CancelledError("the client is gone")); }

@@ -4,7 +4,7 @@
 //   kClosing --nothing being written--> Finish --OnDone--> gone
 //
 // What the engine delivers waits in `outgoing_` until the write before it is done; then all of it, up to a bound, goes
-// into one response. The client's credit bounds what can wait.
+// into one response. The window bounds what can wait. The next request is read when the one before it was handled.
 //
 // Thread rule: gRPC runs reactions of one stream in parallel, the engine delivers from any thread: one mutex guards all.
 // The stream and the engine each hold a reference.
@@ -17,6 +17,7 @@
 #include "core/base/mutex.h"
 #include "core/engine/engine.h"
 #include "grpcpp/support/server_callback.h"
+#include "server/native/delivery_window.h"
 #include "server/native/wire.h"
 #include "server/service_context.h"
 
@@ -46,34 +47,38 @@ class SubscribeSession final : public grpc::ServerBidiReactor<grpc::ByteBuffer, 
  private:
   enum class State { kAwaitingTarget, kOpening, kOpen, kClosing };
 
-  // Each handles a part of a request; an error ends the stream.
-  absl::Status Handle() EXCLUDES(mu_);
-  absl::Status OpenTarget() EXCLUDES(mu_);
-  absl::Status OpenEphemeral(const v1::EphemeralSubscription& wanted) EXCLUDES(mu_);
-  absl::Status CheckTarget() EXCLUDES(mu_);
-  // What a request says beside its target.
+  // The first request: finds what it names and calls Opened, perhaps later and on another thread.
+  void OpenTarget() EXCLUDES(mu_);
+  void OpenEphemeral(const v1::EphemeralSubscription& wanted) EXCLUDES(mu_);
+  void Opened(absl::StatusOr<std::shared_ptr<Subscription>> found) EXCLUDES(mu_);
+  absl::Status Attach(std::shared_ptr<Subscription> subscription) EXCLUDES(mu_);
+
+  absl::Status CheckTarget() const;
+  // What a request says beside its target; an error ends the stream.
   absl::Status Apply() EXCLUDES(mu_);
   absl::Status ApplyCredit() EXCLUDES(mu_);
+  absl::Status ApplyAcks();
+  absl::Status ApplyNacks();
+  absl::Status ApplyExtensions();
 
-  absl::Status Attach(std::shared_ptr<Subscription> subscription) EXCLUDES(mu_);
-  // The first request is through: reading goes on.
-  void Opened(const absl::Status& status) EXCLUDES(mu_);
+  // A request was handled: reading goes on, or the stream ends.
+  void Handled(const absl::Status& status) EXCLUDES(mu_);
   void Close(const absl::Status& why) EXCLUDES(mu_);
-  // Starts whatever can be started now: a write, the end.
+  // Starts whatever can be started now: a read, a write, the end.
   void Advance() EXCLUDES(mu_);
+  void Write(std::vector<Delivery> deliveries, bool opened) EXCLUDES(mu_);
 
   ServiceContext& context_;
   const SessionList::Slot slot_;
   // The stream's reference.
   std::shared_ptr<SubscribeSession> self_;
 
-  // Belong to the read that is being handled.
+  // Belong to the read that is pending or being handled.
   grpc::ByteBuffer request_buffer_;
   v1::SubscribeRequest request_;
   // The target of the first request, serialized.
   std::string target_;
   bool granted_ = false;
-  bool counts_bytes_ = false;
 
   // Set once, before kOpen.
   std::shared_ptr<Subscription> subscription_;
@@ -81,13 +86,16 @@ class SubscribeSession final : public grpc::ServerBidiReactor<grpc::ByteBuffer, 
   v1::Opened opened_;
 
   // Belongs to the write that is pending.
-  grpc::ByteBuffer response_;
+  EncodedDeliveries response_;
 
   Mutex mu_;
   State state_ GUARDED_BY(mu_) = State::kAwaitingTarget;
   absl::Status end_ GUARDED_BY(mu_);
   std::vector<Delivery> outgoing_ GUARDED_BY(mu_);
+  DeliveryWindow window_ GUARDED_BY(mu_);
   bool say_opened_ GUARDED_BY(mu_) = false;
+  // Until the request is handled.
+  bool read_pending_ GUARDED_BY(mu_) = true;
   bool write_pending_ GUARDED_BY(mu_) = false;
   bool finished_ GUARDED_BY(mu_) = false;
 };

@@ -16,9 +16,9 @@ constexpr uint32_t kDeliveryIdField = 1;
 constexpr uint32_t kDeliveryMessageField = 2;
 constexpr uint32_t kDeliveryAttemptField = 3;
 
-// The most that is written around the stored bytes of one message: tags, lengths, delivery id, attempt, message id,
-// publish time.
-constexpr size_t kMaxFrameBytes = 96;
+// The most that is written around the stored bytes of one message: delivery 1 + 5, delivery id 1 + 10, message 1 + 5,
+// message id 1 + 1 + 20, publish time 1 + 1 + 11 + 6, attempt 1 + 5 (tags, lengths, values).
+constexpr size_t kMaxFrameBytes = 70;
 
 // google.protobuf.Timestamp as field 4 of a message. Both parts are written even when 0, so that they replace whatever
 // the stored bytes might hold.
@@ -117,7 +117,7 @@ void WriteDelivery(SliceWriter* writer, const Delivery& delivery, uint32_t i, st
   writer->Advance(WriteVarint(out, delivery.attempt));
 }
 
-// Takes from the front of `deliveries` what fits.
+// Takes from the front of `deliveries` what fits. Bytes are counted as encoded: many tiny messages fill a response too.
 std::vector<Delivery> SplitOff(std::vector<Delivery>* deliveries, size_t max_bytes) {
   std::vector<Delivery> taken;
   size_t bytes = 0;
@@ -125,7 +125,7 @@ std::vector<Delivery> SplitOff(std::vector<Delivery>* deliveries, size_t max_byt
   for (Delivery& delivery : *deliveries) {
     uint32_t end = delivery.begin;
     while (end < delivery.end) {
-      const size_t size = delivery.batch->message(end).size();
+      const size_t size = delivery.batch->message(end).size() + kMaxFrameBytes;
       if (bytes > 0 && bytes + size > max_bytes) break;
       bytes += size;
       ++end;
@@ -181,10 +181,12 @@ grpc::ByteBuffer ToBuffer(const google::protobuf::MessageLite& message) {
   return {&slice, 1};
 }
 
-grpc::ByteBuffer EncodeDeliveries(std::vector<Delivery>* deliveries, size_t max_bytes, const v1::Opened* opened) {
+EncodedDeliveries EncodeDeliveries(std::vector<Delivery>* deliveries, size_t max_bytes, const v1::Opened* opened) {
   const std::vector<Delivery> taken = SplitOff(deliveries, max_bytes);
+  size_t message_bytes = 0;
   size_t most = 0;
   for (const Delivery& delivery : taken) {
+    message_bytes += delivery.batch->body_bytes(delivery.begin, delivery.end);
     // Shared messages take no room here; counting them would allocate for nothing.
     for (uint32_t i = delivery.begin; i < delivery.end; ++i) {
       const size_t size = delivery.batch->message(i).size();
@@ -206,7 +208,7 @@ grpc::ByteBuffer EncodeDeliveries(std::vector<Delivery>* deliveries, size_t max_
     const std::string_view time(publish_time, static_cast<size_t>(end - publish_time));
     for (uint32_t i = delivery.begin; i < delivery.end; ++i) WriteDelivery(&writer, delivery, i, time);
   }
-  return writer.Take();
+  return {writer.Take(), message_bytes};
 }
 
 }  // namespace sluice::server

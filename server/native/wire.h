@@ -34,12 +34,18 @@ absl::Status ScanPublish(std::string_view bytes, PublishScan* scan);
 // A grpc buffer with the bytes of a serialized message.
 grpc::ByteBuffer ToBuffer(const google::protobuf::MessageLite& message);
 
-// Splits off deliveries whose messages have at most `max_bytes` in all (at least one message), leaving the rest in
-// `deliveries`; what is split off is encoded as a SubscribeResponse. `opened` goes in front when it is not null.
+struct EncodedDeliveries {
+  grpc::ByteBuffer buffer;
+  // Of the stored messages alone, as credit counts them.
+  size_t message_bytes = 0;
+};
+
+// Splits off deliveries that take at most `max_bytes` encoded (at least one message), leaving the rest in `deliveries`;
+// what is split off is encoded as a SubscribeResponse. `opened` goes in front when it is not null.
 //
 // Each message is the stored bytes followed by its message_id and publish_time: encodings of one message may be
 // concatenated. Small messages are copied into one slice; from kSharedMessageBytes on a slice refers to the batch.
-grpc::ByteBuffer EncodeDeliveries(std::vector<Delivery>* deliveries, size_t max_bytes, const v1::Opened* opened);
+EncodedDeliveries EncodeDeliveries(std::vector<Delivery>* deliveries, size_t max_bytes, const v1::Opened* opened);
 
 // Where referring becomes cheaper than copying: a slice of its own costs an allocation, two atomic operations and one
 // more piece to write, about as much as copying this.
