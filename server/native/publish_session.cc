@@ -10,9 +10,12 @@
 namespace sluice::server {
 namespace {
 
-// In flight on one stream; beyond that nothing more is read.
+// Batches without a written result on one stream, and their bytes until they are stored; beyond that nothing is read.
 constexpr size_t kMaxBatchesInFlight = 1024;
 constexpr size_t kMaxBytesInFlight = size_t{64} << 20;
+
+// After larger requests a stream lets go of the room it took for them.
+constexpr size_t kKeptBytes = size_t{256} << 10;
 
 }  // namespace
 
@@ -38,6 +41,10 @@ void PublishSession::OnReadDone(bool ok) {
   absl::Status status = ScanPublish(Flatten(request_, &slices_, &flat_), &scan_);
   if (status.ok()) status = Handle(scan_);
   slices_.clear();
+  if (request_.Length() > kKeptBytes) {
+    flat_ = {};
+    builder_ = {};
+  }
   request_.Clear();
   {
     MutexLock lock(mu_);
@@ -182,7 +189,7 @@ void PublishSession::Advance() {
       finish = unready_ == 0 && !write_pending_ && (results_.empty() || broken_);
       finished_ = finish;
       end = end_;
-    } else if (!read_pending_ && unready_ < kMaxBatchesInFlight && bytes_in_flight_ < kMaxBytesInFlight) {
+    } else if (!read_pending_ && results_.size() < kMaxBatchesInFlight && bytes_in_flight_ < kMaxBytesInFlight) {
       read_pending_ = read = true;
     }
     // Under the lock: once it is released another thread may see the write end and finish the stream.
