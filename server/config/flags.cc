@@ -1,6 +1,5 @@
 #include "server/config/flags.h"
 
-#include <map>
 #include <string>
 
 #include "CLI/CLI.hpp"
@@ -16,6 +15,12 @@ std::string CheckDuration(const std::string& text) {
   absl::Duration parsed;
   if (absl::ParseDuration(text, &parsed) && parsed > absl::ZeroDuration() && parsed <= absl::Hours(1)) return "";
   return "must be a duration from 1ms to 1h, such as 25s; it is " + text;
+}
+
+std::string CheckStore(const std::string& text) {
+  if (text == "local" || text == "memory") return "";
+  if (text == "jetstream") return "jetstream is not built into this server; there are local and memory";
+  return "must be local or memory; it is " + text;
 }
 
 std::string CheckAddress(const std::string& text) {
@@ -40,10 +45,9 @@ ParsedFlags ParseFlags(int argc, const char* const* argv) {
   app.add_option("--http", options.http, "Address for /metrics, /healthz, /readyz")
       ->check(CheckAddress)
       ->capture_default_str();
-  const std::map<std::string, StoreKind> stores = {{"local", StoreKind::kLocal}, {"memory", StoreKind::kMemory}};
   std::string store = "local";
   app.add_option("--store", store, "Where messages are kept: local (a folder) or memory (gone with the process)")
-      ->check(CLI::IsMember({"local", "memory"}))
+      ->check(CheckStore)
       ->capture_default_str();
   app.add_option("--data-dir", options.data_dir, "Folder of the local store")->capture_default_str();
   app.add_option("--durability", options.durability,
@@ -62,7 +66,7 @@ ParsedFlags ParseFlags(int argc, const char* const* argv) {
     parsed.exit_code = app.exit(error) == 0 ? 0 : kUsageError;
     return parsed;
   }
-  options.store = stores.at(store);
+  options.store = store == "memory" ? StoreKind::kMemory : StoreKind::kLocal;
   options.log_format = log_format == "json" ? LogFormat::kJson : LogFormat::kText;
   absl::ParseDuration(shutdown_timeout, &options.shutdown_timeout);
   return parsed;
