@@ -29,13 +29,15 @@ enum class Rpc {
   kDeleteSubscription,
   kGetTopicStats,
   kGetSubscriptionStats,
+  // Methods that no service has, all together.
+  kUnknown,
 };
-inline constexpr size_t kRpcCount = static_cast<size_t>(Rpc::kGetSubscriptionStats) + 1;
+inline constexpr size_t kRpcCount = static_cast<size_t>(Rpc::kUnknown) + 1;
 
 struct RpcName {
   std::string_view service;
   std::string_view method;
-  // "unary" or "bidi_stream".
+  // "unary", "bidi_stream" or "unknown".
   std::string_view type;
 };
 RpcName NameOf(Rpc rpc);
@@ -47,7 +49,18 @@ struct RpcCounters {
   Counter received;
   Counter sent;
 
-  void Handled(grpc::StatusCode code) { handled[static_cast<size_t>(code) < kCodes ? code : 2].Add(); }
+  void Handled(grpc::StatusCode code) {
+    handled[static_cast<size_t>(code) < kCodes ? code : grpc::StatusCode::UNKNOWN].Add();
+  }
+  // A unary call has one message each way.
+  void StartedUnary() {
+    started.Add();
+    received.Add();
+  }
+  void HandledUnary(grpc::StatusCode code) {
+    if (code == grpc::StatusCode::OK) sent.Add();
+    Handled(code);
+  }
 };
 
 class RpcMetrics {

@@ -23,6 +23,9 @@ constexpr int kMaxSendBytes = 22'000'000;
 constexpr int kMaxMetadataBytes = 16 << 10;
 constexpr int kSecondMs = 1000;
 
+// Once our own streams have ended, what is still open are short calls, and health watches that would never end.
+constexpr absl::Duration kOtherCallsTimeout = absl::Seconds(2);
+
 // The host of HOST:PORT.
 std::string HostOf(const std::string& address) { return address.substr(0, address.rfind(':')); }
 
@@ -80,6 +83,7 @@ absl::Status Server::OpenEngine() {
 absl::Status Server::StartGrpc() {
   pubsub_ = std::make_unique<PubSubService>(*context_);
   admin_ = std::make_unique<AdminService>(*context_);
+  unknown_ = std::make_unique<UnknownMethods>(context_->rpcs.of(Rpc::kUnknown));
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   grpc::ServerBuilder builder;
@@ -87,6 +91,7 @@ absl::Status Server::StartGrpc() {
   builder.AddListeningPort(options_.listen, grpc::InsecureServerCredentials(), &grpc_port_);
   builder.RegisterService(pubsub_.get());
   builder.RegisterService(admin_.get());
+  builder.RegisterCallbackGenericService(unknown_.get());
   grpc_ = builder.BuildAndStart();
   if (grpc_ == nullptr || grpc_port_ == 0) {
     return Error(Reason::kAddressUnusable, fmt::format("cannot listen on {}: is the port in use?", options_.listen),
@@ -112,7 +117,8 @@ absl::Status Server::Drain() {
   const absl::Time end = absl::Now() + options_.shutdown_timeout - for_flush;
   SetServing(false);
   context_->sessions.EndAll(RetryableError(Reason::kDraining, "the server is shutting down", absl::Seconds(1)));
-  grpc_->Shutdown(absl::ToChronoTime(end));
+  context_->sessions.WaitEmpty(end - absl::Now());
+  grpc_->Shutdown(absl::ToChronoTime(std::min(end, absl::Now() + kOtherCallsTimeout)));
   grpc_->Wait();
   absl::Status closed = engine_->Shutdown(std::max(end - absl::Now(), absl::ZeroDuration()) + for_flush);
   http_ = nullptr;

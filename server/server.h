@@ -21,6 +21,7 @@
 #include "server/native/pubsub_service.h"
 #include "server/options.h"
 #include "server/service_context.h"
+#include "server/unknown_methods.h"
 
 namespace sluice::server {
 
@@ -57,6 +58,7 @@ class Server {
   std::unique_ptr<ServiceContext> context_;
   std::unique_ptr<PubSubService> pubsub_;
   std::unique_ptr<AdminService> admin_;
+  std::unique_ptr<UnknownMethods> unknown_;
   std::unique_ptr<grpc::Server> grpc_;
   std::unique_ptr<HttpServer> http_;
 };

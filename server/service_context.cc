@@ -28,6 +28,19 @@ void SessionList::Join(Slot slot, SessionHandle* session) {
 void SessionList::Leave(Slot slot) {
   MutexLock lock(mu_);
   sessions_.erase(slot);
+  if (!draining_.ok()) left_.NotifyAll();
+}
+
+bool SessionList::WaitEmpty(absl::Duration timeout) {
+  const SystemClock clock;
+  const Instant end = clock.Now() + timeout;
+  MutexLock lock(mu_);
+  while (!sessions_.empty()) {
+    const absl::Duration left = end - clock.Now();
+    if (left <= absl::ZeroDuration()) return false;
+    left_.WaitFor(lock, left);
+  }
+  return true;
 }
 
 // Under the lock, so that no session goes away meanwhile; to end one only starts something, and sessions are not

@@ -35,10 +35,13 @@ class SessionList {
   // No more streams; those that are open end with `why`.
   void EndAll(const absl::Status& why) EXCLUDES(mu_);
   bool draining() const EXCLUDES(mu_);
+  // False when some are still open after `timeout`. REQUIRES: EndAll() was called.
+  bool WaitEmpty(absl::Duration timeout) EXCLUDES(mu_);
 
  private:
   const size_t max_sessions_;
   mutable Mutex mu_;
+  CondVar left_;
   std::list<SessionHandle*> sessions_ GUARDED_BY(mu_);
   absl::Status draining_ GUARDED_BY(mu_);
 };

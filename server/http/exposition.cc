@@ -194,11 +194,11 @@ void AddRpcs(const RpcMetrics& rpcs, Families* out) {
            out->Counter(name, help, with_code, Value(c.handled[code]));
          }
        });
-  each("grpc_server_msg_received_total", "Messages received on streams.",
+  each("grpc_server_msg_received_total", "Messages received.",
        [&](const auto& name, const auto& help, auto labels, const auto& c) {
          out->Counter(name, help, labels, Value(c.received));
        });
-  each("grpc_server_msg_sent_total", "Messages sent on streams.",
+  each("grpc_server_msg_sent_total", "Messages sent.",
        [&](const auto& name, const auto& help, auto labels, const auto& c) {
          out->Counter(name, help, labels, Value(c.sent));
        });

@@ -1,6 +1,9 @@
 #include "server/http/http_server.h"
 
+#include <atomic>
+#include <chrono>
 #include <string_view>
+#include <thread>
 #include <vector>
 
 #include "CivetServer.h"
@@ -47,7 +50,23 @@ class HttpServer::Pages final : public CivetHandler {
 };
 
 HttpServer::HttpServer() = default;
-HttpServer::~HttpServer() = default;
+
+// The thread that accepts connections looks up only every two seconds, or when somebody connects: so we do.
+HttpServer::~HttpServer() {
+  if (civet_ == nullptr) return;
+  std::atomic<bool> closed = false;
+  std::thread closer([&] {
+    civet_->close();
+    closed = true;
+  });
+  while (!closed) {
+    char error[128];
+    mg_connection* connection = mg_connect_client(host_.c_str(), port_, 0, error, sizeof error);
+    if (connection != nullptr) mg_close_connection(connection);
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  closer.join();
+}
 
 absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(const std::string& address, ServiceContext& context) {
   auto server = std::unique_ptr<HttpServer>(new HttpServer());
@@ -62,6 +81,8 @@ absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(const std::string&
   }
   server->civet_->addHandler("/", *server->pages_);
   server->port_ = server->civet_->getListeningPorts().front();
+  server->host_ = address.substr(0, address.rfind(':'));
+  if (server->host_.front() == '[') server->host_ = server->host_.substr(1, server->host_.size() - 2);
   return server;
 }
 

@@ -26,6 +26,7 @@ class HttpServer {
 
   std::unique_ptr<Pages> pages_;
   std::unique_ptr<CivetServer> civet_;
+  std::string host_;
   int port_ = 0;
 };
 

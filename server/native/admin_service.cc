@@ -65,11 +65,11 @@ absl::Status Merge(const google::protobuf::FieldMask& mask, const SubscriptionCo
 }  // namespace
 
 std::function<void(const absl::Status&)> AdminService::Begin(Rpc rpc, Reactor* reactor) {
-  context_.rpcs.of(rpc).started.Add();
+  context_.rpcs.of(rpc).StartedUnary();
   return [this, rpc, reactor](const absl::Status& status) {
     CountRefusal(status, context_.metrics.engine);
     const grpc::Status answer = ToGrpc(status);
-    context_.rpcs.of(rpc).Handled(answer.error_code());
+    context_.rpcs.of(rpc).HandledUnary(answer.error_code());
     reactor->Finish(answer);
   };
 }

@@ -61,7 +61,7 @@ grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* PubSubService::Subs
 grpc::ServerUnaryReactor* PubSubService::PublishBatch(grpc::CallbackServerContext* call,
                                                       const grpc::ByteBuffer* request, grpc::ByteBuffer* response) {
   RpcCounters& counters = context_.rpcs.of(Rpc::kPublishBatch);
-  counters.started.Add();
+  counters.StartedUnary();
   grpc::ServerUnaryReactor* reactor = call->DefaultReactor();
   PublishBytes(context_.engine, *request, [this, &counters, reactor, response](absl::StatusOr<Published> published) {
     if (published.ok()) {
@@ -73,7 +73,7 @@ grpc::ServerUnaryReactor* PubSubService::PublishBatch(grpc::CallbackServerContex
       CountRefusal(published.status(), context_.metrics.engine);
     }
     const grpc::Status status = ToGrpc(published.status());
-    counters.Handled(status.error_code());
+    counters.HandledUnary(status.error_code());
     reactor->Finish(status);
   });
   return reactor;
