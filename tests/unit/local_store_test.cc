@@ -210,7 +210,7 @@ TEST_F(LocalStoreTest, VerifyNamesTheDamage) {
 // writes, rolls, checkpoints, deletions, relocations. Whatever was acknowledged before must be there afterwards.
 TEST_F(LocalStoreTest, ACrashBetweenAnyTwoFileOperationsLosesNothing) {
   for (const Durability durability : {Durability::kFsync, Durability::kOs}) {
-    for (int operations = 1;; operations += 1 + operations / 10) {
+    for (int operations = 1;; operations += 1 + operations / 6) {
       std::filesystem::remove_all(folder_.path());
       LocalOptions options = OptionsOf(durability);
       options.maintenance.reclaim_interval = absl::ZeroDuration();

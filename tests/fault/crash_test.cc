@@ -1,0 +1,278 @@
+// Kills sluiced with SIGKILL at random moments under load, starts it again on the same folder, and proves at the end:
+// nothing acknowledged to a publisher is lost, nothing is delivered that was not published, the first deliveries of a
+// publisher's messages come in its order, and the attempts of a message never go back.
+//
+//   build/release/bin/crash_test --server=build/release/bin/sluiced --kills=30 --durability=fsync
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <filesystem>
+#include <random>
+#include <thread>
+
+#include "CLI/CLI.hpp"
+#include "client/cpp/admin.h"
+#include "client/cpp/publisher.h"
+#include "client/cpp/subscriber.h"
+#include "core/base/mutex.h"
+#include "core/storage/ack_set.h"
+#include "fmt/format.h"
+#include "tests/support/temp_folder.h"
+
+namespace sluice {
+namespace {
+
+struct Flags {
+  std::string server = "build/release/bin/sluiced";
+  std::string store = "local";
+  std::string durability = "fsync";
+  int kills = 30;
+  uint32_t seed = 0;
+  size_t topics = 3;
+};
+
+[[noreturn]] void Die(const std::string& what) {
+  fmt::print(stderr, "crash_test: {}\n", what);
+  std::exit(2);
+}
+
+// The server's process.
+class Server {
+ public:
+  Server(const Flags& flags, std::string folder) : flags_(flags), folder_(std::move(folder)) {}
+  ~Server() { Kill(); }
+
+  // Starts it and waits until it is ready; the port is the same each time.
+  void Start() {
+    int out[2];
+    if (::pipe2(out, O_CLOEXEC) != 0) Die("pipe");
+    pid_ = ::fork();
+    if (pid_ == 0) {
+      ::dup2(out[1], STDERR_FILENO);
+      const std::vector<std::string> words = {flags_.server, "--listen=127.0.0.1:" + port_, "--http=127.0.0.1:0",
+                                              "--store=" + flags_.store, "--data-dir=" + folder_,
+                                              "--durability=" + flags_.durability};
+      std::vector<char*> argv;
+      for (const std::string& word : words) argv.push_back(const_cast<char*>(word.c_str()));
+      argv.push_back(nullptr);
+      ::execv(flags_.server.c_str(), argv.data());
+      ::_exit(127);
+    }
+    ::close(out[1]);
+    std::string log;
+    char buffer[4096];
+    for (;;) {
+      const ssize_t n = ::read(out[0], buffer, sizeof buffer);
+      if (n <= 0) Die("the server did not start:\n" + log);
+      log.append(buffer, static_cast<size_t>(n));
+      if (const size_t at = log.find(" grpc=127.0.0.1:"); at != std::string::npos && log.find('\n', at) != std::string::npos) {
+        const size_t begin = at + std::string(" grpc=127.0.0.1:").size();
+        port_ = log.substr(begin, log.find(' ', begin) - begin);
+        break;
+      }
+    }
+    // Nobody reads it any more; the server must not stop for that.
+    ::close(out[0]);
+  }
+  void Kill() {
+    if (pid_ <= 0) return;
+    ::kill(pid_, SIGKILL);
+    ::waitpid(pid_, nullptr, 0);
+    pid_ = 0;
+  }
+  std::string address() const { return "127.0.0.1:" + port_; }
+
+ private:
+  const Flags& flags_;
+  const std::string folder_;
+  std::string port_ = "0";
+  pid_t pid_ = 0;
+};
+
+// One topic, its publisher and its subscriber, and what both know.
+class Lane {
+ public:
+  Lane(std::shared_ptr<client::Connection> connection, size_t number)
+      : connection_(std::move(connection)),
+        topic_(fmt::format("projects/crash/topics/topic-{}", number)),
+        subscription_(fmt::format("projects/crash/subscriptions/sub-{}", number)) {}
+
+  void Start() {
+    client::Admin admin(connection_);
+    v1::Topic topic;
+    topic.set_name(topic_);
+    if (auto made = admin.CreateTopic(topic); !made.ok()) Die(made.status().ToString());
+    v1::Subscription subscription;
+    subscription.set_name(subscription_);
+    subscription.set_topic(topic_);
+    if (auto made = admin.CreateSubscription(subscription); !made.ok()) Die(made.status().ToString());
+    client::PublisherOptions options;
+    options.batch_messages = 20;
+    options.max_messages = 500;
+    publisher_ = std::make_unique<client::Publisher>(connection_, topic_, options);
+    client::SubscriberOptions receive;
+    receive.concurrency = 1;
+    receive.finished = [this](const absl::Status& status) { Problem("the subscriber ended: " + status.ToString()); };
+    subscriber_ = std::make_unique<client::Subscriber>(connection_, client::SubscriberTarget{.subscription = subscription_},
+                                                       receive);
+    subscriber_->StartBatches([this](const auto& messages) { return Receive(messages); });
+    thread_ = std::thread([this] { Publish(); });
+  }
+
+  void StopPublishing() {
+    stop_ = true;
+    thread_.join();
+    if (absl::Status status = publisher_->Close(absl::Seconds(60)); !status.ok()) Problem(status.ToString());
+  }
+  void Finish() { subscriber_->Stop(absl::Seconds(10)).IgnoreError(); }
+
+  uint64_t missing() const {
+    MutexLock lock(mu_);
+    uint64_t missing = 0;
+    for (const auto& [begin, end] : AsRanges(accepted_)) {
+      for (Offset at = begin; at < end; ++at) missing += delivered_.Contains(at) ? 0 : 1;
+    }
+    return missing;
+  }
+  uint64_t accepted() const {
+    MutexLock lock(mu_);
+    return accepted_count_;
+  }
+  uint64_t duplicates() const {
+    MutexLock lock(mu_);
+    return duplicates_;
+  }
+  std::vector<std::string> problems() const {
+    MutexLock lock(mu_);
+    return problems_;
+  }
+
+ private:
+  void Publish() {
+    for (uint64_t sequence = 0; !stop_; ++sequence) {
+      {
+        MutexLock lock(mu_);
+        published_ = sequence + 1;
+      }
+      publisher_->Publish({.data = std::to_string(sequence)}, [this, sequence](const absl::StatusOr<uint64_t>& id) {
+        MutexLock lock(mu_);
+        if (id.ok()) {
+          accepted_count_ += accepted_.Add({Offset(sequence), Offset(sequence + 1)});
+        } else {
+          problems_.push_back("a message was refused: " + id.status().ToString());
+        }
+      });
+    }
+  }
+
+  client::Verdict Receive(const std::vector<client::ReceivedMessage>& messages) {
+    MutexLock lock(mu_);
+    for (const client::ReceivedMessage& message : messages) {
+      const uint64_t sequence = std::stoull(std::string(message.data));
+      if (sequence >= published_) problems_.push_back(fmt::format("{} was never published", sequence));
+      // A resent batch is stored twice; but what is new comes in order.
+      if (sequence > next_new_) problems_.push_back(fmt::format("{} came before {}", sequence, next_new_));
+      if (sequence == next_new_) ++next_new_;
+      if (delivered_.Add({Offset(sequence), Offset(sequence + 1)}) == 0) ++duplicates_;
+      uint32_t& attempt = attempts_[message.id];
+      if (message.attempt < attempt) {
+        problems_.push_back(fmt::format("id {}: attempt {} after attempt {}", message.id, message.attempt, attempt));
+      }
+      attempt = message.attempt;
+    }
+    return client::Verdict::Ack();
+  }
+
+  void Problem(std::string what) {
+    MutexLock lock(mu_);
+    problems_.push_back(std::move(what));
+  }
+
+  static std::vector<std::pair<Offset, Offset>> AsRanges(const AckSet& set) {
+    std::vector<std::pair<Offset, Offset>> ranges = {{Offset(0), set.floor()}};
+    ranges.insert(ranges.end(), set.ranges().begin(), set.ranges().end());
+    return ranges;
+  }
+
+  const std::shared_ptr<client::Connection> connection_;
+  const std::string topic_;
+  const std::string subscription_;
+  std::unique_ptr<client::Publisher> publisher_;
+  std::unique_ptr<client::Subscriber> subscriber_;
+  std::thread thread_;
+  std::atomic<bool> stop_{false};
+
+  mutable Mutex mu_;
+  uint64_t published_ GUARDED_BY(mu_) = 0;
+  uint64_t accepted_count_ GUARDED_BY(mu_) = 0;
+  AckSet accepted_ GUARDED_BY(mu_){Offset(0)};
+  AckSet delivered_ GUARDED_BY(mu_){Offset(0)};
+  uint64_t next_new_ GUARDED_BY(mu_) = 0;
+  uint64_t duplicates_ GUARDED_BY(mu_) = 0;
+  std::map<uint64_t, uint32_t> attempts_ GUARDED_BY(mu_);
+  std::vector<std::string> problems_ GUARDED_BY(mu_);
+};
+
+int Run(const Flags& flags) {
+  const uint32_t seed = flags.seed != 0 ? flags.seed : std::random_device()();
+  fmt::print("seed {}\n", seed);
+  std::mt19937 random(seed);
+  TempFolder folder;
+  Server server(flags, folder.path() + "/store");
+  server.Start();
+  std::vector<std::unique_ptr<Lane>> lanes;
+  for (size_t i = 0; i < flags.topics; ++i) {
+    auto connection = client::Connection::Open({.server = server.address(), .credentials = nullptr, .number = static_cast<int>(i)});
+    lanes.push_back(std::make_unique<Lane>(std::move(connection), i));
+    lanes.back()->Start();
+  }
+  for (int kill = 0; kill < flags.kills; ++kill) {
+    absl::SleepFor(absl::Milliseconds(std::uniform_int_distribution<int>(50, 400)(random)));
+    server.Kill();
+    server.Start();
+  }
+  for (auto& lane : lanes) lane->StopPublishing();
+  const auto missing = [&] {
+    uint64_t sum = 0;
+    for (const auto& lane : lanes) sum += lane->missing();
+    return sum;
+  };
+  // Leases of streams that were cut off end with their deadline at the latest.
+  const absl::Time end = absl::Now() + absl::Seconds(flags.store == "memory" ? 3 : 60);
+  while (missing() > 0 && absl::Now() < end) absl::SleepFor(absl::Milliseconds(50));
+  uint64_t accepted = 0;
+  uint64_t duplicates = 0;
+  size_t problems = 0;
+  const uint64_t lost = missing();
+  for (auto& lane : lanes) {
+    lane->Finish();
+    accepted += lane->accepted();
+    duplicates += lane->duplicates();
+    for (const std::string& problem : lane->problems()) {
+      if (++problems <= 10) fmt::print("problem: {}\n", problem);
+    }
+  }
+  fmt::print("acknowledged {}, lost {}, duplicates {}, problems {}, kills {}\n", accepted, lost, duplicates, problems,
+             flags.kills);
+  return lost == 0 && problems == 0 && accepted > 0 ? 0 : 1;
+}
+
+}  // namespace
+}  // namespace sluice
+
+int main(int argc, char** argv) {
+  sluice::Flags flags;
+  CLI::App app("Kills the server under load and counts what is lost.");
+  app.add_option("--server", flags.server, "The sluiced to run")->check(CLI::ExistingFile)->capture_default_str();
+  app.add_option("--store", flags.store)->capture_default_str();
+  app.add_option("--durability", flags.durability)->capture_default_str();
+  app.add_option("--kills", flags.kills)->capture_default_str();
+  app.add_option("--seed", flags.seed, "0 for a new one")->capture_default_str();
+  app.add_option("--topics", flags.topics)->capture_default_str();
+  CLI11_PARSE(app, argc, argv);
+  ::signal(SIGPIPE, SIG_IGN);
+  return sluice::Run(flags);
+}
