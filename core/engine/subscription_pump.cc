@@ -109,7 +109,8 @@ bool Subscription::LeaseReady(ConsumerState* consumer, Instant now) {
 }
 
 bool Subscription::LeaseFresh(ConsumerState* consumer, Instant now) {
-  if (next_ >= end_) return false;
+  // What comes again goes first, also when it must be read first: later messages do not overtake it.
+  if (next_ >= end_ || ready_.Front()) return false;
   const Ref<Batch> batch = FreshBatch();
   if (!batch) return false;
   const uint32_t count = LeaseRun(consumer, batch, next_, batch->end() - next_, 1, now);
