@@ -1,11 +1,4 @@
-"""Publish and subscribe with Sluice's native API.
-
-    python sluice_example.py publish TOPIC [COUNT]
-    python sluice_example.py subscribe SUBSCRIPTION TOPIC [COUNT]
-
-TOPIC and SUBSCRIPTION are short names in the project "examples"; both are created when missing. The server's address is
-taken from SLUICE_SERVER. Needs grpcio and the code that grpcio-tools makes of protos/ (see README.md).
-"""
+"""python sluice_example.py publish TOPIC COUNT | subscribe SUBSCRIPTION TOPIC COUNT    (see README.md)"""
 import os
 import queue
 import sys
@@ -34,7 +27,7 @@ def topic_name(topic):
 def publish(topic, count):
     name = topic_name(topic)
     requests = (pubsub_pb2.PublishRequest(topic=name, batch_id=i, messages=[
-        {"data": f"message {i} from python ✓".encode(), "attributes": {"language": "python", "n": str(i)}}])
+        {"data": f"message {i} ✓".encode(), "attributes": {"language": "python", "n": str(i)}}])
         for i in range(count))
     for response in pubsub.Publish(requests):
         for result in response.results:
@@ -50,14 +43,14 @@ def subscribe(subscription, topic, count):
     for response in pubsub.Subscribe(iter(requests.get, None)):
         for delivery in response.deliveries:
             message = delivery.message
-            print("received", message.message_id, message.data.decode(), dict(message.attributes), flush=True)
+            print("received", message.attributes["language"], message.attributes["n"], message.data.decode())
             requests.put(pubsub_pb2.SubscribeRequest(acks=[{"first": delivery.delivery_id}]))
             count -= 1
-        if count <= 0:
+        if count == 0:
             requests.put(None)
 
 
 if sys.argv[1] == "publish":
-    publish(sys.argv[2], int(sys.argv[3]) if len(sys.argv) > 3 else 1)
+    publish(sys.argv[2], int(sys.argv[3]))
 else:
-    subscribe(sys.argv[2], sys.argv[3], int(sys.argv[4]) if len(sys.argv) > 4 else 1)
+    subscribe(sys.argv[2], sys.argv[3], int(sys.argv[4]))

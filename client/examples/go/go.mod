@@ -1,0 +1,3 @@
+module sluice.dev/example
+
+go 1.21
