@@ -26,9 +26,7 @@ struct Session {
   bool json = false;
   absl::Duration timeout = absl::Seconds(10);
 
-  std::shared_ptr<client::Connection> Connect(int number = 0) const {
-    return client::Connection::Open({.server = server, .credentials = nullptr, .number = number});
-  }
+  std::shared_ptr<client::Connection> Connect() const { return client::Connection::Open({.server = server}); }
   client::Admin OpenAdmin() const { return client::Admin(Connect(), timeout); }
 
   // "orders" becomes "projects/P/topics/orders"; a full name stays as it is.

@@ -1,5 +1,7 @@
 #include "client/cpp/admin.h"
 
+#include "client/cpp/status.h"
+
 namespace sluice::client {
 
 template <class Response, class Request, class Method>

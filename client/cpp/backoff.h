@@ -1,7 +1,7 @@
 // How long to wait before trying again: twice as long each time, up to a limit, with jitter, so that clients that lost
 // one server do not all come back at once. (AWS Architecture Blog, "Exponential Backoff and Jitter".)
 //
-// Thread rule: a value; the owner locks.
+// Thread rule: guarded by the owner's lock.
 #pragma once
 
 #include <algorithm>
@@ -13,6 +13,10 @@ namespace sluice::client {
 
 class Backoff {
  public:
+  static constexpr absl::Duration kInitial = absl::Milliseconds(100);
+  static constexpr absl::Duration kMaximum = absl::Seconds(10);
+
+  // Half to all of 100 ms, 200 ms, 400 ms, ... 10 s.
   absl::Duration Next() {
     const absl::Duration most = next_;
     next_ = std::min(next_ * 2, kMaximum);
@@ -21,9 +25,6 @@ class Backoff {
   void Reset() { next_ = kInitial; }
 
  private:
-  static constexpr absl::Duration kInitial = absl::Milliseconds(100);
-  static constexpr absl::Duration kMaximum = absl::Seconds(10);
-
   absl::Duration next_ = kInitial;
   absl::BitGen random_;
 };

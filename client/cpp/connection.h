@@ -1,17 +1,21 @@
-// A connection to a Sluice server.
+// A connection to a server, shared by any number of publishers, subscribers and admins.
 //
 //   auto connection = sluice::client::Connection::Open({.server = "127.0.0.1:8085"});
 //
-// Connecting happens in the background and again whenever the connection is lost; nothing here blocks.
+// Opening does not block and does not fail: the connection is made when it is first needed, and again whenever it is
+// lost. It owns the one thread that runs timers for everything on it.
 //
-// Thread rule: every member may be called from any thread. Publishers and subscribers keep the connection alive.
+// Thread rule: every member may be called from any thread. Lifetime: publishers and subscribers keep it alive; the last
+// one must not be destroyed inside one of their callbacks.
 #pragma once
 
 #include <memory>
 #include <string>
+#include <utility>
 
-#include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "core/base/clock.h"
+#include "core/base/timer_queue.h"
 #include "grpcpp/channel.h"
 #include "grpcpp/security/credentials.h"
 
@@ -22,26 +26,28 @@ struct ConnectionOptions {
   std::string server = "127.0.0.1:8085";
   // Plain text when null.
   std::shared_ptr<grpc::ChannelCredentials> credentials = nullptr;
-  // Two connections with different numbers do not share a TCP connection.
-  int number = 0;
+  // A silent connection is probed this often, and given up 10 s later.
+  absl::Duration keepalive = absl::Seconds(20);
+  // In front of gRPC's own.
+  std::string user_agent = "sluice-cpp";
 };
 
 class Connection {
  public:
-  static std::shared_ptr<Connection> Open(ConnectionOptions options);
+  // Each call makes a TCP connection of its own.
+  static std::shared_ptr<Connection> Open(const ConnectionOptions& options);
+  ~Connection() { timers_.Stop(); }
 
   const std::shared_ptr<grpc::Channel>& channel() const { return channel_; }
+  const Clock& clock() const { return clock_; }
+  TimerQueue& timers() { return timers_; }
 
  private:
-  explicit Connection(std::shared_ptr<grpc::Channel> channel) : channel_(std::move(channel)) {}
+  explicit Connection(std::shared_ptr<grpc::Channel> channel);
+
   const std::shared_ptr<grpc::Channel> channel_;
+  const SystemClock clock_;
+  TimerQueue timers_{clock_};
 };
-
-// The status of a call with the server's reason, field, value and limit, as ReasonOf and MetadataOf of core/base/error.h
-// give them; a reason this library does not know stands in the text.
-absl::Status FromGrpc(const grpc::Status& status);
-
-// Whether the same request may succeed later.
-bool IsTransient(const absl::Status& status);
 
 }  // namespace sluice::client

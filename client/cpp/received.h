@@ -1,31 +1,39 @@
-// Messages as they were received: views into the response they came in, which they keep alive.
+// Messages as they were received: views into the response they came in.
 //
-// Thread rule: value types; a Received may be read from several threads.
+// Thread rule: constant after parsing.
 #pragma once
 
 #include <cstdint>
 #include <memory>
 #include <optional>
-#include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/time/time.h"
+#include "client/cpp/bytes.h"
+#include "client/cpp/credit_window.h"
 #include "core/message/message_view.h"
 #include "grpcpp/support/byte_buffer.h"
+#include "sluice/v1/pubsub.pb.h"
 
 namespace sluice::client {
 
-// One delivery. Views live as long as the Received it belongs to.
+// One delivery. Valid while the handler that was given it runs.
 struct ReceivedMessage {
+  // Names this delivery on its stream.
   uint64_t delivery_id = 0;
-  // 1 the first time.
-  uint32_t attempt = 1;
+  // Unique in its topic, growing in the order of storage.
   uint64_t id = 0;
   absl::Time publish_time;
+  // 1 the first time.
+  uint32_t attempt = 1;
+  uint32_t priority = 0;
   std::string_view data;
   std::string_view ordering_key;
-  uint32_t priority = 0;
+  // The serialized message, and how much of it counts as credit.
+  std::string_view bytes;
+  size_t credit_bytes = 0;
 
   template <class Fn>
   void ForEachAttribute(Fn&& fn) const {
@@ -34,24 +42,22 @@ struct ReceivedMessage {
   std::optional<std::string_view> FindAttribute(std::string_view key) const {
     return MessageView(bytes).FindAttribute(key);
   }
-
-  // The serialized message.
-  std::string_view bytes;
 };
 
 // What one response brought.
 struct Received {
-  std::vector<ReceivedMessage> messages;
+  explicit Received(const grpc::ByteBuffer& buffer) : bytes(buffer) {}
+
   // What `messages` point into.
-  std::vector<grpc::Slice> slices;
-  std::string flat;
-  // Set by the first response of a stream.
-  bool opened = false;
-  std::string subscription;
-  int32_t ack_deadline_seconds = 0;
+  const ContiguousBytes bytes;
+  std::vector<ReceivedMessage> messages;
+  // What they take of it, all together.
+  Credit credit;
+  // In the first response of a stream.
+  std::optional<v1::Opened> opened;
 };
 
-// Null for bytes that are no SubscribeResponse.
-std::shared_ptr<Received> ParseResponse(const grpc::ByteBuffer& buffer);
+// Null for bytes that are no SubscribeResponse. `likely_count` saves growing.
+std::shared_ptr<const Received> ParseResponse(const grpc::ByteBuffer& buffer, size_t likely_count);
 
 }  // namespace sluice::client

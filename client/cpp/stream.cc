@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "client/cpp/connection.h"
+#include "client/cpp/status.h"
 #include "core/base/mutex.h"
 #include "grpcpp/generic/generic_stub.h"
 #include "grpcpp/support/client_callback.h"
@@ -10,43 +10,42 @@
 namespace sluice::client {
 namespace {
 
-// Belongs to gRPC until OnDone. A hold keeps it from being done while writes may still be begun from outside; it is
-// removed once, when the reading ends.
-class GrpcStream final : public Stream,
-                         public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
+using Stub = grpc::TemplatedGenericStub<grpc::ByteBuffer, grpc::ByteBuffer>;
+
+// Belongs to gRPC from Start to OnDone. A hold keeps it from being done while writes may still be begun from outside; it
+// is removed when the reading ends, from where on nothing is begun.
+class GrpcStream final : public Stream, public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
                          public std::enable_shared_from_this<GrpcStream> {
  public:
-  GrpcStream(std::shared_ptr<Connection> connection, std::shared_ptr<StreamEvents> events)
-      : connection_(std::move(connection)), stub_(connection_->channel()), events_(std::move(events)) {}
-
-  void Start(const std::string& method) {
-    self_ = shared_from_this();
-    stub_.PrepareBidiStreamingCall(&context_, method, {}, this);
+  GrpcStream(const std::shared_ptr<grpc::Channel>& channel, std::string method, std::shared_ptr<StreamEvents> events)
+      : method_(std::move(method)), stub_(channel), events_(std::move(events)) {
+    stub_.PrepareBidiStreamingCall(&context_, method_, {}, this);
     AddHold();
+  }
+
+  void Start() override {
+    self_ = shared_from_this();
     StartRead(&incoming_);
     StartCall();
   }
 
-  void Write(const std::string& bytes) override {
+  void Write(grpc::ByteBuffer message) override {
     MutexLock lock(mu_);
     if (!writable_) return;
-    grpc::Slice slice(bytes);
-    outgoing_ = grpc::ByteBuffer(&slice, 1);
+    outgoing_.Swap(&message);
     StartWrite(&outgoing_);
   }
+
   void CloseWrites() override {
     MutexLock lock(mu_);
-    if (!std::exchange(writable_, false)) return;
-    StartWritesDone();
+    if (std::exchange(writable_, false)) StartWritesDone();
   }
+
   void Cancel() override { context_.TryCancel(); }
 
   void OnReadDone(bool ok) override {
     if (ok) {
-      {
-        MutexLock lock(events_mu_);
-        events_->OnMessage(incoming_);
-      }
+      events_->OnMessage(incoming_);
       incoming_.Clear();
       return StartRead(&incoming_);
     }
@@ -56,38 +55,39 @@ class GrpcStream final : public Stream,
     }
     RemoveHold();
   }
+
   void OnWriteDone(bool ok) override {
-    if (!ok) return;  // OnDone says why
-    MutexLock lock(events_mu_);
-    events_->OnWritten();
+    // When it is not ok, OnDone says why.
+    if (ok) events_->OnWritten();
   }
+
   void OnDone(const grpc::Status& status) override {
-    events_->OnClosed(FromGrpc(status));
-    auto self = std::move(self_);
+    const auto self = std::move(self_);
+    const auto events = std::move(events_);
+    events->OnClosed(FromGrpc(status));
   }
 
  private:
-  const std::shared_ptr<Connection> connection_;
-  grpc::GenericStub stub_;
+  const std::string method_;
+  Stub stub_;
   grpc::ClientContext context_;
-  const std::shared_ptr<StreamEvents> events_;
+  std::shared_ptr<StreamEvents> events_;
+  // gRPC's reference.
   std::shared_ptr<GrpcStream> self_;
+
+  // Belong to the read and the write that are pending.
   grpc::ByteBuffer incoming_;
   grpc::ByteBuffer outgoing_;
 
-  // One event at a time.
-  Mutex events_mu_;
   Mutex mu_;
   bool writable_ GUARDED_BY(mu_) = true;
 };
 
 }  // namespace
 
-StreamFactory GrpcStreams(std::shared_ptr<Connection> connection, std::string method) {
-  return [connection = std::move(connection), method = std::move(method)](std::shared_ptr<StreamEvents> events) {
-    auto stream = std::make_shared<GrpcStream>(connection, std::move(events));
-    stream->Start(method);
-    return stream;
+StreamFactory GrpcStreams(std::shared_ptr<grpc::Channel> channel, std::string method) {
+  return [channel = std::move(channel), method = std::move(method)](std::shared_ptr<StreamEvents> events) {
+    return std::make_shared<GrpcStream>(channel, method, std::move(events));
   };
 }
 

@@ -1,8 +1,14 @@
-// A bidirectional stream of serialized messages, as publisher and subscriber see it; the gRPC one, and in tests one that
-// is driven by hand.
+// A bidirectional stream of serialized messages, as publishers and subscribers see it: over gRPC, and in tests driven by
+// hand.
 //
-// Thread rule: Write, CloseWrites and Cancel from any thread, Write again only after OnWritten. Events come one at a time
-// from a thread of the stream's, never from inside a call; OnClosed is the last. The stream keeps its events alive.
+//   std::shared_ptr<Stream> stream = streams(events);      // nothing happens yet
+//   stream->Start();
+//   stream->Write(request);                                // the next one after OnWritten
+//   stream->CloseWrites();                                 // or Cancel(); OnClosed tells the end
+//
+// Thread rule: members may be called from any thread, also before Start and after the end (then they do nothing). Events
+// come from threads of the stream, never from inside a call to it: one OnMessage at a time and one OnWritten at a time,
+// the two kinds at once; OnClosed is the last. A started stream keeps itself and its events alive until OnClosed.
 #pragma once
 
 #include <functional>
@@ -10,6 +16,7 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "grpcpp/channel.h"
 #include "grpcpp/support/byte_buffer.h"
 
 namespace sluice::client {
@@ -19,23 +26,22 @@ class StreamEvents {
   virtual ~StreamEvents() = default;
   virtual void OnMessage(const grpc::ByteBuffer& message) = 0;
   virtual void OnWritten() = 0;
-  virtual void OnClosed(absl::Status status) = 0;
+  virtual void OnClosed(const absl::Status& status) = 0;
 };
 
 class Stream {
  public:
   virtual ~Stream() = default;
-  virtual void Write(const std::string& bytes) = 0;
+  virtual void Start() = 0;
+  // REQUIRES: the write before has been told of by OnWritten. A write that fails is told of by OnClosed alone.
+  virtual void Write(grpc::ByteBuffer message) = 0;
   virtual void CloseWrites() = 0;
   virtual void Cancel() = 0;
 };
 
-// Opens a stream; it may be written to at once.
 using StreamFactory = std::function<std::shared_ptr<Stream>(std::shared_ptr<StreamEvents>)>;
 
-class Connection;
-
 // Streams of one method, such as "/sluice.v1.PubSub/Publish".
-StreamFactory GrpcStreams(std::shared_ptr<Connection> connection, std::string method);
+StreamFactory GrpcStreams(std::shared_ptr<grpc::Channel> channel, std::string method);
 
 }  // namespace sluice::client

@@ -8,23 +8,26 @@
 //   subscriber.Stop(absl::Seconds(10));
 //
 // A handler that throws nacks its message; so does one that takes longer than handler_timeout, whatever it returns later.
-// Leases are prolonged while messages wait or are handled. When the connection is lost it is opened again, and what was
-// not acknowledged comes again. What cannot be repaired (the subscription does not exist) ends the subscriber: `finished`.
+// Leases are prolonged while messages wait here or are handled. When the connection is lost it is made again, and what
+// was not acknowledged comes again: at least once. What waiting cannot repair (no such subscription) ends the subscriber.
 //
-// Thread rule: every member may be called from any thread, except that Stop must not be called from a handler.
+// For many messages a second use StartBatches: one call of the handler and one range of acks for all that came together.
+//
+// Thread rule: every member may be called from any thread; Stop and the destructor not from a handler or from `finished`.
+// Lifetime: the destructor waits for handlers that are running; after it none runs.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
-#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "client/cpp/connection.h"
 #include "client/cpp/received.h"
 #include "client/cpp/stream.h"
-#include "core/base/timer_queue.h"
 #include "sluice/v1/pubsub.pb.h"
 
 namespace sluice::client {
@@ -32,18 +35,20 @@ namespace sluice::client {
 struct SubscriberOptions {
   // Handlers that run at once.
   size_t concurrency = 4;
-  // Messages and bytes received and not settled yet.
+  // Messages and bytes on their way to handlers or in them: the server is granted no more.
   int64_t max_outstanding_messages = 1000;
   int64_t max_outstanding_bytes = int64_t{64} << 20;
   absl::Duration handler_timeout = absl::Minutes(10);
+  // How long a message waits after its handler threw or took too long.
+  absl::Duration failure_delay = absl::Seconds(1);
   // For the server's statistics.
   std::string client_id = {};
-  // Called once when the subscriber ends by itself.
+  // Called once when the subscriber ends by itself; must not block.
   std::function<void(const absl::Status&)> finished = nullptr;
 };
 
-// What to receive: a subscription, or (when that is empty) a topic through a subscription that lives as long as the
-// stream and begins at `start`.
+// What to receive: a subscription, or (when that is empty) a topic through a subscription of the stream's own, which
+// begins at `start` and leaves no trace. Such a one goes on behind what it had received when its connection was lost.
 struct SubscriberTarget {
   std::string subscription = {};
   std::string topic = {};
@@ -53,8 +58,9 @@ struct SubscriberTarget {
 // What becomes of a message.
 class Verdict {
  public:
-  static Verdict Ack() { return Verdict(true, absl::ZeroDuration()); }
-  static Verdict Nack(absl::Duration delay = absl::ZeroDuration()) { return Verdict(false, delay); }
+  static Verdict Ack() { return {true, absl::ZeroDuration()}; }
+  // To be delivered again, after 0 to 600 s.
+  static Verdict Nack(absl::Duration delay = absl::ZeroDuration()) { return {false, delay}; }
 
   bool acked() const { return acked_; }
   absl::Duration delay() const { return delay_; }
@@ -65,43 +71,45 @@ class Verdict {
   absl::Duration delay_;
 };
 
+// Counted in messages, except for the connections.
+struct SubscriberCounters {
+  uint64_t received = 0;
+  uint64_t acked = 0;
+  // Those below included.
+  uint64_t nacked = 0;
+  uint64_t threw = 0;
+  uint64_t timed_out = 0;
+  uint64_t connections = 0;
+};
+
+class SubscriberCore;
+
 class Subscriber {
  public:
   using Handler = std::function<Verdict(const ReceivedMessage&)>;
-  // Everything that came in one response at once; one verdict for all of it.
-  using BatchHandler = std::function<Verdict(const std::vector<ReceivedMessage>&)>;
-
-  struct Counters {
-    uint64_t received = 0;
-    uint64_t acked = 0;
-    uint64_t nacked = 0;
-    // Handlers that threw, and that took too long; their messages are nacked.
-    uint64_t threw = 0;
-    uint64_t timed_out = 0;
-    uint64_t connections = 0;
-  };
+  // Everything that came in one response; one verdict for all of it.
+  using BatchHandler = std::function<Verdict(std::span<const ReceivedMessage>)>;
 
   Subscriber(std::shared_ptr<Connection> connection, SubscriberTarget target, SubscriberOptions options = {});
-  // For tests: other streams, and timers that the test runs (null for the subscriber's own).
-  Subscriber(StreamFactory streams, SubscriberTarget target, SubscriberOptions options, const Clock& clock,
-             TimerQueue* timers);
-  // Stops at once.
+  // For tests: on streams and timers of their own, which must outlive it.
+  Subscriber(StreamFactory streams, const Clock& clock, TimerQueue& timers, SubscriberTarget target,
+             SubscriberOptions options);
+  // Takes no more messages, waits for handlers that are running.
   ~Subscriber();
 
   // One of these, once.
   void Start(Handler handler);
   void StartBatches(BatchHandler handler);
 
-  // Takes no more messages, lets handlers finish, sends their verdicts. DEADLINE_EXCEEDED when some were still running.
+  // Takes no more messages, waits for the handlers that are running, tells the server their verdicts. DEADLINE_EXCEEDED
+  // when that was not done in time.
   absl::Status Stop(absl::Duration timeout);
 
-  Counters counters() const;
+  SubscriberCounters counters() const;
 
  private:
-  class Impl;
-  // The subscriber's own; null where a test brought others.
-  std::shared_ptr<TimerQueue> own_timers_;
-  std::shared_ptr<Impl> impl_;
+  const std::shared_ptr<Connection> connection_;
+  const std::shared_ptr<SubscriberCore> core_;
 };
 
 }  // namespace sluice::client

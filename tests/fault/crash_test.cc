@@ -10,7 +10,9 @@
 
 #include <atomic>
 #include <filesystem>
+#include <map>
 #include <random>
+#include <span>
 #include <thread>
 
 #include "CLI/CLI.hpp"
@@ -118,7 +120,7 @@ class Lane {
     receive.finished = [this](const absl::Status& status) { Problem("the subscriber ended: " + status.ToString()); };
     subscriber_ = std::make_unique<client::Subscriber>(connection_, client::SubscriberTarget{.subscription = subscription_},
                                                        receive);
-    subscriber_->StartBatches([this](const auto& messages) { return Receive(messages); });
+    subscriber_->StartBatches([this](std::span<const client::ReceivedMessage> messages) { return Receive(messages); });
     thread_ = std::thread([this] { Publish(); });
   }
 
@@ -168,7 +170,7 @@ class Lane {
     }
   }
 
-  client::Verdict Receive(const std::vector<client::ReceivedMessage>& messages) {
+  client::Verdict Receive(std::span<const client::ReceivedMessage> messages) {
     MutexLock lock(mu_);
     for (const client::ReceivedMessage& message : messages) {
       const uint64_t sequence = std::stoull(std::string(message.data));
@@ -225,7 +227,7 @@ int Run(const Flags& flags) {
   server.Start();
   std::vector<std::unique_ptr<Lane>> lanes;
   for (size_t i = 0; i < flags.topics; ++i) {
-    auto connection = client::Connection::Open({.server = server.address(), .credentials = nullptr, .number = static_cast<int>(i)});
+    auto connection = client::Connection::Open({.server = server.address()});
     lanes.push_back(std::make_unique<Lane>(std::move(connection), i));
     lanes.back()->Start();
   }

@@ -1,6 +1,7 @@
 // sluice bench: a load of publishers and subscribers on a topic of its own, counted to the message.
 #include <atomic>
 #include <cstring>
+#include <span>
 #include <thread>
 
 #include "client/cli/bench/tracker.h"
@@ -55,7 +56,7 @@ class Bench {
   absl::Status SetUp();
   void CleanUp();
   void PublishLoop(size_t number);
-  client::Verdict Receive(const std::vector<client::ReceivedMessage>& messages);
+  client::Verdict Receive(std::span<const client::ReceivedMessage> messages);
   void WaitForDeliveries();
   int Summarize();
 
@@ -103,7 +104,7 @@ void Bench::PublishLoop(size_t number) {
   options.batch_messages = flags_.batch;
   options.max_messages = flags_.batch * flags_.inflight;
   options.max_bytes = SIZE_MAX;
-  client::Publisher publisher(session_.Connect(static_cast<int>(number) + 1), session_.TopicName(name_), options);
+  client::Publisher publisher(session_.Connect(), session_.TopicName(name_), options);
   std::vector<client::Message> messages(flags_.batch);
   for (client::Message& message : messages) message.data.assign(std::max(flags_.size, sizeof(Stamp)), 'x');
   const double per_publisher = flags_.rate / static_cast<double>(flags_.publishers);
@@ -135,7 +136,7 @@ void Bench::PublishLoop(size_t number) {
   publisher.Close(absl::Seconds(30)).IgnoreError();
 }
 
-client::Verdict Bench::Receive(const std::vector<client::ReceivedMessage>& messages) {
+client::Verdict Bench::Receive(std::span<const client::ReceivedMessage> messages) {
   const int64_t now = NowNanos();
   tracker_.Delivered([&](auto&& note) {
     for (const client::ReceivedMessage& message : messages) {
@@ -178,9 +179,8 @@ int Bench::Run() {
       stop_ = true;
     };
     subscribers.push_back(std::make_unique<client::Subscriber>(
-        session_.Connect(static_cast<int>(1000 + i)),
-        client::SubscriberTarget{.subscription = session_.SubscriptionName(name_)}, options));
-    subscribers.back()->StartBatches([this](const auto& messages) { return Receive(messages); });
+        session_.Connect(), client::SubscriberTarget{.subscription = session_.SubscriptionName(name_)}, options));
+    subscribers.back()->StartBatches([this](std::span<const client::ReceivedMessage> messages) { return Receive(messages); });
   }
   tracker_.SetPublishers(flags_.publishers);
   started_ = NowNanos();

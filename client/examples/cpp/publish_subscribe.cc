@@ -1,4 +1,4 @@
-// publish_subscribe publish TOPIC COUNT | subscribe SUBSCRIPTION TOPIC COUNT
+// sluice_example publish TOPIC COUNT | subscribe SUBSCRIPTION TOPIC COUNT
 #include <cstdlib>
 #include <future>
 #include <iostream>

@@ -1,0 +1,78 @@
+#include "client/cpp/message.h"
+
+#include <string_view>
+
+#include "core/base/error.h"
+#include "core/message/limits.h"
+#include "core/message/message_view.h"
+#include "core/message/validate.h"
+#include "core/message/wire.h"
+#include "fmt/format.h"
+
+namespace sluice::client {
+namespace {
+
+constexpr uint32_t kMessagesField = 2;  // of PublishRequest
+
+// Tags of this number are one byte long.
+size_t BytesFieldSize(size_t size) { return 1 + VarintSize(size) + size; }
+
+size_t SizeOf(const Message& message) {
+  size_t size = message.data.empty() ? 0 : BytesFieldSize(message.data.size());
+  for (const auto& [key, value] : message.attributes) {
+    size += BytesFieldSize(BytesFieldSize(key.size()) + BytesFieldSize(value.size()));
+  }
+  if (!message.ordering_key.empty()) size += BytesFieldSize(message.ordering_key.size());
+  if (message.priority != 0) size += 2 + VarintSize(message.priority);
+  return size;
+}
+
+void Append(const Message& message, std::string* out) {
+  if (!message.data.empty()) AppendBytesField(out, kDataField, message.data);
+  for (const auto& [key, value] : message.attributes) AppendAttribute(out, {key, value});
+  if (!message.ordering_key.empty()) AppendBytesField(out, kOrderingKeyField, message.ordering_key);
+  if (message.priority != 0) AppendVarintField(out, kPriorityField, message.priority);
+}
+
+// Data alone has no limit but the size of the request.
+bool IsPlain(const Message& message) {
+  return !message.data.empty() && message.attributes.empty() && message.ordering_key.empty() && message.priority == 0;
+}
+
+absl::Status CheckCount(size_t count) {
+  if (count >= 1 && count <= kMaxMessagesPerBatch) return absl::OkStatus();
+  return Error(count == 0 ? Reason::kNoMessages : Reason::kTooManyMessages,
+               fmt::format("messages: {} messages, but a request takes 1 to {}", count, kMaxMessagesPerBatch),
+               {{"field", "messages"}, {"value", std::to_string(count)}, {"limit", std::to_string(kMaxMessagesPerBatch)}});
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> EncodeMessages(std::span<const Message> messages) {
+  if (absl::Status status = CheckCount(messages.size()); !status.ok()) return status;
+  size_t message_bytes = 0;
+  size_t all_bytes = 0;
+  for (const Message& message : messages) {
+    const size_t size = SizeOf(message);
+    message_bytes += size;
+    all_bytes += BytesFieldSize(size);
+  }
+  if (message_bytes > kMaxRequestBytes) return RequestTooLarge(message_bytes);
+  std::string out;
+  out.reserve(all_bytes);
+  for (size_t i = 0; i < messages.size(); ++i) {
+    const size_t size = SizeOf(messages[i]);
+    // The tag and the length, as of a field without its bytes.
+    char header[2 * kMaxVarintBytes];
+    char* end = WriteVarint(header, WireTag(kMessagesField, WireType::kBytes));
+    end = WriteVarint(end, size);
+    out.append(header, end);
+    Append(messages[i], &out);
+    if (IsPlain(messages[i])) continue;
+    auto form = CheckMessage(std::string_view(out).substr(out.size() - size), i);
+    if (!form.ok()) return form.status();
+  }
+  return out;
+}
+
+}  // namespace sluice::client

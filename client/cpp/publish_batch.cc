@@ -1,0 +1,83 @@
+#include "client/cpp/publish_batch.h"
+
+#include <array>
+#include <utility>
+
+#include "client/cpp/status.h"
+#include "core/message/wire.h"
+#include "grpcpp/support/slice.h"
+
+namespace sluice::client {
+namespace {
+
+// Numbers of fields in PublishRequest.
+constexpr uint32_t kTopicField = 1;
+constexpr uint32_t kBatchIdField = 3;
+constexpr uint32_t kProducerIdField = 4;
+constexpr uint32_t kSequenceField = 5;
+// PublishResponse, PublishResult.
+constexpr uint32_t kResultsField = 1;
+constexpr uint32_t kResultBatchIdField = 1;
+constexpr uint32_t kFirstMessageIdField = 2;
+constexpr uint32_t kErrorField = 4;
+
+// Shares the batch's bytes: however often it is sent, it is serialized once.
+grpc::Slice ShareMessages(Ref<PublishBatch> batch) {
+  std::string& messages = batch->messages;
+  return {messages.data(), messages.size(),
+          [](void* user) { Ref<PublishBatch>::Adopt(static_cast<PublishBatch*>(user)); }, batch.Release()};
+}
+
+bool ParseResult(std::string_view bytes, BatchResult* result) {
+  WireReader in(bytes);
+  WireField field;
+  uint64_t first_id = 0;
+  std::optional<std::string_view> error;
+  while (in.Next(&field)) {
+    if (field.number == kResultBatchIdField) result->batch_id = field.value;
+    if (field.number == kFirstMessageIdField) first_id = field.value;
+    if (field.number == kErrorField && field.type == WireType::kBytes) error = field.bytes;
+  }
+  result->first_id = first_id;
+  if (!error) return in.ok();
+  v1::Error parsed;
+  if (!parsed.ParseFromArray(error->data(), static_cast<int>(error->size()))) return false;
+  const absl::Status status = FromProto(parsed);
+  // An error that says OK would be a success without an id.
+  result->first_id = status.ok() ? absl::InternalError("the server refused a batch without saying why") : status;
+  return in.ok();
+}
+
+}  // namespace
+
+void PublishBatch::Complete(const absl::StatusOr<uint64_t>& first_id) const {
+  for (const Waiter& waiter : waiters) {
+    if (!waiter.done) continue;
+    waiter.done(first_id.ok() ? absl::StatusOr<uint64_t>(*first_id + waiter.index) : first_id);
+  }
+}
+
+grpc::ByteBuffer EncodeRequest(const Ref<PublishBatch>& batch, std::string_view topic, std::string_view producer_id,
+                               bool numbered) {
+  std::string header;
+  if (!topic.empty()) AppendBytesField(&header, kTopicField, topic);
+  AppendVarintField(&header, kBatchIdField, batch->id);
+  if (!producer_id.empty()) AppendBytesField(&header, kProducerIdField, producer_id);
+  if (numbered) AppendVarintField(&header, kSequenceField, batch->id);
+  const std::array<grpc::Slice, 2> slices = {grpc::Slice(header), ShareMessages(batch)};
+  return {slices.data(), slices.size()};
+}
+
+std::optional<std::vector<BatchResult>> ParseResults(std::string_view response) {
+  std::vector<BatchResult> results;
+  WireReader in(response);
+  WireField field;
+  while (in.Next(&field)) {
+    if (field.number != kResultsField || field.type != WireType::kBytes) continue;
+    if (!ParseResult(field.bytes, &results.emplace_back())) return std::nullopt;
+  }
+  if (!in.ok()) return std::nullopt;
+  return results;
+}
+
+}  // namespace sluice::client
