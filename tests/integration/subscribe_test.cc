@@ -1,0 +1,253 @@
+// The Subscribe stream: credit, settling, sharing, start positions, ends.
+#include <chrono>
+#include <string>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "tests/integration/fixture.h"
+
+namespace sluice::server {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::SizeIs;
+
+class SubscribeTest : public StoreTest {};
+SLUICE_OVER_EVERY_STORE(SubscribeTest);
+
+TEST_P(SubscribeTest, SaysWhatItOpened) {
+  CreateBoth("orders");
+  SubscribeStream stream(*client_);
+  v1::SubscribeRequest request;
+  request.set_subscription(SubscriptionPath("orders"));
+  stream.Send(request);
+  const v1::Opened opened = stream.ReadOpened();
+  EXPECT_EQ(opened.subscription(), SubscriptionPath("orders"));
+  EXPECT_EQ(opened.topic(), TopicPath("orders"));
+  EXPECT_EQ(opened.ack_deadline_seconds(), 10);
+}
+
+TEST_P(SubscribeTest, DeliversNoMoreMessagesThanCredit) {
+  CreateBoth("orders");
+  client_->Publish("orders", {"1", "2", "3", "4", "5"});
+  SubscribeStream stream(*client_, "orders", 2);
+  EXPECT_THAT(stream.TakeData(2), ElementsAre("1", "2"));
+  EXPECT_EQ(client_->Stats("orders").delivered_messages(), 2);
+  stream.Grant(3);
+  EXPECT_THAT(stream.TakeData(3), ElementsAre("3", "4", "5"));
+}
+
+TEST_P(SubscribeTest, DeliversNoMoreBytesThanCreditButForTheLastMessage) {
+  CreateBoth("orders");
+  const std::string big(1000, 'x');
+  client_->Publish("orders", {big, big, big, big});
+  SubscribeStream stream(*client_, "orders", 100, 1500);
+  EXPECT_THAT(stream.Take(2), SizeIs(2));
+  EXPECT_EQ(client_->Stats("orders").delivered_messages(), 2);
+  stream.Grant(1, 600);
+  EXPECT_THAT(stream.Take(1), SizeIs(1));
+  EXPECT_EQ(client_->Stats("orders").delivered_messages(), 3);
+}
+
+TEST_P(SubscribeTest, AcknowledgesRanges) {
+  CreateBoth("orders");
+  client_->Publish("orders", {"1", "2", "3", "4", "5"});
+  SubscribeStream stream(*client_, "orders", 10);
+  const auto got = stream.Take(5);
+  ASSERT_THAT(got, SizeIs(5));
+  stream.Ack(got[0].delivery_id(), got[2].delivery_id());
+  stream.Ack(got[4].delivery_id());
+  EXPECT_TRUE(stream.Close().ok());
+  EXPECT_EQ(client_->Stats("orders").acked_messages(), 4);
+  EXPECT_EQ(client_->Stats("orders").backlog_messages(), 1);
+  SubscribeStream again(*client_, "orders", 10);
+  const auto rest = again.Take(1);
+  ASSERT_THAT(rest, SizeIs(1));
+  EXPECT_EQ(rest[0].message().data(), "4");
+  EXPECT_EQ(rest[0].message().message_id(), "4");
+  EXPECT_EQ(rest[0].attempt(), 2);
+}
+
+TEST_P(SubscribeTest, RedeliversAtOnceWhenTheStreamEnds) {
+  CreateBoth("orders");
+  client_->Publish("orders", {"1"});
+  {
+    SubscribeStream stream(*client_, "orders", 10);
+    EXPECT_THAT(stream.Take(1), SizeIs(1));
+    stream.Cancel();
+    EXPECT_EQ(stream.End().error_code(), grpc::StatusCode::CANCELLED);
+  }
+  SubscribeStream again(*client_, "orders", 10);
+  const auto got = again.Take(1);
+  ASSERT_THAT(got, SizeIs(1));
+  EXPECT_EQ(got[0].attempt(), 2);
+}
+
+TEST_P(SubscribeTest, EverySubscriptionGetsEveryMessage) {
+  CreateBoth("orders");
+  client_->CreateSubscription("second", "orders");
+  SubscribeStream first(*client_, "orders", 10);
+  SubscribeStream second(*client_, "second", 10);
+  client_->Publish("orders", {"1", "2"});
+  EXPECT_THAT(first.TakeData(2), ElementsAre("1", "2"));
+  EXPECT_THAT(second.TakeData(2), ElementsAre("1", "2"));
+}
+
+TEST_P(SubscribeTest, StreamsOfOneSubscriptionShareItsMessages) {
+  CreateBoth("orders");
+  SubscribeStream first(*client_, "orders", 1);
+  SubscribeStream second(*client_, "orders", 1);
+  client_->Publish("orders", {"1", "2"});
+  const auto a = first.TakeData(1);
+  const auto b = second.TakeData(1);
+  ASSERT_THAT(a, SizeIs(1));
+  ASSERT_THAT(b, SizeIs(1));
+  EXPECT_NE(a[0], b[0]);
+}
+
+TEST_P(SubscribeTest, BeginsWhereItIsTold) {
+  client_->CreateTopic("orders");
+  client_->CreateSubscription("holder", "orders");
+  client_->Publish("orders", {"1", "2", "3"});
+  const auto open = [&](const v1::StartPosition& start) {
+    auto stream = std::make_unique<SubscribeStream>(*client_);
+    v1::SubscribeRequest request;
+    request.mutable_ephemeral()->set_topic(TopicPath("orders"));
+    *request.mutable_ephemeral()->mutable_start() = start;
+    *request.mutable_credit() = SubscribeStream::CreditOf(10);
+    stream->Send(request);
+    EXPECT_EQ(stream->ReadOpened().topic(), TopicPath("orders"));
+    return stream;
+  };
+  v1::StartPosition earliest;
+  earliest.set_earliest(true);
+  EXPECT_THAT(open(earliest)->TakeData(3), ElementsAre("1", "2", "3"));
+  v1::StartPosition third;
+  third.set_message_id(3);
+  EXPECT_THAT(open(third)->TakeData(1), ElementsAre("3"));
+  v1::StartPosition past;
+  past.mutable_time()->set_seconds(1);
+  EXPECT_THAT(open(past)->TakeData(3), ElementsAre("1", "2", "3"));
+  const auto latest = open({});
+  client_->Publish("orders", {"4"});
+  EXPECT_THAT(latest->TakeData(1), ElementsAre("4"));
+}
+
+TEST_P(SubscribeTest, CarriesLargeAndSmallMessagesSideBySide) {
+  CreateBoth("orders");
+  const std::vector<std::string> payloads = {"small", std::string(3'000'000, 'a'), "small", std::string(9000, 'b'),
+                                             std::string(8191, 'c')};
+  client_->Publish("orders", payloads);
+  SubscribeStream stream(*client_, "orders", 10);
+  EXPECT_EQ(stream.TakeData(5), payloads);
+}
+
+TEST_P(SubscribeTest, DeliversABacklogThatIsLargerThanEveryWindow) {
+  CreateBoth("orders");
+  constexpr size_t kBatches = 200;
+  for (size_t i = 0; i < kBatches; ++i) client_->Publish("orders", std::vector<std::string>(50, std::string(1000, 'x')));
+  SubscribeStream stream(*client_, "orders", 1'000'000);
+  const auto got = stream.Take(kBatches * 50);
+  ASSERT_THAT(got, SizeIs(kBatches * 50));
+  for (size_t i = 0; i < got.size(); ++i) ASSERT_EQ(got[i].message().message_id(), std::to_string(i + 1));
+}
+
+class SubscribeStreamTest : public ServerTest {};
+
+TEST_F(SubscribeStreamTest, DeliversANackedMessageAgainAtOnce) {
+  CreateBoth("orders");
+  client_->Publish("orders", {"1"});
+  SubscribeStream stream(*client_, "orders", 10);
+  const auto got = stream.Take(1);
+  ASSERT_THAT(got, SizeIs(1));
+  stream.Nack(got[0].delivery_id(), 0);
+  const auto again = stream.Take(1);
+  ASSERT_THAT(again, SizeIs(1));
+  EXPECT_EQ(again[0].attempt(), 2);
+  EXPECT_GT(again[0].delivery_id(), got[0].delivery_id());
+}
+
+TEST_F(SubscribeStreamTest, WaitsForTheDelayOfANack) {
+  CreateBoth("orders");
+  client_->Publish("orders", {"1"});
+  SubscribeStream stream(*client_, "orders", 10);
+  const auto got = stream.Take(1);
+  ASSERT_THAT(got, SizeIs(1));
+  const auto start = std::chrono::steady_clock::now();
+  stream.Nack(got[0].delivery_id(), 0, 1);
+  EXPECT_THAT(stream.Take(1), SizeIs(1));
+  EXPECT_GE(std::chrono::steady_clock::now() - start, std::chrono::milliseconds(990));
+}
+
+TEST_F(SubscribeStreamTest, AnExtensionReplacesTheDeadline) {
+  CreateBoth("orders");
+  client_->Publish("orders", {"1"});
+  SubscribeStream stream(*client_, "orders", 10);
+  const auto got = stream.Take(1);
+  ASSERT_THAT(got, SizeIs(1));
+  const auto start = std::chrono::steady_clock::now();
+  stream.Extend(got[0].delivery_id(), 0, 1);
+  const auto again = stream.Take(1);
+  ASSERT_THAT(again, SizeIs(1));
+  EXPECT_EQ(again[0].attempt(), 2);
+  EXPECT_GE(std::chrono::steady_clock::now() - start, std::chrono::milliseconds(990));
+  EXPECT_EQ(client_->Stats("orders").expired_leases(), 1);
+}
+
+TEST_F(SubscribeStreamTest, PassesOverAcksOfWhatItNeverDelivered) {
+  CreateBoth("orders");
+  client_->Publish("orders", {"1"});
+  SubscribeStream other(*client_, "orders", 1);
+  const auto held = other.Take(1);
+  ASSERT_THAT(held, SizeIs(1));
+  SubscribeStream stream(*client_, "orders", 1);
+  stream.Ack(held[0].delivery_id());
+  stream.Ack(1, UINT64_MAX);
+  stream.Nack(1, UINT64_MAX);
+  stream.Extend(1, UINT64_MAX, 60);
+  EXPECT_TRUE(stream.Close().ok());
+  EXPECT_EQ(client_->Stats("orders").acked_messages(), 0);
+  EXPECT_EQ(client_->Stats("orders").leased_messages(), 1);
+}
+
+TEST_F(SubscribeStreamTest, AnEphemeralSubscriptionEndsWithItsStream) {
+  client_->CreateTopic("orders");
+  {
+    SubscribeStream stream(*client_);
+    v1::SubscribeRequest request;
+    request.mutable_ephemeral()->set_topic(TopicPath("orders"));
+    *request.mutable_credit() = SubscribeStream::CreditOf(1);
+    stream.Send(request);
+    EXPECT_EQ(stream.ReadOpened().subscription(), "");
+    client_->Publish("orders", {"1"});
+    EXPECT_THAT(stream.Take(1), SizeIs(1));
+    EXPECT_TRUE(stream.Close().ok());
+  }
+  v1::GetTopicStatsRequest request;
+  v1::GetTopicStatsResponse response;
+  request.set_name(TopicPath("orders"));
+  ASSERT_TRUE(client_->Call(&v1::Admin::Stub::GetTopicStats, request, &response).ok());
+  EXPECT_EQ(response.stats().subscriptions(), 0);
+}
+
+TEST_F(SubscribeStreamTest, EndsWithNotFoundWhenTheSubscriptionIsDeleted) {
+  CreateBoth("orders");
+  SubscribeStream stream(*client_, "orders", 10);
+  client_->DeleteSubscription("orders");
+  EXPECT_EQ(CodeAndReason(stream.End()), "NOT_FOUND/SUBSCRIPTION_NOT_FOUND");
+}
+
+TEST_F(SubscribeStreamTest, EndsWithFailedPreconditionWhenTheTopicIsDeleted) {
+  CreateBoth("orders");
+  SubscribeStream stream(*client_, "orders", 10);
+  client_->DeleteTopic("orders");
+  EXPECT_EQ(CodeAndReason(stream.End()), "FAILED_PRECONDITION/TOPIC_DELETED");
+  SubscribeStream again(*client_);
+  v1::SubscribeRequest request;
+  request.set_subscription(SubscriptionPath("orders"));
+  again.Send(request);
+  EXPECT_EQ(CodeAndReason(again.End()), "FAILED_PRECONDITION/TOPIC_DELETED");
+}
+
+}  // namespace
+}  // namespace sluice::server
