@@ -15,8 +15,6 @@ import (
 	pb "sluice.dev/example/gen"
 )
 
-var ctx = context.Background()
-
 func must[T any](value T, err error) T {
 	if err != nil && status.Code(err) != codes.AlreadyExists {
 		log.Fatal(err)
@@ -25,33 +23,29 @@ func must[T any](value T, err error) T {
 }
 
 func main() {
-	server := os.Getenv("SLUICE_SERVER")
-	conn := must(grpc.NewClient(server, grpc.WithTransportCredentials(insecure.NewCredentials())))
+	ctx, plain := context.Background(), grpc.WithTransportCredentials(insecure.NewCredentials())
+	conn := must(grpc.NewClient(os.Getenv("SLUICE_SERVER"), plain))
 	admin, pubsub, last := pb.NewAdminClient(conn), pb.NewPubSubClient(conn), len(os.Args)-1
 	topic, count := "projects/examples/topics/"+os.Args[last-1], must(strconv.Atoi(os.Args[last]))
 	must(admin.CreateTopic(ctx, &pb.CreateTopicRequest{Topic: &pb.Topic{Name: topic}}))
 	if os.Args[1] == "publish" {
-		stream := must(pubsub.Publish(ctx))
+		var messages []*pb.Message
 		for i := 0; i < count; i++ {
-			message := &pb.Message{Data: []byte(fmt.Sprintf("message %d ✓", i)),
-				Attributes: map[string]string{"language": "go", "n": strconv.Itoa(i)}}
-			stream.Send(&pb.PublishRequest{Topic: topic, BatchId: uint64(i), Messages: []*pb.Message{message}})
+			attributes := map[string]string{"language": "go", "n": strconv.Itoa(i)}
+			messages = append(messages, &pb.Message{Data: fmt.Appendf(nil, "message %d ✓", i), Attributes: attributes})
 		}
-		for answered := 0; answered < count; {
-			for _, result := range must(stream.Recv()).Results {
-				fmt.Println("published", result.FirstMessageId, result.Error.GetMessage())
-				answered++
-			}
-		}
+		stream := must(pubsub.Publish(ctx))
+		stream.Send(&pb.PublishRequest{Topic: topic, BatchId: 1, Messages: messages})
+		result := must(stream.Recv()).Results[0]
+		fmt.Println("published", result.FirstMessageId, result.Count, result.Error.GetMessage())
 		return
 	}
-	name := "projects/examples/subscriptions/" + os.Args[2]
-	earliest := &pb.StartPosition{Position: &pb.StartPosition_Earliest{Earliest: true}}
-	must(admin.CreateSubscription(ctx, &pb.CreateSubscriptionRequest{
-		Subscription: &pb.Subscription{Name: name, Topic: topic, Start: earliest}}))
+	name, start := "projects/examples/subscriptions/"+os.Args[2], &pb.StartPosition_Earliest{Earliest: true}
+	subscription := &pb.Subscription{Name: name, Topic: topic, Start: &pb.StartPosition{Position: start}}
+	must(admin.CreateSubscription(ctx, &pb.CreateSubscriptionRequest{Subscription: subscription}))
 	stream := must(pubsub.Subscribe(ctx))
-	stream.Send(&pb.SubscribeRequest{Target: &pb.SubscribeRequest_Subscription{Subscription: name},
-		Credit: &pb.Credit{Messages: int64(count)}})
+	target, credit := &pb.SubscribeRequest_Subscription{Subscription: name}, &pb.Credit{Messages: int64(count)}
+	stream.Send(&pb.SubscribeRequest{Target: target, Credit: credit})
 	for count > 0 {
 		for _, delivery := range must(stream.Recv()).Deliveries {
 			message := delivery.Message

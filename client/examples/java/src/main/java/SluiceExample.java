@@ -22,7 +22,6 @@ public class SluiceExample {
     }
   }
   static StreamObserver<SubscribeRequest> acks;
-
   public static void main(String[] args) throws Exception {
     var channel = ManagedChannelBuilder.forTarget(System.getenv("SLUICE_SERVER")).usePlaintext().build();
     var admin = AdminGrpc.newBlockingStub(channel);
