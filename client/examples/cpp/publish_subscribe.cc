@@ -12,7 +12,7 @@ namespace client = sluice::client;
 template <class T>
 void Must(const absl::StatusOr<T>& result) {
   if (result.ok() || absl::IsAlreadyExists(result.status())) return;
-  std::cerr << result.status() << "\n";
+  std::cerr << result.status().message() << "\n";
   std::exit(1);
 }
 

@@ -351,11 +351,12 @@ absl::StatusOr<std::optional<Offset>> LocalLog::OffsetAtNow(int64_t time_us) con
   auto found = context_.view.OffsetAt(id_, time_us, from, recent_begin);
   if (!found.ok() || found->has_value()) return found;
   MutexLock lock(mu_);
+  const Offset floor = floor_;
   auto it = std::partition_point(recent_.begin(), recent_.end(),
-                                 [&](const BatchLocation& b) { return EndsBefore(b, floor_); });
+                                 [&](const BatchLocation& b) { return EndsBefore(b, floor); });
   it = std::find_if(it, recent_.end(), [&](const BatchLocation& b) { return b.publish_time_us >= time_us; });
   if (it == recent_.end()) return std::optional<Offset>();
-  return std::optional<Offset>(std::max(it->first, floor_));
+  return std::optional<Offset>(std::max(it->first, floor));
 }
 
 void LocalLog::OffsetAt(absl::Time time, OffsetDone done) {
