@@ -81,7 +81,7 @@ std::string_view ReasonName(Reason reason) { return EntryOf(reason).name; }
 
 absl::StatusCode ReasonCode(Reason reason) { return EntryOf(reason).code; }
 
-absl::Status Error(Reason reason, std::string_view message, ErrorMetadata metadata) {
+absl::Status Error(Reason reason, std::string_view message, const ErrorMetadata& metadata) {
   absl::Status status(ReasonCode(reason), ToAbsl(message));
   status.SetPayload(ToAbsl(kReasonPayload),
                     absl::Cord(std::to_string(static_cast<int>(reason))));

@@ -81,7 +81,7 @@ absl::StatusCode ReasonCode(Reason reason);
 
 using ErrorMetadata = std::vector<std::pair<std::string, std::string>>;
 
-absl::Status Error(Reason reason, std::string_view message, ErrorMetadata metadata = {});
+absl::Status Error(Reason reason, std::string_view message, const ErrorMetadata& metadata = {});
 
 // The same, telling the client how long to wait.
 absl::Status RetryableError(Reason reason, std::string_view message, absl::Duration retry_delay);

@@ -37,16 +37,28 @@ void WriteRecord(std::string_view bytes, size_t damage) {
         "a changed byte is noticed");
 }
 
+// Applying a change takes time and memory for every message it names; a checksum stands before it in the store.
+bool Small(const CursorDelta& delta) {
+  uint64_t named = 0;
+  for (const Redelivery& again : delta.redelivered) {
+    if (again.range.size() > 1000) return false;
+    named += again.range.size();
+  }
+  return named <= 1000;
+}
+
 void ReadPayloads(std::string_view bytes) {
   if (const auto delta = DecodeCursorDelta(bytes)) {
     const std::string encoded = Encode(*delta);
     const auto again = DecodeCursorDelta(encoded);
     Check(again && Encode(*again) == encoded, "a cursor's change encodes to the same meaning");
-    CursorState state;
-    Apply(*delta, &state);
-    const std::string once = Encode(state);
-    Apply(*delta, &state);
-    Check(Encode(state) == once, "a change applied twice is as good as once");
+    if (Small(*delta)) {
+      CursorState state;
+      Apply(*delta, &state);
+      const std::string once = Encode(state);
+      Apply(*delta, &state);
+      Check(Encode(state) == once, "a change applied twice is as good as once");
+    }
   }
   if (const auto state = DecodeCursorState(bytes)) {
     const std::string encoded = Encode(*state);

@@ -39,9 +39,12 @@ std::string Encode(const CursorDelta& delta) {
 
 std::optional<CursorDelta> DecodeCursorDelta(std::string_view bytes) {
   PayloadReader in(bytes);
-  const auto next_range = [&in] {
+  bool sound = true;
+  const auto next_range = [&in, &sound] {
     const Offset begin(in.Next());
-    return OffsetRange{begin, begin + in.Next()};
+    const OffsetRange range{begin, begin + in.Next()};
+    if (range.empty()) sound = false;  // also one that goes past the largest offset
+    return range;
   };
   CursorDelta delta;
   delta.delivered_end = Offset(in.Next());
@@ -50,7 +53,7 @@ std::optional<CursorDelta> DecodeCursorDelta(std::string_view bytes) {
     const OffsetRange range = next_range();
     delta.redelivered.push_back({range, static_cast<uint32_t>(in.Next())});
   }
-  if (!in.ok()) return std::nullopt;
+  if (!in.ok() || !sound) return std::nullopt;
   return delta;
 }
 
