@@ -116,7 +116,7 @@ absl::Status LocalCatalogue::Apply(RecordKind kind, uint64_t id, std::string_vie
   }
 }
 
-void LocalCatalogue::Restore(View::Contents contents) {
+void LocalCatalogue::Restore(const View::Contents& contents) {
   MutexLock lock(mu_);
   next_id_ = contents.next_id;
   for (View::TopicState& topic : contents.topics) {

@@ -34,7 +34,7 @@ class LocalCatalogue final : public Catalogue,
       EXCLUDES(mu_);
 
   // What the view holds, and then each record behind it. DATA_LOSS for a record that cannot be understood.
-  void Restore(View::Contents contents) EXCLUDES(mu_);
+  void Restore(const View::Contents& contents) EXCLUDES(mu_);
   absl::Status Replayed(const JournalPosition& at, const RecordHeader& header, std::string_view payload) EXCLUDES(mu_);
 
   // Null when there is none.
