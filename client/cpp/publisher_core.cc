@@ -14,6 +14,10 @@ namespace {
 
 absl::Status Closed() { return absl::CancelledError("the publisher is closed"); }
 
+void Refuse(const PublishDone& done, const absl::Status& status) {
+  if (done) done(status);
+}
+
 // The server counts messages alone, this counts what is around them as well.
 PublisherOptions Bounded(PublisherOptions options) {
   options.batch_messages = std::clamp<size_t>(options.batch_messages, 1, kMaxMessagesPerBatch);
@@ -33,9 +37,9 @@ PublisherCore::PublisherCore(StreamFactory streams, const Clock& clock, TimerQue
 
 void PublisherCore::Publish(std::span<const Message> messages, Company company, PublishDone done) {
   auto encoded = EncodeMessages(messages);
-  absl::Status status = encoded.status();
+  if (!encoded.ok()) return Refuse(done, encoded.status());
   bool advance = false;
-  if (status.ok()) {
+  {
     MutexLock lock(mu_);
     if (!HasRoom(messages.size(), encoded->size())) {
       // What would fill the open batch cannot come in before that has gone.
@@ -44,17 +48,14 @@ void PublisherCore::Publish(std::span<const Message> messages, Company company, 
       Advance();
       lock.Lock();
     }
-    status = Admit(messages.size(), encoded->size(), lock);
-    if (status.ok()) {
-      Add(*std::move(encoded), static_cast<uint32_t>(messages.size()), company, std::move(done));
-      advance = !waiting_.empty() || open_->due <= clock_.Now();
+    if (const absl::Status status = Admit(messages.size(), encoded->size(), lock); !status.ok()) {
+      lock.Unlock();
+      return Refuse(done, status);
     }
+    Add(*std::move(encoded), static_cast<uint32_t>(messages.size()), company, std::move(done));
+    advance = !waiting_.empty() || open_->due <= clock_.Now();
   }
-  if (!status.ok()) {
-    if (done) done(status);
-  } else if (advance) {
-    Advance();
-  }
+  if (advance) Advance();
 }
 
 bool PublisherCore::HasRoom(size_t count, size_t bytes) const {
@@ -142,7 +143,7 @@ void PublisherCore::Advance() {
     in_flight_.push_back(std::move(batch));
   }
   if (start) stream->Start();
-  stream->Write(std::move(request));
+  stream->Write(request);
 }
 
 void PublisherCore::OnWritten() {

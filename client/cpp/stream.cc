@@ -29,10 +29,10 @@ class GrpcStream final : public Stream, public grpc::ClientBidiReactor<grpc::Byt
     StartCall();
   }
 
-  void Write(grpc::ByteBuffer message) override {
+  void Write(const grpc::ByteBuffer& message) override {
     MutexLock lock(mu_);
     if (!writable_) return;
-    outgoing_.Swap(&message);
+    outgoing_ = message;
     StartWrite(&outgoing_);
   }
 

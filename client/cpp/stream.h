@@ -34,7 +34,7 @@ class Stream {
   virtual ~Stream() = default;
   virtual void Start() = 0;
   // REQUIRES: the write before has been told of by OnWritten. A write that fails is told of by OnClosed alone.
-  virtual void Write(grpc::ByteBuffer message) = 0;
+  virtual void Write(const grpc::ByteBuffer& message) = 0;
   virtual void CloseWrites() = 0;
   virtual void Cancel() = 0;
 };

@@ -17,6 +17,7 @@
 #define RELEASE(...) SLUICE_ATTRIBUTE(release_capability(__VA_ARGS__))
 #define TRY_ACQUIRE(...) SLUICE_ATTRIBUTE(try_acquire_capability(__VA_ARGS__))
 #define EXCLUDES(...) SLUICE_ATTRIBUTE(locks_excluded(__VA_ARGS__))
+#define ASSERT_CAPABILITY(x) SLUICE_ATTRIBUTE(assert_capability(x))
 #define RETURN_CAPABILITY(x) SLUICE_ATTRIBUTE(lock_returned(x))
 
 // These three some versions of Abseil define as well, alike.

@@ -171,7 +171,7 @@ void Engine::UpdateTopic(TopicConfig config, Done<TopicConfig> done) {
 void Engine::DeleteTopic(const TopicName& topic_name, StatusDone done) {
   Gate::Pass pass(context_->gate);
   if (!pass) return done(DrainingError());
-  const std::string name = topic_name.full();
+  const std::string& name = topic_name.full();
   absl::StatusOr<std::shared_ptr<Topic>> found;
   {
     MutexLock lock(mu_);
@@ -276,7 +276,7 @@ void Engine::UpdateSubscription(SubscriptionConfig config, Done<SubscriptionConf
 void Engine::DeleteSubscription(const SubscriptionName& subscription_name, StatusDone done) {
   Gate::Pass pass(context_->gate);
   if (!pass) return done(DrainingError());
-  const std::string name = subscription_name.full();
+  const std::string& name = subscription_name.full();
   absl::StatusOr<std::shared_ptr<Subscription>> found;
   {
     MutexLock lock(mu_);

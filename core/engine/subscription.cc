@@ -9,7 +9,8 @@
 namespace sluice {
 
 Subscription::Subscription(std::shared_ptr<EngineContext> context, SubscriptionId id, SubscriptionConfig config,
-                           std::shared_ptr<Topic> topic, std::shared_ptr<Cursor> cursor, CursorState state)
+                           std::shared_ptr<Topic> topic, std::shared_ptr<Cursor> cursor,
+                           const CursorState& state)
     : context_(std::move(context)),
       id_(id),
       cursor_(std::move(cursor)),
@@ -108,7 +109,8 @@ uint64_t Subscription::Ack(ConsumerId consumer, const std::vector<LeaseRange>& r
     MutexLock lock(mu_);
     old_floor = acked_.floor();
     for (const LeaseRange& range : ranges) {
-      settled += leases_.Take(consumer, range, [&](const Lease& lease) REQUIRES(mu_) {
+      settled += leases_.Take(consumer, range, [&](const Lease& lease) {
+        mu_.AssertHeld();
         MarkAcked(lease.offsets());
         if (!acked.empty() && acked.back().end == lease.offset) {
           acked.back().end = lease.offsets().end;
@@ -146,8 +148,10 @@ uint64_t Subscription::Nack(ConsumerId consumer, LeaseRange range, absl::Duratio
   {
     MutexLock lock(mu_);
     const Instant available = delay > absl::ZeroDuration() ? context_->clock.Now() + delay : Instant();
-    settled = leases_.Take(consumer, range,
-                           [&](const Lease& lease) REQUIRES(mu_) { Release(lease, available); });
+    settled = leases_.Take(consumer, range, [&](const Lease& lease) {
+      mu_.AssertHeld();
+      Release(lease, available);
+    });
     nacked_ += settled;
     if (settled > 0) ArmTimer();
   }
@@ -173,7 +177,10 @@ void Subscription::Detach(ConsumerId consumer) {
     if (state == nullptr) return;
     gone = std::move(state->consumer);
     consumers_.erase(consumers_.begin() + (state - consumers_.data()));
-    leases_.TakeAll(consumer, [&](const Lease& lease) REQUIRES(mu_) { Release(lease, Instant()); });
+    leases_.TakeAll(consumer, [&](const Lease& lease) {
+      mu_.AssertHeld();
+      Release(lease, Instant());
+    });
     if (cursor_ == nullptr) ephemeral_of = topic_;
   }
   context_->metrics.engine.consumers.Add(-1);

@@ -64,7 +64,7 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
 
   // `cursor` is absent for an ephemeral subscription, which ends when its consumer detaches.
   Subscription(std::shared_ptr<EngineContext> context, SubscriptionId id, SubscriptionConfig config,
-               std::shared_ptr<Topic> topic, std::shared_ptr<Cursor> cursor, CursorState state);
+               std::shared_ptr<Topic> topic, std::shared_ptr<Cursor> cursor, const CursorState& state);
 
   // Fails with NOT_FOUND, FAILED_PRECONDITION (TOPIC_DELETED), RESOURCE_EXHAUSTED (TOO_MANY_CONSUMERS), DATA_LOSS,
   // UNAVAILABLE. Nothing is delivered before the first Grant.

@@ -247,8 +247,10 @@ void Subscription::OnTimer() {
     MutexLock lock(mu_);
     armed_ = Instant::Never();
     const Instant now = context_->clock.Now();
-    const uint64_t expired =
-        leases_.TakeExpired(now, [&](const Lease& lease) REQUIRES(mu_) { Release(lease, Instant()); });
+    const uint64_t expired = leases_.TakeExpired(now, [&](const Lease& lease) {
+      mu_.AssertHeld();
+      Release(lease, Instant());
+    });
     expired_ += expired;
     context_->metrics.engine.expired_leases.Add(expired);
     ready_.Promote(now);

@@ -132,13 +132,13 @@ void AddSubscriptions(Engine& engine, Families* out) {
   const int64_t now_us = absl::ToUnixMicros(absl::Now());
   int64_t oldest_us = now_us;
   for (const auto& subscription : engine.ListSubscriptions("", "", SIZE_MAX)) {
-    SubscriptionStats stats = subscription->stats();
+    const SubscriptionStats stats = subscription->stats();
     sum.backlog_messages += stats.backlog_messages;
     sum.backlog_bytes += stats.backlog_bytes;
     sum.leased_messages += stats.leased_messages;
     oldest_us = std::min(oldest_us, stats.oldest_unacked_publish_time_us.value_or(now_us));
     if (rows.size() < Exposition::kMaxSeriesPerKind) {
-      rows.push_back({subscription->config().name.full(), std::move(stats)});
+      rows.push_back({subscription->config().name.full(), stats});
     }
   }
   const auto age = [&](int64_t published_us) { return static_cast<double>(now_us - published_us) / 1e6; };

@@ -34,7 +34,8 @@ class Tracker {
   template <class Each>
   void Delivered(Each&& each) EXCLUDES(mu_) {
     MutexLock lock(mu_);
-    each([this](size_t publisher, uint64_t sequence) REQUIRES(mu_) {
+    each([this](size_t publisher, uint64_t sequence) {
+      mu_.AssertHeld();
       if (publisher >= publishers_.size()) {
         ++unknown_;
       } else if (publishers_[publisher].delivered.Add({Offset(sequence), Offset(sequence + 1)}) == 0) {

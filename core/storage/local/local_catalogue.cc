@@ -119,11 +119,11 @@ absl::Status LocalCatalogue::Apply(RecordKind kind, uint64_t id, std::string_vie
 void LocalCatalogue::Restore(const View::Contents& contents) {
   MutexLock lock(mu_);
   next_id_ = contents.next_id;
-  for (View::TopicState& topic : contents.topics) {
+  for (const View::TopicState& topic : contents.topics) {
     topic_configs_[topic.id] = topic.config;
     logs_[topic.id] = std::make_shared<LocalLog>(context_, topic);
   }
-  for (View::SubscriptionState& subscription : contents.subscriptions) {
+  for (const View::SubscriptionState& subscription : contents.subscriptions) {
     subscription_configs_[subscription.id] = subscription.config;
     cursors_[subscription.id] = std::make_shared<LocalCursor>(context_.committer, subscription);
   }
