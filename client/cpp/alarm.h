@@ -2,15 +2,11 @@
 // looks at everything that may be due. So nothing is ever cancelled, and a busy owner has one timer pending, not one for
 // each message.
 //
-//   if (alarm_.RingsBy(deadline)) return;
-//   alarm_.RingAt(deadline, [weak = weak_from_this()] { if (auto self = weak.lock()) self->OnAlarm(); });
-//   ... in OnAlarm, locked:  alarm_.Rang(clock_.Now());  then RingAt what comes next
+//   alarm_.RingBy(deadline, *this);               // OnAlarm() is called, if there still is an owner
+//   ... in OnAlarm, locked:  alarm_.Rang(clock_.Now());  then RingBy what comes next
 //
 // Thread rule: guarded by the owner's lock.
 #pragma once
-
-#include <functional>
-#include <utility>
 
 #include "core/base/clock.h"
 #include "core/base/timer_queue.h"
@@ -21,12 +17,13 @@ class Alarm {
  public:
   explicit Alarm(TimerQueue& timers) : timers_(timers) {}
 
-  bool RingsBy(Instant when) const { return next_ <= when; }
-
-  // REQUIRES: !RingsBy(when).
-  void RingAt(Instant when, std::function<void()> ring) {
+  template <class Owner>
+  void RingBy(Instant when, Owner& owner) {
+    if (next_ <= when) return;
     next_ = when;
-    timers_.At(when, std::move(ring));
+    timers_.At(when, [weak = owner.weak_from_this()] {
+      if (auto self = weak.lock()) self->OnAlarm();
+    });
   }
 
   void Rang(Instant now) {

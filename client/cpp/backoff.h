@@ -7,7 +7,9 @@
 #include <algorithm>
 
 #include "absl/random/random.h"
+#include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "core/base/error.h"
 
 namespace sluice::client {
 
@@ -16,11 +18,11 @@ class Backoff {
   static constexpr absl::Duration kInitial = absl::Milliseconds(100);
   static constexpr absl::Duration kMaximum = absl::Seconds(10);
 
-  // Half to all of 100 ms, 200 ms, 400 ms, ... 10 s.
-  absl::Duration Next() {
-    const absl::Duration most = next_;
+  // Half to all of 100 ms, 200 ms, 400 ms, ... 10 s; not less than the failure asks for.
+  absl::Duration Next(const absl::Status& failure) {
+    const absl::Duration wait = next_ * absl::Uniform(random_, 0.5, 1.0);
     next_ = std::min(next_ * 2, kMaximum);
-    return most * absl::Uniform(random_, 0.5, 1.0);
+    return std::max(wait, RetryDelayOf(failure).value_or(absl::ZeroDuration()));
   }
   void Reset() { next_ = kInitial; }
 

@@ -8,14 +8,10 @@
 #include "core/message/validate.h"
 #include "core/message/wire.h"
 #include "fmt/format.h"
+#include "sluice/v1/pubsub.pb.h"
 
 namespace sluice::client {
 namespace {
-
-constexpr uint32_t kMessagesField = 2;  // of PublishRequest
-
-// Tags of this number are one byte long.
-size_t BytesFieldSize(size_t size) { return 1 + VarintSize(size) + size; }
 
 size_t SizeOf(const Message& message) {
   size_t size = message.data.empty() ? 0 : BytesFieldSize(message.data.size());
@@ -62,11 +58,7 @@ absl::StatusOr<std::string> EncodeMessages(std::span<const Message> messages) {
   out.reserve(all_bytes);
   for (size_t i = 0; i < messages.size(); ++i) {
     const size_t size = SizeOf(messages[i]);
-    // The tag and the length, as of a field without its bytes.
-    char header[2 * kMaxVarintBytes];
-    char* end = WriteVarint(header, WireTag(kMessagesField, WireType::kBytes));
-    end = WriteVarint(end, size);
-    out.append(header, end);
+    AppendBytesHeader(&out, v1::PublishRequest::kMessagesFieldNumber, size);
     Append(messages[i], &out);
     if (IsPlain(messages[i])) continue;
     auto form = CheckMessage(std::string_view(out).substr(out.size() - size), i);

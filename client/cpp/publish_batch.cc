@@ -10,17 +10,6 @@
 namespace sluice::client {
 namespace {
 
-// Numbers of fields in PublishRequest.
-constexpr uint32_t kTopicField = 1;
-constexpr uint32_t kBatchIdField = 3;
-constexpr uint32_t kProducerIdField = 4;
-constexpr uint32_t kSequenceField = 5;
-// PublishResponse, PublishResult.
-constexpr uint32_t kResultsField = 1;
-constexpr uint32_t kResultBatchIdField = 1;
-constexpr uint32_t kFirstMessageIdField = 2;
-constexpr uint32_t kErrorField = 4;
-
 // Shares the batch's bytes: however often it is sent, it is serialized once.
 grpc::Slice ShareMessages(Ref<PublishBatch> batch) {
   std::string& messages = batch->messages;
@@ -34,9 +23,9 @@ bool ParseResult(std::string_view bytes, BatchResult* result) {
   uint64_t first_id = 0;
   std::optional<std::string_view> error;
   while (in.Next(&field)) {
-    if (field.number == kResultBatchIdField) result->batch_id = field.value;
-    if (field.number == kFirstMessageIdField) first_id = field.value;
-    if (field.number == kErrorField && field.type == WireType::kBytes) error = field.bytes;
+    if (field.number == v1::PublishResult::kBatchIdFieldNumber) result->batch_id = field.value;
+    if (field.number == v1::PublishResult::kFirstMessageIdFieldNumber) first_id = field.value;
+    if (field.number == v1::PublishResult::kErrorFieldNumber && field.type == WireType::kBytes) error = field.bytes;
   }
   result->first_id = first_id;
   if (!error) return in.ok();
@@ -60,10 +49,10 @@ void PublishBatch::Complete(const absl::StatusOr<uint64_t>& first_id) const {
 grpc::ByteBuffer EncodeRequest(const Ref<PublishBatch>& batch, std::string_view topic, std::string_view producer_id,
                                bool numbered) {
   std::string header;
-  if (!topic.empty()) AppendBytesField(&header, kTopicField, topic);
-  AppendVarintField(&header, kBatchIdField, batch->id);
-  if (!producer_id.empty()) AppendBytesField(&header, kProducerIdField, producer_id);
-  if (numbered) AppendVarintField(&header, kSequenceField, batch->id);
+  if (!topic.empty()) AppendBytesField(&header, v1::PublishRequest::kTopicFieldNumber, topic);
+  AppendVarintField(&header, v1::PublishRequest::kBatchIdFieldNumber, batch->id);
+  if (!producer_id.empty()) AppendBytesField(&header, v1::PublishRequest::kProducerIdFieldNumber, producer_id);
+  if (numbered) AppendVarintField(&header, v1::PublishRequest::kSequenceFieldNumber, batch->id);
   const std::array<grpc::Slice, 2> slices = {grpc::Slice(header), ShareMessages(batch)};
   return {slices.data(), slices.size()};
 }
@@ -73,7 +62,7 @@ std::optional<std::vector<BatchResult>> ParseResults(std::string_view response) 
   WireReader in(response);
   WireField field;
   while (in.Next(&field)) {
-    if (field.number != kResultsField || field.type != WireType::kBytes) continue;
+    if (field.number != v1::PublishResponse::kResultsFieldNumber || field.type != WireType::kBytes) continue;
     if (!ParseResult(field.bytes, &results.emplace_back())) return std::nullopt;
   }
   if (!in.ok()) return std::nullopt;

@@ -90,7 +90,7 @@ void PublisherCore::Add(std::string encoded, uint32_t count, Company company, Pu
     open_ = MakeRef<PublishBatch>();
     open_->due = now + options_.batch_delay;
     open_->deadline = now + options_.deadline;
-    Wake(std::min(options_.batch_delay > absl::ZeroDuration() ? open_->due : Instant::Never(), open_->deadline));
+    alarm_.RingBy(std::min(options_.batch_delay > absl::ZeroDuration() ? open_->due : Instant::Never(), open_->deadline), *this);
   }
   open_->waiters.push_back({open_->count, std::move(done)});
   open_->count += count;
@@ -184,7 +184,7 @@ void PublisherCore::Take(const BatchResult& result, Told* told) {
   in_flight_.pop_front();
   if (batch->waiters.empty()) return;  // expired
   if (const absl::Status status = result.first_id.status(); IsTransient(status)) {
-    Pause(RetryDelayOf(status).value_or(absl::ZeroDuration()));
+    Pause(status);
     PutBack(std::move(batch));
     return;
   }
@@ -199,9 +199,9 @@ void PublisherCore::PutBack(Ref<PublishBatch> batch) {
   waiting_.insert(place, std::move(batch));
 }
 
-void PublisherCore::Pause(absl::Duration at_least) {
-  resume_at_ = clock_.Now() + std::max(at_least, backoff_.Next());
-  Wake(resume_at_);
+void PublisherCore::Pause(const absl::Status& why) {
+  resume_at_ = clock_.Now() + backoff_.Next(why);
+  alarm_.RingBy(resume_at_, *this);
 }
 
 void PublisherCore::OnClosed(const absl::Status& status) {
@@ -216,20 +216,13 @@ void PublisherCore::OnClosed(const absl::Status& status) {
       if (!batch->waiters.empty()) PutBack(std::move(batch));
     }
     in_flight_.clear();
-    if (status.ok() || IsTransient(status) || absl::IsCancelled(status)) {
-      Pause(RetryDelayOf(status).value_or(absl::ZeroDuration()));
+    if (MayReopen(status)) {
+      Pause(status);
     } else {
       FailAll(status, &told);
     }
   }
   Tell(told);
-}
-
-void PublisherCore::Wake(Instant when) {
-  if (alarm_.RingsBy(when)) return;
-  alarm_.RingAt(when, [weak = weak_from_this()] {
-    if (auto self = weak.lock()) self->OnAlarm();
-  });
 }
 
 void PublisherCore::OnAlarm() {
@@ -241,7 +234,7 @@ void PublisherCore::OnAlarm() {
     alarm_.Rang(now);
     Expire(now, &told);
     if (open_ && open_->due <= now) Seal();
-    Wake(NextEvent());
+    alarm_.RingBy(NextEvent(), *this);
   }
   Tell(told);
   Advance();

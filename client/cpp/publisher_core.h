@@ -44,6 +44,8 @@ class PublisherCore final : public StreamEvents, public std::enable_shared_from_
   void OnMessage(const grpc::ByteBuffer& message) override;
   void OnWritten() override;
   void OnClosed(const absl::Status& status) override;
+  // From `alarm_`.
+  void OnAlarm() EXCLUDES(mu_);
 
  private:
   // Batches whose waiters are to be told, once the lock is released.
@@ -56,15 +58,13 @@ class PublisherCore final : public StreamEvents, public std::enable_shared_from_
   void Seal() REQUIRES(mu_);
   // Starts whatever can be started now: a stream, a write.
   void Advance() EXCLUDES(mu_);
-  void Wake(Instant when) REQUIRES(mu_);
-  void OnAlarm() EXCLUDES(mu_);
   void Expire(Instant now, Told* told) REQUIRES(mu_);
   Instant NextEvent() const REQUIRES(mu_);
 
   void Take(const BatchResult& result, Told* told) REQUIRES(mu_);
   // Back in line, by age.
   void PutBack(Ref<PublishBatch> batch) REQUIRES(mu_);
-  void Pause(absl::Duration at_least) REQUIRES(mu_);
+  void Pause(const absl::Status& why) REQUIRES(mu_);
   // It is under way no more, but to be told.
   void Settle(const PublishBatch& batch) REQUIRES(mu_);
   void FailAll(const absl::Status& status, Told* told) REQUIRES(mu_);

@@ -7,13 +7,6 @@
 namespace sluice::client {
 namespace {
 
-// Numbers of fields in SubscribeResponse and Delivery.
-constexpr uint32_t kOpenedField = 1;
-constexpr uint32_t kDeliveriesField = 2;
-constexpr uint32_t kDeliveryIdField = 1;
-constexpr uint32_t kMessageField = 2;
-constexpr uint32_t kAttemptField = 3;
-
 absl::Time ParseTimestamp(std::string_view bytes) {
   int64_t seconds = 0;
   int64_t nanos = 0;
@@ -26,9 +19,6 @@ absl::Time ParseTimestamp(std::string_view bytes) {
   }
   return absl::FromUnixSeconds(seconds) + absl::Nanoseconds(nanos);
 }
-
-// What a field with a tag of one byte takes.
-size_t FieldSize(std::string_view bytes) { return 1 + VarintSize(bytes.size()) + bytes.size(); }
 
 bool ParseMessage(std::string_view bytes, ReceivedMessage* message) {
   message->bytes = bytes;
@@ -50,11 +40,11 @@ bool ParseMessage(std::string_view bytes, ReceivedMessage* message) {
       // These two the server puts around the stored form, which alone counts.
       case kMessageIdField:
         std::from_chars(field.bytes.data(), field.bytes.data() + field.bytes.size(), message->id);
-        message->credit_bytes -= FieldSize(field.bytes);
+        message->credit_bytes -= BytesFieldSize(field.bytes.size());
         break;
       case kPublishTimeField:
         message->publish_time = ParseTimestamp(field.bytes);
-        message->credit_bytes -= FieldSize(field.bytes);
+        message->credit_bytes -= BytesFieldSize(field.bytes.size());
         break;
       default:
         break;
@@ -68,9 +58,9 @@ bool ParseDelivery(std::string_view bytes, ReceivedMessage* message) {
   WireField field;
   while (in.Next(&field)) {
     if (field.type == WireType::kVarint) {
-      if (field.number == kDeliveryIdField) message->delivery_id = field.value;
-      if (field.number == kAttemptField) message->attempt = static_cast<uint32_t>(field.value);
-    } else if (field.number == kMessageField && field.type == WireType::kBytes) {
+      if (field.number == v1::Delivery::kDeliveryIdFieldNumber) message->delivery_id = field.value;
+      if (field.number == v1::Delivery::kAttemptFieldNumber) message->attempt = static_cast<uint32_t>(field.value);
+    } else if (field.number == v1::Delivery::kMessageFieldNumber && field.type == WireType::kBytes) {
       if (!ParseMessage(field.bytes, message)) return false;
     }
   }
@@ -86,12 +76,11 @@ std::shared_ptr<const Received> ParseResponse(const grpc::ByteBuffer& buffer, si
   WireField field;
   while (in.Next(&field)) {
     if (field.type != WireType::kBytes) continue;
-    if (field.number == kDeliveriesField) {
+    if (field.number == v1::SubscribeResponse::kDeliveriesFieldNumber) {
       ReceivedMessage& message = received->messages.emplace_back();
       if (!ParseDelivery(field.bytes, &message)) return nullptr;
-      received->credit += {1, static_cast<int64_t>(message.credit_bytes)};
     }
-    if (field.number == kOpenedField &&
+    if (field.number == v1::SubscribeResponse::kOpenedFieldNumber &&
         !received->opened.emplace().ParseFromArray(field.bytes.data(), static_cast<int>(field.bytes.size()))) {
       return nullptr;
     }

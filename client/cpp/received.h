@@ -12,7 +12,6 @@
 
 #include "absl/time/time.h"
 #include "client/cpp/bytes.h"
-#include "client/cpp/credit_window.h"
 #include "core/message/message_view.h"
 #include "grpcpp/support/byte_buffer.h"
 #include "sluice/v1/pubsub.pb.h"
@@ -51,8 +50,6 @@ struct Received {
   // What `messages` point into.
   const ContiguousBytes bytes;
   std::vector<ReceivedMessage> messages;
-  // What they take of it, all together.
-  Credit credit;
   // In the first response of a stream.
   std::optional<v1::Opened> opened;
 };

@@ -77,4 +77,6 @@ bool IsTransient(const absl::Status& status) {
   }
 }
 
+bool MayReopen(const absl::Status& end) { return end.ok() || IsTransient(end) || absl::IsCancelled(end); }
+
 }  // namespace sluice::client

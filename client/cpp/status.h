@@ -18,4 +18,7 @@ absl::Status FromProto(const v1::Error& error);
 // Whether the same request may succeed later. A permanent refusal never has one of these codes.
 bool IsTransient(const absl::Status& status);
 
+// Whether a stream that ended so is worth opening again.
+bool MayReopen(const absl::Status& end);
+
 }  // namespace sluice::client

@@ -53,7 +53,7 @@ void SubscriberCore::OpenStream() {
     ++counters_.connections;
     opened_ = named_target_ = false;
     stream_event_at_ = clock_.Now() + kOpenTimeout;
-    Wake(stream_event_at_);
+    alarm_.RingBy(stream_event_at_, *this);
     stream = stream_ = streams_(shared_from_this());
   }
   stream->Start();
@@ -129,14 +129,14 @@ void SubscriberCore::Opened(const v1::Opened& opened) {
   backoff_.Reset();
   ack_deadline_ = absl::Seconds(std::max(opened.ack_deadline_seconds(), 1));
   stream_event_at_ = clock_.Now() + ack_deadline_ / kExtensionsPerLease;
-  Wake(stream_event_at_);
+  alarm_.RingBy(stream_event_at_, *this);
 }
 
 void SubscriberCore::Enqueue(std::shared_ptr<const Received> received) {
   const size_t count = received->messages.size();
   likely_count_ = count;
   counters_.received += count;
-  window_.Received(received->credit);
+  window_.Received(CreditOf(received->messages));
   resume_at_id_ = std::max(resume_at_id_, received->messages.back().id + 1);
   queue_.push_back({std::move(received), 0, count});
   count > messages_per_call_ ? work_.NotifyAll() : work_.NotifyOne();
@@ -170,7 +170,7 @@ bool SubscriberCore::TakeTask(size_t worker) {
   task.run.end = front.begin + std::min(messages_per_call_, front.end - front.begin);
   task.stream_number = stream_number_;
   task.deadline = clock_.Now() + options_.handler_timeout;
-  Wake(task.deadline);
+  alarm_.RingBy(task.deadline, *this);
   front.begin = task.run.end;
   if (front.begin == front.end) queue_.pop_front();
   return true;
@@ -192,8 +192,7 @@ void SubscriberCore::FinishTask(size_t worker, std::optional<Verdict> verdict) {
     Settle(task, verdict.value_or(Verdict::Nack(options_.failure_delay)));
   }
   // Only now, when it takes neither memory nor a worker.
-  const bool whole = task.run.messages().size() == task.run.received->messages.size();
-  window_.Settled(whole ? task.run.received->credit : CreditOf(task.run.messages()));
+  window_.Settled(CreditOf(task.run.messages()));
   if (state_ != State::kReceiving) quiet_.NotifyAll();
 }
 
@@ -231,10 +230,9 @@ void SubscriberCore::OnClosed(const absl::Status& status) {
     window_.StreamEnded();
     quiet_.NotifyAll();
     if (state_ != State::kReceiving) return;
-    if (status.ok() || IsTransient(status) || absl::IsCancelled(status)) {
-      const absl::Duration wanted = RetryDelayOf(status).value_or(absl::ZeroDuration());
-      stream_event_at_ = clock_.Now() + std::max(wanted, backoff_.Next());
-      Wake(stream_event_at_);
+    if (MayReopen(status)) {
+      stream_event_at_ = clock_.Now() + backoff_.Next(status);
+      alarm_.RingBy(stream_event_at_, *this);
       return;
     }
     state_ = State::kEnded;
@@ -245,13 +243,6 @@ void SubscriberCore::OnClosed(const absl::Status& status) {
   MutexLock lock(mu_);
   finishing_ = false;
   quiet_.NotifyAll();
-}
-
-void SubscriberCore::Wake(Instant when) {
-  if (alarm_.RingsBy(when)) return;
-  alarm_.RingAt(when, [weak = weak_from_this()] {
-    if (auto self = weak.lock()) self->OnAlarm();
-  });
 }
 
 void SubscriberCore::OnAlarm() {
@@ -274,7 +265,7 @@ void SubscriberCore::OnAlarm() {
         stream_event_at_ = now + ack_deadline_ / kExtensionsPerLease;
       }
     }
-    Wake(NextEvent());
+    alarm_.RingBy(NextEvent(), *this);
   }
   if (late != nullptr) late->Cancel();
   if (open) OpenStream();

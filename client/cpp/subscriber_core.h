@@ -44,6 +44,8 @@ class SubscriberCore final : public StreamEvents, public std::enable_shared_from
   void OnMessage(const grpc::ByteBuffer& message) override;
   void OnWritten() override;
   void OnClosed(const absl::Status& status) override;
+  // From `alarm_`.
+  void OnAlarm() EXCLUDES(mu_);
 
  private:
   enum class State { kIdle, kReceiving, kStopping, kEnded };
@@ -84,8 +86,6 @@ class SubscriberCore final : public StreamEvents, public std::enable_shared_from
   void Speak() EXCLUDES(mu_);
   void SetTarget(v1::SubscribeRequest* request) const REQUIRES(mu_);
 
-  void Wake(Instant when) REQUIRES(mu_);
-  void OnAlarm() EXCLUDES(mu_);
   void GiveUpOnSlow(Instant now) REQUIRES(mu_);
   void ExtendLeases() REQUIRES(mu_);
   Instant NextEvent() const REQUIRES(mu_);

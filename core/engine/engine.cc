@@ -88,9 +88,9 @@ absl::Status Engine::Recover() {
     std::shared_ptr<Topic> topic = found == by_id.end() ? nullptr : found->second;
     if (topic == nullptr) config->topic.reset();
     std::shared_ptr<Cursor> cursor = context_->backend->OpenCursor(record.id);
-    CursorState state = cursor->state();
+    const CursorState state = cursor->state();
     auto subscription = std::make_shared<Subscription>(context_, record.id, *std::move(config), topic,
-                                                       std::move(cursor), std::move(state));
+                                                       std::move(cursor), state);
     if (topic != nullptr) topic->Add(subscription);
     subscriptions_[name] = std::move(subscription);
   }

@@ -9,8 +9,7 @@
 namespace sluice {
 
 Subscription::Subscription(std::shared_ptr<EngineContext> context, SubscriptionId id, SubscriptionConfig config,
-                           std::shared_ptr<Topic> topic, std::shared_ptr<Cursor> cursor,
-                           const CursorState& state)
+                           std::shared_ptr<Topic> topic, std::shared_ptr<Cursor> cursor, const CursorState& state)
     : context_(std::move(context)),
       id_(id),
       cursor_(std::move(cursor)),
@@ -148,10 +147,7 @@ uint64_t Subscription::Nack(ConsumerId consumer, LeaseRange range, absl::Duratio
   {
     MutexLock lock(mu_);
     const Instant available = delay > absl::ZeroDuration() ? context_->clock.Now() + delay : Instant();
-    settled = leases_.Take(consumer, range, [&](const Lease& lease) {
-      mu_.AssertHeld();
-      Release(lease, available);
-    });
+    settled = leases_.Take(consumer, range, Releasing(available));
     nacked_ += settled;
     if (settled > 0) ArmTimer();
   }
@@ -177,10 +173,7 @@ void Subscription::Detach(ConsumerId consumer) {
     if (state == nullptr) return;
     gone = std::move(state->consumer);
     consumers_.erase(consumers_.begin() + (state - consumers_.data()));
-    leases_.TakeAll(consumer, [&](const Lease& lease) {
-      mu_.AssertHeld();
-      Release(lease, Instant());
-    });
+    leases_.TakeAll(consumer, Releasing(Instant()));
     if (cursor_ == nullptr) ephemeral_of = topic_;
   }
   context_->metrics.engine.consumers.Add(-1);

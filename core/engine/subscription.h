@@ -123,6 +123,13 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   ConsumerState* FindConsumer(ConsumerId id) REQUIRES(mu_);
   void Recover(const CursorState& state) REQUIRES(mu_);
   void Release(const Lease& lease, Instant available) REQUIRES(mu_);
+  // The same as a function, for the lease table to call under our lock.
+  auto Releasing(Instant available) {
+    return [this, available](const Lease& lease) {
+      mu_.AssertHeld();
+      Release(lease, available);
+    };
+  }
   uint64_t MarkAcked(OffsetRange range) REQUIRES(mu_);
   absl::Status NotAvailable() const REQUIRES(mu_);
 

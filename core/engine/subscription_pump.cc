@@ -247,10 +247,7 @@ void Subscription::OnTimer() {
     MutexLock lock(mu_);
     armed_ = Instant::Never();
     const Instant now = context_->clock.Now();
-    const uint64_t expired = leases_.TakeExpired(now, [&](const Lease& lease) {
-      mu_.AssertHeld();
-      Release(lease, Instant());
-    });
+    const uint64_t expired = leases_.TakeExpired(now, Releasing(Instant()));
     expired_ += expired;
     context_->metrics.engine.expired_leases.Add(expired);
     ready_.Promote(now);

@@ -26,11 +26,7 @@ std::optional<AttributeView> ParseAttribute(std::string_view entry, bool* plain)
 }
 
 void AppendAttribute(std::string* out, AttributeView attribute) {
-  const size_t entry = 2 + VarintSize(attribute.key.size()) + attribute.key.size() +
-                       VarintSize(attribute.value.size()) + attribute.value.size();
-  char head[2 * kMaxVarintBytes];
-  char* end = WriteVarint(head, WireTag(kAttributesField, WireType::kBytes));
-  out->append(head, WriteVarint(end, entry));
+  AppendBytesHeader(out, kAttributesField, BytesFieldSize(attribute.key.size()) + BytesFieldSize(attribute.value.size()));
   AppendBytesField(out, 1, attribute.key);
   AppendBytesField(out, 2, attribute.value);
 }

@@ -50,13 +50,16 @@ class WireReader {
   bool ok_ = true;
 };
 
-// A row of bare varints, as our own records have them.
+// A row of varints and of strings behind their length, as our own records have them.
 class VarintReader {
  public:
   explicit VarintReader(std::string_view in) : at_(in.data()), end_(in.data() + in.size()) {}
 
-  // 0 past the end, and then ok() is false.
+  // 0 and "" past the end, and then ok() is false.
   uint64_t Next();
+  std::string_view NextBytes();
+  // For a reader who finds that what it read makes no sense.
+  void Fail() { ok_ = false; }
   bool ok() const { return ok_; }
   bool AtEnd() const { return at_ == end_; }
 
@@ -78,8 +81,12 @@ inline constexpr uint32_t WireTag(uint32_t number, WireType type) {
   return number << 3 | static_cast<uint32_t>(type);
 }
 
-// Appends a field to a string.
+// Bytes that a field takes whose tag takes one (numbers up to 15).
+inline size_t BytesFieldSize(size_t size) { return 1 + VarintSize(size) + size; }
+
+// Appends a field to a string; the header is what stands before the bytes.
 void AppendVarintField(std::string* out, uint32_t number, uint64_t value);
+void AppendBytesHeader(std::string* out, uint32_t number, size_t size);
 void AppendBytesField(std::string* out, uint32_t number, std::string_view bytes);
 
 // Reads a varint at *at and moves past it; false when it is cut off or holds more than 64 bits.
@@ -103,6 +110,14 @@ inline uint64_t VarintReader::Next() {
   uint64_t value = 0;
   ok_ = ok_ && ReadVarint(&at_, end_, &value);
   return value;
+}
+
+inline std::string_view VarintReader::NextBytes() {
+  const uint64_t size = Next();
+  ok_ = ok_ && size <= static_cast<uint64_t>(end_ - at_);
+  if (!ok_) return {};
+  at_ += size;
+  return {at_ - size, static_cast<size_t>(size)};
 }
 
 inline bool WireReader::ReadShortVarint(uint64_t* value) {
@@ -160,11 +175,15 @@ inline void AppendVarintField(std::string* out, uint32_t number, uint64_t value)
   out->append(buffer, end);
 }
 
-inline void AppendBytesField(std::string* out, uint32_t number, std::string_view bytes) {
+inline void AppendBytesHeader(std::string* out, uint32_t number, size_t size) {
   char buffer[2 * kMaxVarintBytes];
   char* end = WriteVarint(buffer, WireTag(number, WireType::kBytes));
-  end = WriteVarint(end, bytes.size());
+  end = WriteVarint(end, size);
   out->append(buffer, end);
+}
+
+inline void AppendBytesField(std::string* out, uint32_t number, std::string_view bytes) {
+  AppendBytesHeader(out, number, bytes.size());
   out->append(bytes);
 }
 

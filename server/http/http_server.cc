@@ -1,9 +1,8 @@
 #include "server/http/http_server.h"
 
-#include <atomic>
 #include <chrono>
+#include <future>
 #include <string_view>
-#include <thread>
 #include <vector>
 
 #include "CivetServer.h"
@@ -54,18 +53,12 @@ HttpServer::HttpServer() = default;
 // The thread that accepts connections looks up only every two seconds, or when somebody connects: so we do.
 HttpServer::~HttpServer() {
   if (civet_ == nullptr) return;
-  std::atomic<bool> closed = false;
-  std::thread closer([&] {
-    civet_->close();
-    closed = true;
-  });
-  while (!closed) {
+  const std::future<void> closed = std::async(std::launch::async, [this] { civet_->close(); });
+  do {
     char error[128];
     mg_connection* connection = mg_connect_client(host_.c_str(), port_, 0, error, sizeof error);
     if (connection != nullptr) mg_close_connection(connection);
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  }
-  closer.join();
+  } while (closed.wait_for(std::chrono::milliseconds(5)) != std::future_status::ready);
 }
 
 absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(const std::string& address, ServiceContext& context) {

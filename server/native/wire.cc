@@ -10,12 +10,6 @@
 namespace sluice::server {
 namespace {
 
-// Numbers of fields in SubscribeResponse and Delivery.
-constexpr uint32_t kDeliveriesField = 2;
-constexpr uint32_t kDeliveryIdField = 1;
-constexpr uint32_t kDeliveryMessageField = 2;
-constexpr uint32_t kDeliveryAttemptField = 3;
-
 // The most that is written around the stored bytes of one message: delivery 1 + 5, delivery id 1 + 10, message 1 + 5,
 // message id 1 + 1 + 20, publish time 1 + 1 + 11 + 6, attempt 1 + 5 (tags, lengths, values).
 constexpr size_t kMaxFrameBytes = 70;
@@ -97,11 +91,11 @@ void WriteDelivery(SliceWriter* writer, const Delivery& delivery, uint32_t i, st
   const size_t delivery_size = 1 + VarintSize(id) + 1 + VarintSize(message_size) + message_size + 1 +
                                VarintSize(delivery.attempt);
   char* out = writer->out();
-  out = WriteVarint(out, WireTag(kDeliveriesField, WireType::kBytes));
+  out = WriteVarint(out, WireTag(v1::SubscribeResponse::kDeliveriesFieldNumber, WireType::kBytes));
   out = WriteVarint(out, delivery_size);
-  out = WriteVarint(out, WireTag(kDeliveryIdField, WireType::kVarint));
+  out = WriteVarint(out, WireTag(v1::Delivery::kDeliveryIdFieldNumber, WireType::kVarint));
   out = WriteVarint(out, id);
-  out = WriteVarint(out, WireTag(kDeliveryMessageField, WireType::kBytes));
+  out = WriteVarint(out, WireTag(v1::Delivery::kMessageFieldNumber, WireType::kBytes));
   out = WriteVarint(out, message_size);
   if (stored.size() >= kSharedMessageBytes) {
     writer->Advance(out);
@@ -113,7 +107,7 @@ void WriteDelivery(SliceWriter* writer, const Delivery& delivery, uint32_t i, st
   }
   std::memcpy(out, tail, tail_size);
   out += tail_size;
-  out = WriteVarint(out, WireTag(kDeliveryAttemptField, WireType::kVarint));
+  out = WriteVarint(out, WireTag(v1::Delivery::kAttemptFieldNumber, WireType::kVarint));
   writer->Advance(WriteVarint(out, delivery.attempt));
 }
 
@@ -166,11 +160,13 @@ absl::Status ScanPublish(std::string_view bytes, PublishScan* scan) {
   scan->has_producer = false;
   WireReader in(bytes);
   WireField field;
+  using Request = v1::PublishRequest;
   while (in.Next(&field)) {
-    if (field.number == 1 && field.type == WireType::kBytes) scan->topic = field.bytes;
-    if (field.number == 2 && field.type == WireType::kBytes) scan->messages.push_back(field.bytes);
-    if (field.number == 3 && field.type == WireType::kVarint) scan->batch_id = field.value;
-    if (field.number == 4 && field.type == WireType::kBytes) scan->has_producer = !field.bytes.empty();
+    const bool is_bytes = field.type == WireType::kBytes;
+    if (field.number == Request::kTopicFieldNumber && is_bytes) scan->topic = field.bytes;
+    if (field.number == Request::kMessagesFieldNumber && is_bytes) scan->messages.push_back(field.bytes);
+    if (field.number == Request::kBatchIdFieldNumber && field.type == WireType::kVarint) scan->batch_id = field.value;
+    if (field.number == Request::kProducerIdFieldNumber && is_bytes) scan->has_producer = !field.bytes.empty();
   }
   if (in.ok()) return absl::OkStatus();
   return Error(Reason::kMalformedRequest, "the request is not a serialized publish request");

@@ -1,5 +1,6 @@
 // The Subscribe stream: credit, settling, sharing, start positions, ends.
 #include <chrono>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -152,42 +153,44 @@ TEST_P(SubscribeTest, DeliversABacklogThatIsLargerThanEveryWindow) {
   for (size_t i = 0; i < got.size(); ++i) ASSERT_EQ(got[i].message().message_id(), std::to_string(i + 1));
 }
 
-class SubscribeStreamTest : public ServerTest {};
+class SubscribeStreamTest : public ServerTest {
+ protected:
+  // One message, delivered on a stream of its own and not settled.
+  void DeliverOne() {
+    CreateBoth("orders");
+    client_->Publish("orders", {"1"});
+    stream_ = std::make_unique<SubscribeStream>(*client_, "orders", 10);
+    const auto got = stream_->Take(1);
+    ASSERT_THAT(got, SizeIs(1));
+    delivery_id_ = got[0].delivery_id();
+  }
+
+  std::unique_ptr<SubscribeStream> stream_;
+  uint64_t delivery_id_ = 0;
+};
 
 TEST_F(SubscribeStreamTest, DeliversANackedMessageAgainAtOnce) {
-  CreateBoth("orders");
-  client_->Publish("orders", {"1"});
-  SubscribeStream stream(*client_, "orders", 10);
-  const auto got = stream.Take(1);
-  ASSERT_THAT(got, SizeIs(1));
-  stream.Nack(got[0].delivery_id(), 0);
-  const auto again = stream.Take(1);
+  ASSERT_NO_FATAL_FAILURE(DeliverOne());
+  stream_->Nack(delivery_id_, 0);
+  const auto again = stream_->Take(1);
   ASSERT_THAT(again, SizeIs(1));
   EXPECT_EQ(again[0].attempt(), 2);
-  EXPECT_GT(again[0].delivery_id(), got[0].delivery_id());
+  EXPECT_GT(again[0].delivery_id(), delivery_id_);
 }
 
 TEST_F(SubscribeStreamTest, WaitsForTheDelayOfANack) {
-  CreateBoth("orders");
-  client_->Publish("orders", {"1"});
-  SubscribeStream stream(*client_, "orders", 10);
-  const auto got = stream.Take(1);
-  ASSERT_THAT(got, SizeIs(1));
+  ASSERT_NO_FATAL_FAILURE(DeliverOne());
   const auto start = std::chrono::steady_clock::now();
-  stream.Nack(got[0].delivery_id(), 0, 1);
-  EXPECT_THAT(stream.Take(1), SizeIs(1));
+  stream_->Nack(delivery_id_, 0, 1);
+  EXPECT_THAT(stream_->Take(1), SizeIs(1));
   EXPECT_GE(std::chrono::steady_clock::now() - start, std::chrono::milliseconds(990));
 }
 
 TEST_F(SubscribeStreamTest, AnExtensionReplacesTheDeadline) {
-  CreateBoth("orders");
-  client_->Publish("orders", {"1"});
-  SubscribeStream stream(*client_, "orders", 10);
-  const auto got = stream.Take(1);
-  ASSERT_THAT(got, SizeIs(1));
+  ASSERT_NO_FATAL_FAILURE(DeliverOne());
   const auto start = std::chrono::steady_clock::now();
-  stream.Extend(got[0].delivery_id(), 0, 1);
-  const auto again = stream.Take(1);
+  stream_->Extend(delivery_id_, 0, 1);
+  const auto again = stream_->Take(1);
   ASSERT_THAT(again, SizeIs(1));
   EXPECT_EQ(again[0].attempt(), 2);
   EXPECT_GE(std::chrono::steady_clock::now() - start, std::chrono::milliseconds(990));

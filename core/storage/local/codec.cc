@@ -38,12 +38,11 @@ std::string Encode(const CursorDelta& delta) {
 }
 
 std::optional<CursorDelta> DecodeCursorDelta(std::string_view bytes) {
-  PayloadReader in(bytes);
-  bool sound = true;
-  const auto next_range = [&in, &sound] {
+  VarintReader in(bytes);
+  const auto next_range = [&in] {
     const Offset begin(in.Next());
     const OffsetRange range{begin, begin + in.Next()};
-    if (range.empty()) sound = false;  // also one that goes past the largest offset
+    if (range.empty()) in.Fail();  // also one that goes past the largest offset
     return range;
   };
   CursorDelta delta;
@@ -53,7 +52,7 @@ std::optional<CursorDelta> DecodeCursorDelta(std::string_view bytes) {
     const OffsetRange range = next_range();
     delta.redelivered.push_back({range, static_cast<uint32_t>(in.Next())});
   }
-  if (!in.ok() || !sound) return std::nullopt;
+  if (!in.ok()) return std::nullopt;
   return delta;
 }
 
@@ -72,7 +71,7 @@ std::string Encode(const CursorState& state) {
 }
 
 std::optional<CursorState> DecodeCursorState(std::string_view bytes) {
-  PayloadReader in(bytes);
+  VarintReader in(bytes);
   CursorState state;
   auto acked = AckSet::Decode(in.NextBytes());
   if (!acked) return std::nullopt;

@@ -2,7 +2,7 @@
 // (docs/format.md).
 //
 //   PayloadWriter out;  out.Put(7);  out.PutBytes(config);
-//   PayloadReader in(bytes);  uint64_t n = in.Next();  std::string_view config = in.NextBytes();  if (!in.ok()) ...
+//   VarintReader in(bytes);  uint64_t n = in.Next();  std::string_view config = in.NextBytes();  if (!in.ok()) ...
 //
 // Thread rule: value types and pure functions.
 #pragma once
@@ -31,31 +31,6 @@ class PayloadWriter {
 
  private:
   std::string out_;
-};
-
-class PayloadReader {
- public:
-  explicit PayloadReader(std::string_view in) : at_(in.data()), end_(in.data() + in.size()) {}
-
-  // 0 and "" past the end, and then ok() is false.
-  uint64_t Next() {
-    uint64_t value = 0;
-    ok_ = ok_ && ReadVarint(&at_, end_, &value);
-    return ok_ ? value : 0;
-  }
-  std::string_view NextBytes() {
-    const uint64_t size = Next();
-    ok_ = ok_ && size <= static_cast<uint64_t>(end_ - at_);
-    if (!ok_) return {};
-    at_ += size;
-    return {at_ - size, static_cast<size_t>(size)};
-  }
-  bool ok() const { return ok_; }
-
- private:
-  const char* at_;
-  const char* end_;
-  bool ok_ = true;
 };
 
 // Messages of a range that were delivered more than once.

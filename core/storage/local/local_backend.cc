@@ -50,7 +50,7 @@ absl::Status LocalBackend::Recover() {
                              options_.data_dir, SegmentName(position.segment)),
                  {{"path", options_.data_dir}});
   }
-  catalogue_->Restore(*std::move(contents));
+  catalogue_->Restore(*contents);
   absl::Status replayed = journal_->Replay(
       position,
       [this](const JournalPosition& at, const RecordHeader& header, std::string_view payload) {

@@ -67,7 +67,7 @@ void LocalCatalogue::AfterWrite(const JournalEntry& entry, const absl::Status& s
 }
 
 absl::Status LocalCatalogue::ApplyPutSubscription(SubscriptionId id, std::string_view payload) {
-  PayloadReader in(payload);
+  VarintReader in(payload);
   const std::string config(in.NextBytes());
   const std::string_view initial = in.NextBytes();
   if (!in.ok()) return Unreadable(RecordKind::kPutSubscription);

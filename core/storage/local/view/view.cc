@@ -68,7 +68,7 @@ std::string EncodeLocation(const BatchLocation& batch) {
 }
 
 std::optional<BatchLocation> DecodeLocation(std::string_view key, std::string_view value) {
-  PayloadReader in(value);
+  VarintReader in(value);
   BatchLocation batch;
   batch.first = Offset(BigEndianAt(key, 9));
   batch.count = static_cast<uint32_t>(in.Next());
@@ -96,7 +96,7 @@ std::string EncodeTopic(const View::TopicState& topic) {
 }
 
 bool DecodeTopic(std::string_view value, View::TopicState* topic) {
-  PayloadReader in(value);
+  VarintReader in(value);
   topic->config = in.NextBytes();
   topic->floor = Offset(in.Next());
   topic->next = Offset(in.Next());
@@ -112,7 +112,7 @@ bool DecodeTopic(std::string_view value, View::TopicState* topic) {
 }
 
 bool DecodeSubscription(std::string_view value, View::SubscriptionState* subscription) {
-  PayloadReader in(value);
+  VarintReader in(value);
   subscription->config = in.NextBytes();
   auto cursor = DecodeCursorState(in.NextBytes());
   if (!in.ok() || !cursor) return false;
@@ -182,7 +182,7 @@ absl::StatusOr<View::Contents> View::Load() const {
   auto status = db_->Get({}, ToSlice(kMetaKey), &meta);
   if (status.IsNotFound()) return contents;
   if (!status.ok()) return ViewError(status);
-  PayloadReader in(meta);
+  VarintReader in(meta);
   if (const uint64_t version = in.Next(); version > kViewVersion) {
     return Error(Reason::kNewerFormat, fmt::format("view: format {}, but this program knows formats up to {}", version,
                                                    kViewVersion));
