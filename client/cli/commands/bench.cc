@@ -25,7 +25,12 @@ struct BenchFlags {
   size_t inflight = 16;
   // Messages per second of all publishers together; 0 for as fast as it goes.
   double rate = 0;
+  // Of all publishers together; 0 for as many as the duration allows.
+  uint64_t messages = 0;
+  // Of the topic and the subscription; made up when empty.
+  std::string name;
   bool publish_only = false;
+  bool receive_only = false;
   bool keep = false;
 };
 
@@ -47,15 +52,19 @@ class Bench {
   Bench(const Session& session, const BenchFlags& flags)
       : session_(session),
         flags_(flags),
-        duration_(ParseDurationOrThrow("--duration", flags.duration)),
-        name_(fmt::format("bench-{:x}", absl::ToUnixNanos(absl::Now()))) {}
+        duration_(flags.messages > 0 ? absl::InfiniteDuration() : ParseDurationOrThrow("--duration", flags.duration)),
+        // Whole batches from each publisher.
+        messages_each_(flags.messages > 0 ? flags.messages / flags.publishers / flags.batch * flags.batch : UINT64_MAX),
+        name_(flags.name.empty() ? fmt::format("bench-{:x}", absl::ToUnixNanos(absl::Now())) : flags.name) {}
 
   int Run();
 
  private:
   absl::Status SetUp();
   void CleanUp();
+  void PublishAll();
   void PublishLoop(size_t number);
+  std::vector<std::unique_ptr<client::Subscriber>> StartSubscribers();
   client::Verdict Receive(std::span<const client::ReceivedMessage> messages);
   void WaitForDeliveries();
   int Summarize();
@@ -63,6 +72,7 @@ class Bench {
   const Session& session_;
   const BenchFlags& flags_;
   const absl::Duration duration_;
+  const uint64_t messages_each_;
   const std::string name_;
 
   std::atomic<uint64_t> accepted_{0};
@@ -81,11 +91,11 @@ class Bench {
 };
 
 absl::Status Bench::SetUp() {
+  if (flags_.receive_only) return absl::OkStatus();
   client::Admin admin = session_.OpenAdmin();
   v1::Topic topic;
   topic.set_name(session_.TopicName(name_));
   if (auto made = admin.CreateTopic(topic); !made.ok()) return made.status();
-  if (flags_.publish_only) return absl::OkStatus();
   v1::Subscription subscription;
   subscription.set_name(session_.SubscriptionName(name_));
   subscription.set_topic(topic.name());
@@ -95,7 +105,7 @@ absl::Status Bench::SetUp() {
 void Bench::CleanUp() {
   if (flags_.keep) return;
   client::Admin admin = session_.OpenAdmin();
-  if (!flags_.publish_only) admin.DeleteSubscription(session_.SubscriptionName(name_)).IgnoreError();
+  admin.DeleteSubscription(session_.SubscriptionName(name_)).IgnoreError();
   admin.DeleteTopic(session_.TopicName(name_)).IgnoreError();
 }
 
@@ -109,9 +119,10 @@ void Bench::PublishLoop(size_t number) {
   for (client::Message& message : messages) message.data.assign(std::max(flags_.size, sizeof(Stamp)), 'x');
   const double per_publisher = flags_.rate / static_cast<double>(flags_.publishers);
   const auto interval = flags_.rate > 0 ? static_cast<int64_t>(1e9 * static_cast<double>(flags_.batch) / per_publisher) : 0;
-  const int64_t end = started_ + absl::ToInt64Nanoseconds(duration_);
+  const Instant end = Instant(started_) + duration_;
   int64_t intended = NowNanos();
-  for (uint64_t sequence = 0; intended < end && !stop_; intended = interval > 0 ? intended + interval : NowNanos()) {
+  for (uint64_t sequence = 0; sequence < messages_each_ && Instant(intended) < end && !stop_;
+       intended = interval > 0 ? intended + interval : NowNanos()) {
     if (interval > 0) {
       if (const int64_t early = intended - NowNanos(); early > 0) absl::SleepFor(absl::Nanoseconds(early));
     }
@@ -156,20 +167,22 @@ void Bench::WaitForDeliveries() {
   constexpr absl::Duration kPatience = absl::Seconds(15);
   absl::Time last_change = absl::Now();
   uint64_t seen = 0;
+  Progress progress("drain");
+  const auto backlog = static_cast<double>(std::max<uint64_t>(tracker_.missing(), 1));
   while (tracker_.missing() > 0 && absl::Now() - last_change < kPatience) {
     if (const uint64_t now = delivered_; now != seen) {
       seen = now;
       last_change = absl::Now();
+      progress.Show(1 - std::min(static_cast<double>(tracker_.missing()) / backlog, 1.0), fmt::format("{} delivered", now));
     }
     absl::SleepFor(absl::Milliseconds(1));
   }
   delivered_until_ = NowNanos();
 }
 
-int Bench::Run() {
-  if (absl::Status status = SetUp(); !status.ok()) return Report(session_, status);
+std::vector<std::unique_ptr<client::Subscriber>> Bench::StartSubscribers() {
   std::vector<std::unique_ptr<client::Subscriber>> subscribers;
-  for (size_t i = 0; !flags_.publish_only && i < flags_.subscribers; ++i) {
+  for (size_t i = 0; i < flags_.subscribers; ++i) {
     client::SubscriberOptions options;
     options.concurrency = 1;
     options.max_outstanding_messages = static_cast<int64_t>(std::max<size_t>(10'000, 4 * flags_.batch * flags_.inflight));
@@ -182,22 +195,45 @@ int Bench::Run() {
         session_.Connect(), client::SubscriberTarget{.subscription = session_.SubscriptionName(name_)}, options));
     subscribers.back()->StartBatches([this](std::span<const client::ReceivedMessage> messages) { return Receive(messages); });
   }
-  tracker_.SetPublishers(flags_.publishers);
-  started_ = NowNanos();
+  return subscribers;
+}
+
+void Bench::PublishAll() {
+  std::atomic<size_t> running{flags_.publishers};
   std::vector<std::thread> publishers;
-  for (size_t i = 0; i < flags_.publishers; ++i) publishers.emplace_back([this, i] { PublishLoop(i); });
-  {
-    Progress progress("bench");
-    for (absl::Duration past; past < duration_ && !stop_; past = absl::Nanoseconds(NowNanos() - started_)) {
-      progress.Show(past / duration_ < 1 ? absl::FDivDuration(past, duration_) : 1,
-                    fmt::format("{} published, {} delivered", accepted_.load(), delivered_.load()));
-      absl::SleepFor(std::min(absl::Milliseconds(100), duration_));
-    }
+  for (size_t i = 0; i < flags_.publishers; ++i) {
+    publishers.emplace_back([this, &running, i] {
+      PublishLoop(i);
+      --running;
+    });
+  }
+  Progress progress("bench");
+  while (running > 0) {
+    const double done = flags_.messages > 0
+                            ? static_cast<double>(accepted_) / static_cast<double>(flags_.messages)
+                            : absl::FDivDuration(absl::Nanoseconds(NowNanos() - started_), duration_);
+    progress.Show(std::min(done, 1.0), fmt::format("{} published, {} delivered", accepted_.load(), delivered_.load()));
+    absl::SleepFor(absl::Milliseconds(10));
   }
   for (std::thread& publisher : publishers) publisher.join();
   published_until_ = NowNanos();
-  if (!flags_.publish_only) WaitForDeliveries();
-  for (auto& subscriber : subscribers) subscriber->Stop(absl::Seconds(10)).IgnoreError();
+}
+
+int Bench::Run() {
+  if (absl::Status status = SetUp(); !status.ok()) return Report(session_, status);
+  tracker_.SetPublishers(flags_.publishers);
+  started_ = published_until_ = NowNanos();
+  {
+    const auto subscribers =
+        flags_.publish_only ? std::vector<std::unique_ptr<client::Subscriber>>() : StartSubscribers();
+    if (flags_.receive_only) {
+      for (size_t i = 0; i < flags_.publishers; ++i) tracker_.Accepted(i, 0, messages_each_);
+    } else {
+      PublishAll();
+    }
+    if (!flags_.publish_only) WaitForDeliveries();
+    for (auto& subscriber : subscribers) subscriber->Stop(absl::Seconds(10)).IgnoreError();
+  }
   CleanUp();
   return Summarize();
 }
@@ -248,13 +284,18 @@ void AddBenchCommand(CLI::App& app, Run* run) {
   bench->add_option("--api", flags->api, "native")->check(CLI::IsMember({"native"}))->capture_default_str();
   bench->add_option("--duration", flags->duration, "How long to publish")->capture_default_str();
   bench->add_option("--batch", flags->batch, "Messages per request")->check(CLI::Range(1, 1000))->capture_default_str();
+  bench->add_option("--messages", flags->messages, "Publish this many, in whole batches, instead of for a time");
   bench->add_option("--size", flags->size, "Bytes of payload, at least 24")->capture_default_str();
-  bench->add_option("--publishers", flags->publishers, "Publishers, each with a connection of its own")->capture_default_str();
+  bench->add_option("--publishers", flags->publishers, "Publishers, each with a connection of its own")
+      ->check(CLI::Range(1, 1000))->capture_default_str();
   bench->add_option("--subscribers", flags->subscribers, "Consumers that share the subscription")->capture_default_str();
   bench->add_option("--inflight", flags->inflight, "Requests a publisher keeps in flight")->capture_default_str();
   bench->add_option("--rate", flags->rate, "Messages per second of all publishers together; 0 for as fast as it goes")
       ->capture_default_str();
-  bench->add_flag("--publish-only", flags->publish_only, "No subscription, no deliveries");
+  CLI::Option* name = bench->add_option("--name", flags->name, "Of the topic and the subscription; made up when not given");
+  CLI::Option* publish_only = bench->add_flag("--publish-only", flags->publish_only, "Let the subscription fill; no deliveries");
+  bench->add_flag("--receive-only", flags->receive_only, "Receive what --publish-only --keep with the same --messages left")
+      ->needs(name)->needs("--messages")->excludes(publish_only);
   bench->add_flag("--keep", flags->keep, "Leave topic and subscription behind");
   bench->footer("Example:\n  sluice bench --duration=10s --batch=100 --size=100 --inflight=16\n\n"
                 "Latencies count from the moment a message was meant to be sent. Exit code 1 when anything is lost.");
