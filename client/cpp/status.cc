@@ -27,17 +27,14 @@ absl::Duration FromProto(const google::protobuf::Duration& d) {
 absl::Status Make(int code, const std::string& message, const google::rpc::ErrorInfo& info,
                   absl::Duration retry_delay) {
   absl::Status status(static_cast<absl::StatusCode>(code), message);
-  const auto reason = ReasonNamed(info.reason());
-  if (!reason) {
-    if (info.reason().empty()) return status;
-    return {status.code(), ToAbsl(fmt::format("{} ({})", message, info.reason()))};
+  if (const auto reason = ReasonNamed(info.reason())) {
+    // The server's code stands, also where a newer server has another one for this reason.
+    Error(*reason, message, ErrorMetadata(info.metadata().begin(), info.metadata().end()))
+        .ForEachPayload([&](absl::string_view url, const absl::Cord& value) { status.SetPayload(url, value); });
+  } else if (!info.reason().empty()) {
+    status = absl::Status(status.code(), ToAbsl(fmt::format("{} ({})", message, info.reason())));
   }
-  // The server's code stands, also where a newer server has another one for this reason.
-  const auto copy_payloads = [&status](const absl::Status& from) {
-    from.ForEachPayload([&](absl::string_view url, const absl::Cord& value) { status.SetPayload(url, value); });
-  };
-  copy_payloads(Error(*reason, message, ErrorMetadata(info.metadata().begin(), info.metadata().end())));
-  if (retry_delay > absl::ZeroDuration()) copy_payloads(RetryableError(*reason, message, retry_delay));
+  if (retry_delay > absl::ZeroDuration()) SetRetryDelay(retry_delay, &status);
   return status;
 }
 

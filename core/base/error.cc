@@ -98,9 +98,12 @@ absl::Status Error(Reason reason, std::string_view message, const ErrorMetadata&
 
 absl::Status RetryableError(Reason reason, std::string_view message, absl::Duration retry_delay) {
   absl::Status status = Error(reason, message);
-  status.SetPayload(ToAbsl(kRetryPayload),
-                    absl::Cord(std::to_string(absl::ToInt64Milliseconds(retry_delay))));
+  SetRetryDelay(retry_delay, &status);
   return status;
+}
+
+void SetRetryDelay(absl::Duration retry_delay, absl::Status* status) {
+  status->SetPayload(ToAbsl(kRetryPayload), absl::Cord(std::to_string(absl::ToInt64Milliseconds(retry_delay))));
 }
 
 std::optional<Reason> ReasonOf(const absl::Status& status) {

@@ -85,6 +85,7 @@ absl::Status Error(Reason reason, std::string_view message, const ErrorMetadata&
 
 // The same, telling the client how long to wait.
 absl::Status RetryableError(Reason reason, std::string_view message, absl::Duration retry_delay);
+void SetRetryDelay(absl::Duration retry_delay, absl::Status* status);
 
 // What Error() put in; nothing for a status that was made otherwise.
 std::optional<Reason> ReasonOf(const absl::Status& status);

@@ -243,6 +243,11 @@ nlohmann::ordered_json ToJson(const LatencyHistogram& latency) {
           {"p99.9", latency.Quantile(0.999) / 1e3}, {"max", latency.Quantile(1) / 1e3}};
 }
 
+void Print(std::string_view what, const LatencyHistogram& latency) {
+  fmt::print("{}  us p50 {:.0f}  p99 {:.0f}  p99.9 {:.0f}\n", what, latency.Quantile(0.5) / 1e3,
+             latency.Quantile(0.99) / 1e3, latency.Quantile(0.999) / 1e3);
+}
+
 int Bench::Summarize() {
   const uint64_t published = accepted_;
   const uint64_t lost = flags_.publish_only ? 0 : tracker_.missing();
@@ -252,9 +257,11 @@ int Bench::Summarize() {
   MutexLock lock(mu_);
   nlohmann::ordered_json out = {
       {"published", published}, {"refused", refused_.load()}, {"delivered", delivered_.load()}, {"lost", lost},
-      {"duplicates", tracker_.duplicates()}, {"unknown", tracker_.unknown()},
-      {"published_per_second", rate(published, published_until_)},
-      {"publish_latency_us", ToJson(publish_latency_)}};
+      {"duplicates", tracker_.duplicates()}, {"unknown", tracker_.unknown()}};
+  if (!flags_.receive_only) {
+    out["published_per_second"] = rate(published, published_until_);
+    out["publish_latency_us"] = ToJson(publish_latency_);
+  }
   if (!flags_.publish_only) {
     out["delivered_per_second"] = rate(delivered_, delivered_until_);
     out["end_to_end_latency_us"] = ToJson(delivery_latency_);
@@ -262,14 +269,14 @@ int Bench::Summarize() {
   if (session_.json) {
     fmt::print("{}\n", out.dump());
   } else {
-    fmt::print("published {}  {:.0f}/s  refused {}\n", published, rate(published, published_until_), refused_.load());
-    fmt::print("publish latency     us p50 {:.0f}  p99 {:.0f}  p99.9 {:.0f}\n", publish_latency_.Quantile(0.5) / 1e3,
-               publish_latency_.Quantile(0.99) / 1e3, publish_latency_.Quantile(0.999) / 1e3);
+    if (!flags_.receive_only) {
+      fmt::print("published {}  {:.0f}/s  refused {}\n", published, rate(published, published_until_), refused_.load());
+      Print("publish latency   ", publish_latency_);
+    }
     if (!flags_.publish_only) {
       fmt::print("delivered {}  {:.0f}/s  lost {}  duplicates {}  unknown {}\n", delivered_.load(),
                  rate(delivered_, delivered_until_), lost, tracker_.duplicates(), tracker_.unknown());
-      fmt::print("end-to-end latency  us p50 {:.0f}  p99 {:.0f}  p99.9 {:.0f}\n", delivery_latency_.Quantile(0.5) / 1e3,
-                 delivery_latency_.Quantile(0.99) / 1e3, delivery_latency_.Quantile(0.999) / 1e3);
+      Print("end-to-end latency", delivery_latency_);
     }
   }
   if (!error_.ok()) return Report(session_, error_);

@@ -1,0 +1,265 @@
+// The subscriber's state machine on streams driven by hand and a clock that stands still.
+#include "client/cpp/subscriber.h"
+
+#include <stdexcept>
+#include <thread>
+
+#include "core/base/error.h"
+#include "gmock/gmock.h"
+#include "sluice/v1/pubsub.pb.h"
+#include "tests/support/answer.h"
+#include "tests/support/fake_streams.h"
+
+namespace sluice::client {
+namespace {
+
+using testing::ElementsAre;
+
+constexpr char kSubscription[] = "projects/test/subscriptions/billing";
+
+v1::SubscribeResponse Opened(int ack_deadline_seconds = 30) {
+  v1::SubscribeResponse response;
+  response.mutable_opened()->set_ack_deadline_seconds(ack_deadline_seconds);
+  return response;
+}
+
+// Deliveries `first` to `last`, of messages with the same ids.
+v1::SubscribeResponse Deliveries(uint64_t first, uint64_t last) {
+  v1::SubscribeResponse response;
+  for (uint64_t id = first; id <= last; ++id) {
+    v1::Delivery& delivery = *response.add_deliveries();
+    delivery.set_delivery_id(id);
+    delivery.mutable_message()->set_message_id(std::to_string(id));
+    delivery.mutable_message()->set_data("message " + std::to_string(id));
+    delivery.set_attempt(1);
+  }
+  return response;
+}
+
+template <class Ranges>
+std::vector<std::pair<uint64_t, uint64_t>> Pairs(const Ranges& ranges) {
+  std::vector<std::pair<uint64_t, uint64_t>> pairs;
+  for (const auto& range : ranges) pairs.emplace_back(range.first(), range.last());
+  return pairs;
+}
+
+class SubscriberTest : public testing::Test {
+ protected:
+  Subscriber& Open(SubscriberOptions options = {.concurrency = 1}, SubscriberTarget target = {.subscription = kSubscription}) {
+    return subscriber_.emplace(streams_.factory(), clock_, timers_, std::move(target), std::move(options));
+  }
+  void Advance(absl::Duration d) {
+    clock_.Advance(d);
+    timers_.RunDue();
+  }
+  // The subscriber's first request, and the server's answer to it.
+  v1::SubscribeRequest Handshake() {
+    v1::SubscribeRequest request = streams_.NextRequest();
+    streams_.Reply(Opened());
+    return request;
+  }
+
+  ManualClock clock_;
+  TimerQueue timers_{clock_};
+  FakeStreams<v1::SubscribeRequest> streams_;
+  std::optional<Subscriber> subscriber_;
+};
+
+TEST_F(SubscriberTest, FirstRequestNamesTheTargetAndGrantsCredit) {
+  Open({.max_outstanding_messages = 7, .max_outstanding_bytes = 900, .client_id = "till"});
+  subscriber_->Start([](const ReceivedMessage&) { return Verdict::Ack(); });
+  const v1::SubscribeRequest request = Handshake();
+  EXPECT_EQ(request.subscription(), kSubscription);
+  EXPECT_EQ(request.client_id(), "till");
+  EXPECT_EQ(request.credit().messages(), 7);
+  EXPECT_EQ(request.credit().bytes(), 900);
+}
+
+TEST_F(SubscriberTest, AckGivesBackItsCredit) {
+  Open();
+  subscriber_->Start([](const ReceivedMessage& message) {
+    EXPECT_EQ(message.data, "message 5");
+    return Verdict::Ack();
+  });
+  Handshake();
+  streams_.Reply(Deliveries(5, 5));
+  const v1::SubscribeRequest request = streams_.NextRequest();
+  EXPECT_THAT(Pairs(request.acks()), ElementsAre(std::pair(5, 5)));
+  EXPECT_EQ(request.credit().messages(), 1);
+  EXPECT_GT(request.credit().bytes(), 0);
+  EXPECT_EQ(subscriber_->counters().acked, 1u);
+}
+
+TEST_F(SubscriberTest, VerdictsCollectWhileAWriteIsUnderWay) {
+  Open();
+  subscriber_->StartBatches([](auto) { return Verdict::Ack(); });
+  Handshake();
+  streams_.Reply(Deliveries(1, 3));
+  EXPECT_THAT(Pairs(streams_.NextRequestUnwritten().acks()), ElementsAre(std::pair(1, 3)));
+  streams_.Reply(Deliveries(4, 6));
+  streams_.Reply(Deliveries(7, 9));
+  while (subscriber_->counters().acked < 9) std::this_thread::yield();
+  EXPECT_EQ(streams_.waiting_requests(), 0u);
+  streams_.Written();
+  EXPECT_THAT(Pairs(streams_.NextRequest().acks()), ElementsAre(std::pair(4, 9)));
+}
+
+TEST_F(SubscriberTest, HandlerThatThrowsNacksAndNothingEnds) {
+  Open({.concurrency = 1, .failure_delay = absl::Seconds(3)});
+  subscriber_->Start([](const ReceivedMessage& message) -> Verdict {
+    if (message.id == 1) throw std::runtime_error("bad message");
+    return Verdict::Ack();
+  });
+  Handshake();
+  streams_.Reply(Deliveries(1, 1));
+  const v1::SubscribeRequest nacked = streams_.NextRequest();
+  ASSERT_EQ(nacked.nacks_size(), 1);
+  EXPECT_EQ(nacked.nacks(0).range().first(), 1u);
+  EXPECT_EQ(nacked.nacks(0).delay().seconds(), 3);
+  streams_.Reply(Deliveries(2, 2));
+  EXPECT_THAT(Pairs(streams_.NextRequest().acks()), ElementsAre(std::pair(2, 2)));
+  EXPECT_EQ(subscriber_->counters().threw, 1u);
+}
+
+TEST_F(SubscriberTest, SlowHandlerIsNackedAndItsVerdictIgnored) {
+  Answer<int> entered;
+  Answer<int> release;
+  Open({.concurrency = 1, .handler_timeout = absl::Seconds(5)});
+  subscriber_->Start([&, enter = entered.callback()](const ReceivedMessage& message) {
+    if (message.id == 1) {
+      enter(0);
+      release.Wait();
+    }
+    return Verdict::Ack();
+  });
+  Handshake();
+  streams_.Reply(Deliveries(1, 1));
+  entered.Wait();
+  Advance(absl::Seconds(5));
+  const v1::SubscribeRequest nacked = streams_.NextRequest();
+  EXPECT_EQ(nacked.nacks_size(), 1);
+  EXPECT_FALSE(nacked.has_credit()) << "it still takes memory and a worker";
+  release.callback()(0);
+  const v1::SubscribeRequest after = streams_.NextRequest();
+  EXPECT_EQ(after.acks_size(), 0);
+  EXPECT_EQ(after.credit().messages(), 1);
+  EXPECT_EQ(subscriber_->counters().timed_out, 1u);
+}
+
+TEST_F(SubscriberTest, LeasesAreProlongedWhileMessagesWaitOrAreHandled) {
+  Answer<int> entered;
+  Answer<int> release;
+  Open();
+  subscriber_->Start([&, enter = entered.callback()](const ReceivedMessage&) {
+    enter(0);
+    release.Wait();
+    return Verdict::Ack();
+  });
+  Handshake();
+  streams_.Reply(Deliveries(1, 3));
+  entered.Wait();
+  for (int third = 0; third < 3; ++third) {
+    Advance(absl::Seconds(10));
+    const v1::SubscribeRequest request = streams_.NextRequest();
+    std::vector<std::pair<uint64_t, uint64_t>> extended;
+    for (const v1::Extension& extension : request.extensions()) {
+      extended.emplace_back(extension.range().first(), extension.range().last());
+      EXPECT_EQ(extension.ack_deadline_seconds(), 30);
+    }
+    EXPECT_THAT(extended, ElementsAre(std::pair(1, 1), std::pair(2, 3)));
+  }
+  release.callback()(0);
+}
+
+TEST_F(SubscriberTest, ReconnectsAndForgetsWhatTheOldStreamDelivered) {
+  Answer<int> entered;
+  Answer<int> release;
+  Open();
+  subscriber_->Start([&, enter = entered.callback()](const ReceivedMessage& message) {
+    if (message.id == 1) {
+      enter(0);
+      release.Wait();
+    }
+    return Verdict::Ack();
+  });
+  Handshake();
+  streams_.Reply(Deliveries(1, 3));
+  entered.Wait();
+  streams_.End(absl::UnavailableError("gone"));
+  Advance(absl::Milliseconds(100));
+  const v1::SubscribeRequest again = Handshake();
+  EXPECT_EQ(again.subscription(), kSubscription);
+  EXPECT_EQ(again.credit().messages(), 999) << "all but the one being handled";
+  release.callback()(0);
+  const v1::SubscribeRequest after = streams_.NextRequest();
+  EXPECT_EQ(after.acks_size(), 0) << "the new stream does not know that delivery";
+  EXPECT_EQ(after.credit().messages(), 1);
+}
+
+TEST_F(SubscriberTest, EphemeralSubscriptionGoesOnBehindWhatWasReceived) {
+  SubscriberTarget target{.topic = "projects/test/topics/orders"};
+  target.start.set_earliest(true);
+  Open({.concurrency = 1}, target);
+  subscriber_->Start([](const ReceivedMessage&) { return Verdict::Ack(); });
+  EXPECT_TRUE(Handshake().ephemeral().start().earliest());
+  streams_.Reply(Deliveries(8, 8));
+  streams_.NextRequest();
+  streams_.End(absl::UnavailableError("gone"));
+  Advance(absl::Milliseconds(100));
+  EXPECT_EQ(Handshake().ephemeral().start().message_id(), 9u);
+}
+
+TEST_F(SubscriberTest, SilentServerIsGivenUp) {
+  Open();
+  subscriber_->Start([](const ReceivedMessage&) { return Verdict::Ack(); });
+  streams_.NextRequest();
+  Advance(absl::Seconds(9));
+  EXPECT_FALSE(streams_.cancelled());
+  Advance(absl::Seconds(1));
+  EXPECT_TRUE(streams_.cancelled());
+}
+
+TEST_F(SubscriberTest, WhatWaitingCannotRepairEndsIt) {
+  Answer<absl::Status> finished;
+  Open({.finished = finished.callback()});
+  subscriber_->Start([](const ReceivedMessage&) { return Verdict::Ack(); });
+  streams_.NextRequest();
+  streams_.End(absl::NotFoundError("no such subscription"));
+  EXPECT_EQ(finished.Wait().code(), absl::StatusCode::kNotFound);
+  Advance(absl::Minutes(1));
+  EXPECT_EQ(streams_.opened(), 1);
+}
+
+TEST_F(SubscriberTest, StopTellsTheVerdictOfWhatIsRunning) {
+  Answer<int> entered;
+  Answer<int> release;
+  Open();
+  subscriber_->Start([&, enter = entered.callback()](const ReceivedMessage&) {
+    enter(0);
+    release.Wait();
+    return Verdict::Ack();
+  });
+  Handshake();
+  streams_.Reply(Deliveries(1, 2));
+  entered.Wait();
+  std::thread server([&] {
+    release.callback()(0);
+    EXPECT_THAT(Pairs(streams_.NextRequest().acks()), ElementsAre(std::pair(1, 1)));
+    streams_.WaitForCloseWrites();
+    streams_.End(absl::OkStatus());
+  });
+  EXPECT_TRUE(subscriber_->Stop(absl::Minutes(1)).ok());
+  server.join();
+}
+
+TEST_F(SubscriberTest, GarbageFromTheServerEndsTheStream) {
+  Open();
+  subscriber_->Start([](const ReceivedMessage&) { return Verdict::Ack(); });
+  Handshake();
+  const grpc::Slice garbage(std::string("\x12\xff\xff", 3));
+  streams_.ReplyBytes(grpc::ByteBuffer(&garbage, 1));
+  EXPECT_TRUE(streams_.cancelled());
+}
+
+}  // namespace
+}  // namespace sluice::client
