@@ -8,6 +8,10 @@
 #include "absl/time/time.h"
 #include "server/log.h"
 
+namespace sluice {
+class FileSystem;
+}
+
 namespace sluice::server {
 
 enum class StoreKind { kLocal, kMemory };
@@ -20,6 +24,8 @@ struct Options {
   std::string data_dir = "sluice-data";
   // "fsync" or "os"; for the local store.
   std::string durability = "fsync";
+  // For tests; the machine's own when null.
+  FileSystem* files = nullptr;
   LogFormat log_format = LogFormat::kText;
   // For the whole shutdown; a fifth of it, 5 s at the most, is kept for the last flush.
   absl::Duration shutdown_timeout = absl::Seconds(25);

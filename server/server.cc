@@ -65,6 +65,7 @@ absl::Status Server::OpenEngine() {
   } else {
     LocalOptions local;
     local.data_dir = options_.data_dir;
+    local.files = options_.files;
     local.durability = options_.durability == "os" ? Durability::kOs : Durability::kFsync;
     auto opened = LocalBackend::Open(std::move(local), clock_, metrics_.store);
     if (!opened.ok()) return opened.status();

@@ -3,10 +3,7 @@
 // publisher's messages come in its order, and the attempts of a message never go back.
 //
 //   build/release/bin/crash_test --server=build/release/bin/sluiced --kills=30 --durability=fsync
-#include <fcntl.h>
 #include <signal.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <atomic>
 #include <filesystem>
@@ -22,6 +19,7 @@
 #include "core/base/mutex.h"
 #include "core/storage/ack_set.h"
 #include "fmt/format.h"
+#include "tests/support/server_process.h"
 #include "tests/support/temp_folder.h"
 
 namespace sluice {
@@ -40,59 +38,6 @@ struct Flags {
   fmt::print(stderr, "crash_test: {}\n", what);
   std::exit(2);
 }
-
-// The server's process.
-class Server {
- public:
-  Server(const Flags& flags, std::string folder) : flags_(flags), folder_(std::move(folder)) {}
-  ~Server() { Kill(); }
-
-  // Starts it and waits until it is ready; the port is the same each time.
-  void Start() {
-    int out[2];
-    if (::pipe2(out, O_CLOEXEC) != 0) Die("pipe");
-    pid_ = ::fork();
-    if (pid_ == 0) {
-      ::dup2(out[1], STDERR_FILENO);
-      const std::vector<std::string> words = {flags_.server, "--listen=127.0.0.1:" + port_, "--http=127.0.0.1:0",
-                                              "--store=" + flags_.store, "--data-dir=" + folder_,
-                                              "--durability=" + flags_.durability};
-      std::vector<char*> argv;
-      for (const std::string& word : words) argv.push_back(const_cast<char*>(word.c_str()));
-      argv.push_back(nullptr);
-      ::execv(flags_.server.c_str(), argv.data());
-      ::_exit(127);
-    }
-    ::close(out[1]);
-    std::string log;
-    char buffer[4096];
-    for (;;) {
-      const ssize_t n = ::read(out[0], buffer, sizeof buffer);
-      if (n <= 0) Die("the server did not start:\n" + log);
-      log.append(buffer, static_cast<size_t>(n));
-      if (const size_t at = log.find(" grpc=127.0.0.1:"); at != std::string::npos && log.find('\n', at) != std::string::npos) {
-        const size_t begin = at + std::string(" grpc=127.0.0.1:").size();
-        port_ = log.substr(begin, log.find(' ', begin) - begin);
-        break;
-      }
-    }
-    // Nobody reads it any more; the server must not stop for that.
-    ::close(out[0]);
-  }
-  void Kill() {
-    if (pid_ <= 0) return;
-    ::kill(pid_, SIGKILL);
-    ::waitpid(pid_, nullptr, 0);
-    pid_ = 0;
-  }
-  std::string address() const { return "127.0.0.1:" + port_; }
-
- private:
-  const Flags& flags_;
-  const std::string folder_;
-  std::string port_ = "0";
-  pid_t pid_ = 0;
-};
 
 // One topic, its publisher and its subscriber, and what both know.
 class Lane {
@@ -223,7 +168,8 @@ int Run(const Flags& flags) {
   fmt::print("seed {}\n", seed);
   std::mt19937 random(seed);
   TempFolder folder;
-  Server server(flags, folder.path() + "/store");
+  ServerProcess server(flags.server, {"--store=" + flags.store, "--data-dir=" + folder.path() + "/store",
+                                      "--durability=" + flags.durability});
   server.Start();
   std::vector<std::unique_ptr<Lane>> lanes;
   for (size_t i = 0; i < flags.topics; ++i) {

@@ -1,10 +1,5 @@
 // What clients may not send: every limit at its edge and one past it, and what is no request at all. Each refusal is known
 // by its code and its reason, names the field, and leaves the server as it was.
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
 #include <fstream>
 #include <functional>
 #include <string>
@@ -12,6 +7,7 @@
 #include "core/base/error.h"
 #include "gmock/gmock.h"
 #include "tests/integration/fixture.h"
+#include "tests/integration/raw.h"
 
 namespace sluice::server {
 namespace {
@@ -76,21 +72,6 @@ class BadInputTest : public ServerTest {
     const auto before = client_->Stats("orders").backlog_messages();
     client_->Publish("orders", {"still here"});
     EXPECT_EQ(client_->Stats("orders").backlog_messages(), before + 1);
-  }
-  // Sends bytes to a port and reads until the other side closes or answers.
-  void SendRaw(int port, const std::string& bytes) {
-    const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    const timeval patience{5, 0};
-    ::setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_port = htons(static_cast<uint16_t>(port));
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    EXPECT_EQ(::connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
-    EXPECT_EQ(::send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL), static_cast<ssize_t>(bytes.size()));
-    char buffer[4096];
-    (void)::recv(fd, buffer, sizeof buffer, 0);
-    ::close(fd);
   }
 
   grpc::Status last_;
@@ -224,9 +205,9 @@ TEST_F(BadInputTest, DelaysAndExtensions) {
 }
 
 TEST_F(BadInputTest, GarbageOnThePort) {
-  SendRaw(server_->grpc_port(), std::string(5000, '\xfe'));
-  SendRaw(server_->grpc_port(), "GET / HTTP/1.1\r\nHost: sluice\r\n\r\n");
-  SendRaw(server_->http_port(), std::string(5000, '\xfe') + "\r\n\r\n");
+  Exchange(server_->grpc_port(), std::string(5000, '\xfe'));
+  Exchange(server_->grpc_port(), "GET / HTTP/1.1\r\nHost: sluice\r\n\r\n");
+  Exchange(server_->http_port(), std::string(5000, '\xfe') + "\r\n\r\n");
   ExpectServing();
 }
 

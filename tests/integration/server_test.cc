@@ -1,0 +1,154 @@
+// What those who run a server rely on: health, readiness, metrics, reflection, limits, an orderly end.
+#include <thread>
+
+#include "core/message/wire.h"
+#include "gmock/gmock.h"
+#include "tests/integration/fixture.h"
+#include "tests/integration/raw.h"
+
+namespace sluice::server {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsSupersetOf;
+
+class ServerLifeTest : public ServerTest {
+ protected:
+  void SetUp() override {}
+  Page Get(const std::string& path) { return HttpGet(server_->http_port(), path); }
+};
+
+TEST_F(ServerLifeTest, PagesSayHowItIs) {
+  Start();
+  EXPECT_EQ(Get("/healthz").status, 200);
+  EXPECT_EQ(Get("/readyz").body, "ready\n");
+  EXPECT_EQ(Get("/nothing").status, 404);
+}
+
+TEST_F(ServerLifeTest, MetricsCountWhatWasDone) {
+  Start();
+  CreateBoth("orders");
+  client_->Publish("orders", {"a", "b", "c"});
+  SubscribeStream stream(*client_, "orders", 10);
+  const auto got = stream.Take(3);
+  stream.Ack(got[0].delivery_id(), got[1].delivery_id());
+  stream.Close();
+  const std::string page = Get("/metrics").body;
+  for (const char* line : {"\nsluice_published_messages_total 3\n", "\nsluice_delivered_messages_total 3\n",
+                           "\nsluice_acked_messages_total 2\n", "\nsluice_backlog_messages 1\n", "\nsluice_topics 1\n",
+                           "grpc_server_handled_total{", "grpc_method=\"PublishBatch\""}) {
+    EXPECT_THAT(page, HasSubstr(line));
+  }
+}
+
+// However many there are, the page stays of a size.
+TEST_F(ServerLifeTest, SeriesDoNotGrowWithTheTopics) {
+  Start();
+  for (int i = 0; i < 150; ++i) CreateBoth("topic-" + std::to_string(i));
+  const std::string page = Get("/metrics").body;
+  size_t series = 0;
+  for (size_t at = page.find("sluice_subscription_backlog_messages{"); at != std::string::npos;
+       at = page.find("sluice_subscription_backlog_messages{", at + 1)) {
+    ++series;
+  }
+  EXPECT_EQ(series, 100u);
+  EXPECT_THAT(page, HasSubstr("\nsluice_subscriptions 150\n"));
+}
+
+TEST_F(ServerLifeTest, UnknownMethodsAreUnimplementedAndCounted) {
+  Start();
+  std::string response;
+  const grpc::Status status = RawCall(*client_, "/sluice.v1.PubSub/Explode", "", &response);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNIMPLEMENTED);
+  EXPECT_THAT(Get("/metrics").body, HasSubstr("grpc_code=\"Unimplemented\"} 1\n"));
+}
+
+TEST_F(ServerLifeTest, MoreStreamsThanTheLimitAreRefused) {
+  options_.max_streams = 2;
+  Start();
+  CreateBoth("orders");
+  SubscribeStream first(*client_, "orders");
+  {
+    SubscribeStream second(*client_, "orders");
+    SubscribeStream third(*client_);
+    EXPECT_EQ(CodeAndReason(third.End()), "RESOURCE_EXHAUSTED/TOO_MANY_CONSUMERS");
+    EXPECT_EQ(CodeAndReason(second.Close()), "OK");
+  }
+  SubscribeStream again(*client_, "orders");
+  EXPECT_EQ(CodeAndReason(again.Close()), "OK");
+}
+
+TEST_F(ServerLifeTest, MetadataHasALimit) {
+  Start();
+  grpc::ClientContext context;
+  Client::SetDeadline(&context);
+  context.AddMetadata("x-large", std::string(20 << 10, 'x'));
+  auto stream = client_->pubsub().Publish(&context);
+  v1::PublishResponse response;
+  EXPECT_FALSE(stream->Read(&response));
+  EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+}
+
+TEST_F(ServerLifeTest, DrainEndsStreamsWithUnavailableAndKeepsWhatTheyAcked) {
+  UseLocalStore();
+  Start();
+  CreateBoth("orders");
+  client_->Publish("orders", {"a", "b"});
+  SubscribeStream subscriber(*client_, "orders", 10);
+  PublishStream publisher(*client_);
+  publisher.Send("orders", 1, {"c"});
+  ASSERT_EQ(publisher.Take(1).size(), 1u);
+  const auto got = subscriber.Take(3);
+  ASSERT_EQ(got.size(), 3u);
+  subscriber.Ack(got[0].delivery_id(), got[1].delivery_id());
+  while (client_->Stats("orders").acked_messages() < 2) std::this_thread::yield();
+  std::thread drain([this] { EXPECT_TRUE(server_->Drain().ok()); });
+  EXPECT_EQ(CodeAndReason(subscriber.End()), "UNAVAILABLE/DRAINING");
+  EXPECT_EQ(CodeAndReason(publisher.End()), "UNAVAILABLE/DRAINING");
+  drain.join();
+  server_ = nullptr;
+  Start();
+  SubscribeStream again(*client_, "orders", 10);
+  EXPECT_THAT(again.TakeData(1), ElementsAre("c"));
+}
+
+// grpc.health.v1: HealthCheckRequest.service is field 1, HealthCheckResponse.status field 1 with 1 for SERVING.
+// https://github.com/grpc/grpc/blob/master/doc/health-checking.md
+TEST_F(ServerLifeTest, HealthServiceAnswers) {
+  Start();
+  for (const char* service : {"", "readiness", "liveness"}) {
+    std::string request;
+    AppendBytesField(&request, 1, service);
+    std::string response;
+    ASSERT_TRUE(RawCall(*client_, "/grpc.health.v1.Health/Check", request, &response).ok()) << service;
+    WireReader in(response);
+    WireField field;
+    ASSERT_TRUE(in.Next(&field)) << service;
+    EXPECT_EQ(field.number, 1u) << service;
+    EXPECT_EQ(field.value, 1u) << service;
+  }
+}
+
+// grpc.reflection.v1alpha: a request with list_services (7) is answered with list_services_response (6), which holds
+// services (1) with names (1).
+TEST_F(ServerLifeTest, ReflectionListsTheServices) {
+  Start();
+  std::string request;
+  AppendBytesField(&request, 7, "*");
+  std::string response;
+  ASSERT_TRUE(
+      RawCall(*client_, "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", request, &response).ok());
+  std::vector<std::string> names;
+  WireField outer, service, name;
+  for (WireReader in(response); in.Next(&outer);) {
+    if (outer.number != 6) continue;
+    for (WireReader services(outer.bytes); services.Next(&service);) {
+      for (WireReader fields(service.bytes); fields.Next(&name);) names.emplace_back(name.bytes);
+    }
+  }
+  EXPECT_THAT(names, IsSupersetOf({"sluice.v1.PubSub", "sluice.v1.Admin", "grpc.health.v1.Health"}));
+}
+
+}  // namespace
+}  // namespace sluice::server

@@ -1,0 +1,71 @@
+// The program itself: what it makes of signals, and what it says when it cannot start.
+#include "gmock/gmock.h"
+#include "tests/integration/client.h"
+#include "tests/support/server_process.h"
+#include "tests/support/temp_folder.h"
+
+namespace sluice::server {
+namespace {
+
+class SignalsTest : public testing::Test {
+ protected:
+  SignalsTest() : process_(SLUICED, {"--data-dir=" + folder_.path() + "/data", "--shutdown-timeout=2s"}) {
+    Start();
+    EXPECT_TRUE(client_->CreateTopic("orders").ok());
+    EXPECT_TRUE(client_->CreateSubscription("orders", "orders").ok());
+  }
+
+  void Start() {
+    process_.Start();
+    client_ = std::make_unique<Client>(std::stoi(process_.port()));
+  }
+  // More than what fits on the way to a stream that is not read.
+  void FillUp() {
+    const std::string large(1 << 20, 'x');
+    for (int i = 0; i < 50; ++i) client_->Publish("orders", {large});
+  }
+
+  TempFolder folder_;
+  ServerProcess process_;
+  std::unique_ptr<Client> client_;
+};
+
+TEST_F(SignalsTest, TermEndsStreamsAndTheProcessWithoutAnError) {
+  client_->Publish("orders", {"kept"});
+  SubscribeStream stream(*client_, "orders");
+  process_.Signal(SIGTERM);
+  EXPECT_EQ(CodeAndReason(stream.End()), "UNAVAILABLE/DRAINING");
+  EXPECT_EQ(process_.Wait(), 0);
+  Start();
+  EXPECT_EQ(client_->Stats("orders").backlog_messages(), 1u);
+}
+
+TEST_F(SignalsTest, AClientThatDoesNotReadCannotHoldItUp) {
+  SubscribeStream stream(*client_, "orders", 1000, 1 << 30);
+  FillUp();
+  process_.Signal(SIGTERM);
+  EXPECT_EQ(process_.Wait(), 0);
+}
+
+TEST_F(SignalsTest, ASecondSignalEndsItAtOnce) {
+  process_.Kill();
+  ServerProcess patient(SLUICED, {"--data-dir=" + folder_.path() + "/data", "--shutdown-timeout=10m"});
+  patient.Start();
+  client_ = std::make_unique<Client>(std::stoi(patient.port()));
+  SubscribeStream stream(*client_, "orders", 1000, 1 << 30);
+  FillUp();
+  patient.Signal(SIGTERM);
+  patient.Signal(SIGINT);
+  EXPECT_THAT(patient.Wait(), testing::AnyOf(128 + SIGINT, 128 + SIGTERM));
+}
+
+TEST_F(SignalsTest, KilledItComesBackWithWhatItAcknowledged) {
+  client_->Publish("orders", {"a", "b"});
+  process_.Kill();
+  Start();
+  SubscribeStream stream(*client_, "orders", 10);
+  EXPECT_THAT(stream.TakeData(2), testing::ElementsAre("a", "b"));
+}
+
+}  // namespace
+}  // namespace sluice::server
