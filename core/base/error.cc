@@ -38,6 +38,7 @@ constexpr std::array<ReasonEntry, kReasonCount> kReasons = {{
     {Reason::kInvalidRetention, "INVALID_RETENTION", Code::kInvalidArgument},
     {Reason::kInvalidLabel, "INVALID_LABEL", Code::kInvalidArgument},
     {Reason::kInvalidCredit, "INVALID_CREDIT", Code::kInvalidArgument},
+    {Reason::kInvalidFilter, "INVALID_FILTER", Code::kInvalidArgument},
     {Reason::kInvalidRange, "INVALID_RANGE", Code::kInvalidArgument},
     {Reason::kInvalidStartPosition, "INVALID_START_POSITION", Code::kInvalidArgument},
     {Reason::kInvalidUpdateMask, "INVALID_UPDATE_MASK", Code::kInvalidArgument},

@@ -40,6 +40,7 @@ enum class Reason {
   kInvalidRetention,
   kInvalidLabel,
   kInvalidCredit,
+  kInvalidFilter,
   kInvalidRange,
   kInvalidStartPosition,
   kInvalidUpdateMask,
