@@ -68,6 +68,7 @@ void SubscriberCore::SetTarget(v1::SubscribeRequest* request) const {
   }
   request->mutable_ephemeral()->set_topic(target_.topic);
   *request->mutable_ephemeral()->mutable_start() = target_.start;
+  request->mutable_ephemeral()->set_filter(target_.filter);
   if (resume_at_id_ != 0) request->mutable_ephemeral()->mutable_start()->set_message_id(resume_at_id_);
 }
 

@@ -2,6 +2,7 @@
 
 #include "core/base/error.h"
 #include "core/base/strings.h"
+#include "core/filter/filter.h"
 #include "core/message/wire.h"
 #include "fmt/format.h"
 
@@ -20,6 +21,7 @@ enum StoredField : uint32_t {
   kSubscriptionAckDeadline = 3,
   kSubscriptionLabels = 5,
   kSubscriptionCreateTime = 6,
+  kSubscriptionFilter = 7,
   kSubscriptionTopicId = 100,
 };
 
@@ -92,6 +94,7 @@ absl::Status Validate(const SubscriptionConfig& config) {
                        fmt::format("{} to {} seconds", absl::ToInt64Seconds(kMinAckDeadline),
                                    absl::ToInt64Seconds(kMaxAckDeadline)));
   }
+  if (auto filter = Filter::Compile(config.filter); !filter.ok()) return filter.status();
   return CheckLabels(config.labels);
 }
 
@@ -113,6 +116,7 @@ std::string Encode(const SubscriptionConfig& config) {
   AppendVarintField(&out, kSubscriptionAckDeadline,
                     static_cast<uint64_t>(absl::ToInt64Microseconds(config.ack_deadline)));
   AppendLabels(&out, kSubscriptionLabels, config.labels);
+  if (!config.filter.empty()) AppendBytesField(&out, kSubscriptionFilter, config.filter);
   AppendVarintField(&out, kSubscriptionCreateTime, static_cast<uint64_t>(absl::ToUnixMicros(config.create_time)));
   return out;
 }
@@ -149,6 +153,7 @@ absl::StatusOr<SubscriptionConfig> DecodeSubscriptionConfig(std::string_view byt
       config.ack_deadline = absl::Microseconds(static_cast<int64_t>(field.value));
     }
     if (field.number == kSubscriptionLabels) ReadLabel(field.bytes, &config.labels);
+    if (field.number == kSubscriptionFilter) config.filter = field.bytes;
     if (field.number == kSubscriptionCreateTime) {
       config.create_time = absl::FromUnixMicros(static_cast<int64_t>(field.value));
     }

@@ -35,6 +35,8 @@ struct SubscriptionConfig {
   std::optional<TopicName> topic;
   TopicId topic_id;
   absl::Duration ack_deadline = kMinAckDeadline;
+  // Only messages that match; not changeable. core/filter/filter.h has the grammar.
+  std::string filter;
   Labels labels;
   absl::Time create_time;
 };

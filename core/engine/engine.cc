@@ -325,15 +325,11 @@ std::vector<std::shared_ptr<Subscription>> Engine::ListSubscriptions(std::string
   return Page(subscriptions_, project_path.empty() ? "" : fmt::format("{}/subscriptions/", project_path), after, limit);
 }
 
-void Engine::OpenEphemeral(const TopicName& topic_name, StartPosition start, absl::Duration ack_deadline,
-                           Done<std::shared_ptr<Subscription>> done) {
-  SubscriptionConfig config;
-  config.topic = topic_name;
-  config.ack_deadline = ack_deadline;
+void Engine::OpenEphemeral(SubscriptionConfig config, StartPosition start, Done<std::shared_ptr<Subscription>> done) {
   if (absl::Status status = Validate(config); !status.ok()) return done(status);
   Gate::Pass pass(context_->gate);
   if (!pass) return done(DrainingError());
-  auto topic = FindTopic(topic_name);
+  auto topic = FindTopic(*config.topic);
   if (!topic.ok()) return done(topic.status());
   config.create_time = context_->clock.WallNow();
   config.topic_id = (*topic)->id();

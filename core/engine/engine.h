@@ -75,9 +75,8 @@ class Engine {
   std::vector<std::shared_ptr<Subscription>> ListSubscriptions(std::string_view project_path,
                                                                std::string_view after, size_t limit) const;
 
-  // A subscription without a name, kept in memory only; it ends when its consumer detaches.
-  void OpenEphemeral(const TopicName& topic, StartPosition start, absl::Duration ack_deadline,
-                     Done<std::shared_ptr<Subscription>> done);
+  // A subscription without a name, kept in memory only; it ends when its consumer detaches. REQUIRES: config.topic.
+  void OpenEphemeral(SubscriptionConfig config, StartPosition start, Done<std::shared_ptr<Subscription>> done);
 
   // Ends every consumer with UNAVAILABLE, lets publishes that were accepted finish, saves and closes the store. Blocks
   // for at most `deadline`, then says DEADLINE_EXCEEDED; called once, from a plain thread.

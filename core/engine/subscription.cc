@@ -13,6 +13,7 @@ Subscription::Subscription(std::shared_ptr<EngineContext> context, SubscriptionI
     : context_(std::move(context)),
       id_(id),
       cursor_(std::move(cursor)),
+      filter_(*Filter::Compile(config.filter)),
       floor_(state.acked.floor()),
       config_(std::move(config)),
       topic_(std::move(topic)),
@@ -107,6 +108,7 @@ uint64_t Subscription::Ack(ConsumerId consumer, const std::vector<LeaseRange>& r
   {
     MutexLock lock(mu_);
     old_floor = acked_.floor();
+    topic = topic_;
     for (const LeaseRange& range : ranges) {
       settled += leases_.Take(consumer, range, [&](const Lease& lease) {
         mu_.AssertHeld();
@@ -119,13 +121,17 @@ uint64_t Subscription::Ack(ConsumerId consumer, const std::vector<LeaseRange>& r
       });
     }
     settled_ += settled;
-    if (acked_.floor() != old_floor) topic = topic_;
   }
   if (settled == 0) return 0;
   context_->metrics.engine.acked_messages.Add(settled);
-  if (cursor_ != nullptr) cursor_->Ack(acked, nullptr);
-  if (topic != nullptr) topic->FloorMoved(old_floor);
+  TellAcked(acked, old_floor, topic);
   return settled;
+}
+
+void Subscription::TellAcked(absl::Span<const OffsetRange> acked, Offset old_floor,
+                             const std::shared_ptr<Topic>& topic) {
+  if (cursor_ != nullptr) cursor_->Ack(acked, nullptr);
+  if (topic != nullptr && floor() != old_floor) topic->FloorMoved(old_floor);
 }
 
 void Subscription::Release(const Lease& lease, Instant available) {

@@ -31,6 +31,7 @@
 #include "core/engine/lease_table.h"
 #include "core/engine/ready_set.h"
 #include "core/engine/topic.h"
+#include "core/filter/filter.h"
 #include "core/storage/backend.h"
 
 namespace sluice {
@@ -131,6 +132,8 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
     };
   }
   uint64_t MarkAcked(OffsetRange range) REQUIRES(mu_);
+  // Tells the cursor and the topic of what MarkAcked settled.
+  void TellAcked(absl::Span<const OffsetRange> acked, Offset old_floor, const std::shared_ptr<Topic>& topic);
   absl::Status NotAvailable() const REQUIRES(mu_);
 
   // What goes out (subscription_pump.cc).
@@ -142,6 +145,11 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   bool LeaseFresh(ConsumerState* consumer, Instant now) REQUIRES(mu_);
   uint32_t LeaseRun(ConsumerState* consumer, const Ref<Batch>& batch, Offset from, uint64_t most, uint32_t attempt,
                     Instant now) REQUIRES(mu_);
+  // Passes over what the filter leaves out, from next_ to the end of the batch at the most.
+  void SkipFiltered(const Ref<Batch>& batch) REQUIRES(mu_);
+  // Messages from `from` on that match, one after the other. REQUIRES: the first does.
+  uint64_t MatchingRun(const Ref<Batch>& batch, Offset from) const REQUIRES(mu_);
+  void TellSkipped() EXCLUDES(mu_);
   Ref<Batch> FreshBatch() REQUIRES(mu_);
   Ref<Batch> ReadyBatch(Offset offset) REQUIRES(mu_);
   void StartRead(Offset from) EXCLUDES(mu_);
@@ -152,6 +160,7 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   const std::shared_ptr<EngineContext> context_;
   const SubscriptionId id_;
   const std::shared_ptr<Cursor> cursor_;
+  const Filter filter_;
 
   std::atomic<Offset> floor_;
 
@@ -177,6 +186,9 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   std::deque<Ref<Batch>> window_ GUARDED_BY(mu_);
   size_t window_bytes_ GUARDED_BY(mu_) = 0;
   Ref<Batch> held_ GUARDED_BY(mu_);
+  // Left out by the filter and not told to the cursor yet, and the floor before.
+  absl::InlinedVector<OffsetRange, 4> skipped_ GUARDED_BY(mu_);
+  Offset floor_before_skips_ GUARDED_BY(mu_);
 
   bool pumping_ GUARDED_BY(mu_) = false;
   bool pump_again_ GUARDED_BY(mu_) = false;

@@ -18,21 +18,60 @@ constexpr absl::Duration kReadRetryDelay = absl::Milliseconds(100);
 }  // namespace
 
 bool Subscription::OnAppended(const Ref<Batch>& batch) {
+  bool wanted = false;
   {
     MutexLock lock(mu_);
+    if (!ended_.ok()) return true;
     const bool contiguous = (window_.empty() ? next_ : window_.back()->end()) == batch->first();
     end_ = std::max(end_, batch->end());
+    // What the filter leaves out does not wait for a consumer.
+    if (contiguous && window_.empty()) SkipFiltered(batch);
     // Without credit nobody waits for it, and it would only take memory.
-    const bool wanted = std::any_of(consumers_.begin(), consumers_.end(), [](const auto& c) { return c.has_credit(); });
-    if (!wanted || !ended_.ok()) return !ended_.ok();
-    if (contiguous && window_bytes_ < kWindowBytes) {
+    wanted = std::any_of(consumers_.begin(), consumers_.end(), [](const auto& c) { return c.has_credit(); });
+    if (wanted && contiguous && window_bytes_ < kWindowBytes) {
       window_.push_back(batch);
       window_bytes_ += batch->memory_bytes();
     }
   }
-  Pump();
+  wanted ? Pump() : TellSkipped();
   MutexLock lock(mu_);
   return next_ >= batch->end();
+}
+
+void Subscription::SkipFiltered(const Ref<Batch>& batch) {
+  if (filter_.matches_all() || next_ < batch->first()) return;
+  const Offset begin = next_;
+  while (next_ < batch->end() && !filter_.Matches(batch->message(static_cast<uint32_t>(next_ - batch->first())))) ++next_;
+  if (next_ == begin) return;
+  if (skipped_.empty()) floor_before_skips_ = acked_.floor();
+  context_->metrics.engine.filtered_messages.Add(MarkAcked({begin, next_}));
+  if (!skipped_.empty() && skipped_.back().end == begin) {
+    skipped_.back().end = next_;
+  } else {
+    skipped_.push_back({begin, next_});
+  }
+}
+
+uint64_t Subscription::MatchingRun(const Ref<Batch>& batch, Offset from) const {
+  if (filter_.matches_all()) return batch->end() - from;
+  Offset end = from + 1;
+  while (end < batch->end() && filter_.Matches(batch->message(static_cast<uint32_t>(end - batch->first())))) ++end;
+  return end - from;
+}
+
+// Before Delivered moves past them: after a crash they would count as delivered.
+void Subscription::TellSkipped() {
+  absl::InlinedVector<OffsetRange, 4> skipped;
+  Offset old_floor;
+  std::shared_ptr<Topic> topic;
+  {
+    MutexLock lock(mu_);
+    if (skipped_.empty()) return;
+    skipped.swap(skipped_);
+    old_floor = floor_before_skips_;
+    topic = topic_;
+  }
+  TellAcked(skipped, old_floor, topic);
 }
 
 void Subscription::Pump() {
@@ -47,9 +86,15 @@ void Subscription::Pump() {
     while (std::shared_ptr<Consumer> consumer = Collect()) {
       const Offset delivered_end = next_;
       lock.Unlock();
+      TellSkipped();
       NoteDelivery(delivered_end);
       consumer->Deliver(outgoing_);
       outgoing_.clear();
+      lock.Lock();
+    }
+    if (!skipped_.empty()) {
+      lock.Unlock();
+      TellSkipped();
       lock.Lock();
     }
     if (wanted_ && !reading_ && topic_ != nullptr) {
@@ -111,9 +156,13 @@ bool Subscription::LeaseReady(ConsumerState* consumer, Instant now) {
 bool Subscription::LeaseFresh(ConsumerState* consumer, Instant now) {
   // What comes again goes first, also when it must be read first: later messages do not overtake it.
   if (next_ >= end_ || ready_.Front()) return false;
-  const Ref<Batch> batch = FreshBatch();
-  if (!batch) return false;
-  const uint32_t count = LeaseRun(consumer, batch, next_, batch->end() - next_, 1, now);
+  Ref<Batch> batch;
+  do {
+    batch = FreshBatch();
+    if (!batch) return false;
+    SkipFiltered(batch);
+  } while (next_ >= batch->end());
+  const uint32_t count = LeaseRun(consumer, batch, next_, MatchingRun(batch, next_), 1, now);
   next_ += count;
   if (next_ >= batch->end()) {
     window_bytes_ -= batch->memory_bytes();

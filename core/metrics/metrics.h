@@ -79,6 +79,8 @@ struct EngineMetrics {
   Counter acked_messages;
   Counter nacked_messages;
   Counter expired_leases;
+  // Messages that subscriptions passed over because of their filter.
+  Counter filtered_messages;
   // Messages that went away unacknowledged.
   Counter dropped_by_retention_time;
   Counter dropped_by_retention_bytes;

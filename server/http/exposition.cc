@@ -82,6 +82,8 @@ void AddEngine(const EngineMetrics& m, Families* out) {
   out->Counter("sluice_acked_messages_total", "Deliveries acknowledged in time.", Value(m.acked_messages));
   out->Counter("sluice_nacked_messages_total", "Deliveries given back by consumers.", Value(m.nacked_messages));
   out->Counter("sluice_expired_leases_total", "Deliveries whose ack deadline passed.", Value(m.expired_leases));
+  out->Counter("sluice_filtered_messages_total", "Messages that subscriptions passed over because of their filter.",
+               Value(m.filtered_messages));
   const std::string dropped = "sluice_dropped_messages_total";
   const std::string dropped_help = "Messages that went away unacknowledged, by reason.";
   out->Counter(dropped, dropped_help, {{"reason", "retention_time"}}, Value(m.dropped_by_retention_time));

@@ -55,7 +55,7 @@ absl::Status Merge(const google::protobuf::FieldMask& mask, const SubscriptionCo
       config->labels = wanted.labels;
     } else {
       return BadMask(path, "subscription",
-                     IsOneOf(path, {"name", "topic", "create_time", "start"}) ? "is not a changeable field"
+                     IsOneOf(path, {"name", "topic", "create_time", "start", "filter"}) ? "is not a changeable field"
                                                                               : "is not a known field");
     }
   }

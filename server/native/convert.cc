@@ -77,7 +77,6 @@ absl::StatusOr<SubscriptionConfig> FromProto(const v1::Subscription& subscriptio
   if (!name.ok()) return name.status();
   auto topic = TopicName::Parse(subscription.topic(), "subscription.topic");
   if (!topic.ok()) return topic.status();
-  if (!subscription.filter().empty()) return NotSupported("subscription.filter");
   if (subscription.enable_message_ordering()) return NotSupported("subscription.enable_message_ordering");
   if (subscription.enable_exactly_once_delivery()) return NotSupported("subscription.enable_exactly_once_delivery");
   if (subscription.has_dead_letter_policy()) return NotSupported("subscription.dead_letter_policy");
@@ -87,6 +86,7 @@ absl::StatusOr<SubscriptionConfig> FromProto(const v1::Subscription& subscriptio
   config.name = *std::move(name);
   config.topic = *std::move(topic);
   config.ack_deadline = AckDeadlineFrom(subscription.ack_deadline_seconds());
+  config.filter = subscription.filter();
   config.labels = LabelsFrom(subscription.labels());
   return config;
 }
@@ -106,6 +106,7 @@ v1::Subscription ToProto(const SubscriptionConfig& config) {
   subscription.set_name(config.name.full());
   subscription.set_topic(config.topic ? config.topic->full() : std::string(kDeletedTopic));
   subscription.set_ack_deadline_seconds(static_cast<int32_t>(absl::ToInt64Seconds(config.ack_deadline)));
+  subscription.set_filter(config.filter);
   subscription.mutable_labels()->insert(config.labels.begin(), config.labels.end());
   ToProto(config.create_time, subscription.mutable_create_time());
   return subscription;

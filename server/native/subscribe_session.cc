@@ -88,12 +88,15 @@ void SubscribeSession::OpenTarget() {
 }
 
 void SubscribeSession::OpenEphemeral(const v1::EphemeralSubscription& wanted) {
-  if (!wanted.filter().empty()) return Handled(NotSupported("ephemeral.filter"));
   auto topic = TopicName::Parse(wanted.topic(), "ephemeral.topic");
   if (!topic.ok()) return Handled(topic.status());
   auto start = FromProto(wanted.start(), "ephemeral.start");
   if (!start.ok()) return Handled(start.status());
-  context_.engine.OpenEphemeral(*topic, *start, AckDeadlineFrom(wanted.ack_deadline_seconds()),
+  SubscriptionConfig config;
+  config.topic = *std::move(topic);
+  config.ack_deadline = AckDeadlineFrom(wanted.ack_deadline_seconds());
+  config.filter = wanted.filter();
+  context_.engine.OpenEphemeral(std::move(config), *start,
                                 [self = shared_from_this()](absl::StatusOr<std::shared_ptr<Subscription>> made) {
                                   self->Opened(std::move(made));
                                 });

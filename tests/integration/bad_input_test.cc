@@ -158,6 +158,21 @@ TEST_F(BadInputTest, AckDeadline) {
   }
 }
 
+TEST_F(BadInputTest, Filters) {
+  const auto with_filter = [this](const std::string& filter) {
+    return CreateSubscription([&](v1::Subscription* s) { s->set_filter(filter); });
+  };
+  EXPECT_EQ(with_filter("attributes:" + std::string(245, 'k')), "OK");
+  EXPECT_EQ(with_filter("attributes:" + std::string(246, 'k')), "INVALID_ARGUMENT/INVALID_FILTER");
+  EXPECT_EQ(with_filter("attributes.colour == \"red\""), "INVALID_ARGUMENT/INVALID_FILTER");
+  EXPECT_EQ(Field(), "filter");
+  EXPECT_THAT(last_.error_message(), testing::HasSubstr("at character 20"));
+  v1::SubscribeRequest request;
+  request.mutable_ephemeral()->set_topic(TopicPath("orders"));
+  request.mutable_ephemeral()->set_filter("colour");
+  EXPECT_EQ(Subscribe({request}), "INVALID_ARGUMENT/INVALID_FILTER");
+}
+
 TEST_F(BadInputTest, WhatIsMissingAndWhatIsThereAlready) {
   EXPECT_EQ(Publish([](auto* r) {
               r->set_topic(TopicPath("nobody"));

@@ -94,6 +94,37 @@ TEST_P(SubscribeTest, EverySubscriptionGetsEveryMessage) {
   EXPECT_THAT(second.TakeData(2), ElementsAre("1", "2"));
 }
 
+TEST_P(SubscribeTest, AFilterChoosesForNamedAndEphemeralSubscriptions) {
+  ASSERT_EQ(CodeAndReason(client_->CreateTopic("orders")), "OK");
+  v1::Subscription subscription;
+  subscription.set_name(SubscriptionPath("urgent"));
+  subscription.set_topic(TopicPath("orders"));
+  subscription.set_filter("priority >= 5 AND NOT attributes:test");
+  ASSERT_EQ(CodeAndReason(client_->CreateSubscription(subscription)), "OK");
+  v1::PublishBatchRequest request;
+  v1::PublishBatchResponse response;
+  request.set_topic(TopicPath("orders"));
+  for (const uint32_t priority : {1u, 7u, 9u}) {
+    v1::Message& message = *request.add_messages();
+    message.set_data("priority " + std::to_string(priority));
+    message.set_priority(priority);
+    if (priority == 9) (*message.mutable_attributes())["test"] = "";
+  }
+  ASSERT_EQ(CodeAndReason(client_->PublishBatch(request, &response)), "OK");
+  SubscribeStream named(*client_, "urgent", 10);
+  EXPECT_THAT(named.TakeData(1), ElementsAre("priority 7"));
+  EXPECT_EQ(client_->Stats("urgent").backlog_messages(), 1);
+  SubscribeStream ephemeral(*client_);
+  v1::SubscribeRequest open;
+  open.mutable_ephemeral()->set_topic(TopicPath("orders"));
+  open.mutable_ephemeral()->set_filter("attributes:test OR priority < 5");
+  open.mutable_ephemeral()->mutable_start()->set_earliest(true);
+  *open.mutable_credit() = SubscribeStream::CreditOf(10);
+  ephemeral.Send(open);
+  ephemeral.ReadOpened();
+  EXPECT_THAT(ephemeral.TakeData(1), ElementsAre("priority 9"));
+}
+
 TEST_P(SubscribeTest, StreamsOfOneSubscriptionShareItsMessages) {
   CreateBoth("orders");
   SubscribeStream first(*client_, "orders", 1);

@@ -59,6 +59,9 @@ class EngineFixture : public testing::Test {
     SubscriptionConfig config;
     config.name = SubscriptionNamed(id);
     config.topic = TopicNamed(topic);
+    return CreateSubscription(std::move(config), start);
+  }
+  absl::Status CreateSubscription(SubscriptionConfig config, StartPosition start = Earliest{}) {
     absl::Status result = absl::UnknownError("no answer");
     engine_->CreateSubscription(config, start, [&](const auto& made) { result = made.status(); });
     return result;

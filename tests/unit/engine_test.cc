@@ -45,7 +45,9 @@ TEST_F(EngineTest, AnEphemeralSubscriptionEndsWithItsConsumer) {
   ASSERT_TRUE(CreateTopic("orders").ok());
   ASSERT_TRUE(Publish("orders", {"a"}).ok());
   std::shared_ptr<Subscription> subscription;
-  engine_->OpenEphemeral(TopicNamed("orders"), Earliest{}, absl::Seconds(10),
+  SubscriptionConfig config;
+  config.topic = TopicNamed("orders");
+  engine_->OpenEphemeral(config, Earliest{},
                          [&](auto opened) { subscription = *opened; });
   auto consumer = std::make_shared<FakeConsumer>();
   const ConsumerId id = *subscription->Attach(consumer, {});

@@ -17,6 +17,7 @@ namespace {
 struct PullFlags {
   std::string target;
   std::string from = "latest";
+  std::string filter;
   int64_t count = 0;
   bool follow = false;
   std::string ack = "auto";
@@ -138,12 +139,14 @@ void AddPullCommands(CLI::App& app, Run* run) {
   tail->add_option("topic", flags->target, "Short or full name")->required();
   tail->add_option("--from", flags->from, "earliest, latest, a time (2026-01-31T10:00:00Z) or a message id")
       ->capture_default_str();
+  tail->add_option("--filter", flags->filter, "Only messages that match, as in: attributes.colour = \"red\" AND priority >= 5");
   AddCommon(tail, flags);
   tail->footer("Example:\n  sluice tail orders --from=earliest --follow");
   tail->callback([=] {
     *run = [=](const Session& session) {
       client::SubscriberTarget target{.topic = session.TopicName(flags->target)};
       ParseStart(flags->from, &target.start);
+      target.filter = flags->filter;
       return Receive(session, *flags, std::move(target));
     };
   });

@@ -12,6 +12,7 @@ struct SubFlags {
   std::string topic;
   std::string from = "latest";
   int32_t ack_deadline = 0;
+  std::string filter;
   std::vector<std::string> labels;
 };
 
@@ -23,6 +24,7 @@ int Show(const Session& session, const absl::StatusOr<v1::Subscription>& subscri
   }
   fmt::print("{}{}\n  topic         {}\n  ack_deadline  {} s\n", done, subscription->name(), subscription->topic(),
              subscription->ack_deadline_seconds());
+  if (!subscription->filter().empty()) fmt::print("  filter        {}\n", subscription->filter());
   for (const auto& [key, value] : subscription->labels()) fmt::print("  label         {}={}\n", key, value);
   return kOk;
 }
@@ -61,6 +63,7 @@ void AddSubCommands(CLI::App& app, Run* run) {
   create->add_option("--topic", flags->topic, "Its topic")->required();
   create->add_option("--from", flags->from, "earliest, latest, a time (2026-01-31T10:00:00Z) or a message id")
       ->capture_default_str();
+  create->add_option("--filter", flags->filter, "Only messages that match, as in: attributes.colour = \"red\" AND priority >= 5");
   AddSettings(create, flags);
   create->callback([=] {
     *run = [=](const Session& session) {
@@ -68,6 +71,7 @@ void AddSubCommands(CLI::App& app, Run* run) {
       wanted.set_name(session.SubscriptionName(flags->name));
       wanted.set_topic(session.TopicName(flags->topic));
       ParseStart(flags->from, wanted.mutable_start());
+      wanted.set_filter(flags->filter);
       Fill(*flags, &wanted);
       return Show(session, session.OpenAdmin().CreateSubscription(wanted), "created ");
     };
