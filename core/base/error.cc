@@ -39,6 +39,8 @@ constexpr std::array<ReasonEntry, kReasonCount> kReasons = {{
     {Reason::kInvalidLabel, "INVALID_LABEL", Code::kInvalidArgument},
     {Reason::kInvalidCredit, "INVALID_CREDIT", Code::kInvalidArgument},
     {Reason::kInvalidFilter, "INVALID_FILTER", Code::kInvalidArgument},
+    {Reason::kInvalidRetryPolicy, "INVALID_RETRY_POLICY", Code::kInvalidArgument},
+    {Reason::kInvalidDeadLetterPolicy, "INVALID_DEAD_LETTER_POLICY", Code::kInvalidArgument},
     {Reason::kInvalidRange, "INVALID_RANGE", Code::kInvalidArgument},
     {Reason::kInvalidStartPosition, "INVALID_START_POSITION", Code::kInvalidArgument},
     {Reason::kInvalidUpdateMask, "INVALID_UPDATE_MASK", Code::kInvalidArgument},

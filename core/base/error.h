@@ -41,6 +41,8 @@ enum class Reason {
   kInvalidLabel,
   kInvalidCredit,
   kInvalidFilter,
+  kInvalidRetryPolicy,
+  kInvalidDeadLetterPolicy,
   kInvalidRange,
   kInvalidStartPosition,
   kInvalidUpdateMask,

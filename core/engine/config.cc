@@ -22,6 +22,8 @@ enum StoredField : uint32_t {
   kSubscriptionLabels = 5,
   kSubscriptionCreateTime = 6,
   kSubscriptionFilter = 7,
+  kSubscriptionDeadLetter = 10,
+  kSubscriptionRetry = 11,
   kSubscriptionTopicId = 100,
 };
 
@@ -49,6 +51,65 @@ absl::Status CheckLabels(const Labels& labels) {
     }
   }
   return absl::OkStatus();
+}
+
+uint64_t Micros(absl::Duration d) { return static_cast<uint64_t>(absl::ToInt64Microseconds(d)); }
+absl::Duration DurationOf(uint64_t micros) { return absl::Microseconds(static_cast<int64_t>(micros)); }
+
+absl::Status Check(const RetryPolicy& retry) {
+  const auto check = [](std::string_view field, absl::Duration value, absl::Duration least) {
+    if (value >= least && value <= kMaxRetryBackoff) return absl::OkStatus();
+    return OutOfBounds(Reason::kInvalidRetryPolicy, field, absl::FormatDuration(value),
+                       fmt::format("{} to {}", absl::FormatDuration(least), absl::FormatDuration(kMaxRetryBackoff)));
+  };
+  absl::Status status = check("subscription.retry_policy.minimum_backoff", retry.minimum, absl::ZeroDuration());
+  return status.ok() ? check("subscription.retry_policy.maximum_backoff", retry.maximum, retry.minimum) : status;
+}
+
+absl::Status Check(const DeadLetterPolicy& dead_letter) {
+  if (dead_letter.max_attempts >= kMinDeliveryAttempts && dead_letter.max_attempts <= kMaxDeliveryAttempts) {
+    return absl::OkStatus();
+  }
+  return OutOfBounds(Reason::kInvalidDeadLetterPolicy, "subscription.dead_letter_policy.max_delivery_attempts",
+                     std::to_string(dead_letter.max_attempts),
+                     fmt::format("{} to {}", kMinDeliveryAttempts, kMaxDeliveryAttempts));
+}
+
+std::string Encode(const RetryPolicy& retry) {
+  std::string out;
+  AppendVarintField(&out, 1, Micros(retry.minimum));
+  AppendVarintField(&out, 2, Micros(retry.maximum));
+  return out;
+}
+
+std::string Encode(const DeadLetterPolicy& dead_letter) {
+  std::string out;
+  AppendBytesField(&out, 1, dead_letter.topic.full());
+  AppendVarintField(&out, 2, dead_letter.max_attempts);
+  return out;
+}
+
+RetryPolicy DecodeRetry(std::string_view bytes) {
+  RetryPolicy retry;
+  WireReader in(bytes);
+  WireField field;
+  while (in.Next(&field)) (field.number == 1 ? retry.minimum : retry.maximum) = DurationOf(field.value);
+  return retry;
+}
+
+std::optional<DeadLetterPolicy> DecodeDeadLetter(std::string_view bytes) {
+  DeadLetterPolicy dead_letter;
+  std::string_view topic;
+  WireReader in(bytes);
+  WireField field;
+  while (in.Next(&field)) {
+    if (field.number == 1) topic = field.bytes;
+    if (field.number == 2) dead_letter.max_attempts = static_cast<uint32_t>(field.value);
+  }
+  auto parsed = TopicName::Parse(topic);
+  if (!in.ok() || !parsed.ok()) return std::nullopt;
+  dead_letter.topic = *std::move(parsed);
+  return dead_letter;
 }
 
 void AppendLabels(std::string* out, uint32_t number, const Labels& labels) {
@@ -94,6 +155,12 @@ absl::Status Validate(const SubscriptionConfig& config) {
                        fmt::format("{} to {} seconds", absl::ToInt64Seconds(kMinAckDeadline),
                                    absl::ToInt64Seconds(kMaxAckDeadline)));
   }
+  if (config.retry) {
+    if (absl::Status status = Check(*config.retry); !status.ok()) return status;
+  }
+  if (config.dead_letter) {
+    if (absl::Status status = Check(*config.dead_letter); !status.ok()) return status;
+  }
   if (auto filter = Filter::Compile(config.filter); !filter.ok()) return filter.status();
   return CheckLabels(config.labels);
 }
@@ -101,7 +168,7 @@ absl::Status Validate(const SubscriptionConfig& config) {
 std::string Encode(const TopicConfig& config) {
   std::string out;
   AppendBytesField(&out, kName, config.name.full());
-  AppendVarintField(&out, kTopicRetention, static_cast<uint64_t>(absl::ToInt64Microseconds(config.retention)));
+  AppendVarintField(&out, kTopicRetention, Micros(config.retention));
   AppendVarintField(&out, kTopicRetentionBytes, static_cast<uint64_t>(config.retention_bytes));
   AppendLabels(&out, kTopicLabels, config.labels);
   AppendVarintField(&out, kTopicCreateTime, static_cast<uint64_t>(absl::ToUnixMicros(config.create_time)));
@@ -113,10 +180,11 @@ std::string Encode(const SubscriptionConfig& config) {
   AppendBytesField(&out, kName, config.name.full());
   if (config.topic) AppendBytesField(&out, kSubscriptionTopic, config.topic->full());
   AppendVarintField(&out, kSubscriptionTopicId, config.topic_id.value());
-  AppendVarintField(&out, kSubscriptionAckDeadline,
-                    static_cast<uint64_t>(absl::ToInt64Microseconds(config.ack_deadline)));
+  AppendVarintField(&out, kSubscriptionAckDeadline, Micros(config.ack_deadline));
   AppendLabels(&out, kSubscriptionLabels, config.labels);
   if (!config.filter.empty()) AppendBytesField(&out, kSubscriptionFilter, config.filter);
+  if (config.dead_letter) AppendBytesField(&out, kSubscriptionDeadLetter, Encode(*config.dead_letter));
+  if (config.retry) AppendBytesField(&out, kSubscriptionRetry, Encode(*config.retry));
   AppendVarintField(&out, kSubscriptionCreateTime, static_cast<uint64_t>(absl::ToUnixMicros(config.create_time)));
   return out;
 }
@@ -128,7 +196,7 @@ absl::StatusOr<TopicConfig> DecodeTopicConfig(std::string_view bytes) {
   WireField field;
   while (in.Next(&field)) {
     if (field.number == kName) name = field.bytes;
-    if (field.number == kTopicRetention) config.retention = absl::Microseconds(static_cast<int64_t>(field.value));
+    if (field.number == kTopicRetention) config.retention = DurationOf(field.value);
     if (field.number == kTopicRetentionBytes) config.retention_bytes = static_cast<int64_t>(field.value);
     if (field.number == kTopicLabels) ReadLabel(field.bytes, &config.labels);
     if (field.number == kTopicCreateTime) config.create_time = absl::FromUnixMicros(static_cast<int64_t>(field.value));
@@ -149,11 +217,14 @@ absl::StatusOr<SubscriptionConfig> DecodeSubscriptionConfig(std::string_view byt
     if (field.number == kName) name = field.bytes;
     if (field.number == kSubscriptionTopic) topic = field.bytes;
     if (field.number == kSubscriptionTopicId) config.topic_id = TopicId(field.value);
-    if (field.number == kSubscriptionAckDeadline) {
-      config.ack_deadline = absl::Microseconds(static_cast<int64_t>(field.value));
-    }
+    if (field.number == kSubscriptionAckDeadline) config.ack_deadline = DurationOf(field.value);
     if (field.number == kSubscriptionLabels) ReadLabel(field.bytes, &config.labels);
     if (field.number == kSubscriptionFilter) config.filter = field.bytes;
+    if (field.number == kSubscriptionRetry) config.retry = DecodeRetry(field.bytes);
+    if (field.number == kSubscriptionDeadLetter) {
+      config.dead_letter = DecodeDeadLetter(field.bytes);
+      if (!config.dead_letter) return Damaged("subscription");
+    }
     if (field.number == kSubscriptionCreateTime) {
       config.create_time = absl::FromUnixMicros(static_cast<int64_t>(field.value));
     }

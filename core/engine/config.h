@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "core/base/named_type.h"
+#include "core/flow/retry.h"
 #include "core/message/limits.h"
 #include "core/message/names.h"
 
@@ -29,6 +30,12 @@ struct TopicConfig {
   absl::Time create_time;
 };
 
+// A message that was delivered this often without success is copied to another topic and acknowledged here.
+struct DeadLetterPolicy {
+  TopicName topic;
+  uint32_t max_attempts = kMinDeliveryAttempts;
+};
+
 struct SubscriptionConfig {
   SubscriptionName name;
   // Nothing once the topic is deleted. The id, set by the engine, tells a topic from one created later by that name.
@@ -37,6 +44,9 @@ struct SubscriptionConfig {
   absl::Duration ack_deadline = kMinAckDeadline;
   // Only messages that match; not changeable. core/filter/filter.h has the grammar.
   std::string filter;
+  // Without one a message comes again at once, as far as that does no harm.
+  std::optional<RetryPolicy> retry;
+  std::optional<DeadLetterPolicy> dead_letter;
   Labels labels;
   absl::Time create_time;
 };

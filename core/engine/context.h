@@ -4,6 +4,7 @@
 // Thread rule: constant after construction; the parts guard themselves. Clock and metrics outlive all of it.
 #pragma once
 
+#include <functional>
 #include <memory>
 
 #include "core/base/clock.h"
@@ -11,10 +12,13 @@
 #include "core/base/gate.h"
 #include "core/base/timer_queue.h"
 #include "core/engine/tail_cache.h"
+#include "core/message/names.h"
 #include "core/metrics/metrics.h"
 #include "core/storage/backend.h"
 
 namespace sluice {
+
+class Topic;
 
 struct EngineContext {
   EngineContext(std::unique_ptr<Backend> the_backend, const Clock& the_clock, Metrics& the_metrics,
@@ -32,6 +36,8 @@ struct EngineContext {
   // Inside: whatever needs the store. Closed when the engine shuts down.
   Gate gate;
   const std::unique_ptr<Backend> backend;
+  // Null when there is none. Set before anything else happens; for those who are inside the gate.
+  std::function<std::shared_ptr<Topic>(const TopicName&)> find_topic;
 };
 
 inline absl::Status DrainingError() {

@@ -56,6 +56,9 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Open(std::unique_ptr<Backend> ba
                                                      Metrics& metrics, EngineOptions options) {
   auto context = std::make_shared<EngineContext>(std::move(backend), clock, metrics, options.tail_cache_bytes);
   auto engine = std::unique_ptr<Engine>(new Engine(std::move(context)));
+  engine->context_->find_topic = [engine = engine.get()](const TopicName& name) {
+    return engine->FindTopic(name).value_or(nullptr);
+  };
   if (absl::Status status = engine->Recover(); !status.ok()) return status;
   if (options.run_timers) engine->context_->timers.Start();
   engine->ScheduleRetention();
@@ -212,6 +215,7 @@ void Engine::CreateSubscription(SubscriptionConfig config, StartPosition start, 
   if (!pass) return done(DrainingError());
   auto topic = FindTopic(*config.topic);
   if (!topic.ok()) return done(topic.status());
+  if (absl::Status status = CheckDeadLetter(config); !status.ok()) return done(status);
   const std::string name = config.name.full();
   config.create_time = context_->clock.WallNow();
   config.topic_id = (*topic)->id();
@@ -247,6 +251,35 @@ void Engine::CreateSubscription(SubscriptionConfig config, StartPosition start, 
   });
 }
 
+// The topic must be there, and no way may lead from it back to where the messages come from.
+absl::Status Engine::CheckDeadLetter(const SubscriptionConfig& config) const {
+  if (!config.dead_letter || !config.topic) return absl::OkStatus();
+  const auto invalid = [](const TopicName& topic, std::string_view problem) {
+    constexpr std::string_view kField = "subscription.dead_letter_policy.dead_letter_topic";
+    return Error(Reason::kInvalidDeadLetterPolicy, fmt::format("{}: {} {}", kField, topic.full(), problem),
+                 {{"field", std::string(kField)}, {"value", topic.full()}});
+  };
+  if (config.dead_letter->topic == *config.topic) {
+    return invalid(*config.topic, "is the topic that the messages come from");
+  }
+  auto first = FindTopic(config.dead_letter->topic);
+  if (!first.ok()) return first.status();
+  std::vector<TopicName> ahead = {config.dead_letter->topic};
+  for (size_t i = 0; i < ahead.size(); ++i) {
+    auto topic = FindTopic(ahead[i]);
+    if (!topic.ok()) continue;
+    for (const auto& subscription : *(*topic)->subscriptions()) {
+      const auto next = subscription->config().dead_letter;
+      if (!next || std::find(ahead.begin(), ahead.end(), next->topic) != ahead.end()) continue;
+      if (next->topic == *config.topic) {
+        return invalid(config.dead_letter->topic, fmt::format("leads back to {}", config.topic->full()));
+      }
+      ahead.push_back(next->topic);
+    }
+  }
+  return absl::OkStatus();
+}
+
 void Engine::UpdateSubscription(SubscriptionConfig config, Done<SubscriptionConfig> done) {
   if (absl::Status status = Validate(config); !status.ok()) return done(status);
   Gate::Pass pass(context_->gate);
@@ -262,6 +295,10 @@ void Engine::UpdateSubscription(SubscriptionConfig config, Done<SubscriptionConf
   config.create_time = old.create_time;
   config.topic = old.topic;
   config.topic_id = old.topic_id;
+  if (absl::Status status = CheckDeadLetter(config); !status.ok()) {
+    Free(name);
+    return done(status);
+  }
   SubscriptionRecord record{(*found)->id(), Encode(config)};
   context_->backend->catalogue().PutSubscription(
       std::move(record), nullptr,
@@ -326,6 +363,9 @@ std::vector<std::shared_ptr<Subscription>> Engine::ListSubscriptions(std::string
 }
 
 void Engine::OpenEphemeral(SubscriptionConfig config, StartPosition start, Done<std::shared_ptr<Subscription>> done) {
+  if (config.dead_letter) {
+    return done(Error(Reason::kInvalidDeadLetterPolicy, "an ephemeral subscription has no dead-letter policy"));
+  }
   if (absl::Status status = Validate(config); !status.ok()) return done(status);
   Gate::Pass pass(context_->gate);
   if (!pass) return done(DrainingError());

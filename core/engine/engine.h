@@ -61,7 +61,7 @@ class Engine {
 
   // NOT_FOUND (the topic), ALREADY_EXISTS, INVALID_ARGUMENT. REQUIRES: config.topic.
   void CreateSubscription(SubscriptionConfig config, StartPosition start, Done<SubscriptionConfig> done);
-  // Changes ack_deadline and labels.
+  // Changes ack_deadline, labels, retry and dead_letter.
   void UpdateSubscription(SubscriptionConfig config, Done<SubscriptionConfig> done);
   void DeleteSubscription(const SubscriptionName& name, StatusDone done);
 
@@ -94,6 +94,7 @@ class Engine {
   explicit Engine(std::shared_ptr<EngineContext> context) : context_(std::move(context)) {}
 
   absl::Status Recover() EXCLUDES(mu_);
+  absl::Status CheckDeadLetter(const SubscriptionConfig& config) const EXCLUDES(mu_);
   void ScheduleRetention();
   // Marks a name as being changed; false when it is already.
   bool Reserve(const std::string& name) REQUIRES(mu_) { return changing_.insert(name).second; }

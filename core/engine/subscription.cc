@@ -39,7 +39,12 @@ void Subscription::Recover(const CursorState& state) {
       const Offset end = exact                               ? at + 1
                          : counted == state.attempts.end() ? stretch_end
                                                              : std::min(stretch_end, counted->first);
-      ready_.Add({{at, end}, exact ? counted->second : 1});
+      const uint32_t attempts = exact ? counted->second : 1;
+      if (AttemptsUsedUp(attempts)) {
+        condemned_.push_back({{at, end}, attempts, ReleaseCause::kConsumerGone});
+      } else {
+        ready_.Add({{at, end}, attempts});
+      }
       at = end;
     }
   }
@@ -134,15 +139,30 @@ void Subscription::TellAcked(absl::Span<const OffsetRange> acked, Offset old_flo
   if (topic != nullptr && floor() != old_floor) topic->FloorMoved(old_floor);
 }
 
-void Subscription::Release(const Lease& lease, Instant available) {
+void Subscription::Release(const Lease& lease, ReleaseCause cause, absl::Duration delay) {
+  if (AttemptsUsedUp(lease.attempt)) {
+    condemned_.push_back({lease.offsets(), lease.attempt, cause});
+    return;
+  }
+  if (cause == ReleaseCause::kConsumerGone) return MakeAvailable(lease.offsets(), lease.attempt, Instant());
+  const Instant now = context_->clock.Now();
+  if (delay <= absl::ZeroDuration()) delay = RetryDelay(config_.retry, lease.attempt, lease.offset.value());
+  const Instant when = std::max(now + delay, redeliveries_.Take(lease.count, now));
+  MakeAvailable(lease.offsets(), lease.attempt, when > now ? when : Instant());
+}
+
+bool Subscription::AttemptsUsedUp(uint32_t attempts) const {
+  return config_.dead_letter && attempts >= config_.dead_letter->max_attempts;
+}
+
+void Subscription::MakeAvailable(OffsetRange offsets, uint32_t attempts, Instant when) {
   // Retention may have dropped a part meanwhile; that part is settled.
-  const Offset end = lease.offsets().end;
-  for (Offset at = acked_.NextUnacked(lease.offset); at < end; at = acked_.NextUnacked(at)) {
-    const OffsetRange stretch{at, acked_.UnackedEnd(at, end)};
-    if (available == Instant()) {
-      ready_.Add({stretch, lease.attempt});
+  for (Offset at = acked_.NextUnacked(offsets.begin); at < offsets.end; at = acked_.NextUnacked(at)) {
+    const OffsetRange stretch{at, acked_.UnackedEnd(at, offsets.end)};
+    if (when == Instant()) {
+      ready_.Add({stretch, attempts});
     } else {
-      ready_.AddDelayed({stretch, lease.attempt}, available);
+      ready_.AddDelayed({stretch, attempts}, when);
     }
     at = stretch.end;
   }
@@ -152,8 +172,7 @@ uint64_t Subscription::Nack(ConsumerId consumer, LeaseRange range, absl::Duratio
   uint64_t settled = 0;
   {
     MutexLock lock(mu_);
-    const Instant available = delay > absl::ZeroDuration() ? context_->clock.Now() + delay : Instant();
-    settled = leases_.Take(consumer, range, Releasing(available));
+    settled = leases_.Take(consumer, range, Releasing(ReleaseCause::kNacked, delay));
     nacked_ += settled;
     if (settled > 0) ArmTimer();
   }
@@ -179,7 +198,7 @@ void Subscription::Detach(ConsumerId consumer) {
     if (state == nullptr) return;
     gone = std::move(state->consumer);
     consumers_.erase(consumers_.begin() + (state - consumers_.data()));
-    leases_.TakeAll(consumer, Releasing(Instant()));
+    leases_.TakeAll(consumer, Releasing(ReleaseCause::kConsumerGone));
     if (cursor_ == nullptr) ephemeral_of = topic_;
   }
   context_->metrics.engine.consumers.Add(-1);
@@ -269,6 +288,7 @@ void Subscription::End(const absl::Status& why) {
     topic.swap(topic_);
     leases_ = LeaseTable();
     ready_ = ReadySet();
+    condemned_.clear();
     window_.clear();
     window_bytes_ = 0;
     held_ = nullptr;

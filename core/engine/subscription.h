@@ -28,10 +28,12 @@
 #include "core/engine/config.h"
 #include "core/engine/consumer.h"
 #include "core/engine/context.h"
+#include "core/engine/dead_letter.h"
 #include "core/engine/lease_table.h"
 #include "core/engine/ready_set.h"
 #include "core/engine/topic.h"
 #include "core/filter/filter.h"
+#include "core/flow/token_bucket.h"
 #include "core/storage/backend.h"
 
 namespace sluice {
@@ -62,6 +64,8 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   // Credit without a limit in bytes.
   static constexpr int64_t kNoByteLimit = -1;
   static constexpr size_t kMaxConsumers = 10'000;
+  // After nacks and expired leases; beyond that messages wait. What a consumer that went away held does not count.
+  static constexpr double kRedeliveriesPerSecond = 10'000;
 
   // `cursor` is absent for an ephemeral subscription, which ends when its consumer detaches.
   Subscription(std::shared_ptr<EngineContext> context, SubscriptionId id, SubscriptionConfig config,
@@ -123,14 +127,18 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   // What clients say (subscription.cc).
   ConsumerState* FindConsumer(ConsumerId id) REQUIRES(mu_);
   void Recover(const CursorState& state) REQUIRES(mu_);
-  void Release(const Lease& lease, Instant available) REQUIRES(mu_);
+  // `delay` is what a nack asks for; without one the retry policy decides.
+  void Release(const Lease& lease, ReleaseCause cause, absl::Duration delay) REQUIRES(mu_);
   // The same as a function, for the lease table to call under our lock.
-  auto Releasing(Instant available) {
-    return [this, available](const Lease& lease) {
+  auto Releasing(ReleaseCause cause, absl::Duration delay = absl::ZeroDuration()) {
+    return [this, cause, delay](const Lease& lease) {
       mu_.AssertHeld();
-      Release(lease, available);
+      Release(lease, cause, delay);
     };
   }
+  // What of these offsets is not settled may be delivered again from `when` on; Instant() for at once.
+  void MakeAvailable(OffsetRange offsets, uint32_t attempts, Instant when) REQUIRES(mu_);
+  bool AttemptsUsedUp(uint32_t attempts) const REQUIRES(mu_);
   uint64_t MarkAcked(OffsetRange range) REQUIRES(mu_);
   // Tells the cursor and the topic of what MarkAcked settled.
   void TellAcked(absl::Span<const OffsetRange> acked, Offset old_floor, const std::shared_ptr<Topic>& topic);
@@ -154,6 +162,11 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   Ref<Batch> ReadyBatch(Offset offset) REQUIRES(mu_);
   void StartRead(Offset from) EXCLUDES(mu_);
   void OnRead(Offset from, absl::StatusOr<std::vector<Ref<Batch>>> read) EXCLUDES(mu_);
+  // Those whose attempts are used up (subscription_dead_letter.cc).
+  void ScheduleBurial() REQUIRES(mu_);
+  void BuryNext() EXCLUDES(mu_);
+  void Bury(Condemned condemned, const absl::StatusOr<std::vector<Ref<Batch>>>& read) EXCLUDES(mu_);
+  void Buried(const Condemned& condemned, const absl::Status& status) EXCLUDES(mu_);
   void ArmTimer() REQUIRES(mu_);
   void OnTimer() EXCLUDES(mu_);
 
@@ -179,6 +192,9 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   AckSet acked_ GUARDED_BY(mu_);
   LeaseTable leases_ GUARDED_BY(mu_);
   ReadySet ready_ GUARDED_BY(mu_);
+  TokenBucket redeliveries_ GUARDED_BY(mu_){kRedeliveriesPerSecond, kRedeliveriesPerSecond};
+  std::deque<Condemned> condemned_ GUARDED_BY(mu_);
+  bool burying_ GUARDED_BY(mu_) = false;
   // The first offset never leased, and one past the last durable one.
   Offset next_ GUARDED_BY(mu_);
   Offset end_ GUARDED_BY(mu_);

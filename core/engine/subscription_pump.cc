@@ -106,6 +106,7 @@ void Subscription::Pump() {
     }
   } while (pump_again_);
   pumping_ = false;
+  ScheduleBurial();
 }
 
 // Before the consumer knows of the messages, so that the cursor never sees an ack of what was not delivered.
@@ -296,7 +297,7 @@ void Subscription::OnTimer() {
     MutexLock lock(mu_);
     armed_ = Instant::Never();
     const Instant now = context_->clock.Now();
-    const uint64_t expired = leases_.TakeExpired(now, Releasing(Instant()));
+    const uint64_t expired = leases_.TakeExpired(now, Releasing(ReleaseCause::kDeadlinePassed));
     expired_ += expired;
     context_->metrics.engine.expired_leases.Add(expired);
     ready_.Promote(now);

@@ -19,28 +19,42 @@ Topic::Topic(std::shared_ptr<EngineContext> context, TopicId id, TopicConfig con
       subscriptions_(std::make_shared<SubscriptionList>()) {}
 
 void Topic::Publish(Ref<Batch> batch, PublishDone done) {
-  if (!context_->gate.Enter()) return done(DrainingError());
-  if (deleted_.load(std::memory_order_acquire)) {
+  if (absl::Status status = BeginPublish(batch); !status.ok()) return done(status);
+  StoreDone end = PublishEnd(batch, std::move(done));
+  log_->Append(std::move(batch), std::move(end));
+}
+
+void Topic::Bury(Ref<Batch> batch, std::shared_ptr<Cursor> source, OffsetRange offsets, PublishDone done) {
+  if (absl::Status status = BeginPublish(batch); !status.ok()) return done(status);
+  StoreDone end = PublishEnd(batch, std::move(done));
+  log_->AppendAndAck(std::move(batch), std::move(source), offsets, std::move(end));
+}
+
+absl::Status Topic::BeginPublish(const Ref<Batch>& batch) {
+  if (!context_->gate.Enter()) return DrainingError();
+  if (deleted()) {
     context_->gate.Leave();
     const std::string name = config().name.full();
-    return done(Error(Reason::kTopicNotFound, fmt::format("topic: {} does not exist", name),
-                      {{"field", "topic"}, {"value", name}}));
+    return Error(Reason::kTopicNotFound, fmt::format("topic: {} does not exist", name),
+                 {{"field", "topic"}, {"value", name}});
   }
-  const Instant start = context_->clock.Now();
   batch->set_publish_time(context_->clock.WallNow());
-  const Ref<Batch> appended = batch;
-  log_->Append(std::move(batch), [self = shared_from_this(), appended, start,
-                                  done = std::move(done)](const absl::Status& status) {
+  return absl::OkStatus();
+}
+
+StoreDone Topic::PublishEnd(const Ref<Batch>& batch, PublishDone done) {
+  return [self = shared_from_this(), batch, start = context_->clock.Now(),
+          done = std::move(done)](const absl::Status& status) {
     EngineContext& context = *self->context_;
     if (status.ok()) {
       context.metrics.engine.publish_seconds.Observe(context.clock.Now() - start);
-      self->OnAppended(appended);
-      done(Published{appended->first(), appended->count()});
+      self->OnAppended(batch);
+      done(Published{batch->first(), batch->count()});
     } else {
       done(status);
     }
     context.gate.Leave();
-  });
+  };
 }
 
 void Topic::OnAppended(const Ref<Batch>& batch) {

@@ -50,6 +50,9 @@ class Topic : public std::enable_shared_from_this<Topic> {
   // UNAVAILABLE, RESOURCE_EXHAUSTED; nothing is stored then.
   void Publish(Ref<Batch> batch, PublishDone done) EXCLUDES(mu_);
 
+  // The same for messages of another topic, which `source` acknowledges in the same step.
+  void Bury(Ref<Batch> batch, std::shared_ptr<Cursor> source, OffsetRange offsets, PublishDone done) EXCLUDES(mu_);
+
   TopicConfig config() const EXCLUDES(mu_);
   TopicStats stats() const EXCLUDES(mu_);
 
@@ -79,6 +82,9 @@ class Topic : public std::enable_shared_from_this<Topic> {
   void EnforceRetention() EXCLUDES(mu_);
 
  private:
+  // Whether the topic takes it; the callback then has to be used, and until then the gate is held.
+  absl::Status BeginPublish(const Ref<Batch>& batch) EXCLUDES(mu_);
+  StoreDone PublishEnd(const Ref<Batch>& batch, PublishDone done);
   void OnAppended(const Ref<Batch>& batch) EXCLUDES(mu_);
   void EnforceRetentionBytes(int64_t limit) EXCLUDES(mu_);
   // Messages below `before` go, acknowledged or not; those not acknowledged are counted in `dropped`.

@@ -54,6 +54,27 @@ absl::Status Batch::Check(std::string_view record) {
   return absl::OkStatus();
 }
 
+Ref<Batch> Batch::Compose(const std::vector<std::string_view>& messages) {
+  size_t body_bytes = 0;
+  for (std::string_view message : messages) body_bytes += message.size();
+  const auto count = static_cast<uint32_t>(messages.size());
+  Ref<Batch> batch = Allocate(kBatchHeaderBytes + size_t{4} * count + body_bytes);
+  char* out = batch->mutable_record();
+  std::memset(out, 0, kBatchHeaderBytes);
+  out[0] = static_cast<char>(kBatchVersion);
+  std::memcpy(out + 4, &count, sizeof count);
+  char* ends = out + kBatchHeaderBytes;
+  char* body = ends + size_t{4} * count;
+  uint32_t end = 0;
+  for (std::string_view message : messages) {
+    std::memcpy(body + end, message.data(), message.size());
+    end += static_cast<uint32_t>(message.size());
+    std::memcpy(ends, &end, sizeof end);
+    ends += sizeof end;
+  }
+  return batch;
+}
+
 absl::StatusOr<Ref<Batch>> Batch::Decode(Offset first, std::string_view record) {
   if (auto status = Check(record); !status.ok()) return status;
   Ref<Batch> batch = Allocate(record.size());
@@ -97,21 +118,7 @@ absl::StatusOr<Ref<Batch>> BatchBuilder::Build() {
                  {{"field", "messages"}, {"value", "0"}, {"limit", "1"}});
   }
   if (body_bytes_ > kMaxRequestBytes) return RequestTooLarge(body_bytes_);
-  const auto count = static_cast<uint32_t>(messages_.size());
-  Ref<Batch> batch = Batch::Allocate(kBatchHeaderBytes + size_t{4} * count + body_bytes_);
-  char* out = batch->mutable_record();
-  std::memset(out, 0, kBatchHeaderBytes);
-  out[0] = static_cast<char>(kBatchVersion);
-  std::memcpy(out + 4, &count, sizeof count);
-  char* ends = out + kBatchHeaderBytes;
-  char* body = ends + size_t{4} * count;
-  uint32_t end = 0;
-  for (std::string_view message : messages_) {
-    std::memcpy(body + end, message.data(), message.size());
-    end += static_cast<uint32_t>(message.size());
-    std::memcpy(ends, &end, sizeof end);
-    ends += sizeof end;
-  }
+  Ref<Batch> batch = Batch::Compose(messages_);
   Clear();
   return batch;
 }

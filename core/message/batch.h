@@ -35,6 +35,9 @@ class Batch : public RefCounted<Batch> {
   // A batch of `record_bytes` whose record is to be filled in through mutable_record().
   static Ref<Batch> Allocate(size_t record_bytes);
 
+  // A batch of these stored messages, 1 to 1000, as they are.
+  static Ref<Batch> Compose(const std::vector<std::string_view>& messages);
+
   // A copy of a record read from a log, checked in every length; DATA_LOSS when it is not a batch record.
   static absl::StatusOr<Ref<Batch>> Decode(Offset first, std::string_view record);
   // The same check for a batch whose record was read into place.

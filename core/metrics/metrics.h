@@ -81,6 +81,9 @@ struct EngineMetrics {
   Counter expired_leases;
   // Messages that subscriptions passed over because of their filter.
   Counter filtered_messages;
+  // Messages copied to a dead-letter topic, and those that could not be for the moment.
+  Counter dead_lettered_messages;
+  Counter dead_letter_failures;
   // Messages that went away unacknowledged.
   Counter dropped_by_retention_time;
   Counter dropped_by_retention_bytes;

@@ -79,6 +79,8 @@ struct LogExtent {
   uint64_t bytes = 0;
 };
 
+class Cursor;
+
 // The messages of one topic in the order of their offsets.
 class TopicLog {
  public:
@@ -93,6 +95,10 @@ class TopicLog {
   // the order of the offsets. Errors: UNAVAILABLE, RESOURCE_EXHAUSTED (STORAGE_FULL), FAILED_PRECONDITION (TOPIC_DELETED,
   // after RemoveTopic); nothing is stored then.
   virtual void Append(Ref<Batch> batch, StoreDone done) = 0;
+
+  // The same, and acknowledges `range` of `source`, a cursor of the same store, in one step: a crash leaves both or
+  // neither.
+  virtual void AppendAndAck(Ref<Batch> batch, std::shared_ptr<Cursor> source, OffsetRange range, StoreDone done) = 0;
 
   // Batches from the one that holds `from` (or the next one there is) on, in order, at least one if there is any, no
   // more than `max_bytes` of records beyond the first. Empty at the end. Errors: DATA_LOSS.

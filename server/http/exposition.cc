@@ -84,6 +84,10 @@ void AddEngine(const EngineMetrics& m, Families* out) {
   out->Counter("sluice_expired_leases_total", "Deliveries whose ack deadline passed.", Value(m.expired_leases));
   out->Counter("sluice_filtered_messages_total", "Messages that subscriptions passed over because of their filter.",
                Value(m.filtered_messages));
+  out->Counter("sluice_dead_lettered_messages_total", "Messages copied to a dead-letter topic.",
+               Value(m.dead_lettered_messages));
+  out->Counter("sluice_dead_letter_failures_total", "Messages that could not be copied to a dead-letter topic for the moment.",
+               Value(m.dead_letter_failures));
   const std::string dropped = "sluice_dropped_messages_total";
   const std::string dropped_help = "Messages that went away unacknowledged, by reason.";
   out->Counter(dropped, dropped_help, {{"reason", "retention_time"}}, Value(m.dropped_by_retention_time));

@@ -51,6 +51,10 @@ absl::Status Merge(const google::protobuf::FieldMask& mask, const SubscriptionCo
   for (const std::string& path : mask.paths()) {
     if (path == "ack_deadline_seconds") {
       config->ack_deadline = wanted.ack_deadline;
+    } else if (path == "retry_policy") {
+      config->retry = wanted.retry;
+    } else if (path == "dead_letter_policy") {
+      config->dead_letter = wanted.dead_letter;
     } else if (path == "labels") {
       config->labels = wanted.labels;
     } else {

@@ -72,6 +72,23 @@ absl::StatusOr<TopicConfig> FromProto(const v1::Topic& topic) {
   return config;
 }
 
+RetryPolicy FromProto(const v1::RetryPolicy& policy) {
+  RetryPolicy retry;
+  if (policy.has_minimum_backoff()) retry.minimum = FromProto(policy.minimum_backoff());
+  if (policy.has_maximum_backoff()) retry.maximum = FromProto(policy.maximum_backoff());
+  return retry;
+}
+
+absl::StatusOr<DeadLetterPolicy> FromProto(const v1::DeadLetterPolicy& policy) {
+  auto topic = TopicName::Parse(policy.dead_letter_topic(), "subscription.dead_letter_policy.dead_letter_topic");
+  if (!topic.ok()) return topic.status();
+  DeadLetterPolicy dead_letter;
+  dead_letter.topic = *std::move(topic);
+  // Negative numbers are too large as well.
+  if (policy.max_delivery_attempts() != 0) dead_letter.max_attempts = static_cast<uint32_t>(policy.max_delivery_attempts());
+  return dead_letter;
+}
+
 absl::StatusOr<SubscriptionConfig> FromProto(const v1::Subscription& subscription) {
   auto name = SubscriptionName::Parse(subscription.name(), "subscription.name");
   if (!name.ok()) return name.status();
@@ -79,14 +96,18 @@ absl::StatusOr<SubscriptionConfig> FromProto(const v1::Subscription& subscriptio
   if (!topic.ok()) return topic.status();
   if (subscription.enable_message_ordering()) return NotSupported("subscription.enable_message_ordering");
   if (subscription.enable_exactly_once_delivery()) return NotSupported("subscription.enable_exactly_once_delivery");
-  if (subscription.has_dead_letter_policy()) return NotSupported("subscription.dead_letter_policy");
-  if (subscription.has_retry_policy()) return NotSupported("subscription.retry_policy");
   if (subscription.priority_delivery()) return NotSupported("subscription.priority_delivery");
   SubscriptionConfig config;
   config.name = *std::move(name);
   config.topic = *std::move(topic);
   config.ack_deadline = AckDeadlineFrom(subscription.ack_deadline_seconds());
   config.filter = subscription.filter();
+  if (subscription.has_retry_policy()) config.retry = FromProto(subscription.retry_policy());
+  if (subscription.has_dead_letter_policy()) {
+    auto dead_letter = FromProto(subscription.dead_letter_policy());
+    if (!dead_letter.ok()) return dead_letter.status();
+    config.dead_letter = *std::move(dead_letter);
+  }
   config.labels = LabelsFrom(subscription.labels());
   return config;
 }
@@ -107,6 +128,15 @@ v1::Subscription ToProto(const SubscriptionConfig& config) {
   subscription.set_topic(config.topic ? config.topic->full() : std::string(kDeletedTopic));
   subscription.set_ack_deadline_seconds(static_cast<int32_t>(absl::ToInt64Seconds(config.ack_deadline)));
   subscription.set_filter(config.filter);
+  if (config.retry) {
+    ToProto(config.retry->minimum, subscription.mutable_retry_policy()->mutable_minimum_backoff());
+    ToProto(config.retry->maximum, subscription.mutable_retry_policy()->mutable_maximum_backoff());
+  }
+  if (config.dead_letter) {
+    subscription.mutable_dead_letter_policy()->set_dead_letter_topic(config.dead_letter->topic.full());
+    subscription.mutable_dead_letter_policy()->set_max_delivery_attempts(
+        static_cast<int32_t>(config.dead_letter->max_attempts));
+  }
   subscription.mutable_labels()->insert(config.labels.begin(), config.labels.end());
   ToProto(config.create_time, subscription.mutable_create_time());
   return subscription;

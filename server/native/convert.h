@@ -30,6 +30,8 @@ absl::Duration AckDeadlineFrom(int32_t seconds);
 // Names and values that are not limits are checked here, limits by Validate.
 absl::StatusOr<TopicConfig> FromProto(const v1::Topic& topic);
 // REQUIRES a topic. UNSUPPORTED for what the server cannot do yet.
+RetryPolicy FromProto(const v1::RetryPolicy& policy);
+absl::StatusOr<DeadLetterPolicy> FromProto(const v1::DeadLetterPolicy& policy);
 absl::StatusOr<SubscriptionConfig> FromProto(const v1::Subscription& subscription);
 
 v1::Topic ToProto(const TopicConfig& config);

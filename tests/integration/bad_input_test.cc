@@ -173,6 +173,37 @@ TEST_F(BadInputTest, Filters) {
   EXPECT_EQ(Subscribe({request}), "INVALID_ARGUMENT/INVALID_FILTER");
 }
 
+TEST_F(BadInputTest, RetryAndDeadLetterPolicies) {
+  ASSERT_TRUE(client_->CreateTopic("graveyard").ok());
+  const auto with_backoff = [this](int64_t minimum, int64_t maximum) {
+    return CreateSubscription([&](v1::Subscription* s) {
+      s->mutable_retry_policy()->mutable_minimum_backoff()->set_seconds(minimum);
+      s->mutable_retry_policy()->mutable_maximum_backoff()->set_seconds(maximum);
+    });
+  };
+  EXPECT_EQ(with_backoff(0, 600), "OK");
+  EXPECT_EQ(with_backoff(0, 601), "INVALID_ARGUMENT/INVALID_RETRY_POLICY");
+  EXPECT_EQ(Field(), "subscription.retry_policy.maximum_backoff");
+  EXPECT_EQ(with_backoff(-1, 600), "INVALID_ARGUMENT/INVALID_RETRY_POLICY");
+  EXPECT_EQ(with_backoff(20, 10), "INVALID_ARGUMENT/INVALID_RETRY_POLICY");
+  const auto with_dead_letter = [this](const std::string& topic, int32_t attempts) {
+    return CreateSubscription([&](v1::Subscription* s) {
+      s->mutable_dead_letter_policy()->set_dead_letter_topic(topic);
+      s->mutable_dead_letter_policy()->set_max_delivery_attempts(attempts);
+    });
+  };
+  EXPECT_EQ(with_dead_letter(TopicPath("graveyard"), 0), "OK");
+  EXPECT_EQ(with_dead_letter(TopicPath("graveyard"), 5), "OK");
+  EXPECT_EQ(with_dead_letter(TopicPath("graveyard"), 100), "OK");
+  EXPECT_EQ(with_dead_letter(TopicPath("graveyard"), 4), "INVALID_ARGUMENT/INVALID_DEAD_LETTER_POLICY");
+  EXPECT_EQ(Field(), "subscription.dead_letter_policy.max_delivery_attempts");
+  EXPECT_EQ(with_dead_letter(TopicPath("graveyard"), 101), "INVALID_ARGUMENT/INVALID_DEAD_LETTER_POLICY");
+  EXPECT_EQ(with_dead_letter(TopicPath("graveyard"), -1), "INVALID_ARGUMENT/INVALID_DEAD_LETTER_POLICY");
+  EXPECT_EQ(with_dead_letter(TopicPath("orders"), 5), "INVALID_ARGUMENT/INVALID_DEAD_LETTER_POLICY");
+  EXPECT_EQ(with_dead_letter(TopicPath("nowhere"), 5), "NOT_FOUND/TOPIC_NOT_FOUND");
+  EXPECT_EQ(with_dead_letter("graveyard", 5), "INVALID_ARGUMENT/INVALID_NAME");
+}
+
 TEST_F(BadInputTest, WhatIsMissingAndWhatIsThereAlready) {
   EXPECT_EQ(Publish([](auto* r) {
               r->set_topic(TopicPath("nobody"));

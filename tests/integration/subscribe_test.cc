@@ -125,6 +125,33 @@ TEST_P(SubscribeTest, AFilterChoosesForNamedAndEphemeralSubscriptions) {
   EXPECT_THAT(ephemeral.TakeData(1), ElementsAre("priority 9"));
 }
 
+TEST_P(SubscribeTest, DeadLettersArriveWithTheirCause) {
+  CreateBoth("graveyard");
+  ASSERT_EQ(CodeAndReason(client_->CreateTopic("orders")), "OK");
+  v1::Subscription subscription;
+  subscription.set_name(SubscriptionPath("billing"));
+  subscription.set_topic(TopicPath("orders"));
+  subscription.mutable_dead_letter_policy()->set_dead_letter_topic(TopicPath("graveyard"));
+  subscription.mutable_retry_policy()->mutable_minimum_backoff();
+  subscription.mutable_retry_policy()->mutable_maximum_backoff();
+  ASSERT_EQ(CodeAndReason(client_->CreateSubscription(subscription)), "OK");
+  client_->Publish("orders", {"bad"});
+  SubscribeStream stream(*client_, "billing", 100);
+  for (uint32_t attempt = 1; attempt <= 5; ++attempt) {
+    const auto got = stream.Take(1);
+    ASSERT_EQ(got.size(), 1u);
+    EXPECT_EQ(got[0].attempt(), attempt);
+    stream.Nack(got[0].delivery_id(), got[0].delivery_id());
+  }
+  SubscribeStream undertaker(*client_, "graveyard", 10);
+  const auto buried = undertaker.Take(1);
+  ASSERT_EQ(buried.size(), 1u);
+  EXPECT_EQ(buried[0].message().data(), "bad");
+  EXPECT_EQ(buried[0].message().attributes().at("CloudPubSubDeadLetterSourceDeliveryCount"), "5");
+  EXPECT_EQ(buried[0].message().attributes().at("SluiceDeadLetterReason"), "nacked");
+  EXPECT_EQ(client_->Stats("billing").backlog_messages(), 0);
+}
+
 TEST_P(SubscribeTest, StreamsOfOneSubscriptionShareItsMessages) {
   CreateBoth("orders");
   SubscribeStream first(*client_, "orders", 1);

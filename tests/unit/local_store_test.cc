@@ -137,6 +137,36 @@ TEST_F(LocalStoreTest, ATornLastWriteIsCutAtEveryByte) {
   ASSERT_EQ(Open(), absl::OkStatus());
 }
 
+// A batch that acknowledges others is there with its acknowledgement or not at all, wherever the crash cuts it off.
+TEST_F(LocalStoreTest, ATornBatchAndAckDoesBothOrNeither) {
+  ASSERT_EQ(Open(), absl::OkStatus());
+  CreateTopic();
+  const CursorState start = {.acked = AckSet(Offset(1)), .delivered_end = Offset(5), .attempts = {}};
+  Answer<absl::Status> put;
+  store_->catalogue().PutSubscription({SubscriptionId(2), "sub"}, &start, put.callback());
+  ASSERT_EQ(put.Wait(), absl::OkStatus());
+  const std::string segment = LastSegment();
+  const auto begin = static_cast<std::streamoff>(DiskBytes());
+  Answer<absl::Status> moved;
+  log_->AppendAndAck(MakeBatch({"moved"}), store_->OpenCursor(SubscriptionId(2)), {Offset(1), Offset(3)}, moved.callback());
+  ASSERT_EQ(moved.Wait(), absl::OkStatus());
+  const auto end = static_cast<std::streamoff>(DiskBytes());
+  Crash();
+  std::string whole(static_cast<size_t>(end - begin), '\0');
+  std::ifstream(segment, std::ios::binary).seekg(begin).read(whole.data(), end - begin);
+  const size_t last = whole.find_last_not_of('\0');
+  for (size_t cut = 0; cut <= whole.size(); ++cut) {
+    std::string torn = whole.substr(0, cut);
+    torn.resize(whole.size(), '\0');
+    std::fstream(segment, std::ios::binary | std::ios::in | std::ios::out).seekp(begin).write(torn.data(), end - begin);
+    ASSERT_EQ(Open(), absl::OkStatus()) << cut;
+    const bool complete = cut > last;
+    EXPECT_EQ(ReadAll(*log_)->size(), complete ? 1u : 0u) << cut;
+    EXPECT_EQ(store_->OpenCursor(SubscriptionId(2))->state().acked.floor(), Offset(complete ? 3 : 1)) << cut;
+    Crash();
+  }
+}
+
 TEST_F(LocalStoreTest, AfterATornTailWritingGoesOn) {
   ASSERT_EQ(Open(), absl::OkStatus());
   CreateTopic();

@@ -13,8 +13,14 @@ struct SubFlags {
   std::string from = "latest";
   int32_t ack_deadline = 0;
   std::string filter;
+  std::string min_backoff;
+  std::string max_backoff;
+  std::string dead_letter_topic;
+  int32_t max_attempts = 0;
   std::vector<std::string> labels;
 };
+
+double Seconds(const google::protobuf::Duration& d) { return static_cast<double>(d.seconds()) + d.nanos() / 1e9; }
 
 int Show(const Session& session, const absl::StatusOr<v1::Subscription>& subscription, std::string_view done) {
   if (!subscription.ok()) return Report(session, subscription.status());
@@ -25,12 +31,38 @@ int Show(const Session& session, const absl::StatusOr<v1::Subscription>& subscri
   fmt::print("{}{}\n  topic         {}\n  ack_deadline  {} s\n", done, subscription->name(), subscription->topic(),
              subscription->ack_deadline_seconds());
   if (!subscription->filter().empty()) fmt::print("  filter        {}\n", subscription->filter());
+  if (subscription->has_retry_policy()) {
+    fmt::print("  backoff       {} s to {} s\n", Seconds(subscription->retry_policy().minimum_backoff()),
+               Seconds(subscription->retry_policy().maximum_backoff()));
+  }
+  if (subscription->has_dead_letter_policy()) {
+    fmt::print("  dead letters  {} after {} attempts\n", subscription->dead_letter_policy().dead_letter_topic(),
+               subscription->dead_letter_policy().max_delivery_attempts());
+  }
   for (const auto& [key, value] : subscription->labels()) fmt::print("  label         {}={}\n", key, value);
   return kOk;
 }
 
-std::vector<std::string> Fill(const SubFlags& flags, v1::Subscription* subscription) {
+void SetDuration(const std::string& flag, const std::string& text, google::protobuf::Duration* out) {
+  const absl::Duration d = ParseDurationOrThrow(flag, text);
+  out->set_seconds(absl::ToInt64Seconds(d));
+  out->set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(d - absl::Seconds(out->seconds()))));
+}
+
+std::vector<std::string> Fill(const Session& session, const SubFlags& flags, v1::Subscription* subscription) {
   std::vector<std::string> fields;
+  if (!flags.min_backoff.empty() || !flags.max_backoff.empty()) {
+    v1::RetryPolicy& retry = *subscription->mutable_retry_policy();
+    if (!flags.min_backoff.empty()) SetDuration("--min-backoff", flags.min_backoff, retry.mutable_minimum_backoff());
+    if (!flags.max_backoff.empty()) SetDuration("--max-backoff", flags.max_backoff, retry.mutable_maximum_backoff());
+    fields.emplace_back("retry_policy");
+  }
+  if (!flags.dead_letter_topic.empty()) {
+    v1::DeadLetterPolicy& dead_letter = *subscription->mutable_dead_letter_policy();
+    dead_letter.set_dead_letter_topic(session.TopicName(flags.dead_letter_topic));
+    dead_letter.set_max_delivery_attempts(flags.max_attempts);
+    fields.emplace_back("dead_letter_policy");
+  }
   if (flags.ack_deadline != 0) {
     subscription->set_ack_deadline_seconds(flags.ack_deadline);
     fields.emplace_back("ack_deadline_seconds");
@@ -44,6 +76,11 @@ std::vector<std::string> Fill(const SubFlags& flags, v1::Subscription* subscript
 
 void AddSettings(CLI::App* command, const std::shared_ptr<SubFlags>& flags) {
   command->add_option("--ack-deadline", flags->ack_deadline, "Seconds until a message comes again, 10 to 600");
+  command->add_option("--min-backoff", flags->min_backoff, "How long a message waits before it comes again, 0 to 600s");
+  command->add_option("--max-backoff", flags->max_backoff, "The same when it has come often already, 0 to 600s");
+  CLI::Option* dead_letter =
+      command->add_option("--dead-letter-topic", flags->dead_letter_topic, "Where messages go that nobody acknowledges");
+  command->add_option("--max-attempts", flags->max_attempts, "After how many deliveries, 5 to 100")->needs(dead_letter);
   command->add_option("--label", flags->labels, "KEY=VALUE; may be repeated");
 }
 
@@ -72,7 +109,7 @@ void AddSubCommands(CLI::App& app, Run* run) {
       wanted.set_topic(session.TopicName(flags->topic));
       ParseStart(flags->from, wanted.mutable_start());
       wanted.set_filter(flags->filter);
-      Fill(*flags, &wanted);
+      Fill(session, *flags, &wanted);
       return Show(session, session.OpenAdmin().CreateSubscription(wanted), "created ");
     };
   });
@@ -87,7 +124,7 @@ void AddSubCommands(CLI::App& app, Run* run) {
     *run = [=](const Session& session) {
       v1::Subscription wanted;
       wanted.set_name(session.SubscriptionName(flags->name));
-      const std::vector<std::string> fields = Fill(*flags, &wanted);
+      const std::vector<std::string> fields = Fill(session, *flags, &wanted);
       return Show(session, session.OpenAdmin().UpdateSubscription(wanted, fields), "updated ");
     };
   });

@@ -1,6 +1,9 @@
 #include "core/storage/local/codec.h"
 
 #include <algorithm>
+#include <cstring>
+
+#include "core/storage/local/journal/record.h"
 
 namespace sluice {
 
@@ -84,6 +87,21 @@ std::optional<CursorState> DecodeCursorState(std::string_view bytes) {
   }
   if (!in.ok()) return std::nullopt;
   return state;
+}
+
+std::string EncodeAckPrefix(SubscriptionId subscription, OffsetRange range) {
+  const uint64_t numbers[] = {subscription.value(), range.begin.value(), range.end.value()};
+  static_assert(sizeof numbers == kAckPrefixBytes);
+  return {reinterpret_cast<const char*>(numbers), sizeof numbers};
+}
+
+std::optional<std::pair<SubscriptionId, OffsetRange>> DecodeAckPrefix(std::string_view payload) {
+  uint64_t numbers[3];
+  if (payload.size() < sizeof numbers) return std::nullopt;
+  std::memcpy(numbers, payload.data(), sizeof numbers);
+  const OffsetRange range{Offset(numbers[1]), Offset(numbers[2])};
+  if (range.empty()) return std::nullopt;
+  return std::pair(SubscriptionId(numbers[0]), range);
 }
 
 }  // namespace sluice

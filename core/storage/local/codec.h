@@ -10,6 +10,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "core/message/wire.h"
@@ -53,5 +54,9 @@ std::string Encode(const CursorDelta& delta);
 std::string Encode(const CursorState& state);
 std::optional<CursorDelta> DecodeCursorDelta(std::string_view bytes);
 std::optional<CursorState> DecodeCursorState(std::string_view bytes);
+
+// What stands in front of a batch that acknowledges others: kAckPrefixBytes.
+std::string EncodeAckPrefix(SubscriptionId subscription, OffsetRange range);
+std::optional<std::pair<SubscriptionId, OffsetRange>> DecodeAckPrefix(std::string_view payload);
 
 }  // namespace sluice

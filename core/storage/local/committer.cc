@@ -16,7 +16,7 @@ absl::Status NoMoreWrites() {
                "the store takes no more writes after a failed one; what it holds can still be read");
 }
 
-bool IsBatch(const JournalEntry& entry) { return entry.header.kind == RecordKind::kBatch; }
+bool IsBatch(const JournalEntry& entry) { return IsNewBatch(entry.header.kind); }
 
 }  // namespace
 

@@ -38,13 +38,13 @@ class JournalTarget {
 // Something that is written as one record.
 struct JournalEntry {
   RecordHeader header;
-  // The payload: a batch's record, or bytes.
+  // The payload is `bytes`, or the batch's record when there are none.
   Ref<Batch> batch;
   std::string bytes;
   std::shared_ptr<JournalTarget> target;
   StoreDone done;
 
-  std::string_view payload() const { return batch ? batch->record() : std::string_view(bytes); }
+  std::string_view payload() const { return batch && bytes.empty() ? batch->record() : std::string_view(bytes); }
 };
 
 // Something whose changes are collected until the next commit takes them as one record.

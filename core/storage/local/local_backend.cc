@@ -58,7 +58,7 @@ absl::Status LocalBackend::Recover() {
       },
       [this](uint64_t segment, const DamagedStretch& stretch) {
         ++damaged_;
-        if (!stretch.header || stretch.header->kind != RecordKind::kBatch) return;
+        if (!stretch.header || !IsNewBatch(stretch.header->kind)) return;
         if (auto log = catalogue_->Log(TopicId(stretch.header->id))) {
           log->ReplayedDamage(Offset(stretch.header->first), stretch.header->count, {segment, stretch.begin});
         }

@@ -132,6 +132,13 @@ void LocalCatalogue::Restore(const View::Contents& contents) {
 absl::Status LocalCatalogue::Replayed(const JournalPosition& at, const RecordHeader& header,
                                       std::string_view payload) {
   switch (header.kind) {
+    case RecordKind::kBatchAndAck: {
+      const auto ack = DecodeAckPrefix(payload);
+      if (!ack) return Unreadable(header.kind);
+      if (auto cursor = CursorOf(ack->first)) cursor->Acked(ack->second);
+      payload.remove_prefix(kAckPrefixBytes);
+      [[fallthrough]];
+    }
     case RecordKind::kBatch:
     case RecordKind::kBatchMoved: {
       if (absl::Status status = Batch::Check(payload); !status.ok()) return status;

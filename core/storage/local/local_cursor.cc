@@ -91,6 +91,10 @@ JournalEntry LocalCursor::TakeChanges() {
   return entry;
 }
 
+void LocalCursor::Acked(OffsetRange range) {
+  Replayed(CursorDelta{.acked = {range}, .delivered_end = Offset(0), .redelivered = {}});
+}
+
 void LocalCursor::Replayed(const CursorDelta& delta) {
   MutexLock lock(mu_);
   Apply(delta, &state_);

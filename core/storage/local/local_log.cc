@@ -6,6 +6,8 @@
 
 #include "core/base/error.h"
 #include "core/message/limits.h"
+#include "core/storage/local/codec.h"
+#include "core/storage/local/local_cursor.h"
 #include "fmt/format.h"
 
 namespace sluice {
@@ -29,7 +31,9 @@ absl::StatusOr<Ref<Batch>> BatchFrom(std::string_view bytes, const BatchLocation
       header->first != location.first.value() || !ChecksumHolds(bytes, *header)) {
     return Damaged(topic, location.first);
   }
-  return Batch::Decode(location.first, bytes.substr(kRecordHeaderBytes, header->length));
+  const size_t skip = BatchAt(header->kind);
+  if (header->length < skip) return Damaged(topic, location.first);
+  return Batch::Decode(location.first, bytes.substr(kRecordHeaderBytes + skip, header->length - skip));
 }
 
 bool EndsBefore(const BatchLocation& batch, Offset offset) { return batch.end() <= offset; }
@@ -83,8 +87,41 @@ void LocalLog::Append(Ref<Batch> batch, StoreDone done) {
   context_.committer.Submit(std::move(entry));
 }
 
+// Two targets of one entry.
+class LocalLog::AppendAndAckTarget final : public JournalTarget {
+ public:
+  AppendAndAckTarget(std::shared_ptr<LocalLog> log, std::shared_ptr<LocalCursor> source, OffsetRange range)
+      : log_(std::move(log)), source_(std::move(source)), range_(range) {}
+
+  void BeforeWrite(JournalEntry& entry) override { log_->BeforeWrite(entry); }
+  void AfterWrite(const JournalEntry& entry, const absl::Status& status, const JournalPosition& at) override {
+    log_->AfterWrite(entry, status, at);
+    if (status.ok()) source_->Acked(range_);
+  }
+
+ private:
+  const std::shared_ptr<LocalLog> log_;
+  const std::shared_ptr<LocalCursor> source_;
+  const OffsetRange range_;
+};
+
+void LocalLog::AppendAndAck(Ref<Batch> batch, std::shared_ptr<Cursor> source, OffsetRange range, StoreDone done) {
+  if (removed()) return done(Error(Reason::kTopicDeleted, fmt::format("topic {} was deleted", id_.value())));
+  auto cursor = std::static_pointer_cast<LocalCursor>(std::move(source));
+  JournalEntry entry;
+  entry.header.kind = RecordKind::kBatchAndAck;
+  entry.header.count = batch->count();
+  entry.header.id = id_.value();
+  entry.bytes = EncodeAckPrefix(cursor->id(), range);
+  entry.bytes += batch->record();
+  entry.batch = std::move(batch);
+  entry.target = std::make_shared<AppendAndAckTarget>(shared_from_this(), std::move(cursor), range);
+  entry.done = std::move(done);
+  context_.committer.Submit(std::move(entry));
+}
+
 void LocalLog::BeforeWrite(JournalEntry& entry) {
-  if (entry.header.kind != RecordKind::kBatch) return;
+  if (!IsNewBatch(entry.header.kind)) return;
   MutexLock lock(mu_);
   entry.batch->set_first(writing_next_);
   entry.header.first = writing_next_.value();
@@ -100,7 +137,7 @@ void LocalLog::AfterWrite(const JournalEntry& entry, const absl::Status& status,
   if (removed_) return;
   const BatchLocation batch{Offset(entry.header.first), entry.header.count,
                             static_cast<uint32_t>(entry.payload().size()), at, entry.batch->publish_time_us()};
-  entry.header.kind == RecordKind::kBatch ? Add(batch) : Move(batch);
+  IsNewBatch(entry.header.kind) ? Add(batch) : Move(batch);
 }
 
 void LocalLog::Add(const BatchLocation& batch) {

@@ -40,6 +40,7 @@ class LocalLog final : public TopicLog, public JournalTarget, public std::enable
 
   LogExtent extent() const override EXCLUDES(mu_);
   void Append(Ref<Batch> batch, StoreDone done) override;
+  void AppendAndAck(Ref<Batch> batch, std::shared_ptr<Cursor> source, OffsetRange range, StoreDone done) override;
   void Read(Offset from, size_t max_bytes, ReadDone done) override;
   void OffsetAt(absl::Time time, OffsetDone done) override;
   void Trim(Offset before) override EXCLUDES(mu_);
@@ -74,6 +75,8 @@ class LocalLog final : public TopicLog, public JournalTarget, public std::enable
   absl::StatusOr<Ref<Batch>> ReadBatch(const BatchLocation& batch) const;
 
  private:
+  class AppendAndAckTarget;
+
   absl::StatusOr<std::vector<Ref<Batch>>> ReadNow(Offset from, size_t max_bytes) const EXCLUDES(mu_);
   absl::StatusOr<std::vector<BatchLocation>> Locate(Offset from, size_t limit) const EXCLUDES(mu_);
   absl::StatusOr<std::optional<Offset>> OffsetAtNow(int64_t time_us) const EXCLUDES(mu_);

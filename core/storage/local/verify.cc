@@ -63,10 +63,10 @@ absl::StatusOr<VerifyReport> Verify(const std::string& data_dir, const std::func
   const auto on_record = [&](const JournalPosition& at, const RecordHeader& header, std::string_view payload) {
     ++report.records;
     report.bytes += RecordBytes(header.length);
-    if (header.kind == RecordKind::kBatch || header.kind == RecordKind::kBatchMoved) {
+    if (HoldsBatch(header.kind)) {
       ++report.batches;
       report.messages += header.count;
-      if (absl::Status status = Batch::Check(payload); !status.ok()) {
+      if (absl::Status status = Batch::Check(payload.substr(std::min(BatchAt(header.kind), payload.size()))); !status.ok()) {
         report.damages.push_back(fmt::format("{} at {}: {}", SegmentName(at.segment), at.offset, status.ToString()));
       }
     }

@@ -23,6 +23,13 @@ class OpenedLog final : public TopicLog {
     if (!pass) return done(ClosedError());
     log_->Append(std::move(batch), std::move(done));
   }
+  // What is in memory does not survive a crash: one after the other is one step.
+  void AppendAndAck(Ref<Batch> batch, std::shared_ptr<Cursor> source, OffsetRange range, StoreDone done) override {
+    Append(std::move(batch), [source = std::move(source), range, done = std::move(done)](const absl::Status& status) {
+      if (status.ok()) source->Ack({range}, nullptr);
+      done(status);
+    });
+  }
   void Read(Offset from, size_t max_bytes, ReadDone done) override {
     Gate::Pass pass(*gate_);
     if (!pass) return done(ClosedError());
@@ -114,7 +121,7 @@ void MemoryLog::Append(Ref<Batch> batch, StoreDone done) {
   completing_ = false;
 }
 
-void MemoryLog::Read(Offset from, size_t max_bytes, ReadDone done) {
+void MemoryLog::Read(Offset from, size_t max_bytes, TopicLog::ReadDone done) {
   std::vector<Ref<Batch>> read;
   {
     MutexLock lock(mu_);
@@ -129,7 +136,7 @@ void MemoryLog::Read(Offset from, size_t max_bytes, ReadDone done) {
   done(std::move(read));
 }
 
-void MemoryLog::OffsetAt(absl::Time time, OffsetDone done) {
+void MemoryLog::OffsetAt(absl::Time time, TopicLog::OffsetDone done) {
   Offset found;
   {
     MutexLock lock(mu_);

@@ -47,16 +47,17 @@ class MemoryBudget {
   std::atomic<uint64_t> bytes_{0};
 };
 
-class MemoryLog final : public TopicLog {
+class MemoryLog {
  public:
   explicit MemoryLog(std::shared_ptr<MemoryBudget> budget) : budget_(std::move(budget)) {}
-  ~MemoryLog() override { Remove(); }
+  ~MemoryLog() { Remove(); }
 
-  LogExtent extent() const override EXCLUDES(mu_);
-  void Append(Ref<Batch> batch, StoreDone done) override EXCLUDES(mu_);
-  void Read(Offset from, size_t max_bytes, ReadDone done) override EXCLUDES(mu_);
-  void OffsetAt(absl::Time time, OffsetDone done) override EXCLUDES(mu_);
-  void Trim(Offset before) override EXCLUDES(mu_);
+  // As TopicLog has them.
+  LogExtent extent() const EXCLUDES(mu_);
+  void Append(Ref<Batch> batch, StoreDone done) EXCLUDES(mu_);
+  void Read(Offset from, size_t max_bytes, TopicLog::ReadDone done) EXCLUDES(mu_);
+  void OffsetAt(absl::Time time, TopicLog::OffsetDone done) EXCLUDES(mu_);
+  void Trim(Offset before) EXCLUDES(mu_);
   // The topic is gone: frees everything, whoever still holds the log. Appends are refused from here on.
   void Remove() EXCLUDES(mu_);
 

@@ -30,8 +30,18 @@ enum class RecordKind : uint8_t {
   // What changed in a cursor, and a cursor's whole state.
   kCursorDelta = 7,
   kCursorState = 8,
+  // A batch that takes the place of messages of another topic, which it acknowledges: first what it acknowledges.
+  kBatchAndAck = 9,
 };
-inline constexpr uint8_t kLastRecordKind = 8;
+inline constexpr uint8_t kLastRecordKind = 9;
+
+// Appends messages, which the next offsets are for.
+inline constexpr bool IsNewBatch(RecordKind kind) { return kind == RecordKind::kBatch || kind == RecordKind::kBatchAndAck; }
+// Holds a batch record.
+inline constexpr bool HoldsBatch(RecordKind kind) { return IsNewBatch(kind) || kind == RecordKind::kBatchMoved; }
+// Bytes of the payload in front of the batch record: subscription, begin and end of the offsets acknowledged, 8 each.
+inline constexpr size_t kAckPrefixBytes = 24;
+inline constexpr size_t BatchAt(RecordKind kind) { return kind == RecordKind::kBatchAndAck ? kAckPrefixBytes : 0; }
 
 inline constexpr uint32_t kRecordMagic = 0x524A4C53;
 inline constexpr size_t kRecordHeaderBytes = 48;

@@ -1,0 +1,49 @@
+// What becomes of a message that was delivered too often without success: a copy of it in another topic, that says where
+// it came from and why.
+//
+// Thread rule: value types and pure functions.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "absl/time/time.h"
+#include "core/engine/config.h"
+#include "core/message/batch.h"
+#include "core/storage/ack_set.h"
+
+namespace sluice {
+
+// Why a lease ended without an acknowledgement.
+enum class ReleaseCause { kNacked, kDeadlinePassed, kConsumerGone };
+
+// "nacked", "ack deadline passed", "consumer gone".
+std::string_view ToString(ReleaseCause cause);
+
+// Messages whose attempts are used up and that wait to be copied.
+struct Condemned {
+  OffsetRange offsets;
+  uint32_t attempts = 0;
+  ReleaseCause cause = ReleaseCause::kNacked;
+};
+
+// What is added to the attributes of a copy. The first four are Google Cloud Pub/Sub's.
+namespace dead_letter_attribute {
+inline constexpr std::string_view kAttempts = "CloudPubSubDeadLetterSourceDeliveryCount";
+inline constexpr std::string_view kSubscription = "CloudPubSubDeadLetterSourceSubscription";
+inline constexpr std::string_view kProject = "CloudPubSubDeadLetterSourceSubscriptionProject";
+// RFC 3339, as is kTime.
+inline constexpr std::string_view kPublishTime = "CloudPubSubDeadLetterSourceTopicPublishTime";
+inline constexpr std::string_view kTopic = "SluiceDeadLetterTopic";
+inline constexpr std::string_view kMessageId = "SluiceDeadLetterMessageId";
+inline constexpr std::string_view kReason = "SluiceDeadLetterReason";
+// When the last delivery had failed.
+inline constexpr std::string_view kTime = "SluiceDeadLetterTime";
+}  // namespace dead_letter_attribute
+
+// Copies of the condemned messages, all of which are in `batch`: the stored bytes with attributes added. A key that was
+// there before counts with its last value, as protobuf's maps have it. REQUIRES: config.topic.
+Ref<Batch> DeadLetterCopy(const Batch& batch, const Condemned& condemned, const SubscriptionConfig& config,
+                          absl::Time now);
+
+}  // namespace sluice
