@@ -1,6 +1,7 @@
 // The subscriber's state machine on streams driven by hand and a clock that stands still.
 #include "client/cpp/subscriber.h"
 
+#include <functional>
 #include <stdexcept>
 #include <thread>
 
@@ -42,6 +43,27 @@ std::vector<std::pair<uint64_t, uint64_t>> Pairs(const Ranges& ranges) {
   for (const auto& range : ranges) pairs.emplace_back(range.first(), range.last());
   return pairs;
 }
+
+// A handler that acknowledges, but holds the message with this id until it is let go.
+class HoldingHandler {
+ public:
+  explicit HoldingHandler(uint64_t held) : held_(held) {}
+
+  Verdict operator()(const ReceivedMessage& message) {
+    if (message.id == held_) {
+      entered_.callback()(0);
+      released_.Wait();
+    }
+    return Verdict::Ack();
+  }
+  void WaitUntilEntered() { entered_.Wait(); }
+  void LetGo() { released_.callback()(0); }
+
+ private:
+  const uint64_t held_;
+  Answer<int> entered_;
+  Answer<int> released_;
+};
 
 class SubscriberTest : public testing::Test {
  protected:
@@ -122,24 +144,17 @@ TEST_F(SubscriberTest, HandlerThatThrowsNacksAndNothingEnds) {
 }
 
 TEST_F(SubscriberTest, SlowHandlerIsNackedAndItsVerdictIgnored) {
-  Answer<int> entered;
-  Answer<int> release;
+  HoldingHandler handler(1);
   Open({.concurrency = 1, .handler_timeout = absl::Seconds(5)});
-  subscriber_->Start([&, enter = entered.callback()](const ReceivedMessage& message) {
-    if (message.id == 1) {
-      enter(0);
-      release.Wait();
-    }
-    return Verdict::Ack();
-  });
+  subscriber_->Start(std::ref(handler));
   Handshake();
   streams_.Reply(Deliveries(1, 1));
-  entered.Wait();
+  handler.WaitUntilEntered();
   Advance(absl::Seconds(5));
   const v1::SubscribeRequest nacked = streams_.NextRequest();
   EXPECT_EQ(nacked.nacks_size(), 1);
   EXPECT_FALSE(nacked.has_credit()) << "it still takes memory and a worker";
-  release.callback()(0);
+  handler.LetGo();
   const v1::SubscribeRequest after = streams_.NextRequest();
   EXPECT_EQ(after.acks_size(), 0);
   EXPECT_EQ(after.credit().messages(), 1);
@@ -147,17 +162,12 @@ TEST_F(SubscriberTest, SlowHandlerIsNackedAndItsVerdictIgnored) {
 }
 
 TEST_F(SubscriberTest, LeasesAreProlongedWhileMessagesWaitOrAreHandled) {
-  Answer<int> entered;
-  Answer<int> release;
+  HoldingHandler handler(1);
   Open();
-  subscriber_->Start([&, enter = entered.callback()](const ReceivedMessage&) {
-    enter(0);
-    release.Wait();
-    return Verdict::Ack();
-  });
+  subscriber_->Start(std::ref(handler));
   Handshake();
   streams_.Reply(Deliveries(1, 3));
-  entered.Wait();
+  handler.WaitUntilEntered();
   for (int third = 0; third < 3; ++third) {
     Advance(absl::Seconds(10));
     const v1::SubscribeRequest request = streams_.NextRequest();
@@ -168,29 +178,22 @@ TEST_F(SubscriberTest, LeasesAreProlongedWhileMessagesWaitOrAreHandled) {
     }
     EXPECT_THAT(extended, ElementsAre(std::pair(1, 1), std::pair(2, 3)));
   }
-  release.callback()(0);
+  handler.LetGo();
 }
 
 TEST_F(SubscriberTest, ReconnectsAndForgetsWhatTheOldStreamDelivered) {
-  Answer<int> entered;
-  Answer<int> release;
+  HoldingHandler handler(1);
   Open();
-  subscriber_->Start([&, enter = entered.callback()](const ReceivedMessage& message) {
-    if (message.id == 1) {
-      enter(0);
-      release.Wait();
-    }
-    return Verdict::Ack();
-  });
+  subscriber_->Start(std::ref(handler));
   Handshake();
   streams_.Reply(Deliveries(1, 3));
-  entered.Wait();
+  handler.WaitUntilEntered();
   streams_.End(absl::UnavailableError("gone"));
   Advance(absl::Milliseconds(100));
   const v1::SubscribeRequest again = Handshake();
   EXPECT_EQ(again.subscription(), kSubscription);
   EXPECT_EQ(again.credit().messages(), 999) << "all but the one being handled";
-  release.callback()(0);
+  handler.LetGo();
   const v1::SubscribeRequest after = streams_.NextRequest();
   EXPECT_EQ(after.acks_size(), 0) << "the new stream does not know that delivery";
   EXPECT_EQ(after.credit().messages(), 1);
@@ -231,19 +234,14 @@ TEST_F(SubscriberTest, WhatWaitingCannotRepairEndsIt) {
 }
 
 TEST_F(SubscriberTest, StopTellsTheVerdictOfWhatIsRunning) {
-  Answer<int> entered;
-  Answer<int> release;
+  HoldingHandler handler(1);
   Open();
-  subscriber_->Start([&, enter = entered.callback()](const ReceivedMessage&) {
-    enter(0);
-    release.Wait();
-    return Verdict::Ack();
-  });
+  subscriber_->Start(std::ref(handler));
   Handshake();
   streams_.Reply(Deliveries(1, 2));
-  entered.Wait();
+  handler.WaitUntilEntered();
   std::thread server([&] {
-    release.callback()(0);
+    handler.LetGo();
     EXPECT_THAT(Pairs(streams_.NextRequest().acks()), ElementsAre(std::pair(1, 1)));
     streams_.WaitForCloseWrites();
     streams_.End(absl::OkStatus());

@@ -33,12 +33,12 @@ class OpenedLog final : public TopicLog {
   void Read(Offset from, size_t max_bytes, ReadDone done) override {
     Gate::Pass pass(*gate_);
     if (!pass) return done(ClosedError());
-    log_->Read(from, max_bytes, std::move(done));
+    log_->Read(from, max_bytes, done);
   }
   void OffsetAt(absl::Time time, OffsetDone done) override {
     Gate::Pass pass(*gate_);
     if (!pass) return done(ClosedError());
-    log_->OffsetAt(time, std::move(done));
+    log_->OffsetAt(time, done);
   }
   void Trim(Offset before) override {
     Gate::Pass pass(*gate_);
@@ -121,7 +121,7 @@ void MemoryLog::Append(Ref<Batch> batch, StoreDone done) {
   completing_ = false;
 }
 
-void MemoryLog::Read(Offset from, size_t max_bytes, TopicLog::ReadDone done) {
+void MemoryLog::Read(Offset from, size_t max_bytes, const TopicLog::ReadDone& done) {
   std::vector<Ref<Batch>> read;
   {
     MutexLock lock(mu_);
@@ -136,7 +136,7 @@ void MemoryLog::Read(Offset from, size_t max_bytes, TopicLog::ReadDone done) {
   done(std::move(read));
 }
 
-void MemoryLog::OffsetAt(absl::Time time, TopicLog::OffsetDone done) {
+void MemoryLog::OffsetAt(absl::Time time, const TopicLog::OffsetDone& done) {
   Offset found;
   {
     MutexLock lock(mu_);

@@ -55,8 +55,8 @@ class MemoryLog {
   // As TopicLog has them.
   LogExtent extent() const EXCLUDES(mu_);
   void Append(Ref<Batch> batch, StoreDone done) EXCLUDES(mu_);
-  void Read(Offset from, size_t max_bytes, TopicLog::ReadDone done) EXCLUDES(mu_);
-  void OffsetAt(absl::Time time, TopicLog::OffsetDone done) EXCLUDES(mu_);
+  void Read(Offset from, size_t max_bytes, const TopicLog::ReadDone& done) EXCLUDES(mu_);
+  void OffsetAt(absl::Time time, const TopicLog::OffsetDone& done) EXCLUDES(mu_);
   void Trim(Offset before) EXCLUDES(mu_);
   // The topic is gone: frees everything, whoever still holds the log. Appends are refused from here on.
   void Remove() EXCLUDES(mu_);
