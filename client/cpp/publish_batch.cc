@@ -46,13 +46,17 @@ void PublishBatch::Complete(const absl::StatusOr<uint64_t>& first_id) const {
   }
 }
 
-grpc::ByteBuffer EncodeRequest(const Ref<PublishBatch>& batch, std::string_view topic, std::string_view producer_id,
-                               bool numbered) {
+grpc::ByteBuffer EncodeRequest(const Ref<PublishBatch>& batch, std::string_view topic, const Producer& producer) {
   std::string header;
   if (!topic.empty()) AppendBytesField(&header, v1::PublishRequest::kTopicFieldNumber, topic);
   AppendVarintField(&header, v1::PublishRequest::kBatchIdFieldNumber, batch->id);
-  if (!producer_id.empty()) AppendBytesField(&header, v1::PublishRequest::kProducerIdFieldNumber, producer_id);
-  if (numbered) AppendVarintField(&header, v1::PublishRequest::kSequenceFieldNumber, batch->id);
+  if (!producer.id.empty()) {
+    if (!topic.empty()) {
+      AppendBytesField(&header, v1::PublishRequest::kProducerIdFieldNumber, producer.id);
+      AppendVarintField(&header, v1::PublishRequest::kProducerEpochFieldNumber, producer.epoch);
+    }
+    AppendVarintField(&header, v1::PublishRequest::kSequenceFieldNumber, batch->id);
+  }
   const std::array<grpc::Slice, 2> slices = {grpc::Slice(header), ShareMessages(batch)};
   return {slices.data(), slices.size()};
 }

@@ -41,10 +41,14 @@ struct PublishBatch : RefCounted<PublishBatch> {
   void Complete(const absl::StatusOr<uint64_t>& first_id) const;
 };
 
-// The request with this batch; `topic` and `producer_id` are for the first one of a stream, else empty. `numbered` says
-// whether the server is to recognise the batch when it comes again.
-grpc::ByteBuffer EncodeRequest(const Ref<PublishBatch>& batch, std::string_view topic, std::string_view producer_id,
-                               bool numbered);
+// Who numbers the batches; nobody when the id is empty.
+struct Producer {
+  std::string id;
+  uint64_t epoch = 0;
+};
+
+// The request with this batch. `topic` is for the first one of a stream, which also says who the producer is.
+grpc::ByteBuffer EncodeRequest(const Ref<PublishBatch>& batch, std::string_view topic, const Producer& producer);
 
 struct BatchResult {
   uint64_t batch_id = 0;

@@ -6,7 +6,8 @@
 //   std::future<absl::StatusOr<uint64_t>> id = publisher.Publish({.data = "world"});
 //   publisher.Close(absl::Seconds(10));
 //
-// At least once: a batch that was stored, but whose answer was lost with the connection, is stored again. Batches keep
+// At least once: a batch that was stored, but whose answer was lost with the connection, is stored again, unless the
+// publisher has a producer_id. Batches keep
 // their order, also when they are sent again; one that the server refuses for the moment may be stored after later ones.
 //
 // Thread rule: every member may be called from any thread, but only Publish, with room to spare, from a callback.
@@ -41,8 +42,9 @@ struct PublisherOptions {
   enum class WhenFull { kBlock, kReject } when_full = WhenFull::kBlock;
   // A message that is not stored within this time fails with DEADLINE_EXCEEDED; it may be stored all the same.
   absl::Duration deadline = absl::Seconds(60);
-  // Names this producer, so that the server recognises a batch that comes again. A server that cannot do this refuses
-  // every message with UNSUPPORTED; so it is off unless it is set.
+  // Names this producer, so that the server recognises a batch that comes again and stores it once. One publisher at a
+  // time goes by a name: a later one fences those before, whose messages then fail with PRODUCER_FENCED. At most 255
+  // bytes; off when empty.
   std::string producer_id = {};
 };
 

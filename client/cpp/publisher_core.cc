@@ -33,6 +33,7 @@ PublisherCore::PublisherCore(StreamFactory streams, const Clock& clock, TimerQue
       clock_(clock),
       topic_(std::move(topic)),
       options_(Bounded(std::move(options))),
+      producer_{options_.producer_id, static_cast<uint64_t>(absl::ToUnixMicros(clock.WallNow()))},
       alarm_(timers) {}
 
 void PublisherCore::Publish(std::span<const Message> messages, Company company, PublishDone done) {
@@ -138,8 +139,7 @@ void PublisherCore::Advance() {
     Ref<PublishBatch> batch = std::move(waiting_.front());
     waiting_.pop_front();
     const bool first = std::exchange(first_write_, false);
-    request = EncodeRequest(batch, first ? topic_ : "", first ? options_.producer_id : "",
-                            !options_.producer_id.empty());
+    request = EncodeRequest(batch, first ? topic_ : "", producer_);
     in_flight_.push_back(std::move(batch));
   }
   if (start) stream->Start();

@@ -74,6 +74,7 @@ class PublisherCore final : public StreamEvents, public std::enable_shared_from_
   const Clock& clock_;
   const std::string topic_;
   const PublisherOptions options_;
+  const Producer producer_;
 
   Mutex mu_;
   // Room, or nothing under way, or nobody being told.

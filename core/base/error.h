@@ -43,6 +43,7 @@ enum class Reason {
   kInvalidFilter,
   kInvalidRetryPolicy,
   kInvalidDeadLetterPolicy,
+  kInvalidProducer,
   kInvalidRange,
   kInvalidStartPosition,
   kInvalidUpdateMask,
@@ -57,6 +58,8 @@ enum class Reason {
   kSubscriptionExists,
   // Wrong state.
   kTopicDeleted,
+  kProducerFenced,
+  kSequenceTooOld,
   kDataFolderInUse,
   kDataFolderUnusable,
   kNewerFormat,

@@ -19,9 +19,30 @@ Topic::Topic(std::shared_ptr<EngineContext> context, TopicId id, TopicConfig con
       subscriptions_(std::make_shared<SubscriptionList>()) {}
 
 void Topic::Publish(Ref<Batch> batch, PublishDone done) {
+  if (batch->producer() != nullptr) return PublishNumbered(std::move(batch), std::move(done));
   if (absl::Status status = BeginPublish(batch); !status.ok()) return done(status);
   StoreDone end = PublishEnd(batch, std::move(done));
   log_->Append(std::move(batch), std::move(end));
+}
+
+void Topic::PublishNumbered(Ref<Batch> batch, PublishDone done) {
+  const ProducerTag tag = *batch->producer();
+  if (!producers_.Begin(tag, &done)) return;
+  const auto end = [self = shared_from_this(), tag, done = std::move(done)](const absl::StatusOr<Published>& published) {
+    // The log knows of it by now: who comes from here on finds it there.
+    const std::vector<PublishDone> others = self->producers_.End(tag);
+    done(published);
+    for (const PublishDone& other : others) other(published);
+  };
+  auto before = log_->FindProduced(tag);
+  if (!before.ok()) return end(before.status());
+  if (*before) {
+    context_->metrics.engine.repeated_batches.Add();
+    return end(Published{(*before)->begin, static_cast<uint32_t>((*before)->size())});
+  }
+  if (absl::Status status = BeginPublish(batch); !status.ok()) return end(status);
+  StoreDone stored = PublishEnd(batch, end);
+  log_->Append(std::move(batch), std::move(stored));
 }
 
 void Topic::Bury(Ref<Batch> batch, std::shared_ptr<Cursor> source, OffsetRange offsets, PublishDone done) {

@@ -18,6 +18,7 @@
 #include "core/base/mutex.h"
 #include "core/engine/config.h"
 #include "core/engine/context.h"
+#include "core/engine/producer_gate.h"
 #include "core/engine/time_index.h"
 #include "core/message/batch.h"
 #include "core/storage/backend.h"
@@ -47,7 +48,8 @@ class Topic : public std::enable_shared_from_this<Topic> {
   Topic(std::shared_ptr<EngineContext> context, TopicId id, TopicConfig config);
 
   // The callback comes when the batch is durable, in the order of the calls. Errors: NOT_FOUND once deleted,
-  // UNAVAILABLE, RESOURCE_EXHAUSTED; nothing is stored then.
+  // UNAVAILABLE, RESOURCE_EXHAUSTED; nothing is stored then. A batch with a producer tag that was stored before gets its
+  // first answer again; FAILED_PRECONDITION: PRODUCER_FENCED, SEQUENCE_TOO_OLD.
   void Publish(Ref<Batch> batch, PublishDone done) EXCLUDES(mu_);
 
   // The same for messages of another topic, which `source` acknowledges in the same step.
@@ -82,6 +84,7 @@ class Topic : public std::enable_shared_from_this<Topic> {
   void EnforceRetention() EXCLUDES(mu_);
 
  private:
+  void PublishNumbered(Ref<Batch> batch, PublishDone done) EXCLUDES(mu_);
   // Whether the topic takes it; the callback then has to be used, and until then the gate is held.
   absl::Status BeginPublish(const Ref<Batch>& batch) EXCLUDES(mu_);
   StoreDone PublishEnd(const Ref<Batch>& batch, PublishDone done);
@@ -100,6 +103,7 @@ class Topic : public std::enable_shared_from_this<Topic> {
   std::atomic<int64_t> retention_bytes_;
   Counter published_messages_;
   Counter published_bytes_;
+  ProducerGate producers_;
 
   mutable Mutex mu_;
   TopicConfig config_ GUARDED_BY(mu_);

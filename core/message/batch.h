@@ -15,8 +15,10 @@
 #include <cstdint>
 #include <cstring>
 #include <deque>
+#include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -24,6 +26,7 @@
 #include "core/base/named_type.h"
 #include "core/base/ref.h"
 #include "core/message/message_view.h"
+#include "core/message/producer_tag.h"
 
 namespace sluice {
 
@@ -74,6 +77,10 @@ class Batch : public RefCounted<Batch> {
   }
   char* mutable_record() { return record_; }
 
+  // Null for a batch that its producer does not number.
+  const ProducerTag* producer() const { return producer_.get(); }
+  void set_producer(ProducerTag tag) { producer_ = std::make_unique<ProducerTag>(std::move(tag)); }
+
   static void Destroy(Batch* batch);
 
  private:
@@ -88,6 +95,7 @@ class Batch : public RefCounted<Batch> {
   uint32_t MessageEnd(uint32_t i) const { return Load<uint32_t>(kBatchHeaderBytes + size_t{4} * i); }
 
   Offset first_;
+  std::unique_ptr<const ProducerTag> producer_;
   uint32_t size_;
   char record_[];  // NOLINT: flexible array, the record follows the object
 };

@@ -21,6 +21,7 @@ inline constexpr uint32_t kMaxPriority = 9;
 inline constexpr size_t kMinNameLength = 3;
 inline constexpr size_t kMaxNameLength = 255;
 inline constexpr size_t kMaxClientIdBytes = 255;
+inline constexpr size_t kMaxProducerIdBytes = 255;
 inline constexpr size_t kMaxFilterBytes = 256;
 inline constexpr size_t kMaxLabels = 64;
 inline constexpr size_t kMaxLabelBytes = 63;

@@ -73,6 +73,8 @@ struct EngineMetrics {
   Counter published_messages;
   Counter published_bytes;
   Counter published_batches;
+  // That came again and got their first answer.
+  Counter repeated_batches;
   Counter delivered_messages;
   Counter delivered_bytes;
   Counter redelivered_messages;

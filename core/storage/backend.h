@@ -12,6 +12,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,6 +24,7 @@
 #include "core/base/named_type.h"
 #include "core/message/batch.h"
 #include "core/storage/ack_set.h"
+#include "core/storage/producer_windows.h"
 
 namespace sluice {
 
@@ -99,6 +101,10 @@ class TopicLog {
   // The same, and acknowledges `range` of `source`, a cursor of the same store, in one step: a crash leaves both or
   // neither.
   virtual void AppendAndAck(Ref<Batch> batch, std::shared_ptr<Cursor> source, OffsetRange range, StoreDone done) = 0;
+
+  // Where a batch with this tag was appended; nothing for one that is new. FAILED_PRECONDITION: PRODUCER_FENCED,
+  // SEQUENCE_TOO_OLD. A batch is known once its Append was answered, also after a restart.
+  virtual absl::StatusOr<std::optional<OffsetRange>> FindProduced(const ProducerTag& tag) const = 0;
 
   // Batches from the one that holds `from` (or the next one there is) on, in order, at least one if there is any, no
   // more than `max_bytes` of records beyond the first. Empty at the end. Errors: DATA_LOSS.

@@ -74,6 +74,8 @@ void AddEngine(const EngineMetrics& m, Families* out) {
   out->Counter("sluice_published_messages_total", "Messages stored.", Value(m.published_messages));
   out->Counter("sluice_published_bytes_total", "Bytes of the batch records stored.", Value(m.published_bytes));
   out->Counter("sluice_published_batches_total", "Batches stored.", Value(m.published_batches));
+  out->Counter("sluice_repeated_batches_total", "Batches that came again and got their first answer.",
+               Value(m.repeated_batches));
   out->Counter("sluice_delivered_messages_total", "Messages handed to consumers, repeated deliveries included.",
                Value(m.delivered_messages));
   out->Counter("sluice_delivered_bytes_total", "Bytes of the messages handed to consumers.", Value(m.delivered_bytes));

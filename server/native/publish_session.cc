@@ -4,6 +4,7 @@
 
 #include "core/base/error.h"
 #include "core/base/strings.h"
+#include "core/message/limits.h"
 #include "fmt/format.h"
 #include "server/errors.h"
 
@@ -80,12 +81,40 @@ absl::Status PublishSession::BindTopic(std::string_view name) {
   return absl::OkStatus();
 }
 
+absl::Status PublishSession::BindProducer(const PublishScan& scan, bool first) {
+  if (first) {
+    if (scan.producer_id.size() > kMaxProducerIdBytes) {
+      return Error(Reason::kInvalidProducer,
+                   fmt::format("producer_id: {} bytes, but it must be at most {}", scan.producer_id.size(), kMaxProducerIdBytes),
+                   {{"field", "producer_id"},
+                    {"value", fmt::format("{} bytes", scan.producer_id.size())},
+                    {"limit", std::to_string(kMaxProducerIdBytes)}});
+    }
+    if (!IsValidUtf8(scan.producer_id)) {
+      return Error(Reason::kInvalidUtf8, "producer_id: not UTF-8", {{"field", "producer_id"}});
+    }
+    producer_.id = scan.producer_id;
+    producer_.epoch = scan.producer_epoch;
+    return absl::OkStatus();
+  }
+  if (scan.producer_id.empty() || scan.producer_id == producer_.id) return absl::OkStatus();
+  return Error(Reason::kTargetChanged,
+               fmt::format("producer_id: this stream belongs to \"{}\"; open another one for another producer", producer_.id),
+               {{"field", "producer_id"}, {"limit", producer_.id}});
+}
+
 absl::StatusOr<Ref<Batch>> PublishSession::MakeBatch(const PublishScan& scan) {
+  if (!producer_.id.empty() && scan.sequence == 0) {
+    return Error(Reason::kInvalidProducer, "sequence: 0, but with a producer_id it must be 1 or more",
+                 {{"field", "sequence"}, {"value", "0"}, {"limit", "1"}});
+  }
   builder_.Clear();
   for (std::string_view message : scan.messages) {
     if (absl::Status status = builder_.Add(message); !status.ok()) return status;
   }
-  return builder_.Build();
+  auto batch = builder_.Build();
+  if (batch.ok() && !producer_.id.empty()) (*batch)->set_producer({producer_.id, producer_.epoch, scan.sequence});
+  return batch;
 }
 
 absl::Status PublishSession::Handle(const PublishScan& scan) {
@@ -95,9 +124,7 @@ absl::Status PublishSession::Handle(const PublishScan& scan) {
     first = state_ == State::kAwaitingTopic;
   }
   if (absl::Status status = BindTopic(scan.topic); !status.ok()) return status;
-  if (scan.has_producer) {
-    return Error(Reason::kUnsupported, "producer_id: not supported yet", {{"field", "producer_id"}});
-  }
+  if (absl::Status status = BindProducer(scan, first); !status.ok()) return status;
   // A first request may just open the stream.
   if (first && scan.messages.empty()) return absl::OkStatus();
   auto batch = MakeBatch(scan);

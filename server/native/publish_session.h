@@ -55,6 +55,7 @@ class PublishSession final : public grpc::ServerBidiReactor<grpc::ByteBuffer, gr
   // Handles one request; an error ends the stream.
   absl::Status Handle(const PublishScan& scan) EXCLUDES(mu_);
   absl::Status BindTopic(std::string_view name) EXCLUDES(mu_);
+  absl::Status BindProducer(const PublishScan& scan, bool first);
   absl::StatusOr<Ref<Batch>> MakeBatch(const PublishScan& scan);
   void Answer(uint64_t sequence, absl::StatusOr<Published> published) EXCLUDES(mu_);
   void Close(const absl::Status& why) EXCLUDES(mu_);
@@ -73,6 +74,8 @@ class PublishSession final : public grpc::ServerBidiReactor<grpc::ByteBuffer, gr
   std::string flat_;
   PublishScan scan_;
   BatchBuilder builder_;
+  // The stream's producer; its id is empty when batches are not numbered.
+  ProducerTag producer_;
 
   // Belongs to the write that is pending.
   grpc::ByteBuffer response_;

@@ -157,7 +157,8 @@ absl::Status ScanPublish(std::string_view bytes, PublishScan* scan) {
   scan->topic = {};
   scan->messages.clear();
   scan->batch_id = 0;
-  scan->has_producer = false;
+  scan->producer_id = {};
+  scan->producer_epoch = scan->sequence = 0;
   WireReader in(bytes);
   WireField field;
   using Request = v1::PublishRequest;
@@ -166,7 +167,9 @@ absl::Status ScanPublish(std::string_view bytes, PublishScan* scan) {
     if (field.number == Request::kTopicFieldNumber && is_bytes) scan->topic = field.bytes;
     if (field.number == Request::kMessagesFieldNumber && is_bytes) scan->messages.push_back(field.bytes);
     if (field.number == Request::kBatchIdFieldNumber && field.type == WireType::kVarint) scan->batch_id = field.value;
-    if (field.number == Request::kProducerIdFieldNumber && is_bytes) scan->has_producer = !field.bytes.empty();
+    if (field.number == Request::kProducerIdFieldNumber && is_bytes) scan->producer_id = field.bytes;
+    if (field.number == Request::kProducerEpochFieldNumber) scan->producer_epoch = field.value;
+    if (field.number == Request::kSequenceFieldNumber) scan->sequence = field.value;
   }
   if (in.ok()) return absl::OkStatus();
   return Error(Reason::kMalformedRequest, "the request is not a serialized publish request");

@@ -25,7 +25,9 @@ struct PublishScan {
   std::string_view topic;
   std::vector<std::string_view> messages;
   uint64_t batch_id = 0;
-  bool has_producer = false;
+  std::string_view producer_id;
+  uint64_t producer_epoch = 0;
+  uint64_t sequence = 0;
 };
 
 // MALFORMED_REQUEST when the bytes are no message.

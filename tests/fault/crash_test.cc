@@ -1,5 +1,5 @@
 // Kills sluiced with SIGKILL at random moments under load, starts it again on the same folder, and proves at the end:
-// nothing acknowledged to a publisher is lost, nothing is delivered that was not published, the first deliveries of a
+// nothing acknowledged to a publisher is lost, nothing is stored twice, nothing is delivered that was not published, the first deliveries of a
 // publisher's messages come in its order, and the attempts of a message never go back.
 //
 //   build/release/bin/crash_test --server=build/release/bin/sluiced --kills=30 --durability=fsync
@@ -59,6 +59,7 @@ class Lane {
     client::PublisherOptions options;
     options.batch_messages = 20;
     options.max_messages = 500;
+    options.producer_id = topic_;
     publisher_ = std::make_unique<client::Publisher>(connection_, topic_, options);
     client::SubscriberOptions receive;
     receive.concurrency = 1;
@@ -120,7 +121,10 @@ class Lane {
     for (const client::ReceivedMessage& message : messages) {
       const uint64_t sequence = std::stoull(std::string(message.data));
       if (sequence >= published_) problems_.push_back(fmt::format("{} was never published", sequence));
-      // A resent batch is stored twice; but what is new comes in order.
+      if (ids_.size() <= sequence) ids_.resize(sequence + 1);
+      uint64_t& id = ids_[sequence];
+      if (id != 0 && id != message.id) problems_.push_back(fmt::format("{} is stored twice, as {} and {}", sequence, id, message.id));
+      id = message.id;
       if (sequence > next_new_) problems_.push_back(fmt::format("{} came before {}", sequence, next_new_));
       if (sequence == next_new_) ++next_new_;
       if (delivered_.Add({Offset(sequence), Offset(sequence + 1)}) == 0) ++duplicates_;
@@ -160,6 +164,8 @@ class Lane {
   uint64_t next_new_ GUARDED_BY(mu_) = 0;
   uint64_t duplicates_ GUARDED_BY(mu_) = 0;
   std::map<uint64_t, uint32_t> attempts_ GUARDED_BY(mu_);
+  // The message id of each sequence, 0 before it came.
+  std::vector<uint64_t> ids_ GUARDED_BY(mu_);
   std::vector<std::string> problems_ GUARDED_BY(mu_);
 };
 

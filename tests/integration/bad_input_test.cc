@@ -204,6 +204,28 @@ TEST_F(BadInputTest, RetryAndDeadLetterPolicies) {
   EXPECT_EQ(with_dead_letter("graveyard", 5), "INVALID_ARGUMENT/INVALID_NAME");
 }
 
+TEST_F(BadInputTest, Producers) {
+  const auto publish = [this](const std::string& first, const std::string& second) {
+    PublishStream stream(*client_);
+    v1::PublishRequest request;
+    request.set_topic(TopicPath("orders"));
+    for (const std::string& id : {first, second}) {
+      request.set_producer_id(id);
+      request.set_sequence(request.sequence() + 1);
+      request.add_messages()->set_data("x");
+      stream.Send(request);
+    }
+    stream.Close();
+    last_ = stream.End();
+    return CodeAndReason(last_);
+  };
+  EXPECT_EQ(publish(std::string(255, 'p'), ""), "OK");
+  EXPECT_EQ(publish(std::string(256, 'p'), ""), "INVALID_ARGUMENT/INVALID_PRODUCER");
+  EXPECT_EQ(Field(), "producer_id");
+  EXPECT_EQ(publish("one", "one"), "OK");
+  EXPECT_EQ(publish("one", "other"), "INVALID_ARGUMENT/TARGET_CHANGED");
+}
+
 TEST_F(BadInputTest, WhatIsMissingAndWhatIsThereAlready) {
   EXPECT_EQ(Publish([](auto* r) {
               r->set_topic(TopicPath("nobody"));

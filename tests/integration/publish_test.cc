@@ -40,6 +40,32 @@ TEST_P(PublishTest, StoresWhatItAnswered) {
 
 class PublishStreamTest : public ServerTest {};
 
+TEST_P(PublishTest, ANumberedBatchThatComesAgainIsStoredOnce) {
+  CreateBoth("orders");
+  const auto publish = [this](uint64_t sequence, uint64_t epoch) {
+    PublishStream stream(*client_);
+    v1::PublishRequest request;
+    request.set_topic(TopicPath("orders"));
+    request.set_producer_id("till");
+    request.set_producer_epoch(epoch);
+    request.set_sequence(sequence);
+    request.set_batch_id(sequence);
+    request.add_messages()->set_data("message " + std::to_string(sequence));
+    stream.Send(request);
+    stream.Close();
+    const auto results = stream.Take(1);
+    EXPECT_EQ(CodeAndReason(stream.End()), "OK");
+    return results.empty() ? v1::PublishResult() : results[0];
+  };
+  EXPECT_EQ(publish(1, 7).first_message_id(), 1u);
+  EXPECT_EQ(publish(2, 7).first_message_id(), 2u);
+  EXPECT_EQ(publish(1, 7).first_message_id(), 1u);
+  EXPECT_EQ(client_->Stats("orders").backlog_messages(), 2);
+  EXPECT_EQ(publish(1, 8).first_message_id(), 3u);
+  EXPECT_EQ(publish(3, 7).error().reason(), "PRODUCER_FENCED");
+  EXPECT_EQ(publish(0, 8).error().reason(), "INVALID_PRODUCER");
+}
+
 TEST_F(PublishStreamTest, GoesOnAfterARefusedBatch) {
   client_->CreateTopic("orders");
   PublishStream stream(*client_);

@@ -259,6 +259,7 @@ TEST_F(PublisherTest, ProducerIdNumbersTheBatches) {
   Publish("a");
   const v1::PublishRequest first = streams_.NextRequest();
   EXPECT_EQ(first.producer_id(), "till-7");
+  EXPECT_EQ(first.producer_epoch(), static_cast<uint64_t>(absl::ToUnixMicros(absl::FromUnixSeconds(1'700'000'000))));
   Publish("b");
   const v1::PublishRequest second = streams_.NextRequest();
   EXPECT_EQ(second.sequence(), first.sequence() + 1);
@@ -266,6 +267,7 @@ TEST_F(PublisherTest, ProducerIdNumbersTheBatches) {
   Advance(absl::Milliseconds(100));
   const v1::PublishRequest again = streams_.NextRequest();
   EXPECT_EQ(again.producer_id(), "till-7");
+  EXPECT_EQ(again.producer_epoch(), first.producer_epoch());
   EXPECT_EQ(again.sequence(), first.sequence());
 }
 

@@ -104,4 +104,19 @@ std::optional<std::pair<SubscriptionId, OffsetRange>> DecodeAckPrefix(std::strin
   return std::pair(SubscriptionId(numbers[0]), range);
 }
 
+std::string EncodeProducerPrefix(const ProducerTag& tag) {
+  const uint64_t numbers[] = {tag.epoch, tag.sequence, tag.id.size()};
+  static_assert(sizeof numbers == kProducerPrefixBytes);
+  return std::string(reinterpret_cast<const char*>(numbers), sizeof numbers) + tag.id;
+}
+
+std::optional<ProducerTag> DecodeProducerPrefix(std::string_view payload) {
+  uint64_t numbers[3];
+  if (payload.size() < sizeof numbers) return std::nullopt;
+  std::memcpy(numbers, payload.data(), sizeof numbers);
+  payload.remove_prefix(sizeof numbers);
+  if (numbers[2] > payload.size()) return std::nullopt;
+  return ProducerTag{std::string(payload.substr(0, numbers[2])), numbers[0], numbers[1]};
+}
+
 }  // namespace sluice

@@ -58,5 +58,8 @@ std::optional<CursorState> DecodeCursorState(std::string_view bytes);
 // What stands in front of a batch that acknowledges others: kAckPrefixBytes.
 std::string EncodeAckPrefix(SubscriptionId subscription, OffsetRange range);
 std::optional<std::pair<SubscriptionId, OffsetRange>> DecodeAckPrefix(std::string_view payload);
+// And in front of one whose producer numbers them.
+std::string EncodeProducerPrefix(const ProducerTag& tag);
+std::optional<ProducerTag> DecodeProducerPrefix(std::string_view payload);
 
 }  // namespace sluice

@@ -129,6 +129,17 @@ void LocalCatalogue::Restore(const View::Contents& contents) {
   }
 }
 
+absl::Status LocalCatalogue::ReplayedBatch(const JournalPosition& at, const RecordHeader& header,
+                                           std::string_view payload) {
+  const std::string_view record = BatchIn(header.kind, payload);
+  if (absl::Status status = Batch::Check(record); !status.ok()) return status;
+  int64_t publish_time_us = 0;
+  std::memcpy(&publish_time_us, record.data() + 8, sizeof publish_time_us);
+  // A topic that is gone by now may still have records.
+  if (auto log = Log(TopicId(header.id))) log->Replayed(header, at, publish_time_us);
+  return absl::OkStatus();
+}
+
 absl::Status LocalCatalogue::Replayed(const JournalPosition& at, const RecordHeader& header,
                                       std::string_view payload) {
   switch (header.kind) {
@@ -136,18 +147,18 @@ absl::Status LocalCatalogue::Replayed(const JournalPosition& at, const RecordHea
       const auto ack = DecodeAckPrefix(payload);
       if (!ack) return Unreadable(header.kind);
       if (auto cursor = CursorOf(ack->first)) cursor->Acked(ack->second);
-      payload.remove_prefix(kAckPrefixBytes);
-      [[fallthrough]];
+      return ReplayedBatch(at, header, payload);
+    }
+    case RecordKind::kBatchOfProducer: {
+      const auto tag = DecodeProducerPrefix(payload);
+      if (!tag) return Unreadable(header.kind);
+      const Offset first(header.first);
+      if (auto log = Log(TopicId(header.id))) log->ReplayedProducer(*tag, {first, first + header.count});
+      return ReplayedBatch(at, header, payload);
     }
     case RecordKind::kBatch:
-    case RecordKind::kBatchMoved: {
-      if (absl::Status status = Batch::Check(payload); !status.ok()) return status;
-      int64_t publish_time_us = 0;
-      std::memcpy(&publish_time_us, payload.data() + 8, sizeof publish_time_us);
-      // A topic that is gone by now may still have records.
-      if (auto log = Log(TopicId(header.id))) log->Replayed(header, at, publish_time_us);
-      return absl::OkStatus();
-    }
+    case RecordKind::kBatchMoved:
+      return ReplayedBatch(at, header, payload);
     case RecordKind::kCursorDelta: {
       const auto delta = DecodeCursorDelta(payload);
       if (!delta) return Unreadable(header.kind);

@@ -35,6 +35,7 @@ class LocalCatalogue final : public Catalogue,
 
   // What the view holds, and then each record behind it. DATA_LOSS for a record that cannot be understood.
   void Restore(const View::Contents& contents) EXCLUDES(mu_);
+  absl::Status ReplayedBatch(const JournalPosition& at, const RecordHeader& header, std::string_view payload) EXCLUDES(mu_);
   absl::Status Replayed(const JournalPosition& at, const RecordHeader& header, std::string_view payload) EXCLUDES(mu_);
 
   // Null when there is none.

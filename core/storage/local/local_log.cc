@@ -31,9 +31,7 @@ absl::StatusOr<Ref<Batch>> BatchFrom(std::string_view bytes, const BatchLocation
       header->first != location.first.value() || !ChecksumHolds(bytes, *header)) {
     return Damaged(topic, location.first);
   }
-  const size_t skip = BatchAt(header->kind);
-  if (header->length < skip) return Damaged(topic, location.first);
-  return Batch::Decode(location.first, bytes.substr(kRecordHeaderBytes + skip, header->length - skip));
+  return Batch::Decode(location.first, BatchIn(header->kind, bytes.substr(kRecordHeaderBytes, header->length)));
 }
 
 bool EndsBefore(const BatchLocation& batch, Offset offset) { return batch.end() <= offset; }
@@ -47,6 +45,7 @@ LocalLog::LocalLog(LogContext& context, View::TopicState state)
       floor_(state.floor),
       next_(state.next),
       writing_next_(state.next),
+      producers_(std::move(state.producers)),
       spans_(state.spans.begin(), state.spans.end()) {
   for (const Span& span : state.spans) context_.use.Add(span.segment, span.bytes);
 }
@@ -81,6 +80,11 @@ void LocalLog::Append(Ref<Batch> batch, StoreDone done) {
   entry.header.kind = RecordKind::kBatch;
   entry.header.count = batch->count();
   entry.header.id = id_.value();
+  if (batch->producer() != nullptr) {
+    entry.header.kind = RecordKind::kBatchOfProducer;
+    entry.bytes = EncodeProducerPrefix(*batch->producer());
+    entry.bytes += batch->record();
+  }
   entry.batch = std::move(batch);
   entry.target = shared_from_this();
   entry.done = std::move(done);
@@ -138,6 +142,9 @@ void LocalLog::AfterWrite(const JournalEntry& entry, const absl::Status& status,
   const BatchLocation batch{Offset(entry.header.first), entry.header.count,
                             static_cast<uint32_t>(entry.payload().size()), at, entry.batch->publish_time_us()};
   IsNewBatch(entry.header.kind) ? Add(batch) : Move(batch);
+  if (entry.header.kind == RecordKind::kBatchOfProducer) {
+    producers_.Add(*entry.batch->producer(), {batch.first, batch.end()});
+  }
 }
 
 void LocalLog::Add(const BatchLocation& batch) {
@@ -200,6 +207,16 @@ void LocalLog::Replayed(const RecordHeader& header, const JournalPosition& at, i
     Add({next_, static_cast<uint32_t>(batch.first - next_), 0, at, publish_time_us});
   }
   Add(batch);
+}
+
+void LocalLog::ReplayedProducer(const ProducerTag& tag, OffsetRange offsets) {
+  MutexLock lock(mu_);
+  producers_.Add(tag, offsets);
+}
+
+absl::StatusOr<std::optional<OffsetRange>> LocalLog::FindProduced(const ProducerTag& tag) const {
+  MutexLock lock(mu_);
+  return producers_.Find(tag);
 }
 
 void LocalLog::ReplayedDamage(Offset first, uint32_t count, const JournalPosition& at) {
@@ -273,7 +290,7 @@ View::TopicState LocalLog::BeginCheckpoint(std::vector<BatchLocation>* batches) 
   for (const auto& [first, batch] : moved_) saving_moved_.push_back(batch);
   batches->insert(batches->end(), saving_moved_.begin(), saving_moved_.end());
   changed_ = false;
-  return {id_, config_, floor_, next_, {spans_.begin(), spans_.end()}};
+  return {id_, config_, floor_, next_, {spans_.begin(), spans_.end()}, producers_};
 }
 
 void LocalLog::CheckpointDone(bool written) {

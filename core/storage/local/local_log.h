@@ -41,6 +41,7 @@ class LocalLog final : public TopicLog, public JournalTarget, public std::enable
   LogExtent extent() const override EXCLUDES(mu_);
   void Append(Ref<Batch> batch, StoreDone done) override;
   void AppendAndAck(Ref<Batch> batch, std::shared_ptr<Cursor> source, OffsetRange range, StoreDone done) override;
+  absl::StatusOr<std::optional<OffsetRange>> FindProduced(const ProducerTag& tag) const override EXCLUDES(mu_);
   void Read(Offset from, size_t max_bytes, ReadDone done) override;
   void OffsetAt(absl::Time time, OffsetDone done) override;
   void Trim(Offset before) override EXCLUDES(mu_);
@@ -51,6 +52,7 @@ class LocalLog final : public TopicLog, public JournalTarget, public std::enable
 
   // A batch record met while the journal is replayed, or a stretch of it that is lost.
   void Replayed(const RecordHeader& header, const JournalPosition& at, int64_t publish_time_us) EXCLUDES(mu_);
+  void ReplayedProducer(const ProducerTag& tag, OffsetRange offsets) EXCLUDES(mu_);
   void ReplayedDamage(Offset first, uint32_t count, const JournalPosition& at) EXCLUDES(mu_);
   void ReplayEnded() EXCLUDES(mu_);
   // The offset the next batch gets.
@@ -93,6 +95,7 @@ class LocalLog final : public TopicLog, public JournalTarget, public std::enable
   Offset next_ GUARDED_BY(mu_);
   // next_ with what is being written.
   Offset writing_next_ GUARDED_BY(mu_);
+  ProducerWindows producers_ GUARDED_BY(mu_);
   std::deque<Span> spans_ GUARDED_BY(mu_);
   // In offset order: what the view does not have, the first `saving_` of it on the way there.
   std::deque<BatchLocation> recent_ GUARDED_BY(mu_);

@@ -66,7 +66,7 @@ absl::StatusOr<VerifyReport> Verify(const std::string& data_dir, const std::func
     if (HoldsBatch(header.kind)) {
       ++report.batches;
       report.messages += header.count;
-      if (absl::Status status = Batch::Check(payload.substr(std::min(BatchAt(header.kind), payload.size()))); !status.ok()) {
+      if (absl::Status status = Batch::Check(BatchIn(header.kind, payload)); !status.ok()) {
         report.damages.push_back(fmt::format("{} at {}: {}", SegmentName(at.segment), at.offset, status.ToString()));
       }
     }

@@ -18,6 +18,9 @@ class OpenedLog final : public TopicLog {
       : gate_(std::move(gate)), log_(std::move(log)) {}
 
   LogExtent extent() const override { return log_->extent(); }
+  absl::StatusOr<std::optional<OffsetRange>> FindProduced(const ProducerTag& tag) const override {
+    return log_->FindProduced(tag);
+  }
   void Append(Ref<Batch> batch, StoreDone done) override {
     Gate::Pass pass(*gate_);
     if (!pass) return done(ClosedError());
@@ -88,6 +91,11 @@ LogExtent MemoryLog::extent() const {
   return extent_;
 }
 
+absl::StatusOr<std::optional<OffsetRange>> MemoryLog::FindProduced(const ProducerTag& tag) const {
+  MutexLock lock(mu_);
+  return producers_.Find(tag);
+}
+
 void MemoryLog::Append(Ref<Batch> batch, StoreDone done) {
   const uint64_t bytes = batch->record().size();
   if (!budget_->Take(bytes)) {
@@ -104,6 +112,7 @@ void MemoryLog::Append(Ref<Batch> batch, StoreDone done) {
   batch->set_first(extent_.next);
   extent_.next += batch->count();
   extent_.bytes += bytes;
+  if (batch->producer() != nullptr) producers_.Add(*batch->producer(), {batch->first(), batch->end()});
   batches_.push_back(std::move(batch));
   if (completing_) {
     completed_.push_back(std::move(done));

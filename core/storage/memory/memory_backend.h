@@ -54,6 +54,7 @@ class MemoryLog {
 
   // As TopicLog has them.
   LogExtent extent() const EXCLUDES(mu_);
+  absl::StatusOr<std::optional<OffsetRange>> FindProduced(const ProducerTag& tag) const EXCLUDES(mu_);
   void Append(Ref<Batch> batch, StoreDone done) EXCLUDES(mu_);
   void Read(Offset from, size_t max_bytes, const TopicLog::ReadDone& done) EXCLUDES(mu_);
   void OffsetAt(absl::Time time, const TopicLog::OffsetDone& done) EXCLUDES(mu_);
@@ -66,6 +67,7 @@ class MemoryLog {
 
   mutable Mutex mu_;
   std::deque<Ref<Batch>> batches_ GUARDED_BY(mu_);
+  ProducerWindows producers_ GUARDED_BY(mu_);
   // `first` may lie within the front batch.
   LogExtent extent_ GUARDED_BY(mu_);
   // Results not run yet, while another caller runs those before them.

@@ -32,6 +32,17 @@ uint64_t Checksum(const char* header, std::string_view payload) {
 
 }  // namespace
 
+std::string_view BatchIn(RecordKind kind, std::string_view payload) {
+  size_t skip = 0;
+  if (kind == RecordKind::kBatchAndAck) skip = kAckPrefixBytes;
+  if (kind == RecordKind::kBatchOfProducer) {
+    if (payload.size() < kProducerPrefixBytes) return {};
+    const auto id_bytes = Get<uint64_t>(payload, kProducerPrefixBytes - sizeof(uint64_t));
+    skip = id_bytes > payload.size() ? payload.size() : kProducerPrefixBytes + id_bytes;
+  }
+  return payload.substr(skip > payload.size() ? payload.size() : skip);
+}
+
 void EncodeHeader(const RecordHeader& header, std::string_view payload, char* out) {
   std::memset(out, 0, kRecordHeaderBytes);
   Put(out, 0, kRecordMagic);

@@ -3,7 +3,7 @@
 //
 //    0  u32  magic ("SLJR")                        24  u64  topic or subscription
 //    4  u32  payload length                        32  u64  first offset (batches)
-//    8  u64  XXH3-64 of bytes 16.. and payload     40  u64  producer (0: none)
+//    8  u64  XXH3-64 of bytes 16.. and payload     40  u64  0
 //   16  u8   kind
 //   17  u8   flags (1: first record of a commit)
 //   18  u16  0
@@ -32,16 +32,24 @@ enum class RecordKind : uint8_t {
   kCursorState = 8,
   // A batch that takes the place of messages of another topic, which it acknowledges: first what it acknowledges.
   kBatchAndAck = 9,
+  // A batch whose producer numbers them: first who that is.
+  kBatchOfProducer = 10,
 };
-inline constexpr uint8_t kLastRecordKind = 9;
+inline constexpr uint8_t kLastRecordKind = 10;
 
 // Appends messages, which the next offsets are for.
-inline constexpr bool IsNewBatch(RecordKind kind) { return kind == RecordKind::kBatch || kind == RecordKind::kBatchAndAck; }
+inline constexpr bool IsNewBatch(RecordKind kind) {
+  return kind == RecordKind::kBatch || kind == RecordKind::kBatchAndAck || kind == RecordKind::kBatchOfProducer;
+}
 // Holds a batch record.
 inline constexpr bool HoldsBatch(RecordKind kind) { return IsNewBatch(kind) || kind == RecordKind::kBatchMoved; }
-// Bytes of the payload in front of the batch record: subscription, begin and end of the offsets acknowledged, 8 each.
+// What stands in front of the batch record of a kBatchAndAck: subscription, begin and end of the offsets acknowledged, 8
+// bytes each. Of a kBatchOfProducer: epoch, sequence, length of the id, 8 bytes each, the id.
 inline constexpr size_t kAckPrefixBytes = 24;
-inline constexpr size_t BatchAt(RecordKind kind) { return kind == RecordKind::kBatchAndAck ? kAckPrefixBytes : 0; }
+inline constexpr size_t kProducerPrefixBytes = 24;
+
+// The batch record in a payload; empty when the payload is too short for what stands in front of it.
+std::string_view BatchIn(RecordKind kind, std::string_view payload);
 
 inline constexpr uint32_t kRecordMagic = 0x524A4C53;
 inline constexpr size_t kRecordHeaderBytes = 48;

@@ -92,6 +92,7 @@ std::string EncodeTopic(const View::TopicState& topic) {
     out.Put(span.segment);
     out.Put(span.bytes);
   }
+  out.PutBytes(topic.producers.Encode());
   return out.Take();
 }
 
@@ -108,7 +109,11 @@ bool DecodeTopic(std::string_view value, View::TopicState* topic) {
     span.bytes = in.Next();
     topic->spans.push_back(span);
   }
-  return in.ok();
+  if (in.ok() && in.AtEnd()) return true;  // written before there were any
+  auto producers = ProducerWindows::Decode(in.NextBytes());
+  if (!in.ok() || !producers) return false;
+  topic->producers = *std::move(producers);
+  return true;
 }
 
 bool DecodeSubscription(std::string_view value, View::SubscriptionState* subscription) {

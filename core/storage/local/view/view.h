@@ -37,6 +37,7 @@ class View {
     Offset floor{1};
     Offset next{1};
     std::vector<Span> spans;
+    ProducerWindows producers;
   };
   struct SubscriptionState {
     SubscriptionId id;
