@@ -94,6 +94,7 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   // The rest is for the engine and the topic.
 
   SubscriptionId id() const { return id_; }
+  bool ephemeral() const { return cursor_ == nullptr; }
   Offset floor() const { return floor_.load(std::memory_order_acquire); }
   void SetConfig(SubscriptionConfig config) EXCLUDES(mu_);
 

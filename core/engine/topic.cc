@@ -171,6 +171,8 @@ void Topic::FloorMoved(Offset old_floor) {
     if (old_floor > trimmed_ || subscriptions_->empty()) return;
     subscriptions = subscriptions_;
   }
+  // Who only looks on lets go of nothing: as long as there is no other, everything is kept.
+  if (std::all_of(subscriptions->begin(), subscriptions->end(), [](const auto& s) { return s->ephemeral(); })) return;
   Offset floor = durable_end();
   for (const auto& subscription : *subscriptions) floor = std::min(floor, subscription->floor());
   TrimTo(floor);

@@ -2,8 +2,9 @@
 //
 //   topic->Publish(batch, [](absl::StatusOr<Published> published) {...});
 //
-// A message is kept until every subscription has acknowledged it, or its retention ends. With no subscription at all
-// messages are kept until then too: who publishes before the first subscriber comes loses nothing.
+// A message is kept until every subscription has acknowledged it, or its retention ends. With no subscription at all, or
+// with ephemeral ones only, messages are kept until then too: who publishes before the first subscriber comes loses
+// nothing, and who only looks on takes nothing away.
 //
 // Thread rule: every public member may be called from any thread. Lock order: docs/adr/0005.
 #pragma once

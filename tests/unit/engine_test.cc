@@ -59,6 +59,23 @@ TEST_F(EngineTest, AnEphemeralSubscriptionEndsWithItsConsumer) {
   EXPECT_EQ(engine_->subscription_count(), 0);
 }
 
+TEST_F(EngineTest, AnEphemeralSubscriptionTakesNothingAway) {
+  ASSERT_TRUE(CreateTopic("orders").ok());
+  ASSERT_TRUE(Publish("orders", {"a", "b"}).ok());
+  std::shared_ptr<Subscription> subscription;
+  SubscriptionConfig config;
+  config.topic = TopicNamed("orders");
+  engine_->OpenEphemeral(config, Earliest{}, [&](auto opened) { subscription = *opened; });
+  auto consumer = std::make_shared<FakeConsumer>();
+  const ConsumerId id = *subscription->Attach(consumer, {});
+  subscription->Grant(id, 10, Subscription::kNoByteLimit);
+  EXPECT_EQ(subscription->Ack(id, Leases(consumer->Take())), 2u);
+  subscription->Detach(id);
+  EXPECT_EQ(FindTopic("orders")->log().extent().first, Offset(1));
+  ASSERT_TRUE(CreateSubscription("billing", "orders").ok());
+  EXPECT_THAT(Connect("billing").consumer->TakeData(), ElementsAre("a", "b"));
+}
+
 TEST_F(EngineTest, TrimsWhatEverySubscriptionAcknowledged) {
   auto one = Wire();
   ASSERT_TRUE(CreateSubscription("audit", "orders").ok());

@@ -17,6 +17,7 @@ void AddTopicCommands(CLI::App& app, Run* run);
 void AddSubCommands(CLI::App& app, Run* run);
 void AddPubCommand(CLI::App& app, Run* run);
 void AddPullCommands(CLI::App& app, Run* run);
+void AddDlqCommands(CLI::App& app, Run* run);
 void AddStatsCommand(CLI::App& app, Run* run);
 void AddHealthCommand(CLI::App& app, Run* run);
 void AddBenchCommand(CLI::App& app, Run* run);

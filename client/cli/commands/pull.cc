@@ -6,6 +6,7 @@
 
 #include "absl/strings/escaping.h"
 #include "client/cli/commands/commands.h"
+#include "client/cli/commands/pull.h"
 #include "client/cli/commands/start_position.h"
 #include "client/cpp/subscriber.h"
 #include "core/base/strings.h"
@@ -13,16 +14,6 @@
 
 namespace sluice::cli {
 namespace {
-
-struct PullFlags {
-  std::string target;
-  std::string from = "latest";
-  std::string filter;
-  int64_t count = 0;
-  bool follow = false;
-  std::string ack = "auto";
-  std::string idle = "2s";
-};
 
 std::atomic<bool> interrupted{false};
 
@@ -97,6 +88,14 @@ class Receiver {
   absl::Status finished_;
 };
 
+void AddCommon(CLI::App* command, const std::shared_ptr<PullFlags>& flags) {
+  command->add_option("--count,-n", flags->count, "End after this many messages (exit code 1 when fewer came)");
+  command->add_flag("--follow,-f", flags->follow, "Wait for more until Ctrl-C");
+  command->add_option("--idle-timeout", flags->idle, "End when nothing came for this long")->capture_default_str();
+}
+
+}  // namespace
+
 int Receive(const Session& session, const PullFlags& flags, client::SubscriberTarget target) {
   std::signal(SIGINT, [](int) { interrupted = true; });
   Receiver receiver(session, flags);
@@ -112,14 +111,6 @@ int Receive(const Session& session, const PullFlags& flags, client::SubscriberTa
   if (!ended.ok()) return Report(session, ended);
   return receiver.enough() ? kOk : kFailed;
 }
-
-void AddCommon(CLI::App* command, const std::shared_ptr<PullFlags>& flags) {
-  command->add_option("--count,-n", flags->count, "End after this many messages (exit code 1 when fewer came)");
-  command->add_flag("--follow,-f", flags->follow, "Wait for more until Ctrl-C");
-  command->add_option("--idle-timeout", flags->idle, "End when nothing came for this long")->capture_default_str();
-}
-
-}  // namespace
 
 void AddPullCommands(CLI::App& app, Run* run) {
   auto flags = std::make_shared<PullFlags>();
