@@ -130,7 +130,7 @@ void LocalCatalogue::Restore(const View::Contents& contents) {
 }
 
 absl::Status LocalCatalogue::ReplayedBatch(const JournalPosition& at, const RecordHeader& header,
-                                           std::string_view payload) {
+                                           std::string_view payload) const {
   const std::string_view record = BatchIn(header.kind, payload);
   if (absl::Status status = Batch::Check(record); !status.ok()) return status;
   int64_t publish_time_us = 0;

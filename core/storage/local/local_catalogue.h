@@ -35,7 +35,6 @@ class LocalCatalogue final : public Catalogue,
 
   // What the view holds, and then each record behind it. DATA_LOSS for a record that cannot be understood.
   void Restore(const View::Contents& contents) EXCLUDES(mu_);
-  absl::Status ReplayedBatch(const JournalPosition& at, const RecordHeader& header, std::string_view payload) EXCLUDES(mu_);
   absl::Status Replayed(const JournalPosition& at, const RecordHeader& header, std::string_view payload) EXCLUDES(mu_);
 
   // Null when there is none.
@@ -48,6 +47,8 @@ class LocalCatalogue final : public Catalogue,
   void CheckpointDone(const View::Checkpoint& checkpoint, bool written) EXCLUDES(mu_);
 
  private:
+  absl::Status ReplayedBatch(const JournalPosition& at, const RecordHeader& header, std::string_view payload) const
+      EXCLUDES(mu_);
   void Submit(RecordKind kind, uint64_t id, std::string payload, StoreDone done);
   absl::Status Apply(RecordKind kind, uint64_t id, std::string_view payload) REQUIRES(mu_);
   absl::Status ApplyPutSubscription(SubscriptionId id, std::string_view payload) REQUIRES(mu_);
