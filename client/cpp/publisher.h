@@ -7,8 +7,8 @@
 //   publisher.Close(absl::Seconds(10));
 //
 // At least once: a batch that was stored, but whose answer was lost with the connection, is stored again, unless the
-// publisher has a producer_id. Batches keep
-// their order, also when they are sent again; one that the server refuses for the moment may be stored after later ones.
+// publisher has a producer_id. Batches keep their order, also when they are sent again; one that the server refuses for
+// the moment may be stored after later ones.
 //
 // Thread rule: every member may be called from any thread, but only Publish, with room to spare, from a callback.
 // Callbacks come from threads of the library, in the order of the messages, with no lock held; they must not block.

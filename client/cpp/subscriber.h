@@ -48,7 +48,8 @@ struct SubscriberOptions {
 };
 
 // What to receive: a subscription, or (when that is empty) a topic through a subscription of the stream's own, which
-// begins at `start`, gets what matches `filter`, and leaves no trace. Such a one goes on behind what it had received when its connection was lost.
+// begins at `start`, gets what matches `filter`, and leaves no trace. Such a one goes on behind what it had received when
+// its connection was lost.
 struct SubscriberTarget {
   std::string subscription = {};
   std::string topic = {};

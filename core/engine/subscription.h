@@ -156,8 +156,8 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
                     Instant now) REQUIRES(mu_);
   // Passes over what the filter leaves out, from next_ to the end of the batch at the most.
   void SkipFiltered(const Ref<Batch>& batch) REQUIRES(mu_);
-  // Messages from `from` on that match, one after the other. REQUIRES: the first does.
-  uint64_t MatchingRun(const Ref<Batch>& batch, Offset from) const REQUIRES(mu_);
+  // Messages from `from` on that match, one after the other, `most` at the most. REQUIRES: the first does.
+  uint64_t MatchingRun(const Ref<Batch>& batch, Offset from, int64_t most) const;
   void TellSkipped() EXCLUDES(mu_);
   Ref<Batch> FreshBatch() REQUIRES(mu_);
   Ref<Batch> ReadyBatch(Offset offset) REQUIRES(mu_);

@@ -48,14 +48,13 @@ void Subscription::BuryNext() {
 void Subscription::Bury(Condemned condemned, const absl::StatusOr<std::vector<Ref<Batch>>>& read) {
   if (!read.ok()) return Buried(condemned, read.status());
   const Ref<Batch> batch = read->empty() ? nullptr : read->front();
-  const Offset end = batch ? batch->end() : condemned.offsets.end;
   const bool gone = !batch || batch->first() > condemned.offsets.begin;
   SubscriptionConfig config;
   {
     MutexLock lock(mu_);
     config = config_;
     // The rest lies in another batch, or what is gone ends here.
-    const Offset cut = std::min(condemned.offsets.end, gone && batch ? batch->first() : end);
+    const Offset cut = !batch ? condemned.offsets.end : gone ? batch->first() : batch->end();
     if (cut < condemned.offsets.end) {
       condemned_.push_front(condemned);
       condemned_.front().offsets.begin = cut;

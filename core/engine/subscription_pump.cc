@@ -52,10 +52,11 @@ void Subscription::SkipFiltered(const Ref<Batch>& batch) {
   }
 }
 
-uint64_t Subscription::MatchingRun(const Ref<Batch>& batch, Offset from) const {
+uint64_t Subscription::MatchingRun(const Ref<Batch>& batch, Offset from, int64_t most) const {
   if (filter_.matches_all()) return batch->end() - from;
+  const Offset limit = from + std::min<uint64_t>(batch->end() - from, static_cast<uint64_t>(most));
   Offset end = from + 1;
-  while (end < batch->end() && filter_.Matches(batch->message(static_cast<uint32_t>(end - batch->first())))) ++end;
+  while (end < limit && filter_.Matches(batch->message(static_cast<uint32_t>(end - batch->first())))) ++end;
   return end - from;
 }
 
@@ -163,7 +164,7 @@ bool Subscription::LeaseFresh(ConsumerState* consumer, Instant now) {
     if (!batch) return false;
     SkipFiltered(batch);
   } while (next_ >= batch->end());
-  const uint32_t count = LeaseRun(consumer, batch, next_, MatchingRun(batch, next_), 1, now);
+  const uint32_t count = LeaseRun(consumer, batch, next_, MatchingRun(batch, next_, consumer->message_credit), 1, now);
   next_ += count;
   if (next_ >= batch->end()) {
     window_bytes_ -= batch->memory_bytes();

@@ -19,13 +19,16 @@ Topic::Topic(std::shared_ptr<EngineContext> context, TopicId id, TopicConfig con
       subscriptions_(std::make_shared<SubscriptionList>()) {}
 
 void Topic::Publish(Ref<Batch> batch, PublishDone done) {
-  if (batch->producer() != nullptr) return PublishNumbered(std::move(batch), std::move(done));
+  batch->producer() != nullptr ? StoreOnce(std::move(batch), std::move(done)) : Store(std::move(batch), std::move(done));
+}
+
+void Topic::Store(Ref<Batch> batch, PublishDone done) {
   if (absl::Status status = BeginPublish(batch); !status.ok()) return done(status);
   StoreDone end = PublishEnd(batch, std::move(done));
   log_->Append(std::move(batch), std::move(end));
 }
 
-void Topic::PublishNumbered(Ref<Batch> batch, PublishDone done) {
+void Topic::StoreOnce(Ref<Batch> batch, PublishDone done) {
   const ProducerTag tag = *batch->producer();
   if (!producers_.Begin(tag, &done)) return;
   const auto end = [self = shared_from_this(), tag, done = std::move(done)](const absl::StatusOr<Published>& published) {
@@ -40,9 +43,7 @@ void Topic::PublishNumbered(Ref<Batch> batch, PublishDone done) {
     context_->metrics.engine.repeated_batches.Add();
     return end(Published{(*before)->begin, static_cast<uint32_t>((*before)->size())});
   }
-  if (absl::Status status = BeginPublish(batch); !status.ok()) return end(status);
-  StoreDone stored = PublishEnd(batch, end);
-  log_->Append(std::move(batch), std::move(stored));
+  Store(std::move(batch), end);
 }
 
 void Topic::Bury(Ref<Batch> batch, std::shared_ptr<Cursor> source, OffsetRange offsets, PublishDone done) {

@@ -85,7 +85,8 @@ class Topic : public std::enable_shared_from_this<Topic> {
   void EnforceRetention() EXCLUDES(mu_);
 
  private:
-  void PublishNumbered(Ref<Batch> batch, PublishDone done) EXCLUDES(mu_);
+  void Store(Ref<Batch> batch, PublishDone done) EXCLUDES(mu_);
+  void StoreOnce(Ref<Batch> batch, PublishDone done) EXCLUDES(mu_);
   // Whether the topic takes it; the callback then has to be used, and until then the gate is held.
   absl::Status BeginPublish(const Ref<Batch>& batch) EXCLUDES(mu_);
   StoreDone PublishEnd(const Ref<Batch>& batch, PublishDone done);

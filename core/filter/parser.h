@@ -4,7 +4,6 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <string_view>
 
@@ -30,7 +29,6 @@ class FilterParser {
   bool ParseAttribute(Predicate* predicate);
   bool ParsePrefix(Predicate* predicate);
   bool ParsePriority(Predicate* predicate);
-  bool ParseAttributeName();
   bool ParseKey(std::string* key);
   bool ParseString(std::string* value);
   bool ParseEscape(std::string* value);

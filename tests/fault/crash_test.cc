@@ -1,6 +1,6 @@
 // Kills sluiced with SIGKILL at random moments under load, starts it again on the same folder, and proves at the end:
-// nothing acknowledged to a publisher is lost, nothing is stored twice, nothing is delivered that was not published, the first deliveries of a
-// publisher's messages come in its order, and the attempts of a message never go back.
+// nothing acknowledged to a publisher is lost, nothing is stored twice, nothing is delivered that was not published, the
+// first deliveries of a publisher's messages come in its order, and the attempts of a message never go back.
 //
 //   build/release/bin/crash_test --server=build/release/bin/sluiced --kills=30 --durability=fsync
 #include <signal.h>

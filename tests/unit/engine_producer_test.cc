@@ -40,7 +40,6 @@ TEST_F(EngineProducerTest, TheOlderOfTwoProducersWithOneNameIsFenced) {
   EXPECT_EQ(FindTopic("orders")->log().extent().next, Offset(3));
 }
 
-// A store that answers when it is told to.
 TEST_F(EngineProducerTest, ARepeatWhileTheFirstIsUnderWayWaitsForIt) {
   ProducerGate gate;
   const ProducerTag tag{"till", 0, 1};
