@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace sluice {
 
@@ -80,6 +81,23 @@ char* WriteVarint(char* out, uint64_t value);
 inline constexpr uint32_t WireTag(uint32_t number, WireType type) {
   return number << 3 | static_cast<uint32_t>(type);
 }
+
+// What a VarintReader reads.
+class VarintWriter {
+ public:
+  void Put(uint64_t value) {
+    char buffer[kMaxVarintBytes];
+    out_.append(buffer, WriteVarint(buffer, value));
+  }
+  void PutBytes(std::string_view bytes) {
+    Put(bytes.size());
+    out_.append(bytes);
+  }
+  std::string Take() { return std::move(out_); }
+
+ private:
+  std::string out_;
+};
 
 // Bytes that a field takes whose tag takes one (numbers up to 15).
 inline size_t BytesFieldSize(size_t size) { return 1 + VarintSize(size) + size; }

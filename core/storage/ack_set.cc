@@ -47,20 +47,16 @@ Offset AckSet::UnackedEnd(Offset from, Offset limit) const {
 }
 
 std::string AckSet::Encode() const {
-  std::string out;
-  const auto put = [&](uint64_t value) {
-    char buffer[kMaxVarintBytes];
-    out.append(buffer, WriteVarint(buffer, value));
-  };
-  put(floor_.value());
-  put(ranges_.size());
+  VarintWriter out;
+  out.Put(floor_.value());
+  out.Put(ranges_.size());
   Offset previous = floor_;
   for (const auto& [begin, end] : ranges_) {
-    put(begin - previous);
-    put(end - begin);
+    out.Put(begin - previous);
+    out.Put(end - begin);
     previous = end;
   }
-  return out;
+  return out.Take();
 }
 
 std::optional<AckSet> AckSet::Decode(std::string_view bytes) {

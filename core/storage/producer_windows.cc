@@ -46,26 +46,21 @@ void ProducerWindows::Add(const ProducerTag& tag, OffsetRange offsets) {
 }
 
 std::string ProducerWindows::Encode() const {
-  std::string out;
-  const auto put = [&](uint64_t value) {
-    char buffer[kMaxVarintBytes];
-    out.append(buffer, WriteVarint(buffer, value));
-  };
-  put(windows_.size());
+  VarintWriter out;
+  out.Put(windows_.size());
   for (const auto& [id, window] : windows_) {
-    put(id.size());
-    out += id;
-    put(window.epoch);
-    put(window.begin);
-    put(window.batches.size());
+    out.PutBytes(id);
+    out.Put(window.epoch);
+    out.Put(window.begin);
+    out.Put(window.batches.size());
     uint64_t previous = window.begin;
     for (const auto& [sequence, offsets] : window.batches) {
-      put(sequence - std::exchange(previous, sequence));
-      put(offsets.begin.value());
-      put(offsets.size());
+      out.Put(sequence - std::exchange(previous, sequence));
+      out.Put(offsets.begin.value());
+      out.Put(offsets.size());
     }
   }
-  return out;
+  return out.Take();
 }
 
 std::optional<ProducerWindows> ProducerWindows::Decode(std::string_view bytes) {

@@ -81,6 +81,14 @@ class SubscriberTest : public testing::Test {
     return request;
   }
 
+  // Starts with this handler, and returns when it holds the first of `count` deliveries.
+  void StartWithDeliveries(HoldingHandler& handler, uint64_t count) {
+    subscriber_->Start(std::ref(handler));
+    Handshake();
+    streams_.Reply(Deliveries(1, count));
+    handler.WaitUntilEntered();
+  }
+
   ManualClock clock_;
   TimerQueue timers_{clock_};
   FakeStreams<v1::SubscribeRequest> streams_;
@@ -146,10 +154,7 @@ TEST_F(SubscriberTest, HandlerThatThrowsNacksAndNothingEnds) {
 TEST_F(SubscriberTest, SlowHandlerIsNackedAndItsVerdictIgnored) {
   HoldingHandler handler(1);
   Open({.concurrency = 1, .handler_timeout = absl::Seconds(5)});
-  subscriber_->Start(std::ref(handler));
-  Handshake();
-  streams_.Reply(Deliveries(1, 1));
-  handler.WaitUntilEntered();
+  StartWithDeliveries(handler, 1);
   Advance(absl::Seconds(5));
   const v1::SubscribeRequest nacked = streams_.NextRequest();
   EXPECT_EQ(nacked.nacks_size(), 1);
@@ -164,10 +169,7 @@ TEST_F(SubscriberTest, SlowHandlerIsNackedAndItsVerdictIgnored) {
 TEST_F(SubscriberTest, LeasesAreProlongedWhileMessagesWaitOrAreHandled) {
   HoldingHandler handler(1);
   Open();
-  subscriber_->Start(std::ref(handler));
-  Handshake();
-  streams_.Reply(Deliveries(1, 3));
-  handler.WaitUntilEntered();
+  StartWithDeliveries(handler, 3);
   for (int third = 0; third < 3; ++third) {
     Advance(absl::Seconds(10));
     const v1::SubscribeRequest request = streams_.NextRequest();
@@ -184,10 +186,7 @@ TEST_F(SubscriberTest, LeasesAreProlongedWhileMessagesWaitOrAreHandled) {
 TEST_F(SubscriberTest, ReconnectsAndForgetsWhatTheOldStreamDelivered) {
   HoldingHandler handler(1);
   Open();
-  subscriber_->Start(std::ref(handler));
-  Handshake();
-  streams_.Reply(Deliveries(1, 3));
-  handler.WaitUntilEntered();
+  StartWithDeliveries(handler, 3);
   streams_.End(absl::UnavailableError("gone"));
   Advance(absl::Milliseconds(100));
   const v1::SubscribeRequest again = Handshake();
@@ -236,10 +235,7 @@ TEST_F(SubscriberTest, WhatWaitingCannotRepairEndsIt) {
 TEST_F(SubscriberTest, StopTellsTheVerdictOfWhatIsRunning) {
   HoldingHandler handler(1);
   Open();
-  subscriber_->Start(std::ref(handler));
-  Handshake();
-  streams_.Reply(Deliveries(1, 2));
-  handler.WaitUntilEntered();
+  StartWithDeliveries(handler, 2);
   std::thread server([&] {
     handler.LetGo();
     EXPECT_THAT(Pairs(streams_.NextRequest().acks()), ElementsAre(std::pair(1, 1)));

@@ -27,6 +27,14 @@ class EngineDeadLetterTest : public EngineFixture {
     config.dead_letter = DeadLetterPolicy{TopicNamed(dead_letter_topic), 5};
     return config;
   }
+  // A consumer of a subscription "patient" without dead letters.
+  Wired ConnectPatient(RetryPolicy retry) {
+    SubscriptionConfig config = Config("patient");
+    config.dead_letter.reset();
+    config.retry = retry;
+    EXPECT_TRUE(CreateSubscription(config).ok());
+    return Connect("patient");
+  }
   // Nacks whatever comes, until nothing comes any more for this long.
   void NackEverything(Wired& wired, absl::Duration patience = absl::Seconds(5)) {
     for (absl::Duration waited; waited < patience; waited += absl::Milliseconds(100)) {
@@ -212,12 +220,7 @@ TEST_F(EngineDeadLetterTest, ConfigsSurviveTheirStoredForm) {
 }
 
 TEST_F(EngineDeadLetterTest, BackoffGrowsFromMinimumToMaximum) {
-  SubscriptionConfig config;
-  config.name = SubscriptionNamed("patient");
-  config.topic = TopicNamed("orders");
-  config.retry = RetryPolicy{absl::Seconds(1), absl::Seconds(8)};
-  ASSERT_TRUE(CreateSubscription(config).ok());
-  auto wired = Connect("patient");
+  auto wired = ConnectPatient(RetryPolicy{absl::Seconds(1), absl::Seconds(8)});
   ASSERT_TRUE(Publish("orders", {"a"}).ok());
   for (const int seconds : {1, 2, 4, 8, 8, 8}) {
     wired.subscription->Nack(wired.id, Leases(wired.consumer->Take()).at(0), absl::ZeroDuration());
@@ -230,12 +233,7 @@ TEST_F(EngineDeadLetterTest, BackoffGrowsFromMinimumToMaximum) {
 }
 
 TEST_F(EngineDeadLetterTest, ANackWithADelayOverridesThePolicy) {
-  SubscriptionConfig config;
-  config.name = SubscriptionNamed("patient");
-  config.topic = TopicNamed("orders");
-  config.retry = RetryPolicy{absl::Seconds(100), absl::Seconds(100)};
-  ASSERT_TRUE(CreateSubscription(config).ok());
-  auto wired = Connect("patient");
+  auto wired = ConnectPatient(RetryPolicy{absl::Seconds(100), absl::Seconds(100)});
   ASSERT_TRUE(Publish("orders", {"a"}).ok());
   wired.subscription->Nack(wired.id, Leases(wired.consumer->Take()).at(0), absl::Seconds(3));
   Advance(absl::Milliseconds(2999));

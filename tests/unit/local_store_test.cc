@@ -56,6 +56,13 @@ class LocalStoreTest : public testing::Test {
     ASSERT_EQ(answer.Wait(), absl::OkStatus());
     log_ = store_->OpenLog(TopicId(1));
   }
+  // Subscription 2, with everything below `delivered_end` delivered once.
+  void CreateSubscription(Offset delivered_end) {
+    const CursorState start = {.acked = AckSet(Offset(1)), .delivered_end = delivered_end, .attempts = {}};
+    Answer<absl::Status> answer;
+    store_->catalogue().PutSubscription({SubscriptionId(2), "sub"}, &start, answer.callback());
+    ASSERT_EQ(answer.Wait(), absl::OkStatus());
+  }
   absl::Status Append(TopicLog& log, const std::string& payload) {
     Answer<absl::Status> answer;
     log.Append(MakeBatch({payload}), answer.callback());
@@ -141,10 +148,7 @@ TEST_F(LocalStoreTest, ATornLastWriteIsCutAtEveryByte) {
 TEST_F(LocalStoreTest, ATornBatchAndAckDoesBothOrNeither) {
   ASSERT_EQ(Open(), absl::OkStatus());
   CreateTopic();
-  const CursorState start = {.acked = AckSet(Offset(1)), .delivered_end = Offset(5), .attempts = {}};
-  Answer<absl::Status> put;
-  store_->catalogue().PutSubscription({SubscriptionId(2), "sub"}, &start, put.callback());
-  ASSERT_EQ(put.Wait(), absl::OkStatus());
+  CreateSubscription(Offset(5));
   const std::string segment = LastSegment();
   const auto begin = static_cast<std::streamoff>(DiskBytes());
   Answer<absl::Status> moved;
@@ -296,10 +300,7 @@ TEST_F(LocalStoreTest, AFullDiskRefusesMessagesTakesAcksAndRecoversByItself) {
   LocalOptions options = OptionsOf();
   ASSERT_EQ(OpenWith(options), absl::OkStatus());
   CreateTopic();
-  const CursorState start = {.acked = AckSet(Offset(1)), .delivered_end = Offset(1), .attempts = {}};
-  Answer<absl::Status> put;
-  store_->catalogue().PutSubscription({SubscriptionId(2), "sub"}, &start, put.callback());
-  ASSERT_EQ(put.Wait(), absl::OkStatus());
+  CreateSubscription(Offset(1));
   files_.SetFull(true);
   const std::string payload(10'000, 'x');
   absl::Status status;
@@ -401,10 +402,7 @@ TEST_F(LocalStoreTest, AFolderThatCannotBeIsRefused) {
 TEST_F(LocalStoreTest, ReplayingTwiceIsAsGoodAsOnce) {
   ASSERT_EQ(Open(), absl::OkStatus());
   CreateTopic();
-  const CursorState start = {.acked = AckSet(Offset(1)), .delivered_end = Offset(1), .attempts = {}};
-  Answer<absl::Status> put;
-  store_->catalogue().PutSubscription({SubscriptionId(2), "sub"}, &start, put.callback());
-  ASSERT_EQ(put.Wait(), absl::OkStatus());
+  CreateSubscription(Offset(1));
   for (int i = 0; i < 5; ++i) ASSERT_EQ(Append(*log_, std::to_string(i)), absl::OkStatus());
   auto cursor = store_->OpenCursor(SubscriptionId(2));
   cursor->Delivered(Offset(6));

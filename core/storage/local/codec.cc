@@ -24,7 +24,7 @@ void Apply(const CursorDelta& delta, CursorState* state) {
 }
 
 std::string Encode(const CursorDelta& delta) {
-  PayloadWriter out;
+  VarintWriter out;
   out.Put(delta.delivered_end.value());
   out.Put(delta.acked.size());
   for (const OffsetRange& range : delta.acked) {
@@ -60,7 +60,7 @@ std::optional<CursorDelta> DecodeCursorDelta(std::string_view bytes) {
 }
 
 std::string Encode(const CursorState& state) {
-  PayloadWriter out;
+  VarintWriter out;
   out.PutBytes(state.acked.Encode());
   out.Put(state.delivered_end.value());
   out.Put(state.attempts.size());

@@ -1,7 +1,7 @@
 // The payloads of the journal's small records and the values of the view, as rows of varints and strings
 // (docs/format.md).
 //
-//   PayloadWriter out;  out.Put(7);  out.PutBytes(config);
+//   VarintWriter out;  out.Put(7);  out.PutBytes(config);
 //   VarintReader in(bytes);  uint64_t n = in.Next();  std::string_view config = in.NextBytes();  if (!in.ok()) ...
 //
 // Thread rule: value types and pure functions.
@@ -17,22 +17,6 @@
 #include "core/storage/backend.h"
 
 namespace sluice {
-
-class PayloadWriter {
- public:
-  void Put(uint64_t value) {
-    char buffer[kMaxVarintBytes];
-    out_.append(buffer, WriteVarint(buffer, value));
-  }
-  void PutBytes(std::string_view bytes) {
-    Put(bytes.size());
-    out_.append(bytes);
-  }
-  std::string Take() { return std::move(out_); }
-
- private:
-  std::string out_;
-};
 
 // Messages of a range that were delivered more than once.
 struct Redelivery {

@@ -49,7 +49,7 @@ void LocalCatalogue::RemoveTopic(TopicId id, StoreDone done) {
 }
 
 void LocalCatalogue::PutSubscription(SubscriptionRecord record, const CursorState* initial, StoreDone done) {
-  PayloadWriter payload;
+  VarintWriter payload;
   payload.PutBytes(record.config);
   payload.PutBytes(initial == nullptr ? "" : Encode(*initial));
   Submit(RecordKind::kPutSubscription, record.id.value(), payload.Take(), std::move(done));

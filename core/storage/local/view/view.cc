@@ -58,7 +58,7 @@ absl::Status Unreadable(std::string_view what) {
 }
 
 std::string EncodeLocation(const BatchLocation& batch) {
-  PayloadWriter out;
+  VarintWriter out;
   out.Put(batch.count);
   out.Put(batch.length);
   out.Put(batch.at.segment);
@@ -81,7 +81,7 @@ std::optional<BatchLocation> DecodeLocation(std::string_view key, std::string_vi
 }
 
 std::string EncodeTopic(const View::TopicState& topic) {
-  PayloadWriter out;
+  VarintWriter out;
   out.PutBytes(topic.config);
   out.Put(topic.floor.value());
   out.Put(topic.next.value());
@@ -281,14 +281,14 @@ absl::Status View::Write(const Checkpoint& checkpoint) {
     writer.MaybeWrite();
   }
   for (const SubscriptionState& subscription : checkpoint.subscriptions) {
-    PayloadWriter value;
+    VarintWriter value;
     value.PutBytes(subscription.config);
     value.PutBytes(Encode(subscription.cursor));
     writer.batch().Put(IdKey(kSubscriptionPrefix, subscription.id.value()), value.Take());
     writer.MaybeWrite();
   }
   // Last, so that a crash before the flush leaves entries too many but never a position too far.
-  PayloadWriter meta;
+  VarintWriter meta;
   meta.Put(kViewVersion);
   meta.Put(checkpoint.position.segment);
   meta.Put(checkpoint.position.offset);
