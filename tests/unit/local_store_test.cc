@@ -3,8 +3,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
 #include "core/base/error.h"
 #include "core/storage/local/local_backend.h"
@@ -368,6 +370,26 @@ TEST_F(LocalStoreTest, WhatLivesInAMostlyDeadSegmentMovesOn) {
   Crash();
   ASSERT_EQ(OpenWith(options), absl::OkStatus());
   EXPECT_EQ(ReadAll(*log_).value(), kept);
+}
+
+// The writer makes a segment of the spare while maintenance makes the next spare.
+TEST_F(LocalStoreTest, ASegmentIsNeverTakenForTheSpare) {
+  ASSERT_EQ(OpenWith(OptionsOf(Durability::kOs)), absl::OkStatus());
+  CreateTopic();
+  std::atomic<bool> stop{false};
+  std::thread maintenance([&] {
+    while (!stop) store_->maintenance().RunOnce();
+  });
+  std::vector<std::string> sent;
+  for (int i = 0; i < 300; ++i) {
+    sent.push_back(std::to_string(i) + std::string(30'000, '.'));
+    EXPECT_EQ(Append(*log_, sent.back()), absl::OkStatus());
+  }
+  stop = true;
+  maintenance.join();
+  Crash();
+  ASSERT_EQ(OpenWith(OptionsOf(Durability::kOs)), absl::OkStatus());
+  EXPECT_EQ(ReadAll(*log_).value(), sent);
 }
 
 TEST_F(LocalStoreTest, ASecondProcessIsRefusedByName) {

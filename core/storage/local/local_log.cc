@@ -344,6 +344,15 @@ absl::StatusOr<Ref<Batch>> LocalLog::ReadBatch(const BatchLocation& batch) const
 }
 
 absl::StatusOr<std::vector<Ref<Batch>>> LocalLog::ReadNow(Offset from, size_t max_bytes) const {
+  constexpr int kTries = 3;
+  for (int tries = 1;; ++tries) {
+    auto read = ReadLocated(from, max_bytes);
+    // Between looking a batch up and reading it, it may have been moved and its segment deleted.
+    if (!absl::IsDataLoss(read.status()) || tries == kTries) return read;
+  }
+}
+
+absl::StatusOr<std::vector<Ref<Batch>>> LocalLog::ReadLocated(Offset from, size_t max_bytes) const {
   auto located = Locate(from, kLocateAtOnce);
   if (!located.ok()) return located.status();
   std::vector<Ref<Batch>> read;

@@ -80,6 +80,7 @@ class LocalLog final : public TopicLog, public JournalTarget, public std::enable
   class AppendAndAckTarget;
 
   absl::StatusOr<std::vector<Ref<Batch>>> ReadNow(Offset from, size_t max_bytes) const EXCLUDES(mu_);
+  absl::StatusOr<std::vector<Ref<Batch>>> ReadLocated(Offset from, size_t max_bytes) const EXCLUDES(mu_);
   absl::StatusOr<std::vector<BatchLocation>> Locate(Offset from, size_t limit) const EXCLUDES(mu_);
   absl::StatusOr<std::optional<Offset>> OffsetAtNow(int64_t time_us) const EXCLUDES(mu_);
   void Add(const BatchLocation& batch) REQUIRES(mu_);

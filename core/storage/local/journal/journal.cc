@@ -136,6 +136,11 @@ absl::Status Journal::Replay(JournalPosition from, const OnRecord& on_record, co
 }
 
 absl::Status Journal::EnsureSpare() {
+  MutexLock lock(spare_mu_);
+  return MakeSpare();
+}
+
+absl::Status Journal::MakeSpare() {
   if (has_spare()) return absl::OkStatus();
   auto make = [this]() -> absl::Status {
     auto file = files_.Create(SparePath());
@@ -153,7 +158,7 @@ absl::Status Journal::EnsureSpare() {
 }
 
 absl::StatusOr<std::shared_ptr<File>> Journal::TakeSpare(uint64_t needed) {
-  if (absl::Status status = EnsureSpare(); !status.ok()) return status;
+  if (absl::Status status = MakeSpare(); !status.ok()) return status;
   auto file = files_.Open(SparePath());
   if (!file.ok()) return file.status();
   if (needed > options_.segment_bytes) {
@@ -168,6 +173,7 @@ absl::StatusOr<std::shared_ptr<File>> Journal::TakeSpare(uint64_t needed) {
 absl::Status Journal::Roll(uint64_t needed) {
   if (absl::Status status = Sync(); !status.ok()) return status;
   const JournalPosition old = end();
+  MutexLock spare_lock(spare_mu_);
   auto file = TakeSpare(kSegmentHeaderBytes + needed);
   if (!file.ok()) return file.status();
   const uint64_t sequence = old.segment + 1;

@@ -73,7 +73,7 @@ class Journal {
   absl::Status Read(JournalPosition at, char* out, size_t size) const EXCLUDES(mu_);
 
   // Makes the spare when there is none.
-  absl::Status EnsureSpare() EXCLUDES(mu_);
+  absl::Status EnsureSpare() EXCLUDES(spare_mu_);
   bool has_spare() const { return has_spare_.load(std::memory_order_acquire); }
 
   // The end of what was written.
@@ -95,8 +95,9 @@ class Journal {
   std::string PathOf(uint64_t segment) const { return folder_ + "/" + SegmentName(segment); }
   std::string SparePath() const { return folder_ + "/spare"; }
   absl::Status LoadSegments();
-  absl::Status Roll(uint64_t needed) EXCLUDES(mu_);
-  absl::StatusOr<std::shared_ptr<File>> TakeSpare(uint64_t needed) EXCLUDES(mu_);
+  absl::Status Roll(uint64_t needed) EXCLUDES(mu_, spare_mu_);
+  absl::Status MakeSpare() REQUIRES(spare_mu_);
+  absl::StatusOr<std::shared_ptr<File>> TakeSpare(uint64_t needed) REQUIRES(spare_mu_);
   absl::StatusOr<std::shared_ptr<File>> FileOf(uint64_t segment) const EXCLUDES(mu_);
 
   FileSystem& files_;
@@ -107,6 +108,9 @@ class Journal {
   // Belong to the writer.
   std::shared_ptr<File> active_;
   bool unsynced_ = false;
+
+  // The file of that name: while the writer makes a segment of it, maintenance must not make it anew. Taken before mu_.
+  Mutex spare_mu_;
 
   mutable Mutex mu_;
   // By sequence; a file that was not needed for a while may be closed.
