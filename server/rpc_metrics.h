@@ -27,6 +27,11 @@ enum class Rpc {
   kListSubscriptions,
   kUpdateSubscription,
   kDeleteSubscription,
+  kSeekSubscription,
+  kCreateSnapshot,
+  kGetSnapshot,
+  kListSnapshots,
+  kDeleteSnapshot,
   kGetTopicStats,
   kGetSubscriptionStats,
   // Methods that no service has, all together.

@@ -41,15 +41,6 @@ struct EngineOptions {
   bool run_timers = true;
 };
 
-// What a snapshot tells of itself.
-struct Snapshot {
-  SnapshotName name;
-  // Nothing once the topic is deleted.
-  std::optional<TopicName> topic;
-  absl::Time expire_time;
-  Labels labels;
-};
-
 // The errors for a name that there is not, that there is already, and that another request is about to change.
 absl::Status NotFoundError(Reason reason, const std::string& name);
 absl::Status ExistsError(Reason reason, const std::string& name);

@@ -180,7 +180,8 @@ grpc::ByteBuffer ToBuffer(const google::protobuf::MessageLite& message) {
   return {&slice, 1};
 }
 
-EncodedDeliveries EncodeDeliveries(std::vector<Delivery>* deliveries, size_t max_bytes, const v1::Opened* opened) {
+EncodedDeliveries EncodeDeliveries(std::vector<Delivery>* deliveries, size_t max_bytes,
+                                   const v1::SubscribeResponse& front_response) {
   const std::vector<Delivery> taken = SplitOff(deliveries, max_bytes);
   size_t message_bytes = 0;
   size_t most = 0;
@@ -192,12 +193,7 @@ EncodedDeliveries EncodeDeliveries(std::vector<Delivery>* deliveries, size_t max
       most += kMaxFrameBytes + (size < kSharedMessageBytes ? size : 0);
     }
   }
-  std::string front;
-  if (opened != nullptr) {
-    v1::SubscribeResponse response;
-    *response.mutable_opened() = *opened;
-    front = response.SerializeAsString();
-  }
+  const std::string front = front_response.SerializeAsString();
   SliceWriter writer(std::max<size_t>(most + front.size(), 1));
   std::memcpy(writer.out(), front.data(), front.size());
   writer.Advance(writer.out() + front.size());

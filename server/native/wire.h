@@ -43,11 +43,12 @@ struct EncodedDeliveries {
 };
 
 // Splits off deliveries that take at most `max_bytes` encoded (at least one message), leaving the rest in `deliveries`;
-// what is split off is encoded as a SubscribeResponse. `opened` goes in front when it is not null.
+// what is split off is encoded as a SubscribeResponse. What `front` says goes before it.
 //
 // Each message is the stored bytes followed by its message_id and publish_time: encodings of one message may be
 // concatenated. Small messages are copied into one slice; from kSharedMessageBytes on a slice refers to the batch.
-EncodedDeliveries EncodeDeliveries(std::vector<Delivery>* deliveries, size_t max_bytes, const v1::Opened* opened);
+EncodedDeliveries EncodeDeliveries(std::vector<Delivery>* deliveries, size_t max_bytes,
+                                   const v1::SubscribeResponse& front);
 
 // Where referring becomes cheaper than copying: a slice of its own costs an allocation, two atomic operations and one
 // more piece to write, about as much as copying this.
