@@ -43,6 +43,7 @@ enum class Reason {
   kInvalidFilter,
   kInvalidRetryPolicy,
   kInvalidDeadLetterPolicy,
+  kInvalidBreakerPolicy,
   kInvalidProducer,
   kInvalidRange,
   kInvalidStartPosition,
@@ -72,6 +73,7 @@ enum class Reason {
   kConcurrentChange,
   kDraining,
   kStorageUnavailable,
+  kCircuitOpen,
   kDeadlineExceeded,
   // Damaged.
   kDataLoss,
