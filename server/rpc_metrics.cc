@@ -21,6 +21,7 @@ RpcName NameOf(Rpc rpc) {
       {kAdmin, "DeleteSubscription", "unary"},
       {kAdmin, "GetTopicStats", "unary"},
       {kAdmin, "GetSubscriptionStats", "unary"},
+      {kAdmin, "GetBreakers", "unary"},
       {"unknown", "unknown", "unknown"},
   }};
   return kNames[static_cast<size_t>(rpc)];

@@ -29,6 +29,7 @@ enum class Rpc {
   kDeleteSubscription,
   kGetTopicStats,
   kGetSubscriptionStats,
+  kGetBreakers,
   // Methods that no service has, all together.
   kUnknown,
 };

@@ -57,6 +57,26 @@ absl::StatusOr<StartPosition> FromProto(const v1::StartPosition& start, std::str
 
 absl::Duration AckDeadlineFrom(int32_t seconds) { return seconds == 0 ? kMinAckDeadline : absl::Seconds(seconds); }
 
+v1::Breaker ToProto(const BreakerSnapshot& breaker) {
+  v1::Breaker out;
+  switch (breaker.state) {
+    case BreakerState::kClosed:
+      out.set_state(v1::BREAKER_STATE_CLOSED);
+      break;
+    case BreakerState::kOpen:
+      out.set_state(v1::BREAKER_STATE_OPEN);
+      break;
+    case BreakerState::kHalfOpen:
+      out.set_state(v1::BREAKER_STATE_HALF_OPEN);
+      break;
+  }
+  out.set_cause(std::string(ToString(breaker.cause)));
+  if (breaker.state != BreakerState::kClosed) ToProto(breaker.retry_delay, out.mutable_retry_delay());
+  out.set_opened(static_cast<int64_t>(breaker.opened));
+  out.set_rejections(static_cast<int64_t>(breaker.rejected));
+  return out;
+}
+
 absl::Status NotSupported(std::string_view field) {
   return Error(Reason::kUnsupported, fmt::format("{}: not supported yet", field), {{"field", std::string(field)}});
 }
