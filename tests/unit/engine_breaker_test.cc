@@ -47,7 +47,7 @@ class EngineBreakerTest : public EngineFixture {
   BreakerState state() const { return engine_->store_breaker().state; }
   const BreakerMetrics& counted() const { return metrics_.engine.store_breaker; }
 
-  const BreakerOptions options_;
+  const BreakerOptions options_ = {};
   FaultyBackend::Switch faults_;
   std::vector<std::string> events_;
 };
@@ -151,6 +151,12 @@ TEST_F(EngineBreakerTest, DeliveryGoesOnWhilePublishesAreRefused) {
   const auto got = wired.consumer->Take();
   ASSERT_EQ(got.size(), 1u);
   EXPECT_EQ(wired.subscription->Ack(wired.id, Leases(got)), 1u);
+}
+
+TEST_F(EngineBreakerTest, RefusedPublishesDoNotHoldUpTheShutdown) {
+  OpenByFailing();
+  EXPECT_EQ(Try(), Reason::kCircuitOpen);
+  EXPECT_TRUE(engine_->Shutdown(absl::ZeroDuration()).ok());
 }
 
 TEST_F(EngineBreakerTest, AnIdleEngineSetsNoTimers) {
