@@ -26,6 +26,7 @@ RpcName NameOf(Rpc rpc) {
       {kAdmin, "DeleteSnapshot", "unary"},
       {kAdmin, "GetTopicStats", "unary"},
       {kAdmin, "GetSubscriptionStats", "unary"},
+      {kAdmin, "GetBreakers", "unary"},
       {"unknown", "unknown", "unknown"},
   }};
   return kNames[static_cast<size_t>(rpc)];

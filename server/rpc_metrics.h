@@ -34,6 +34,7 @@ enum class Rpc {
   kDeleteSnapshot,
   kGetTopicStats,
   kGetSubscriptionStats,
+  kGetBreakers,
   // Methods that no service has, all together.
   kUnknown,
 };

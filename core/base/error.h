@@ -46,6 +46,7 @@ enum class Reason {
   kInvalidDeadLetterPolicy,
   kInvalidOrder,
   kInvalidSeek,
+  kInvalidBreakerPolicy,
   kInvalidProducer,
   kInvalidRange,
   kInvalidStartPosition,
@@ -80,6 +81,7 @@ enum class Reason {
   kConcurrentChange,
   kDraining,
   kStorageUnavailable,
+  kCircuitOpen,
   kDeadlineExceeded,
   // Damaged.
   kDataLoss,

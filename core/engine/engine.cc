@@ -41,7 +41,9 @@ CursorState StateAt(Offset start) { return {.acked = AckSet(start), .delivered_e
 
 absl::StatusOr<std::unique_ptr<Engine>> Engine::Open(std::unique_ptr<Backend> backend, const Clock& clock,
                                                      Metrics& metrics, EngineOptions options) {
-  auto context = std::make_shared<EngineContext>(std::move(backend), clock, metrics, options.tail_cache_bytes);
+  if (absl::Status status = Validate(options.store_breaker, "store_breaker"); !status.ok()) return status;
+  auto context = std::make_shared<EngineContext>(std::move(backend), clock, metrics, options.tail_cache_bytes,
+                                                 options.store_breaker, std::move(options.on_breaker));
   auto engine = std::unique_ptr<Engine>(new Engine(std::move(context)));
   engine->context_->find_topic = [engine = engine.get()](const TopicName& name) {
     return engine->FindTopic(name).value_or(nullptr);

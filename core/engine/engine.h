@@ -37,6 +37,10 @@ namespace sluice {
 struct EngineOptions {
   // Memory for recent batches, shared by all topics.
   size_t tail_cache_bytes = size_t{64} << 20;
+  // When publishes are refused because the store fails or stalls.
+  BreakerOptions store_breaker = {};
+  // Told of every change of a circuit breaker; may be null.
+  BreakerListener on_breaker = nullptr;
   // False where a test runs timers() by hand.
   bool run_timers = true;
 };
@@ -70,6 +74,7 @@ class Engine {
   using Done = std::function<void(absl::StatusOr<T>)>;
   using StatusDone = std::function<void(absl::Status)>;
 
+  // INVALID_ARGUMENT for options; DATA_LOSS, or what the store says.
   static absl::StatusOr<std::unique_ptr<Engine>> Open(std::unique_ptr<Backend> backend,
                                                       const Clock& clock, Metrics& metrics,
                                                       EngineOptions options = {});
@@ -124,6 +129,7 @@ class Engine {
   BackendStats backend_stats() const { return context_->backend->stats(); }
   // "memory", "fsync" or "os".
   std::string_view durability() const { return context_->backend->durability(); }
+  BreakerSnapshot store_breaker() const { return context_->store_breaker.snapshot(); }
   size_t topic_count() const EXCLUDES(mu_);
   size_t subscription_count() const EXCLUDES(mu_);
   TimerQueue& timers() { return context_->timers; }

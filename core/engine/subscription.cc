@@ -101,31 +101,40 @@ uint64_t Subscription::MarkAcked(OffsetRange range) {
 uint64_t Subscription::Ack(ConsumerId consumer, const std::vector<LeaseRange>& ranges) {
   OffsetRanges acked;
   uint64_t settled = 0;
+  // What the breaker held back may go now.
+  bool recovered = false;
   Offset old_floor;
   std::shared_ptr<Topic> topic;
   {
     MutexLock lock(mu_);
     old_floor = acked_.floor();
     topic = topic_;
+    const BreakerState before = breaker_.state();
     settled = TakeAcked(consumer, ranges, &acked, nullptr);
+    recovered = breaker_.state() != before;
     if (!acked.empty()) ++telling_;
   }
   if (!acked.empty()) TellAcked(acked, old_floor, topic);
+  if (recovered) Pump();
   return settled;
 }
 
 void Subscription::AckConfirmed(ConsumerId consumer, const std::vector<LeaseRange>& ranges, AckDone done) {
   OffsetRanges acked;
   AckOutcome outcome;
+  bool recovered = false;
   Offset old_floor;
   std::shared_ptr<Topic> topic;
   {
     MutexLock lock(mu_);
     old_floor = acked_.floor();
     topic = topic_;
+    const BreakerState before = breaker_.state();
     TakeAcked(consumer, ranges, &acked, &outcome);
+    recovered = breaker_.state() != before;
     if (!acked.empty()) ++telling_;
   }
+  if (recovered) Pump();
   if (acked.empty()) return done(std::move(outcome));
   TellAcked(acked, old_floor, topic,
             [outcome = std::move(outcome), done = std::move(done)](const absl::Status& status) mutable {
@@ -144,6 +153,7 @@ uint64_t Subscription::TakeAcked(ConsumerId consumer, const std::vector<LeaseRan
       if (outcome != nullptr && next < lease.first) outcome->refused.push_back({next, lease.first - 1});
       next = lease.first + lease.count;
       if (lease.keyed) return AckKeyed(lease, acked, outcome);
+      Note(lease, DeliveryOutcome::kAcked);
       MarkAcked(lease.offsets());
       if (outcome != nullptr) outcome->confirmed.push_back({lease.first, next - 1});
       if (!acked->empty() && acked->back().end == lease.offset) {
@@ -166,16 +176,17 @@ void Subscription::AckKeyed(const Lease& lease, OffsetRanges* acked, AckOutcome*
     const LeaseId id = lease.first + i;
     // Retention was faster: there is nothing left to keep in order.
     const bool out = keys_.IsOut(offset);
+    Lease one = lease;
+    one.first = id;
+    one.offset = offset;
+    one.count = 1;
     if (outcome != nullptr && out && keys_.HasEarlier(offset)) {
       // A confirmed message cannot come again, and this one would have to if the earlier one does.
-      Lease kept = lease;
-      kept.first = id;
-      kept.offset = offset;
-      kept.count = 1;
-      leases_.Restore(kept);
+      leases_.Restore(one);
       outcome->too_early.push_back({id, id});
       continue;
     }
+    Note(one, DeliveryOutcome::kAcked);
     if (out) {
       keys_.Ack(offset, [&](Offset settled) {
         mu_.AssertHeld();
@@ -212,6 +223,7 @@ Instant Subscription::RetryTime(const Lease& lease, ReleaseCause cause, absl::Du
 }
 
 void Subscription::Release(const Lease& lease, ReleaseCause cause, absl::Duration delay) {
+  Note(lease, cause == ReleaseCause::kConsumerGone ? DeliveryOutcome::kReturned : DeliveryOutcome::kFailed);
   if (lease.keyed) return ReleaseKeyed(lease, cause, delay);
   if (AttemptsUsedUp(lease.attempt)) {
     condemned_.push_back({lease.offsets(), lease.attempt, cause});
@@ -233,7 +245,10 @@ void Subscription::ReleaseKeyed(const Lease& lease, ReleaseCause cause, absl::Du
     }
   }
   for (const KeyQueues::Fenced& gone : fenced) {
-    leases_.Take(gone.consumer, {gone.lease, gone.lease}, [](const Lease&) {});
+    leases_.Take(gone.consumer, {gone.lease, gone.lease}, [this](const Lease& taken) {
+      mu_.AssertHeld();
+      Note(taken, DeliveryOutcome::kReturned);
+    });
   }
 }
 
@@ -320,6 +335,7 @@ SubscriptionStats Subscription::stats() const {
     stats.expired_leases = expired_;
     stats.redelivered_messages = redelivered_;
     stats.held_messages = held();
+    stats.breaker = breaker_.state();
   }
   if (stats.backlog_messages <= 0) return stats;
   const LogExtent extent = topic->log().extent();
@@ -368,6 +384,10 @@ void Subscription::LeaveTopic() {
 }
 
 void Subscription::ForgetAll() {
+  leases_.ForEach([this](const Lease& lease) {
+    mu_.AssertHeld();
+    Note(lease, DeliveryOutcome::kReturned);
+  });
   leases_.Clear();
   ready_ = ReadySet();
   keys_ = KeyQueues();

@@ -35,6 +35,7 @@
 #include "core/engine/consumer.h"
 #include "core/engine/context.h"
 #include "core/engine/dead_letter.h"
+#include "core/engine/delivery_breaker.h"
 #include "core/engine/held_batches.h"
 #include "core/engine/key_queues.h"
 #include "core/engine/lease_table.h"
@@ -67,6 +68,8 @@ struct SubscriptionStats {
   uint64_t redelivered_messages = 0;
   // Passed over for now: not yet due, behind others of their ordering key, or of a lower priority.
   uint64_t held_messages = 0;
+  // Open while consumers fail nearly everything.
+  BreakerState breaker = BreakerState::kClosed;
 };
 
 // What became of acknowledgements that are confirmed. Every id asked for is in one of the three.
@@ -197,6 +200,10 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   }
   // What of these offsets is not settled may be delivered again from `when` on; Instant() for at once.
   void MakeAvailable(OffsetRange offsets, uint32_t attempts, uint8_t priority, Instant when) REQUIRES(mu_);
+  // For the breaker: what became of a lease.
+  void Note(const Lease& lease, DeliveryOutcome outcome) REQUIRES(mu_) {
+    breaker_.OnSettled(lease.first, lease.count, outcome, context_->clock.Now());
+  }
   // What is under way is over.
   void ForgetAll() REQUIRES(mu_);
   bool AttemptsUsedUp(uint32_t attempts) const REQUIRES(mu_);
@@ -288,6 +295,7 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
     std::map<Offset, uint32_t> attempts;
   };
   History history_ GUARDED_BY(mu_);
+  DeliveryBreaker breaker_ GUARDED_BY(mu_){context_->metrics.engine.delivery_breakers};
   TokenBucket redeliveries_ GUARDED_BY(mu_){kRedeliveriesPerSecond, kRedeliveriesPerSecond};
   std::deque<Condemned> condemned_ GUARDED_BY(mu_);
   bool burying_ GUARDED_BY(mu_) = false;

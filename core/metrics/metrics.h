@@ -68,6 +68,18 @@ struct StoreMetrics {
   Histogram commit_batches{1, 2, 4, 8, 16, 32, 64, 128, 256, 512};
 };
 
+// Of circuit breakers of one kind.
+struct BreakerMetrics {
+  // By the state they changed to: closed, open, half-open.
+  std::array<Counter, 3> changes;
+  // Calls refused, or times that a delivery was held back.
+  Counter rejections;
+  // How many are open or half-open now, where there may be several.
+  Gauge not_closed;
+
+  void CountChange(size_t to) { changes[to].Add(); }
+};
+
 // Of the engine.
 struct EngineMetrics {
   Counter published_messages;
@@ -99,6 +111,8 @@ struct EngineMetrics {
   // From publish time to the first delivery.
   Histogram delivery_seconds{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, 1, 5, 30, 300};
   Histogram batch_messages{1, 2, 5, 10, 25, 50, 100, 250, 500, 1000};
+  BreakerMetrics store_breaker;
+  BreakerMetrics delivery_breakers;
   Gauge tail_cache_bytes;
   Gauge consumers;
 };

@@ -106,6 +106,27 @@ void AddEngine(const EngineMetrics& m, Families* out) {
   out->Distribution("sluice_batch_messages", "Messages per published batch.", m.batch_messages);
 }
 
+void AddBreakers(const EngineMetrics& m, BreakerState store, Families* out) {
+  constexpr std::string_view kKinds[] = {"store", "delivery"};
+  const BreakerMetrics* breakers[] = {&m.store_breaker, &m.delivery_breakers};
+  out->Gauge("sluice_store_breaker_state", "The store's circuit breaker: 0 closed, 1 open, 2 half-open.",
+             static_cast<double>(store));
+  out->Gauge("sluice_delivery_breakers_open", "Subscriptions whose circuit breaker is open or half-open.",
+             Value(m.delivery_breakers.not_closed));
+  for (size_t kind = 0; kind < 2; ++kind) {
+    for (int state = 0; state < kBreakerStateCount; ++state) {
+      out->Counter("sluice_breaker_changes_total", "Changes of circuit breakers, by the state they changed to.",
+                   {{"kind", std::string(kKinds[kind])}, {"to", std::string(ToString(static_cast<BreakerState>(state)))}},
+                   Value(breakers[kind]->changes[static_cast<size_t>(state)]));
+    }
+  }
+  for (size_t kind = 0; kind < 2; ++kind) {
+    out->Counter("sluice_breaker_rejections_total",
+                 "Publishes refused, and times that a delivery was held back, by circuit breakers.",
+                 {{"kind", std::string(kKinds[kind])}}, Value(breakers[kind]->rejections));
+  }
+}
+
 void AddStore(const StoreMetrics& m, const BackendStats& stats, std::string_view durability, Families* out) {
   out->Counter("sluice_store_commits_total", "Group commits.", Value(m.commits));
   out->Counter("sluice_store_appended_bytes_total", "Bytes written to the journal.", Value(m.appended_bytes));
@@ -249,6 +270,7 @@ std::vector<MetricFamily> Exposition::Collect() const {
   Engine& engine = context_.engine;
   const BackendStats stats = engine.backend_stats();
   AddEngine(context_.metrics.engine, &out);
+  AddBreakers(context_.metrics.engine, engine.store_breaker().state, &out);
   AddStore(context_.metrics.store, stats, engine.durability(), &out);
   AddSubscriptions(engine, &out);
   out.Gauge("sluice_topics", "Topics.", static_cast<double>(engine.topic_count()));

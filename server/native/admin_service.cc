@@ -209,4 +209,10 @@ grpc::ServerUnaryReactor* AdminService::GetSubscriptionStats(Call* call,
   return Answer(Rpc::kGetSubscriptionStats, call, get());
 }
 
+grpc::ServerUnaryReactor* AdminService::GetBreakers(Call* call, const v1::GetBreakersRequest*,
+                                                    v1::GetBreakersResponse* response) {
+  *response->mutable_store() = ToProto(context_.engine.store_breaker());
+  return Answer(Rpc::kGetBreakers, call, absl::OkStatus());
+}
+
 }  // namespace sluice::server

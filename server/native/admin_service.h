@@ -33,6 +33,7 @@ class AdminService final : public v1::Admin::CallbackService {
   Reactor* GetTopicStats(Call*, const v1::GetTopicStatsRequest*, v1::GetTopicStatsResponse*) override;
   Reactor* GetSubscriptionStats(Call*, const v1::GetSubscriptionStatsRequest*,
                                 v1::GetSubscriptionStatsResponse*) override;
+  Reactor* GetBreakers(Call*, const v1::GetBreakersRequest*, v1::GetBreakersResponse*) override;
 
  private:
   // Counts a call's start, and gives the function that ends it.

@@ -57,6 +57,28 @@ absl::StatusOr<StartPosition> FromProto(const v1::StartPosition& start, std::str
 
 absl::Duration AckDeadlineFrom(int32_t seconds) { return seconds == 0 ? kMinAckDeadline : absl::Seconds(seconds); }
 
+v1::BreakerState ToProto(BreakerState state) {
+  switch (state) {
+    case BreakerState::kClosed:
+      return v1::BREAKER_STATE_CLOSED;
+    case BreakerState::kOpen:
+      return v1::BREAKER_STATE_OPEN;
+    case BreakerState::kHalfOpen:
+      break;
+  }
+  return v1::BREAKER_STATE_HALF_OPEN;
+}
+
+v1::Breaker ToProto(const BreakerSnapshot& breaker) {
+  v1::Breaker out;
+  out.set_state(ToProto(breaker.state));
+  out.set_cause(std::string(ToString(breaker.cause)));
+  if (breaker.state != BreakerState::kClosed) ToProto(breaker.retry_delay, out.mutable_retry_delay());
+  out.set_opened(static_cast<int64_t>(breaker.opened));
+  out.set_rejections(static_cast<int64_t>(breaker.rejected));
+  return out;
+}
+
 absl::StatusOr<TopicConfig> FromProto(const v1::Topic& topic) {
   auto name = TopicName::Parse(topic.name(), "topic.name");
   if (!name.ok()) return name.status();
@@ -183,6 +205,7 @@ v1::SubscriptionStats ToProto(const SubscriptionConfig& config, const Subscripti
   out.set_expired_leases(static_cast<int64_t>(stats.expired_leases));
   out.set_redelivered_messages(static_cast<int64_t>(stats.redelivered_messages));
   out.set_held_messages(static_cast<int64_t>(stats.held_messages));
+  out.set_delivery_breaker(ToProto(stats.breaker));
   return out;
 }
 

@@ -9,6 +9,7 @@
 #include "core/engine/config.h"
 #include "core/engine/subscription.h"
 #include "core/engine/topic.h"
+#include "core/flow/circuit_breaker.h"
 #include "google/protobuf/duration.pb.h"
 #include "google/protobuf/timestamp.pb.h"
 #include "sluice/v1/admin.pb.h"
@@ -39,5 +40,7 @@ v1::Subscription ToProto(const SubscriptionConfig& config);
 v1::TopicStats ToProto(const TopicConfig& config, const TopicStats& stats);
 v1::SubscriptionStats ToProto(const SubscriptionConfig& config, const SubscriptionStats& stats);
 v1::Snapshot ToProto(const Snapshot& snapshot);
+v1::BreakerState ToProto(BreakerState state);
+v1::Breaker ToProto(const BreakerSnapshot& breaker);
 
 }  // namespace sluice::server
