@@ -12,6 +12,7 @@
 #include "core/base/gate.h"
 #include "core/base/timer_queue.h"
 #include "core/engine/tail_cache.h"
+#include "core/flow/memory_ledger.h"
 #include "core/message/names.h"
 #include "core/metrics/metrics.h"
 #include "core/storage/backend.h"
@@ -22,16 +23,20 @@ class Topic;
 
 struct EngineContext {
   EngineContext(std::unique_ptr<Backend> the_backend, const Clock& the_clock, Metrics& the_metrics,
-                size_t tail_cache_bytes)
+                size_t tail_cache_bytes, size_t memory_budget_bytes)
       : clock(the_clock),
         metrics(the_metrics),
         timers(the_clock),
-        tail(tail_cache_bytes, the_metrics.engine.tail_cache_bytes),
-        backend(std::move(the_backend)) {}
+        memory(memory_budget_bytes),
+        tail(tail_cache_bytes, memory),
+        backend(std::move(the_backend)) {
+    memory.SetReclaim([this](size_t bytes) { tail.Shrink(bytes); });
+  }
 
   const Clock& clock;
   Metrics& metrics;
   TimerQueue timers;
+  MemoryLedger memory;
   TailCache tail;
   // Inside: whatever needs the store. Closed when the engine shuts down.
   Gate gate;

@@ -36,6 +36,13 @@ void ResolveStart(const std::shared_ptr<Topic>& topic, const StartPosition& star
   done(std::holds_alternative<Earliest>(start) ? extent.first : end);
 }
 
+// "topics" of projects/P/topics/T.
+std::string_view KindOf(std::string_view name) {
+  const size_t end = name.rfind('/');
+  const size_t begin = name.rfind('/', end - 1) + 1;
+  return name.substr(begin, end - begin);
+}
+
 CursorState StateAt(Offset start) { return {.acked = AckSet(start), .delivered_end = start, .attempts = {}}; }
 
 // The values of `map` with keys that begin with `prefix`, after `after`.
@@ -54,8 +61,9 @@ std::vector<typename Map::mapped_type> Page(const Map& map, const std::string& p
 
 absl::StatusOr<std::unique_ptr<Engine>> Engine::Open(std::unique_ptr<Backend> backend, const Clock& clock,
                                                      Metrics& metrics, EngineOptions options) {
-  auto context = std::make_shared<EngineContext>(std::move(backend), clock, metrics, options.tail_cache_bytes);
-  auto engine = std::unique_ptr<Engine>(new Engine(std::move(context)));
+  auto context = std::make_shared<EngineContext>(std::move(backend), clock, metrics, options.tail_cache_bytes,
+                                                 options.memory_budget_bytes);
+  auto engine = std::unique_ptr<Engine>(new Engine(std::move(context), options));
   engine->context_->find_topic = [engine = engine.get()](const TopicName& name) {
     return engine->FindTopic(name).value_or(nullptr);
   };
@@ -121,6 +129,24 @@ absl::StatusOr<typename Map::mapped_type> Engine::BeginChange(const Map& map, co
   return it->second;
 }
 
+template <class Map>
+absl::Status Engine::BeginCreate(const Map& map, const std::string& name, size_t most, Reason exists,
+                                 Reason too_many) {
+  MutexLock lock(mu_);
+  if (map.contains(name) || changing_.contains(name)) return Exists(exists, name);
+  // Those being made count; their names are of the same kind and not in the map yet.
+  const std::string_view kind = KindOf(name);
+  const auto making = std::count_if(changing_.begin(), changing_.end(), [&](const std::string& changing) {
+    return KindOf(changing) == kind && !map.contains(changing);
+  });
+  if (map.size() + static_cast<size_t>(making) >= most) {
+    return Error(too_many, fmt::format("{}: the server has {} {}, the most there may be", name, map.size(), kind),
+                 {{"value", name}, {"limit", std::to_string(most)}});
+  }
+  Reserve(name);
+  return absl::OkStatus();
+}
+
 void Engine::CreateTopic(TopicConfig config, Done<TopicConfig> done) {
   if (absl::Status status = Validate(config); !status.ok()) return done(status);
   Gate::Pass pass(context_->gate);
@@ -129,12 +155,9 @@ void Engine::CreateTopic(TopicConfig config, Done<TopicConfig> done) {
   config.create_time = context_->clock.WallNow();
   TopicRecord record{TopicId(context_->backend->catalogue().NewId()), Encode(config)};
   const TopicId id = record.id;
-  {
-    MutexLock lock(mu_);
-    if (topics_.contains(name) || !Reserve(name)) {
-      lock.Unlock();
-      return done(Exists(Reason::kTopicExists, name));
-    }
+  if (absl::Status status = BeginCreate(topics_, name, max_topics_, Reason::kTopicExists, Reason::kTooManyTopics);
+      !status.ok()) {
+    return done(status);
   }
   context_->backend->catalogue().PutTopic(
       std::move(record), [this, id, name, config = std::move(config), done = std::move(done),
@@ -219,12 +242,10 @@ void Engine::CreateSubscription(SubscriptionConfig config, StartPosition start, 
   const std::string name = config.name.full();
   config.create_time = context_->clock.WallNow();
   config.topic_id = (*topic)->id();
-  {
-    MutexLock lock(mu_);
-    if (subscriptions_.contains(name) || !Reserve(name)) {
-      lock.Unlock();
-      return done(Exists(Reason::kSubscriptionExists, name));
-    }
+  if (absl::Status status = BeginCreate(subscriptions_, name, max_subscriptions_, Reason::kSubscriptionExists,
+                                        Reason::kTooManySubscriptions);
+      !status.ok()) {
+    return done(status);
   }
   const SubscriptionId id(context_->backend->catalogue().NewId());
   auto finish = [this, name, done = std::move(done), pass = std::make_shared<Gate::Pass>(std::move(pass))](

@@ -37,6 +37,11 @@ namespace sluice {
 struct EngineOptions {
   // Memory for recent batches, shared by all topics.
   size_t tail_cache_bytes = size_t{64} << 20;
+  // For all of core/flow/memory_ledger.h; 0 for no bound.
+  size_t memory_budget_bytes = 0;
+  // The most there may be; what a store holds already is opened all the same.
+  size_t max_topics = SIZE_MAX;
+  size_t max_subscriptions = SIZE_MAX;
   // False where a test runs timers() by hand.
   bool run_timers = true;
 };
@@ -52,14 +57,15 @@ class Engine {
                                                       EngineOptions options = {});
   ~Engine();
 
-  // ALREADY_EXISTS, INVALID_ARGUMENT. The create time is set here.
+  // ALREADY_EXISTS, INVALID_ARGUMENT, RESOURCE_EXHAUSTED (TOO_MANY_TOPICS). The create time is set here.
   void CreateTopic(TopicConfig config, Done<TopicConfig> done);
   // Replaces what the topic of that name is set to, its create time excepted. NOT_FOUND, INVALID_ARGUMENT.
   void UpdateTopic(TopicConfig config, Done<TopicConfig> done);
   // Its messages go; its subscriptions stay without a topic.
   void DeleteTopic(const TopicName& name, StatusDone done);
 
-  // NOT_FOUND (the topic), ALREADY_EXISTS, INVALID_ARGUMENT. REQUIRES: config.topic.
+  // NOT_FOUND (the topic), ALREADY_EXISTS, INVALID_ARGUMENT, RESOURCE_EXHAUSTED (TOO_MANY_SUBSCRIPTIONS).
+  // REQUIRES: config.topic.
   void CreateSubscription(SubscriptionConfig config, StartPosition start, Done<SubscriptionConfig> done);
   // Changes ack_deadline, labels, retry and dead_letter.
   void UpdateSubscription(SubscriptionConfig config, Done<SubscriptionConfig> done);
@@ -88,10 +94,13 @@ class Engine {
   size_t topic_count() const EXCLUDES(mu_);
   size_t subscription_count() const EXCLUDES(mu_);
   TimerQueue& timers() { return context_->timers; }
+  MemoryLedger& memory() { return context_->memory; }
+  const Clock& clock() const { return context_->clock; }
   Metrics& metrics() { return context_->metrics; }
 
  private:
-  explicit Engine(std::shared_ptr<EngineContext> context) : context_(std::move(context)) {}
+  Engine(std::shared_ptr<EngineContext> context, const EngineOptions& options)
+      : context_(std::move(context)), max_topics_(options.max_topics), max_subscriptions_(options.max_subscriptions) {}
 
   absl::Status Recover() EXCLUDES(mu_);
   absl::Status CheckDeadLetter(const SubscriptionConfig& config) const EXCLUDES(mu_);
@@ -99,12 +108,18 @@ class Engine {
   // Marks a name as being changed; false when it is already.
   bool Reserve(const std::string& name) REQUIRES(mu_) { return changing_.insert(name).second; }
   void Free(const std::string& name) EXCLUDES(mu_);
+  // Reserves the name of what is to be made, of which there may be `most` in `map`.
+  template <class Map>
+  absl::Status BeginCreate(const Map& map, const std::string& name, size_t most, Reason exists, Reason too_many)
+      EXCLUDES(mu_);
   // Finds what is to be changed and reserves its name.
   template <class Map>
   absl::StatusOr<typename Map::mapped_type> BeginChange(const Map& map, const std::string& name, Reason missing)
       REQUIRES(mu_);
 
   const std::shared_ptr<EngineContext> context_;
+  const size_t max_topics_;
+  const size_t max_subscriptions_;
 
   mutable Mutex mu_;
   absl::btree_map<std::string, std::shared_ptr<Topic>> topics_ GUARDED_BY(mu_);

@@ -49,7 +49,7 @@ class Topic : public std::enable_shared_from_this<Topic> {
   Topic(std::shared_ptr<EngineContext> context, TopicId id, TopicConfig config);
 
   // The callback comes when the batch is durable, in the order of the calls. Errors: NOT_FOUND once deleted,
-  // UNAVAILABLE, RESOURCE_EXHAUSTED; nothing is stored then. A batch with a producer tag that was stored before gets its
+  // UNAVAILABLE, RESOURCE_EXHAUSTED, DEADLINE_EXCEEDED (batch->deadline()); nothing is stored then. A batch with a producer tag that was stored before gets its
   // first answer again; FAILED_PRECONDITION: PRODUCER_FENCED, SEQUENCE_TOO_OLD.
   void Publish(Ref<Batch> batch, PublishDone done) EXCLUDES(mu_);
 

@@ -97,7 +97,6 @@ struct EngineMetrics {
   // From publish time to the first delivery.
   Histogram delivery_seconds{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, 1, 5, 30, 300};
   Histogram batch_messages{1, 2, 5, 10, 25, 50, 100, 250, 500, 1000};
-  Gauge tail_cache_bytes;
   Gauge consumers;
 };
 

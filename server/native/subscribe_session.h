@@ -93,6 +93,8 @@ class SubscribeSession final : public grpc::ServerBidiReactor<grpc::ByteBuffer, 
   absl::Status end_ GUARDED_BY(mu_);
   std::vector<Delivery> outgoing_ GUARDED_BY(mu_);
   DeliveryWindow window_ GUARDED_BY(mu_);
+  // Delivered and not written yet, as it is in the memory ledger; what is left at the end goes with the stream.
+  size_t held_ GUARDED_BY(mu_) = 0;
   bool say_opened_ GUARDED_BY(mu_) = false;
   // Until the request is handled.
   bool read_pending_ GUARDED_BY(mu_) = true;
