@@ -132,7 +132,6 @@ absl::StatusOr<typename Map::mapped_type> Engine::BeginChange(const Map& map, co
 template <class Map>
 absl::Status Engine::BeginCreate(const Map& map, const std::string& name, size_t most, Reason exists,
                                  Reason too_many) {
-  MutexLock lock(mu_);
   if (map.contains(name) || changing_.contains(name)) return Exists(exists, name);
   // Those being made count; their names are of the same kind and not in the map yet.
   const std::string_view kind = KindOf(name);
@@ -155,10 +154,12 @@ void Engine::CreateTopic(TopicConfig config, Done<TopicConfig> done) {
   config.create_time = context_->clock.WallNow();
   TopicRecord record{TopicId(context_->backend->catalogue().NewId()), Encode(config)};
   const TopicId id = record.id;
-  if (absl::Status status = BeginCreate(topics_, name, max_topics_, Reason::kTopicExists, Reason::kTooManyTopics);
-      !status.ok()) {
-    return done(status);
+  absl::Status reserved;
+  {
+    MutexLock lock(mu_);
+    reserved = BeginCreate(topics_, name, max_topics_, Reason::kTopicExists, Reason::kTooManyTopics);
   }
+  if (!reserved.ok()) return done(reserved);
   context_->backend->catalogue().PutTopic(
       std::move(record), [this, id, name, config = std::move(config), done = std::move(done),
                           pass = std::make_shared<Gate::Pass>(std::move(pass))](const absl::Status& status) {
@@ -242,11 +243,13 @@ void Engine::CreateSubscription(SubscriptionConfig config, StartPosition start, 
   const std::string name = config.name.full();
   config.create_time = context_->clock.WallNow();
   config.topic_id = (*topic)->id();
-  if (absl::Status status = BeginCreate(subscriptions_, name, max_subscriptions_, Reason::kSubscriptionExists,
-                                        Reason::kTooManySubscriptions);
-      !status.ok()) {
-    return done(status);
+  absl::Status reserved;
+  {
+    MutexLock lock(mu_);
+    reserved = BeginCreate(subscriptions_, name, max_subscriptions_, Reason::kSubscriptionExists,
+                           Reason::kTooManySubscriptions);
   }
+  if (!reserved.ok()) return done(reserved);
   const SubscriptionId id(context_->backend->catalogue().NewId());
   auto finish = [this, name, done = std::move(done), pass = std::make_shared<Gate::Pass>(std::move(pass))](
                     absl::StatusOr<SubscriptionConfig> made) {

@@ -111,7 +111,7 @@ class Engine {
   // Reserves the name of what is to be made, of which there may be `most` in `map`.
   template <class Map>
   absl::Status BeginCreate(const Map& map, const std::string& name, size_t most, Reason exists, Reason too_many)
-      EXCLUDES(mu_);
+      REQUIRES(mu_);
   // Finds what is to be changed and reserves its name.
   template <class Map>
   absl::StatusOr<typename Map::mapped_type> BeginChange(const Map& map, const std::string& name, Reason missing)
