@@ -24,6 +24,13 @@ std::string CheckStore(const std::string& text) {
   return "must be local or memory; it is " + text;
 }
 
+// A negative number has become a very large one by now.
+std::string CheckBytes(const std::string& text) {
+  constexpr size_t kMostDigits = 15;
+  if (text.size() <= kMostDigits && text.find_first_not_of("0123456789") == std::string::npos) return "";
+  return "must be a size under 1 PB, such as 1GiB";
+}
+
 std::string CheckAddress(const std::string& text) {
   const size_t colon = text.rfind(':');
   const std::string port = colon == std::string::npos ? "" : text.substr(colon + 1);
@@ -36,6 +43,7 @@ void AddLimits(CLI::App& app, Options& options) {
   app.add_option("--memory-budget", options.memory_budget_bytes,
                  "Memory for batches on their way, recent batches and what waits to be sent, such as 1GiB; 0 for no bound")
       ->transform(CLI::AsSizeValue(false))
+      ->check(CheckBytes)
       ->capture_default_str();
   app.add_option("--publish-limit", "Limits on publishing, of the server, of each project or of each topic; may be repeated: "
                                     "topic:batches=64,bytes=16MiB,messages/s=10000,bytes/s=20MiB,wait=1s")

@@ -307,6 +307,19 @@ TEST_F(AdmissionTest, AnswersInsideTheCallbackKeepTheOrder) {
   EXPECT_EQ(ledger_->used(), 0u);
 }
 
+// What is let in after a wait is told without the lock: a later batch of its publisher must not be published meanwhile.
+TEST_F(AdmissionTest, ABatchDoesNotPassOneOfItsPublisherThatIsBeingTold) {
+  Limit({.server = {}, .project = {}, .topic = Batches(1)});
+  Admit({});
+  admission_->Admit({"p", "p/t", 1, 1, 1}, [this](absl::StatusOr<Admission::Grant> grant) {
+    admission_->Release(*grant);
+    Admit({.name = "later"});
+    let_in_.push_back("earlier");
+  });
+  Answer();
+  EXPECT_THAT(LetIn(), ElementsAre("a", "earlier", "later"));
+}
+
 TEST_F(AdmissionTest, TheMemoryBudgetRefusesWithItsOwnReason) {
   Limit({}, 100);
   Admit({.bytes = 80});
