@@ -29,6 +29,18 @@ constexpr absl::Duration kOtherCallsTimeout = absl::Seconds(2);
 // The host of HOST:PORT.
 std::string HostOf(const std::string& address) { return address.substr(0, address.rfind(':')); }
 
+StreamLimits StreamLimitsOf(const Options& options) {
+  return {options.max_publish_streams, options.max_subscribe_streams, options.max_streams};
+}
+
+EngineOptions EngineOptionsOf(const Options& options) {
+  EngineOptions engine;
+  engine.memory_budget_bytes = options.memory_budget_bytes;
+  engine.max_topics = options.max_topics;
+  engine.max_subscriptions = options.max_subscriptions;
+  return engine;
+}
+
 void SetLimits(grpc::ServerBuilder& builder, const Options& options) {
   builder.SetMaxReceiveMessageSize(kMaxReceiveBytes);
   builder.SetMaxSendMessageSize(kMaxSendBytes);
@@ -49,7 +61,8 @@ void SetLimits(grpc::ServerBuilder& builder, const Options& options) {
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(Options options) {
   auto server = std::unique_ptr<Server>(new Server(std::move(options)));
   if (absl::Status status = server->OpenEngine(); !status.ok()) return status;
-  server->context_ = std::make_unique<ServiceContext>(*server->engine_, server->options_.max_streams);
+  server->context_ = std::make_unique<ServiceContext>(
+      *server->engine_, StreamLimitsOf(server->options_), server->options_.publish);
   if (absl::Status status = server->StartGrpc(); !status.ok()) return status;
   auto http = HttpServer::Start(server->options_.http, *server->context_);
   if (!http.ok()) return http.status();
@@ -71,7 +84,7 @@ absl::Status Server::OpenEngine() {
     if (!opened.ok()) return opened.status();
     backend = *std::move(opened);
   }
-  EngineOptions engine_options;
+  EngineOptions engine_options = EngineOptionsOf(options_);
   engine_options.on_breaker = [this](const BreakerEvent& event) { OnBreaker(event); };
   auto engine = Engine::Open(std::move(backend), clock_, metrics_, std::move(engine_options));
   if (!engine.ok()) return engine.status();
@@ -145,6 +158,7 @@ absl::Status Server::Drain() {
   const absl::Duration for_flush = std::min(options_.shutdown_timeout / 5, absl::Seconds(5));
   const absl::Time end = absl::Now() + options_.shutdown_timeout - for_flush;
   SetAccepting(false);
+  context_->admission.Close(RetryableError(Reason::kDraining, "the server is shutting down", absl::Seconds(1)));
   context_->sessions.EndAll(RetryableError(Reason::kDraining, "the server is shutting down", absl::Seconds(1)));
   context_->sessions.WaitEmpty(end - absl::Now());
   {

@@ -12,6 +12,13 @@ namespace {
 
 constexpr absl::Duration kRetentionInterval = absl::Seconds(10);
 
+// "topics" of projects/P/topics/T.
+std::string_view KindOf(std::string_view name) {
+  const size_t end = name.rfind('/');
+  const size_t begin = name.rfind('/', end - 1) + 1;
+  return name.substr(begin, end - begin);
+}
+
 }  // namespace
 
 absl::Status NotFoundError(Reason reason, const std::string& name) {
@@ -42,9 +49,10 @@ CursorState StateAt(Offset start) { return {.acked = AckSet(start), .delivered_e
 absl::StatusOr<std::unique_ptr<Engine>> Engine::Open(std::unique_ptr<Backend> backend, const Clock& clock,
                                                      Metrics& metrics, EngineOptions options) {
   if (absl::Status status = Validate(options.store_breaker, "store_breaker"); !status.ok()) return status;
-  auto context = std::make_shared<EngineContext>(std::move(backend), clock, metrics, options.tail_cache_bytes,
-                                                 options.store_breaker, std::move(options.on_breaker));
-  auto engine = std::unique_ptr<Engine>(new Engine(std::move(context)));
+  auto context =
+      std::make_shared<EngineContext>(std::move(backend), clock, metrics, options.tail_cache_bytes,
+                                      options.memory_budget_bytes, options.store_breaker, std::move(options.on_breaker));
+  auto engine = std::unique_ptr<Engine>(new Engine(std::move(context), options));
   engine->context_->find_topic = [engine = engine.get()](const TopicName& name) {
     return engine->FindTopic(name).value_or(nullptr);
   };
@@ -106,6 +114,23 @@ void Engine::Free(const std::string& name) {
   changing_.erase(name);
 }
 
+template <class Map>
+absl::Status Engine::BeginCreate(const Map& map, const std::string& name, size_t most, Reason exists,
+                                 Reason too_many) {
+  if (map.contains(name) || changing_.contains(name)) return ExistsError(exists, name);
+  // Those being made count; their names are of the same kind and not in the map yet.
+  const std::string_view kind = KindOf(name);
+  const auto making = std::count_if(changing_.begin(), changing_.end(), [&](const std::string& changing) {
+    return KindOf(changing) == kind && !map.contains(changing);
+  });
+  if (map.size() + static_cast<size_t>(making) >= most) {
+    return Error(too_many, fmt::format("{}: the server has {} {}, the most there may be", name, map.size(), kind),
+                 {{"value", name}, {"limit", std::to_string(most)}});
+  }
+  Reserve(name);
+  return absl::OkStatus();
+}
+
 void Engine::CreateTopic(TopicConfig config, Done<TopicConfig> done) {
   if (absl::Status status = Validate(config); !status.ok()) return done(status);
   Gate::Pass pass(context_->gate);
@@ -114,13 +139,12 @@ void Engine::CreateTopic(TopicConfig config, Done<TopicConfig> done) {
   config.create_time = context_->clock.WallNow();
   TopicRecord record{TopicId(context_->backend->catalogue().NewId()), Encode(config)};
   const TopicId id = record.id;
+  absl::Status reserved;
   {
     MutexLock lock(mu_);
-    if (topics_.contains(name) || !Reserve(name)) {
-      lock.Unlock();
-      return done(ExistsError(Reason::kTopicExists, name));
-    }
+    reserved = BeginCreate(topics_, name, max_topics_, Reason::kTopicExists, Reason::kTooManyTopics);
   }
+  if (!reserved.ok()) return done(reserved);
   context_->backend->catalogue().PutTopic(
       std::move(record), [this, id, name, config = std::move(config), done = std::move(done),
                           pass = std::make_shared<Gate::Pass>(std::move(pass))](const absl::Status& status) {
@@ -204,13 +228,13 @@ void Engine::CreateSubscription(SubscriptionConfig config, StartPosition start, 
   const std::string name = config.name.full();
   config.create_time = context_->clock.WallNow();
   config.topic_id = (*topic)->id();
+  absl::Status reserved;
   {
     MutexLock lock(mu_);
-    if (subscriptions_.contains(name) || !Reserve(name)) {
-      lock.Unlock();
-      return done(ExistsError(Reason::kSubscriptionExists, name));
-    }
+    reserved = BeginCreate(subscriptions_, name, max_subscriptions_, Reason::kSubscriptionExists,
+                           Reason::kTooManySubscriptions);
   }
+  if (!reserved.ok()) return done(reserved);
   const SubscriptionId id(context_->backend->catalogue().NewId());
   auto finish = [this, name, done = std::move(done), pass = std::make_shared<Gate::Pass>(std::move(pass))](
                     absl::StatusOr<SubscriptionConfig> made) {

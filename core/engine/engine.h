@@ -41,6 +41,11 @@ struct EngineOptions {
   BreakerOptions store_breaker = {};
   // Told of every change of a circuit breaker; may be null.
   BreakerListener on_breaker = nullptr;
+  // For all of core/flow/memory_ledger.h; 0 for no bound.
+  size_t memory_budget_bytes = 0;
+  // The most there may be; what a store holds already is opened all the same.
+  size_t max_topics = SIZE_MAX;
+  size_t max_subscriptions = SIZE_MAX;
   // False where a test runs timers() by hand.
   bool run_timers = true;
 };
@@ -80,14 +85,15 @@ class Engine {
                                                       EngineOptions options = {});
   ~Engine();
 
-  // ALREADY_EXISTS, INVALID_ARGUMENT. The create time is set here.
+  // ALREADY_EXISTS, INVALID_ARGUMENT, RESOURCE_EXHAUSTED (TOO_MANY_TOPICS). The create time is set here.
   void CreateTopic(TopicConfig config, Done<TopicConfig> done);
   // Replaces what the topic of that name is set to, its create time excepted. NOT_FOUND, INVALID_ARGUMENT.
   void UpdateTopic(TopicConfig config, Done<TopicConfig> done);
   // Its messages go; its subscriptions stay without a topic.
   void DeleteTopic(const TopicName& name, StatusDone done);
 
-  // NOT_FOUND (the topic), ALREADY_EXISTS, INVALID_ARGUMENT. REQUIRES: config.topic.
+  // NOT_FOUND (the topic), ALREADY_EXISTS, INVALID_ARGUMENT, RESOURCE_EXHAUSTED (TOO_MANY_SUBSCRIPTIONS).
+  // REQUIRES: config.topic.
   void CreateSubscription(SubscriptionConfig config, StartPosition start, Done<SubscriptionConfig> done);
   // Changes ack_deadline, labels, retry, dead_letter, exactly_once and acked_retention.
   void UpdateSubscription(SubscriptionConfig config, Done<SubscriptionConfig> done);
@@ -133,10 +139,13 @@ class Engine {
   size_t topic_count() const EXCLUDES(mu_);
   size_t subscription_count() const EXCLUDES(mu_);
   TimerQueue& timers() { return context_->timers; }
+  MemoryLedger& memory() { return context_->memory; }
+  const Clock& clock() const { return context_->clock; }
   Metrics& metrics() { return context_->metrics; }
 
  private:
-  explicit Engine(std::shared_ptr<EngineContext> context) : context_(std::move(context)) {}
+  Engine(std::shared_ptr<EngineContext> context, const EngineOptions& options)
+      : context_(std::move(context)), max_topics_(options.max_topics), max_subscriptions_(options.max_subscriptions) {}
 
   absl::Status Recover() EXCLUDES(mu_);
   absl::Status CheckDeadLetter(const SubscriptionConfig& config) const EXCLUDES(mu_);
@@ -150,6 +159,10 @@ class Engine {
   // Marks a name as being changed; false when it is already.
   bool Reserve(const std::string& name) REQUIRES(mu_) { return changing_.insert(name).second; }
   void Free(const std::string& name) EXCLUDES(mu_);
+  // Reserves the name of what is to be made, of which there may be `most` in `map`.
+  template <class Map>
+  absl::Status BeginCreate(const Map& map, const std::string& name, size_t most, Reason exists, Reason too_many)
+      REQUIRES(mu_);
   // Finds what is to be changed and reserves its name.
   template <class Map>
   absl::StatusOr<typename Map::mapped_type> BeginChange(const Map& map, const std::string& name, Reason missing)
@@ -161,6 +174,8 @@ class Engine {
   }
 
   const std::shared_ptr<EngineContext> context_;
+  const size_t max_topics_;
+  const size_t max_subscriptions_;
 
   mutable Mutex mu_;
   absl::btree_map<std::string, std::shared_ptr<Topic>> topics_ GUARDED_BY(mu_);

@@ -49,8 +49,9 @@ class Topic : public std::enable_shared_from_this<Topic> {
   Topic(std::shared_ptr<EngineContext> context, TopicId id, TopicConfig config);
 
   // The callback comes when the batch is durable, in the order of the calls. Errors: NOT_FOUND once deleted,
-  // UNAVAILABLE (CIRCUIT_OPEN while the store fails or hangs), RESOURCE_EXHAUSTED; nothing is stored then. A batch with a
-  // producer tag that was stored before gets its first answer again; FAILED_PRECONDITION: PRODUCER_FENCED, SEQUENCE_TOO_OLD.
+  // UNAVAILABLE (CIRCUIT_OPEN while the store fails or hangs), RESOURCE_EXHAUSTED, DEADLINE_EXCEEDED (batch->deadline());
+  // nothing is stored then. A batch with a producer tag that was stored before gets its first answer again;
+  // FAILED_PRECONDITION: PRODUCER_FENCED, SEQUENCE_TOO_OLD.
   void Publish(Ref<Batch> batch, PublishDone done) EXCLUDES(mu_);
 
   // The same for messages of another topic, which `source` acknowledges in the same step.

@@ -113,11 +113,31 @@ struct EngineMetrics {
   Histogram batch_messages{1, 2, 5, 10, 25, 50, 100, 250, 500, 1000};
   BreakerMetrics store_breaker;
   BreakerMetrics delivery_breakers;
-  Gauge tail_cache_bytes;
   Gauge consumers;
 };
 
+// Of core/flow/admission.h: where a limit on publishing stands, and what it limits.
+enum class AdmissionScope { kServer, kProject, kTopic };
+enum class AdmissionLimit { kBatches, kBytes, kMessageRate, kByteRate };
+inline constexpr size_t kAdmissionScopes = 3;
+inline constexpr size_t kAdmissionLimits = 4;
+
+struct AdmissionMetrics {
+  template <class T>
+  using PerLimit = std::array<std::array<T, kAdmissionLimits>, kAdmissionScopes>;
+
+  Counter admitted;
+  // By the limit that stood in the way when they came: of those that waited, how many there were and how many still do;
+  // those refused, at once or after their wait.
+  PerLimit<Counter> waited;
+  PerLimit<Counter> refused;
+  PerLimit<Gauge> waiting;
+  // Refused since too many waited already.
+  Counter refused_queue_full;
+};
+
 struct Metrics {
+  AdmissionMetrics admission;
   EngineMetrics engine;
   StoreMetrics store;
 };

@@ -194,6 +194,45 @@ void AddSubscriptions(Engine& engine, Families* out) {
   }
 }
 
+void AddAdmission(const AdmissionMetrics& m, Families* out) {
+  static constexpr const char* kScopes[] = {"server", "project", "topic"};
+  static constexpr const char* kLimits[] = {"batches", "bytes", "messages_per_second", "bytes_per_second"};
+  const auto each = [](const auto& value) {
+    for (size_t scope = 0; scope < kAdmissionScopes; ++scope) {
+      for (size_t limit = 0; limit < kAdmissionLimits; ++limit) {
+        value(scope, limit, std::vector<Label>{{"scope", kScopes[scope]}, {"limit", kLimits[limit]}});
+      }
+    }
+  };
+  out->Counter("sluice_admission_admitted_total", "Batches let in to be published.", Value(m.admitted));
+  each([&](size_t scope, size_t limit, const auto& labels) {
+    out->Counter("sluice_admission_waited_total", "Batches that had to wait, by the limit in their way.", labels,
+                 Value(m.waited[scope][limit]));
+  });
+  each([&](size_t scope, size_t limit, const auto& labels) {
+    out->Counter("sluice_admission_refused_total", "Batches refused, by the limit in their way.", labels,
+                 Value(m.refused[scope][limit]));
+  });
+  each([&](size_t scope, size_t limit, const auto& labels) {
+    out->Gauge("sluice_admission_waiting", "Batches that wait, by the limit in their way.", labels,
+               Value(m.waiting[scope][limit]));
+  });
+  out->Counter("sluice_admission_queue_full_total", "Batches refused since too many waited.", Value(m.refused_queue_full));
+}
+
+void AddMemory(const MemoryLedger& memory, Families* out) {
+  out->Gauge("sluice_memory_budget_bytes", "What the parts that are counted may take together; 0 for no bound.",
+             static_cast<double>(memory.budget()));
+  const std::string name = "sluice_memory_bytes";
+  const std::string help = "Bytes held in memory, by part.";
+  const auto part = [&](const char* label, MemoryPart of) {
+    out->Gauge(name, help, {{"part", label}}, static_cast<double>(memory.used(of)));
+  };
+  part("publishes", MemoryPart::kPublishes);
+  part("tail_cache", MemoryPart::kTailCache);
+  part("outgoing", MemoryPart::kOutgoing);
+}
+
 void AddRpcs(const RpcMetrics& rpcs, Families* out) {
   const auto each = [&](const std::string& name, const std::string& help, auto value) {
     for (size_t i = 0; i < kRpcCount; ++i) {
@@ -278,12 +317,12 @@ std::vector<MetricFamily> Exposition::Collect() const {
   out.Gauge("sluice_consumers", "Consumers attached to subscriptions.", Value(context_.metrics.engine.consumers));
   out.Gauge("sluice_streams", "Open streams by kind.", {{"kind", "publish"}}, Value(context_.rpcs.publish_streams));
   out.Gauge("sluice_streams", "Open streams by kind.", {{"kind", "subscribe"}}, Value(context_.rpcs.subscribe_streams));
-  out.Gauge("sluice_memory_bytes", "Bytes held in memory, by part.", {{"part", "tail_cache"}},
-            Value(context_.metrics.engine.tail_cache_bytes));
+  AddMemory(engine.memory(), &out);
   out.Gauge("sluice_memory_bytes", "Bytes held in memory, by part.", {{"part", "store"}},
             static_cast<double>(stats.memory_bytes));
   out.Gauge("sluice_memory_bytes", "Bytes held in memory, by part.", {{"part", "heap"}},
             static_cast<double>(::mallinfo2().uordblks));
+  AddAdmission(context_.metrics.admission, &out);
   AddRpcs(context_.rpcs, &out);
   AddProcess(&out);
   return out.Take();

@@ -178,7 +178,7 @@ absl::Status SubscribeSession::ApplyCredit() {
     MutexLock lock(mu_);
     if (!granted_ && credit.bytes() == 0) window_.Unlimited();
     window_.Grant(credit.bytes());
-    bytes = window_.Take();
+    bytes = window_.Take(context_.engine.memory().tight());
   }
   granted_ = true;
   subscription_->Grant(consumer_, credit.messages(), bytes);
@@ -276,6 +276,10 @@ void SubscribeSession::Deliver(std::vector<Delivery>& deliveries) {
   {
     MutexLock lock(mu_);
     if (state_ == State::kClosing) return;
+    size_t bytes = 0;
+    for (const Delivery& delivery : deliveries) bytes += delivery.batch->body_bytes(delivery.begin, delivery.end);
+    held_ += bytes;
+    context_.engine.memory().Force(MemoryPart::kOutgoing, bytes);
     if (outgoing_.empty()) {
       outgoing_.swap(deliveries);
     } else {
@@ -354,8 +358,10 @@ void SubscribeSession::OnWriteDone(bool ok) {
     MutexLock lock(mu_);
     write_pending_ = false;
     window_.Written(static_cast<int64_t>(response_.message_bytes));
-    if (ok && state_ == State::kOpen) bytes = window_.Take();
+    held_ -= response_.message_bytes;
+    if (ok && state_ == State::kOpen) bytes = window_.Take(context_.engine.memory().tight());
   }
+  context_.engine.memory().Give(MemoryPart::kOutgoing, response_.message_bytes);
   context_.rpcs.of(Rpc::kSubscribe).sent.Add();
   if (!ok) return Close(absl::CancelledError("the client is gone"));
   Advance();
@@ -365,6 +371,10 @@ void SubscribeSession::OnWriteDone(bool ok) {
 void SubscribeSession::OnCancel() { Close(absl::CancelledError("the client is gone")); }
 
 void SubscribeSession::OnDone() {
+  {
+    MutexLock lock(mu_);
+    context_.engine.memory().Give(MemoryPart::kOutgoing, held_);
+  }
   context_.rpcs.subscribe_streams.Add(-1);
   context_.sessions.Leave(slot_);
   self_ = nullptr;

@@ -98,6 +98,8 @@ class SubscribeSession final : public grpc::ServerBidiReactor<grpc::ByteBuffer, 
   absl::Status end_ GUARDED_BY(mu_);
   std::vector<Delivery> outgoing_ GUARDED_BY(mu_);
   DeliveryWindow window_ GUARDED_BY(mu_);
+  // Delivered and not written yet, as it is in the memory ledger; what is left at the end goes with the stream.
+  size_t held_ GUARDED_BY(mu_) = 0;
   // What else there is to say with the next write, in parts of it; and acknowledgements whose answer is not there yet.
   // Reading stops while there is much of either.
   v1::SubscribeResponse front_ GUARDED_BY(mu_);

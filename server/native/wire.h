@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -28,6 +29,9 @@ struct PublishScan {
   std::string_view producer_id;
   uint64_t producer_epoch = 0;
   uint64_t sequence = 0;
+  // A v1::PublishMode, known or not.
+  uint64_t mode = 0;
+  std::optional<absl::Duration> timeout;
 };
 
 // MALFORMED_REQUEST when the bytes are no message.
