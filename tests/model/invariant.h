@@ -16,6 +16,7 @@ enum class Invariant {
   kKeyOrder,
   kKeyReleased,
   kNothingLost,
+  kStoredOnce,
   kAttempts,
   kFilter,
   kFenced,
@@ -39,6 +40,8 @@ inline std::string_view ToString(Invariant invariant) {
       return "a key is released when its head is dead-lettered";
     case Invariant::kNothingLost:
       return "nothing confirmed to a publisher is lost";
+    case Invariant::kStoredOnce:
+      return "what a producer sends again is not stored again";
     case Invariant::kAttempts:
       return "the attempt counter is exact and survives a restart";
     case Invariant::kFilter:

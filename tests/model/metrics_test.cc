@@ -10,7 +10,7 @@ TEST(Metrics, EqualTheTruthAfterARandomRun) {
   Truth truth;
   Truth counted;
   for (uint64_t seed = 1; seed <= 50; ++seed) {
-    World world({});
+    World world(WorldFor(seed, {}));
     Player player(seed, &world);
     while (player.steps() < 200) player.Step();
     world.Drain();

@@ -47,7 +47,7 @@ void Report(const World& world, const Flags& flags, uint64_t seed, int step) {
 }
 
 bool RunSeed(const Flags& flags, uint64_t seed, Truth* total) {
-  World world(flags.world);
+  World world(WorldFor(seed, flags.world));
   Player player(seed, &world);
   while (world.findings().empty() && player.steps() < static_cast<int>(flags.steps)) {
     if (flags.world.verbose) fmt::print("step {}\n", player.steps() + 1);

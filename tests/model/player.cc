@@ -20,9 +20,15 @@ SubscriptionName SubscriptionNamed(std::string_view id) {
 
 }  // namespace
 
+WorldOptions WorldFor(uint64_t seed, WorldOptions options) {
+  options.tail_cache_bytes = Random(seed).Pick<size_t>({0, 600, size_t{64} << 20});
+  return options;
+}
+
 Player::Player(uint64_t seed, World* world) : random_(seed), world_(*world) {
   operations_ = {
-      {random_.Between(5, 30), &Player::Publish},  {random_.Between(2, 15), &Player::Grant},
+      {random_.Between(5, 30), &Player::Publish},  {random_.Between(0, 4), &Player::PublishAgain},
+      {random_.Between(2, 15), &Player::Grant},
       {random_.Between(0, 30), &Player::Ack},      {random_.Between(0, 6), &Player::AckAnything},
       {random_.Between(0, 30), &Player::Nack},     {random_.Between(0, 6), &Player::Extend},
       {random_.Between(1, 6), &Player::Attach},    {random_.Between(0, 4), &Player::Detach},
@@ -118,7 +124,11 @@ void Player::Publish() {
   for (uint64_t count = random_.Between(1, random_.Percent(80) ? 4 : 20); count > 0; --count) {
     messages.push_back(RandomMessage());
   }
-  world_.Publish(0, std::move(messages));
+  world_.Publish(0, std::move(messages), random_.Percent(30));
+}
+
+void Player::PublishAgain() {
+  if (world_.numbered() > 0) world_.PublishAgain(random_.Between(1, world_.numbered()));
 }
 
 void Player::Grant() {

@@ -1,7 +1,7 @@
 // Plays a random run in a world: the seed decides what there is (subscriptions with filters, retry policies, dead
 // letters), how likely each operation is, and every step.
 //
-//   World world(options);
+//   World world(WorldFor(seed, options));
 //   Player player(seed, &world);
 //   while (world.findings().empty() && player.steps() < 150) player.Step();
 //   if (world.findings().empty()) world.Drain();
@@ -17,6 +17,9 @@
 #include "tests/model/world.h"
 
 namespace sluice::model {
+
+// `options`, with what the seed decides of the world itself.
+WorldOptions WorldFor(uint64_t seed, WorldOptions options);
 
 class Player {
  public:
@@ -36,6 +39,7 @@ class Player {
   Message RandomMessage();
 
   void Publish();
+  void PublishAgain();
   void Grant();
   void Ack();
   void AckAnything();

@@ -71,7 +71,7 @@ void World::Open() {
   metrics_ = std::make_unique<Metrics>();
   truth_ = {};
   dying_ = false;
-  auto engine = Engine::Open(std::move(store), clock_, *metrics_, {.run_timers = false});
+  auto engine = Engine::Open(std::move(store), clock_, *metrics_, {.tail_cache_bytes = options_.tail_cache_bytes, .run_timers = false});
   if (!engine.ok()) {
     fmt::print("the engine does not open: {}\n", engine.status().ToString());
     std::abort();
@@ -99,7 +99,7 @@ void World::CreateTopic(std::string_view id) {
   absl::Status status = absl::UnknownError("no answer");
   engine_->CreateTopic(config, [&](const auto& made) { status = made.status(); });
   if (!status.ok()) return findings_.Add(Invariant::kProgress, status.ToString());
-  topics_.push_back({config.name, (*engine_->FindTopic(config.name))->id(), {}});
+  topics_.push_back({config.name, (*engine_->FindTopic(config.name))->id(), {}, {}});
 }
 
 void World::CreateSubscription(SubscriptionConfig config, const FilterCase& filter) {
@@ -135,18 +135,31 @@ void World::Grant(size_t client, int64_t messages, int64_t bytes) {
   Settle();
 }
 
-void World::Publish(size_t topic, std::vector<Message> messages) {
-  Say("publish to {}:{}", topics_[topic].name.id(), Names(messages));
+void World::Publish(size_t topic, std::vector<Message> messages, bool numbered) {
+  Say("publish to {}{}:{}", topics_[topic].name.id(), numbered ? fmt::format(" as {}", numbered_.size() + 1) : "",
+      Names(messages));
+  if (numbered) numbered_.push_back({topic, messages});
+  Send(topic, messages, numbered ? numbered_.size() : 0);
+}
+
+void World::PublishAgain(uint64_t number) {
+  Say("publish {} again", number);
+  const NumberedBatch batch = numbered_[number - 1];
+  Send(batch.topic, batch.messages, number);
+}
+
+void World::Send(size_t topic, const std::vector<Message>& messages, uint64_t number) {
   BatchBuilder builder;
   for (const Message& message : messages) {
     if (absl::Status status = builder.Add(Outgoing(message)); !status.ok()) {
       return findings_.Add(Invariant::kContent, status.ToString());
     }
   }
-  (*engine_->FindTopic(topics_[topic].name))
-      ->Publish(*builder.Build(), [this, topic, messages = std::move(messages)](const auto& published) {
-        OnPublished(topic, messages, published);
-      });
+  const Ref<Batch> batch = *builder.Build();
+  if (number > 0) batch->set_producer({.id = "producer", .epoch = 1, .sequence = number});
+  (*engine_->FindTopic(topics_[topic].name))->Publish(batch, [this, topic, messages](const auto& published) {
+    OnPublished(topic, messages, published);
+  });
   Settle();
 }
 
@@ -270,7 +283,11 @@ void World::OnStored(TopicId id, const Ref<Batch>& batch) {
     const uint64_t offset = batch->first().value() + i;
     StoredMessage& stored = topic.log[offset];
     stored = {std::string(batch->message(i)), Parse(batch->message(i))};
-    if (stored.message.attributes.contains(std::string(dead_letter_attribute::kTopic))) OnBuriedCopy(stored.message);
+    if (stored.message.attributes.contains(std::string(dead_letter_attribute::kTopic))) {
+      OnBuriedCopy(stored.message);
+    } else if (!topic.published.insert(stored.message.data).second) {
+      findings_.Add(Invariant::kStoredOnce, fmt::format("{} is stored twice", stored.message.data));
+    }
     for (const SubscriptionState& subscription : subscriptions_) {
       if (topics_[subscription.topic].id == id) subscription.model->Stored(offset, stored.message);
     }

@@ -19,6 +19,7 @@
 
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -35,6 +36,8 @@ namespace sluice::model {
 struct WorldOptions {
   bool local = false;
   bool verbose = false;
+  // Of the engine, for recent batches; a small one has it read from the store.
+  size_t tail_cache_bytes = size_t{64} << 20;
 };
 
 class World {
@@ -49,7 +52,10 @@ class World {
   // Returns the client's number.
   size_t Attach(size_t subscription);
   void Grant(size_t client, int64_t messages, int64_t bytes);
-  void Publish(size_t topic, std::vector<Message> messages);
+  // A numbered batch is remembered, and may be sent again.
+  void Publish(size_t topic, std::vector<Message> messages, bool numbered);
+  // The numbered batch with this number, from 1 on. REQUIRES: number <= numbered().
+  void PublishAgain(uint64_t number);
   void Ack(size_t client, const std::vector<LeaseRange>& ranges);
   void Nack(size_t client, LeaseRange range, absl::Duration delay);
   void Extend(size_t client, LeaseRange range, absl::Duration deadline);
@@ -77,6 +83,7 @@ class World {
   const Truth& truth() const { return total_; }
 
   size_t topics() const { return topics_.size(); }
+  uint64_t numbered() const { return numbered_.size(); }
   size_t subscriptions() const { return subscriptions_.size(); }
   // Those that are attached.
   std::vector<size_t> clients() const;
@@ -97,6 +104,12 @@ class World {
     TopicId id;
     // As the store has it, by offset; nothing is ever taken out.
     std::map<uint64_t, StoredMessage> log;
+    // The data of what was published.
+    std::set<std::string> published;
+  };
+  struct NumberedBatch {
+    size_t topic = 0;
+    std::vector<Message> messages;
   };
   struct SubscriptionState {
     size_t topic = 0;
@@ -129,6 +142,7 @@ class World {
   void OnStored(TopicId id, const Ref<Batch>& batch);
   void OnBuryRefused(SubscriptionId id, OffsetRange offsets);
   void OnBuriedCopy(const Message& copy);
+  void Send(size_t topic, const std::vector<Message>& messages, uint64_t number);
   void OnPublished(size_t topic, const std::vector<Message>& messages, const absl::StatusOr<Published>& published);
   void OnDelivered(size_t client, const std::vector<Delivery>& deliveries);
 
@@ -157,6 +171,7 @@ class World {
   std::vector<TopicState> topics_;
   std::vector<SubscriptionState> subscriptions_;
   std::vector<Client> clients_;
+  std::vector<NumberedBatch> numbered_;
 };
 
 }  // namespace sluice::model
