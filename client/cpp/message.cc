@@ -61,7 +61,8 @@ absl::StatusOr<std::string> EncodeMessages(std::span<const Message> messages) {
     AppendBytesHeader(&out, v1::PublishRequest::kMessagesFieldNumber, size);
     Append(messages[i], &out);
     if (IsPlain(messages[i])) continue;
-    auto form = CheckMessage(std::string_view(out).substr(out.size() - size), i);
+    MessageTraits traits;
+    auto form = CheckMessage(std::string_view(out).substr(out.size() - size), i, &traits);
     if (!form.ok()) return form.status();
   }
   return out;

@@ -17,14 +17,22 @@ enum StoredField : uint32_t {
   kTopicRetentionBytes = 3,
   kTopicLabels = 4,
   kTopicCreateTime = 5,
+  kTopicMessageTtl = 6,
+  kTopicMaxDelay = 7,
+  kTopicAckedRetention = 8,
   kSubscriptionTopic = 2,
   kSubscriptionAckDeadline = 3,
   kSubscriptionLabels = 5,
   kSubscriptionCreateTime = 6,
   kSubscriptionFilter = 7,
+  kSubscriptionOrdered = 8,
+  kSubscriptionExactlyOnce = 9,
   kSubscriptionDeadLetter = 10,
   kSubscriptionRetry = 11,
+  kSubscriptionPriorityDelivery = 12,
+  kSubscriptionAckedRetention = 13,
   kSubscriptionTopicId = 100,
+  kSubscriptionSnapshotUntil = 101,
 };
 
 absl::Status OutOfBounds(Reason reason, std::string_view field, const std::string& value, const std::string& limit) {
@@ -86,7 +94,13 @@ std::string Encode(const DeadLetterPolicy& dead_letter) {
   std::string out;
   AppendBytesField(&out, 1, dead_letter.topic.full());
   AppendVarintField(&out, 2, dead_letter.max_attempts);
+  if (dead_letter.expired_too) AppendVarintField(&out, 3, 1);
   return out;
+}
+
+// Nothing for zero, which is what a reader takes it for.
+void AppendSpan(std::string* out, uint32_t number, absl::Duration span) {
+  if (span != absl::ZeroDuration()) AppendVarintField(out, number, Micros(span));
 }
 
 RetryPolicy DecodeRetry(std::string_view bytes) {
@@ -105,6 +119,7 @@ std::optional<DeadLetterPolicy> DecodeDeadLetter(std::string_view bytes) {
   while (in.Next(&field)) {
     if (field.number == 1) topic = field.bytes;
     if (field.number == 2) dead_letter.max_attempts = static_cast<uint32_t>(field.value);
+    if (field.number == 3) dead_letter.expired_too = field.value != 0;
   }
   auto parsed = TopicName::Parse(topic);
   if (!in.ok() || !parsed.ok()) return std::nullopt;
@@ -136,6 +151,18 @@ absl::Status Damaged(std::string_view what) {
 
 }  // namespace
 
+namespace {
+
+// Zero, or within these bounds.
+absl::Status CheckSpan(Reason reason, std::string_view field, absl::Duration value, absl::Duration least,
+                       absl::Duration most) {
+  if (value == absl::ZeroDuration() || (value >= least && value <= most)) return absl::OkStatus();
+  return OutOfBounds(reason, field, absl::FormatDuration(value),
+                     fmt::format("0 or {} to {}", absl::FormatDuration(least), absl::FormatDuration(most)));
+}
+
+}  // namespace
+
 absl::Status Validate(const TopicConfig& config) {
   if (config.retention < kMinRetention || config.retention > kMaxRetention) {
     return OutOfBounds(Reason::kInvalidRetention, "topic.retention", absl::FormatDuration(config.retention),
@@ -145,6 +172,16 @@ absl::Status Validate(const TopicConfig& config) {
     return OutOfBounds(Reason::kInvalidRetention, "topic.retention_bytes", std::to_string(config.retention_bytes),
                        fmt::format("0 or at least {}", kMinRetentionBytes));
   }
+  absl::Status status =
+      CheckSpan(Reason::kInvalidTime, "topic.message_ttl", config.message_ttl, kMinMessageTtl, kMaxRetention);
+  if (status.ok()) {
+    status = CheckSpan(Reason::kInvalidTime, "topic.max_delay", config.max_delay, absl::Milliseconds(1), config.retention);
+  }
+  if (status.ok()) {
+    status = CheckSpan(Reason::kInvalidRetention, "topic.acked_retention", config.acked_retention, kMinRetention,
+                       config.retention);
+  }
+  if (!status.ok()) return status;
   return CheckLabels(config.labels);
 }
 
@@ -161,6 +198,13 @@ absl::Status Validate(const SubscriptionConfig& config) {
   if (config.dead_letter) {
     if (absl::Status status = Check(*config.dead_letter); !status.ok()) return status;
   }
+  if (config.ordered && config.priority_delivery) {
+    return OutOfBounds(Reason::kInvalidOrder, "subscription.priority_delivery", "set beside enable_message_ordering",
+                       "unset where the order of keys is kept");
+  }
+  absl::Status status = CheckSpan(Reason::kInvalidRetention, "subscription.acked_retention", config.acked_retention,
+                                  kMinRetention, kMaxRetention);
+  if (!status.ok()) return status;
   if (auto filter = Filter::Compile(config.filter); !filter.ok()) return filter.status();
   return CheckLabels(config.labels);
 }
@@ -171,6 +215,9 @@ std::string Encode(const TopicConfig& config) {
   AppendVarintField(&out, kTopicRetention, Micros(config.retention));
   AppendVarintField(&out, kTopicRetentionBytes, static_cast<uint64_t>(config.retention_bytes));
   AppendLabels(&out, kTopicLabels, config.labels);
+  AppendSpan(&out, kTopicMessageTtl, config.message_ttl);
+  AppendSpan(&out, kTopicMaxDelay, config.max_delay);
+  AppendSpan(&out, kTopicAckedRetention, config.acked_retention);
   AppendVarintField(&out, kTopicCreateTime, static_cast<uint64_t>(absl::ToUnixMicros(config.create_time)));
   return out;
 }
@@ -185,6 +232,13 @@ std::string Encode(const SubscriptionConfig& config) {
   if (!config.filter.empty()) AppendBytesField(&out, kSubscriptionFilter, config.filter);
   if (config.dead_letter) AppendBytesField(&out, kSubscriptionDeadLetter, Encode(*config.dead_letter));
   if (config.retry) AppendBytesField(&out, kSubscriptionRetry, Encode(*config.retry));
+  if (config.ordered) AppendVarintField(&out, kSubscriptionOrdered, 1);
+  if (config.exactly_once) AppendVarintField(&out, kSubscriptionExactlyOnce, 1);
+  if (config.priority_delivery) AppendVarintField(&out, kSubscriptionPriorityDelivery, 1);
+  AppendSpan(&out, kSubscriptionAckedRetention, config.acked_retention);
+  if (config.snapshot_until) {
+    AppendVarintField(&out, kSubscriptionSnapshotUntil, static_cast<uint64_t>(absl::ToUnixMicros(*config.snapshot_until)));
+  }
   AppendVarintField(&out, kSubscriptionCreateTime, static_cast<uint64_t>(absl::ToUnixMicros(config.create_time)));
   return out;
 }
@@ -199,6 +253,9 @@ absl::StatusOr<TopicConfig> DecodeTopicConfig(std::string_view bytes) {
     if (field.number == kTopicRetention) config.retention = DurationOf(field.value);
     if (field.number == kTopicRetentionBytes) config.retention_bytes = static_cast<int64_t>(field.value);
     if (field.number == kTopicLabels) ReadLabel(field.bytes, &config.labels);
+    if (field.number == kTopicMessageTtl) config.message_ttl = DurationOf(field.value);
+    if (field.number == kTopicMaxDelay) config.max_delay = DurationOf(field.value);
+    if (field.number == kTopicAckedRetention) config.acked_retention = DurationOf(field.value);
     if (field.number == kTopicCreateTime) config.create_time = absl::FromUnixMicros(static_cast<int64_t>(field.value));
   }
   auto parsed = TopicName::Parse(name);
@@ -220,6 +277,13 @@ absl::StatusOr<SubscriptionConfig> DecodeSubscriptionConfig(std::string_view byt
     if (field.number == kSubscriptionAckDeadline) config.ack_deadline = DurationOf(field.value);
     if (field.number == kSubscriptionLabels) ReadLabel(field.bytes, &config.labels);
     if (field.number == kSubscriptionFilter) config.filter = field.bytes;
+    if (field.number == kSubscriptionOrdered) config.ordered = field.value != 0;
+    if (field.number == kSubscriptionExactlyOnce) config.exactly_once = field.value != 0;
+    if (field.number == kSubscriptionPriorityDelivery) config.priority_delivery = field.value != 0;
+    if (field.number == kSubscriptionAckedRetention) config.acked_retention = DurationOf(field.value);
+    if (field.number == kSubscriptionSnapshotUntil) {
+      config.snapshot_until = absl::FromUnixMicros(static_cast<int64_t>(field.value));
+    }
     if (field.number == kSubscriptionRetry) config.retry = DecodeRetry(field.bytes);
     if (field.number == kSubscriptionDeadLetter) {
       config.dead_letter = DecodeDeadLetter(field.bytes);
@@ -238,6 +302,14 @@ absl::StatusOr<SubscriptionConfig> DecodeSubscriptionConfig(std::string_view byt
     config.topic = *std::move(parsed_topic);
   }
   return config;
+}
+
+SubscriptionName StoredNameOf(const SnapshotName& snapshot) {
+  return *SubscriptionName::Parse(fmt::format("{}/subscriptions/{}", snapshot.project_path(), snapshot.id()));
+}
+
+SnapshotName SnapshotNameOf(const SubscriptionName& stored) {
+  return *SnapshotName::Parse(fmt::format("{}/snapshots/{}", stored.project_path(), stored.id()));
 }
 
 }  // namespace sluice

@@ -26,6 +26,12 @@ struct TopicConfig {
   absl::Duration retention = kDefaultRetention;
   // The oldest messages go when there are more bytes; 0 for no limit.
   int64_t retention_bytes = 0;
+  // A message that says nothing itself is not delivered after this time; zero for never.
+  absl::Duration message_ttl;
+  // How far ahead a message may ask to be delivered; zero for as long as the retention.
+  absl::Duration max_delay;
+  // What every subscription has acknowledged is kept for this time after it was published, for those who seek back.
+  absl::Duration acked_retention;
   Labels labels;
   absl::Time create_time;
 };
@@ -34,6 +40,8 @@ struct TopicConfig {
 struct DeadLetterPolicy {
   TopicName topic;
   uint32_t max_attempts = kMinDeliveryAttempts;
+  // Messages that expire are copied too.
+  bool expired_too = false;
 };
 
 struct SubscriptionConfig {
@@ -47,9 +55,23 @@ struct SubscriptionConfig {
   // Without one a message comes again at once, as far as that does no harm.
   std::optional<RetryPolicy> retry;
   std::optional<DeadLetterPolicy> dead_letter;
+  // Messages of one ordering key in publish order; not changeable.
+  bool ordered = false;
+  // Acknowledgements are confirmed when durable, and those of a lease that is over are refused.
+  bool exactly_once = false;
+  // Higher priorities first, among the messages that are looked at ahead. Excludes `ordered`; not changeable.
+  bool priority_delivery = false;
+  // As the topic's, for this subscription's sake.
+  absl::Duration acked_retention;
+  // Set for a snapshot: a subscription that nobody reads, whose progress others seek to, until then.
+  std::optional<absl::Time> snapshot_until;
   Labels labels;
   absl::Time create_time;
 };
+
+// A snapshot is stored under the name of a subscription with the same id; the two never meet.
+SubscriptionName StoredNameOf(const SnapshotName& snapshot);
+SnapshotName SnapshotNameOf(const SubscriptionName& stored);
 
 // Where a subscription begins.
 struct Earliest {};

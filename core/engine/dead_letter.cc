@@ -12,11 +12,35 @@ std::string_view ToString(ReleaseCause cause) {
       return "nacked";
     case ReleaseCause::kDeadlinePassed:
       return "ack deadline passed";
+    case ReleaseCause::kExpired:
+      return "expired";
     case ReleaseCause::kConsumerGone:
       break;
   }
   return "consumer gone";
 }
+
+namespace {
+
+// A copy must neither wait nor expire.
+std::string WithoutTimes(std::string_view message) {
+  const MessageView view(message);
+  if (view.deliver_at_us() == kDeliverAtOnce && view.expire_at_us() == kNeverExpires) return std::string(message);
+  std::string kept;
+  WireReader in(message);
+  WireField field;
+  while (in.Next(&field)) {
+    if (field.number == kDeliverAtField || field.number == kExpireAtField) continue;
+    if (field.type == WireType::kVarint) {
+      AppendVarintField(&kept, field.number, field.value);
+    } else {
+      AppendBytesField(&kept, field.number, field.bytes);
+    }
+  }
+  return kept;
+}
+
+}  // namespace
 
 Ref<Batch> DeadLetterCopy(const Batch& batch, const Condemned& condemned, const SubscriptionConfig& config,
                           absl::Time now) {
@@ -32,11 +56,11 @@ Ref<Batch> DeadLetterCopy(const Batch& batch, const Condemned& condemned, const 
   AppendAttribute(&common, {attribute::kTime, format(now)});
   std::vector<std::string> copies;
   for (Offset at = condemned.offsets.begin; at < condemned.offsets.end; ++at) {
-    std::string& copy = copies.emplace_back(batch.message(static_cast<uint32_t>(at - batch.first())));
+    std::string& copy = copies.emplace_back(WithoutTimes(batch.message(static_cast<uint32_t>(at - batch.first()))));
     copy += common;
     AppendAttribute(&copy, {attribute::kMessageId, std::to_string(at.value())});
   }
-  return Batch::Compose({copies.begin(), copies.end()});
+  return Batch::Compose({copies.begin(), copies.end()}, false);
 }
 
 }  // namespace sluice

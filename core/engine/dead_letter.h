@@ -14,10 +14,10 @@
 
 namespace sluice {
 
-// Why a lease ended without an acknowledgement.
-enum class ReleaseCause { kNacked, kDeadlinePassed, kConsumerGone };
+// Why a lease ended without an acknowledgement, or why there was none.
+enum class ReleaseCause { kNacked, kDeadlinePassed, kConsumerGone, kExpired };
 
-// "nacked", "ack deadline passed", "consumer gone".
+// "nacked", "ack deadline passed", "consumer gone", "expired".
 std::string_view ToString(ReleaseCause cause);
 
 // Messages whose attempts are used up and that wait to be copied.

@@ -12,20 +12,21 @@ namespace {
 
 constexpr absl::Duration kRetentionInterval = absl::Seconds(10);
 
-absl::Status NotFound(Reason reason, const std::string& name) {
+}  // namespace
+
+absl::Status NotFoundError(Reason reason, const std::string& name) {
   return Error(reason, fmt::format("Resource not found (resource={}).", name), {{"value", name}});
 }
 
-absl::Status Exists(Reason reason, const std::string& name) {
+absl::Status ExistsError(Reason reason, const std::string& name) {
   return Error(reason, fmt::format("Resource already exists in the project (resource={}).", name), {{"value", name}});
 }
 
-absl::Status BeingChanged(const std::string& name) {
+absl::Status BeingChangedError(const std::string& name) {
   return Error(Reason::kConcurrentChange, fmt::format("{} is being changed by another request; try again", name),
                {{"value", name}});
 }
 
-// Calls done(offset) with the place in the topic that `start` means.
 void ResolveStart(const std::shared_ptr<Topic>& topic, const StartPosition& start, TopicLog::OffsetDone done) {
   if (const auto* time = std::get_if<absl::Time>(&start)) return topic->log().OffsetAt(*time, std::move(done));
   const LogExtent extent = topic->log().extent();
@@ -37,20 +38,6 @@ void ResolveStart(const std::shared_ptr<Topic>& topic, const StartPosition& star
 }
 
 CursorState StateAt(Offset start) { return {.acked = AckSet(start), .delivered_end = start, .attempts = {}}; }
-
-// The values of `map` with keys that begin with `prefix`, after `after`.
-template <class Map>
-std::vector<typename Map::mapped_type> Page(const Map& map, const std::string& prefix, std::string_view after,
-                                            size_t limit) {
-  std::vector<typename Map::mapped_type> page;
-  auto it = after > prefix ? map.upper_bound(std::string(after)) : map.lower_bound(prefix);
-  for (; it != map.end() && page.size() < limit && it->first.compare(0, prefix.size(), prefix) == 0; ++it) {
-    page.push_back(it->second);
-  }
-  return page;
-}
-
-}  // namespace
 
 absl::StatusOr<std::unique_ptr<Engine>> Engine::Open(std::unique_ptr<Backend> backend, const Clock& clock,
                                                      Metrics& metrics, EngineOptions options) {
@@ -97,13 +84,18 @@ absl::Status Engine::Recover() {
     auto subscription = std::make_shared<Subscription>(context_, record.id, *std::move(config), topic,
                                                        std::move(cursor), state);
     if (topic != nullptr) topic->Add(subscription);
-    subscriptions_[name] = std::move(subscription);
+    if (subscription->is_snapshot()) {
+      snapshots_[SnapshotNameOf(subscription->config().name).full()] = std::move(subscription);
+    } else {
+      subscriptions_[name] = std::move(subscription);
+    }
   }
   return absl::OkStatus();
 }
 
 void Engine::ScheduleRetention() {
   context_->timers.At(context_->clock.Now() + kRetentionInterval, [this] {
+    DropExpiredSnapshots();
     for (const auto& topic : ListTopics("", "", SIZE_MAX)) topic->EnforceRetention();
     ScheduleRetention();
   });
@@ -112,15 +104,6 @@ void Engine::ScheduleRetention() {
 void Engine::Free(const std::string& name) {
   MutexLock lock(mu_);
   changing_.erase(name);
-}
-
-template <class Map>
-absl::StatusOr<typename Map::mapped_type> Engine::BeginChange(const Map& map, const std::string& name,
-                                                              Reason missing) {
-  auto it = map.find(name);
-  if (it == map.end()) return NotFound(missing, name);
-  if (!Reserve(name)) return BeingChanged(name);
-  return it->second;
 }
 
 void Engine::CreateTopic(TopicConfig config, Done<TopicConfig> done) {
@@ -135,7 +118,7 @@ void Engine::CreateTopic(TopicConfig config, Done<TopicConfig> done) {
     MutexLock lock(mu_);
     if (topics_.contains(name) || !Reserve(name)) {
       lock.Unlock();
-      return done(Exists(Reason::kTopicExists, name));
+      return done(ExistsError(Reason::kTopicExists, name));
     }
   }
   context_->backend->catalogue().PutTopic(
@@ -225,7 +208,7 @@ void Engine::CreateSubscription(SubscriptionConfig config, StartPosition start, 
     MutexLock lock(mu_);
     if (subscriptions_.contains(name) || !Reserve(name)) {
       lock.Unlock();
-      return done(Exists(Reason::kSubscriptionExists, name));
+      return done(ExistsError(Reason::kSubscriptionExists, name));
     }
   }
   const SubscriptionId id(context_->backend->catalogue().NewId());
@@ -307,6 +290,9 @@ void Engine::UpdateSubscription(SubscriptionConfig config, Done<SubscriptionConf
       [this, name, subscription = *found, config = std::move(config), done = std::move(done),
        pass = std::make_shared<Gate::Pass>(std::move(pass))](const absl::Status& status) {
         if (status.ok()) subscription->SetConfig(config);
+        if (auto topic = config.topic ? FindTopic(*config.topic) : absl::NotFoundError(""); topic.ok()) {
+          (*topic)->AckedRetentionChanged();
+        }
         Free(name);
         status.ok() ? done(config) : done(status);
       });
@@ -331,7 +317,7 @@ void Engine::DeleteSubscription(const SubscriptionName& subscription_name, Statu
             subscriptions_.erase(name);
           }
           subscription->LeaveTopic();
-          subscription->End(NotFound(Reason::kSubscriptionNotFound, name));
+          subscription->End(NotFoundError(Reason::kSubscriptionNotFound, name));
         }
         Free(name);
         done(status);
@@ -341,27 +327,27 @@ void Engine::DeleteSubscription(const SubscriptionName& subscription_name, Statu
 absl::StatusOr<std::shared_ptr<Topic>> Engine::FindTopic(const TopicName& name) const {
   MutexLock lock(mu_);
   auto it = topics_.find(name.full());
-  if (it == topics_.end() || it->second->deleted()) return NotFound(Reason::kTopicNotFound, name.full());
+  if (it == topics_.end() || it->second->deleted()) return NotFoundError(Reason::kTopicNotFound, name.full());
   return it->second;
 }
 
 absl::StatusOr<std::shared_ptr<Subscription>> Engine::FindSubscription(const SubscriptionName& name) const {
   MutexLock lock(mu_);
   auto it = subscriptions_.find(name.full());
-  if (it == subscriptions_.end()) return NotFound(Reason::kSubscriptionNotFound, name.full());
+  if (it == subscriptions_.end()) return NotFoundError(Reason::kSubscriptionNotFound, name.full());
   return it->second;
 }
 
 std::vector<std::shared_ptr<Topic>> Engine::ListTopics(std::string_view project_path, std::string_view after,
                                                        size_t limit) const {
   MutexLock lock(mu_);
-  return Page(topics_, project_path.empty() ? "" : fmt::format("{}/topics/", project_path), after, limit);
+  return PageOf(topics_, project_path.empty() ? "" : fmt::format("{}/topics/", project_path), after, limit);
 }
 
 std::vector<std::shared_ptr<Subscription>> Engine::ListSubscriptions(std::string_view project_path,
                                                                      std::string_view after, size_t limit) const {
   MutexLock lock(mu_);
-  return Page(subscriptions_, project_path.empty() ? "" : fmt::format("{}/subscriptions/", project_path), after, limit);
+  return PageOf(subscriptions_, project_path.empty() ? "" : fmt::format("{}/subscriptions/", project_path), after, limit);
 }
 
 void Engine::OpenEphemeral(SubscriptionConfig config, StartPosition start, Done<std::shared_ptr<Subscription>> done) {
@@ -399,6 +385,7 @@ absl::Status Engine::Shutdown(absl::Duration deadline) {
     MutexLock lock(mu_);
     topics_.clear();
     subscriptions_.clear();
+    snapshots_.clear();
   }
   if (!empty) return Error(Reason::kDeadlineExceeded, "publishes were still under way when the time to shut down ended");
   return closed;

@@ -41,6 +41,38 @@ struct EngineOptions {
   bool run_timers = true;
 };
 
+// What a snapshot tells of itself.
+struct Snapshot {
+  SnapshotName name;
+  // Nothing once the topic is deleted.
+  std::optional<TopicName> topic;
+  absl::Time expire_time;
+  Labels labels;
+};
+
+// The errors for a name that there is not, that there is already, and that another request is about to change.
+absl::Status NotFoundError(Reason reason, const std::string& name);
+absl::Status ExistsError(Reason reason, const std::string& name);
+absl::Status BeingChangedError(const std::string& name);
+
+// Calls done(offset) with the place in the topic that `start` means.
+void ResolveStart(const std::shared_ptr<Topic>& topic, const StartPosition& start, TopicLog::OffsetDone done);
+
+// Nothing below `start` is to be delivered, and all that is not.
+CursorState StateAt(Offset start);
+
+// Values of a map by name with keys that begin with `prefix`, after `after`, at most `limit`.
+template <class Map>
+std::vector<typename Map::mapped_type> PageOf(const Map& map, const std::string& prefix, std::string_view after,
+                                              size_t limit) {
+  std::vector<typename Map::mapped_type> page;
+  auto it = after > prefix ? map.upper_bound(std::string(after)) : map.lower_bound(prefix);
+  for (; it != map.end() && page.size() < limit && it->first.compare(0, prefix.size(), prefix) == 0; ++it) {
+    page.push_back(it->second);
+  }
+  return page;
+}
+
 class Engine {
  public:
   template <class T>
@@ -61,7 +93,7 @@ class Engine {
 
   // NOT_FOUND (the topic), ALREADY_EXISTS, INVALID_ARGUMENT. REQUIRES: config.topic.
   void CreateSubscription(SubscriptionConfig config, StartPosition start, Done<SubscriptionConfig> done);
-  // Changes ack_deadline, labels, retry and dead_letter.
+  // Changes ack_deadline, labels, retry, dead_letter, exactly_once and acked_retention.
   void UpdateSubscription(SubscriptionConfig config, Done<SubscriptionConfig> done);
   void DeleteSubscription(const SubscriptionName& name, StatusDone done);
 
@@ -77,6 +109,22 @@ class Engine {
 
   // A subscription without a name, kept in memory only; it ends when its consumer detaches. REQUIRES: config.topic.
   void OpenEphemeral(SubscriptionConfig config, StartPosition start, Done<std::shared_ptr<Subscription>> done);
+
+  // A subscription begins anew: what was published before `to` counts as acknowledged, what comes after is delivered, again
+  // where need be, as far as the topic still has it. Leases are over; consumers stay connected. NOT_FOUND,
+  // FAILED_PRECONDITION (TOPIC_DELETED).
+  void Seek(const SubscriptionName& name, const StartPosition& to, StatusDone done);
+  // As it was when the snapshot was made. INVALID_ARGUMENT (INVALID_SEEK) for one of another topic.
+  void Seek(const SubscriptionName& name, const SnapshotName& snapshot, StatusDone done);
+
+  // Keeps what the subscription has not acknowledged, and all that comes after, until the snapshot expires: after 7 days,
+  // less the age of the oldest message kept. FAILED_PRECONDITION (SNAPSHOT_TOO_SHORT) when that is under an hour.
+  void CreateSnapshot(const SnapshotName& name, const SubscriptionName& subscription, Labels labels, Done<Snapshot> done);
+  // Replaces its labels.
+  void UpdateSnapshot(const SnapshotName& name, Labels labels, Done<Snapshot> done);
+  void DeleteSnapshot(const SnapshotName& name, StatusDone done);
+  absl::StatusOr<Snapshot> FindSnapshot(const SnapshotName& name) const;
+  std::vector<Snapshot> ListSnapshots(std::string_view project_path, std::string_view after, size_t limit) const;
 
   // Ends every consumer with UNAVAILABLE, lets publishes that were accepted finish, saves and closes the store. Blocks
   // for at most `deadline`, then says DEADLINE_EXCEEDED; called once, from a plain thread.
@@ -96,19 +144,32 @@ class Engine {
   absl::Status Recover() EXCLUDES(mu_);
   absl::Status CheckDeadLetter(const SubscriptionConfig& config) const EXCLUDES(mu_);
   void ScheduleRetention();
+  void DropExpiredSnapshots() EXCLUDES(mu_);
+  using Resolve = std::function<void(const Subscription&, const std::shared_ptr<Topic>&, Done<CursorState>)>;
+  // Seeks to what `resolve` says.
+  void SeekTo(const SubscriptionName& name, const Resolve& resolve, StatusDone done) EXCLUDES(mu_);
+  void StoreSnapshot(const SnapshotName& name, SubscriptionConfig config, const std::shared_ptr<Topic>& topic,
+                     const std::shared_ptr<Subscription>& source, Done<Snapshot> done) EXCLUDES(mu_);
   // Marks a name as being changed; false when it is already.
   bool Reserve(const std::string& name) REQUIRES(mu_) { return changing_.insert(name).second; }
   void Free(const std::string& name) EXCLUDES(mu_);
   // Finds what is to be changed and reserves its name.
   template <class Map>
   absl::StatusOr<typename Map::mapped_type> BeginChange(const Map& map, const std::string& name, Reason missing)
-      REQUIRES(mu_);
+      REQUIRES(mu_) {
+    auto it = map.find(name);
+    if (it == map.end()) return NotFoundError(missing, name);
+    if (!Reserve(name)) return BeingChangedError(name);
+    return it->second;
+  }
 
   const std::shared_ptr<EngineContext> context_;
 
   mutable Mutex mu_;
   absl::btree_map<std::string, std::shared_ptr<Topic>> topics_ GUARDED_BY(mu_);
   absl::btree_map<std::string, std::shared_ptr<Subscription>> subscriptions_ GUARDED_BY(mu_);
+  // Subscriptions that nobody reads, by the names of the snapshots.
+  absl::btree_map<std::string, std::shared_ptr<Subscription>> snapshots_ GUARDED_BY(mu_);
   // Names being created, changed or deleted.
   absl::flat_hash_set<std::string> changing_ GUARDED_BY(mu_);
 };

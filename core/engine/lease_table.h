@@ -31,6 +31,10 @@ struct Lease {
   ConsumerId consumer;
   Instant deadline;
   uint32_t attempt = 1;
+  // Of messages whose ordering keys are being kept (core/engine/key_queues.h).
+  bool keyed = false;
+  // Where priorities count.
+  uint8_t priority = 0;
 
   OffsetRange offsets() const { return {offset, offset + count}; }
 };
@@ -48,6 +52,9 @@ class LeaseTable {
     Insert(lease);
     return lease.first;
   }
+
+  // Puts back what was taken out.
+  void Restore(const Lease& lease) { Insert(lease); }
 
   // Takes out the parts of `range` that `consumer` holds and calls fn(part) for each. Returns how many leases.
   template <class Fn>
@@ -104,8 +111,18 @@ class LeaseTable {
     Take(consumer, {LeaseId(0), next_}, std::forward<Fn>(fn));
   }
 
+  // Forgets all leases; their ids are not given again.
+  void Clear() {
+    const LeaseId next = next_;
+    *this = LeaseTable();
+    next_ = next;
+  }
+
   // Never() when there are none.
   Instant next_deadline() const { return deadlines_.begin()->first; }
+
+  // The id that the next lease gets.
+  LeaseId next() const { return next_; }
 
   // Leases and runs of them.
   uint64_t count() const { return count_; }

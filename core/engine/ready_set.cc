@@ -4,56 +4,134 @@
 #include <iterator>
 
 namespace sluice {
+namespace {
 
-void ReadySet::Add(Range range) {
-  auto [begin, end] = range.offsets;
-  auto next = ready_.lower_bound(begin);
-  if (next != ready_.end() && next->first == end && next->second.attempts == range.attempts) {
-    end = next->second.end;
-    next = ready_.erase(next);
+constexpr absl::Duration kLookAtTimeOfDay = absl::Minutes(1);
+
+template <class Waiting>
+void DropWaitingBefore(Waiting& waiting, Offset offset, uint64_t* dropped) {
+  for (auto it = waiting.begin(); it != waiting.end();) {
+    OffsetRange& offsets = it->second.offsets;
+    const Offset begin = std::min(std::max(offsets.begin, offset), offsets.end);
+    *dropped += begin - offsets.begin;
+    offsets.begin = begin;
+    it = offsets.empty() ? waiting.erase(it) : std::next(it);
   }
-  if (next != ready_.begin()) {
+}
+
+}  // namespace
+
+void ReadySet::Add(const Range& range) {
+  auto [begin, end] = range.offsets;
+  count_ += range.offsets.size();
+  occupied_ |= 1u << range.priority;
+  Shelf& shelf = shelves_[range.priority];
+  auto next = shelf.lower_bound(begin);
+  if (next != shelf.end() && next->first == end && next->second.attempts == range.attempts) {
+    end = next->second.end;
+    next = shelf.erase(next);
+  }
+  if (next != shelf.begin()) {
     auto previous = std::prev(next);
     if (previous->second.end == begin && previous->second.attempts == range.attempts) {
       previous->second.end = end;
       return;
     }
   }
-  ready_.insert({begin, Tail{end, range.attempts}});
+  shelf.insert({begin, Tail{end, range.attempts}});
 }
 
-bool ReadySet::Promote(Instant now) {
+void ReadySet::AddScheduled(const Range& range, int64_t until_us) {
+  scheduled_count_ += range.offsets.size();
+  // Neighbours for the same time, as a batch has them, are one entry.
+  auto [begin, end] = scheduled_.equal_range(until_us);
+  if (begin != end) {
+    Range& last = std::prev(end)->second;
+    if (last.offsets.end == range.offsets.begin && last.attempts == range.attempts && last.priority == range.priority) {
+      last.offsets.end = range.offsets.end;
+      return;
+    }
+  }
+  scheduled_.emplace_hint(end, until_us, range);
+}
+
+bool ReadySet::Promote(Instant now, int64_t wall_us) {
   bool any = false;
   while (!delayed_.empty() && delayed_.begin()->first <= now) {
     Add(delayed_.begin()->second);
     delayed_.erase(delayed_.begin());
     any = true;
   }
+  while (!scheduled_.empty() && scheduled_.begin()->first <= wall_us) {
+    scheduled_count_ -= scheduled_.begin()->second.offsets.size();
+    Add(scheduled_.begin()->second);
+    scheduled_.erase(scheduled_.begin());
+    any = true;
+  }
   return any;
 }
 
+const ReadySet::Shelf* ReadySet::NextShelf() const {
+  const auto highest = static_cast<size_t>(31 - __builtin_clz(occupied_));
+  if (occupied_ == 1u << highest || since_oldest_ + 1 < kOldestEvery) return &shelves_[highest];
+  const Shelf* oldest = nullptr;
+  for (const Shelf& shelf : shelves_) {
+    if (shelf.empty()) continue;
+    if (oldest == nullptr || shelf.begin()->first < oldest->begin()->first) oldest = &shelf;
+  }
+  return oldest;
+}
+
 std::optional<ReadySet::Range> ReadySet::Front() const {
-  if (ready_.empty()) return std::nullopt;
-  const auto& [begin, tail] = *ready_.begin();
-  return Range{{begin, tail.end}, tail.attempts};
+  if (occupied_ == 0) return std::nullopt;
+  const Shelf* shelf = NextShelf();
+  const auto& [begin, tail] = *shelf->begin();
+  Offset end = tail.end;
+  // Several priorities: no more at once than the oldest may be kept waiting for.
+  if ((occupied_ & (occupied_ - 1)) != 0) {
+    const uint32_t most = since_oldest_ + 1 < kOldestEvery ? kOldestEvery - 1 - since_oldest_ : 1;
+    end = std::min(end, begin + most);
+  }
+  return Range{{begin, end}, tail.attempts, static_cast<uint8_t>(shelf - shelves_.data())};
 }
 
 void ReadySet::PopFront(uint64_t count) {
-  const auto [begin, tail] = *ready_.begin();
-  ready_.erase(ready_.begin());
-  if (begin + count < tail.end) ready_.insert({begin + count, tail});
+  Shelf& shelf = shelves_[static_cast<size_t>(NextShelf() - shelves_.data())];
+  const bool choice = (occupied_ & (occupied_ - 1)) != 0;
+  since_oldest_ = choice && since_oldest_ + 1 < kOldestEvery ? since_oldest_ + static_cast<uint32_t>(count) : 0;
+  const auto [begin, tail] = *shelf.begin();
+  shelf.erase(shelf.begin());
+  if (begin + count < tail.end) shelf.insert({begin + count, tail});
+  count_ -= count;
+  if (shelf.empty()) occupied_ &= ~(1u << (&shelf - shelves_.data()));
 }
 
 void ReadySet::DropBefore(Offset offset) {
-  while (!ready_.empty() && ready_.begin()->first < offset) {
-    const auto [begin, tail] = *ready_.begin();
-    PopFront(std::min(tail.end, offset) - begin);
+  for (size_t priority = 0; priority < shelves_.size(); ++priority) {
+    Shelf& shelf = shelves_[priority];
+    while (!shelf.empty() && shelf.begin()->first < offset) {
+      const auto [begin, tail] = *shelf.begin();
+      const Offset end = std::min(tail.end, offset);
+      shelf.erase(shelf.begin());
+      if (end < tail.end) shelf.insert({end, tail});
+      count_ -= end - begin;
+    }
+    if (shelf.empty()) occupied_ &= ~(1u << priority);
   }
-  for (auto it = delayed_.begin(); it != delayed_.end();) {
-    OffsetRange& offsets = it->second.offsets;
-    offsets.begin = std::max(offsets.begin, offset);
-    it = offsets.empty() ? delayed_.erase(it) : std::next(it);
+  uint64_t dropped = 0;
+  DropWaitingBefore(delayed_, offset, &dropped);
+  dropped = 0;
+  DropWaitingBefore(scheduled_, offset, &dropped);
+  scheduled_count_ -= dropped;
+}
+
+Instant ReadySet::next_due(Instant now, int64_t wall_us) const {
+  Instant due = delayed_.empty() ? Instant::Never() : delayed_.begin()->first;
+  if (!scheduled_.empty()) {
+    const absl::Duration wait = absl::Microseconds(std::max<int64_t>(scheduled_.begin()->first - wall_us, 0));
+    due = std::min(due, now + std::min(wait, kLookAtTimeOfDay));
   }
+  return due;
 }
 
 }  // namespace sluice

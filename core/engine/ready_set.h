@@ -1,14 +1,20 @@
-// The messages of a subscription that were delivered before and wait to be delivered again: those that may go now, in
-// offset order, and those that must wait until a time. Kept as ranges with equal numbers of attempts.
+// The messages of a subscription that may be delivered and are not new: those that were delivered before, and those that
+// were passed over. Some may go now, in offset order or higher priorities first; others wait until a time. Kept as ranges
+// with equal numbers of attempts.
+//
+// By priority, one message of ten is the oldest one there is, whatever its priority, so that none waits for ever.
 //
 // Thread rule: a plain container; the subscription locks.
 #pragma once
 
+#include <array>
+#include <cstdint>
 #include <map>
 #include <optional>
 
 #include "absl/container/btree_map.h"
 #include "core/base/clock.h"
+#include "core/message/limits.h"
 #include "core/storage/ack_set.h"
 
 namespace sluice {
@@ -17,18 +23,22 @@ class ReadySet {
  public:
   struct Range {
     OffsetRange offsets;
-    // How often it was delivered.
+    // How often its delivery failed.
     uint32_t attempts = 0;
+    uint8_t priority = 0;
   };
+  static constexpr uint32_t kOldestEvery = 10;
 
-  // REQUIRES: none of the offsets is in the set.
-  void Add(Range range);
-  void AddDelayed(Range range, Instant until) { delayed_.emplace(until, range); }
+  // REQUIRES: none of the offsets is in the set, priority <= kMaxPriority (0 where priorities do not count).
+  void Add(const Range& range);
+  void AddDelayed(const Range& range, Instant until) { delayed_.emplace(until, range); }
+  // Until a time of day, in microseconds since 1970: for messages that are not to be delivered before.
+  void AddScheduled(const Range& range, int64_t until_us);
 
   // Moves what has waited long enough. Returns whether there was any.
-  bool Promote(Instant now);
+  bool Promote(Instant now, int64_t wall_us);
 
-  // The lowest range that may go now.
+  // What may go next.
   std::optional<Range> Front() const;
   // Takes `count` offsets off the front. REQUIRES: Front() has as many.
   void PopFront(uint64_t count);
@@ -36,9 +46,13 @@ class ReadySet {
   // Forgets everything below `offset`.
   void DropBefore(Offset offset);
 
-  // When the next delayed one may go; Never() when there is none.
-  Instant next_due() const { return delayed_.empty() ? Instant::Never() : delayed_.begin()->first; }
-  bool empty() const { return ready_.empty() && delayed_.empty(); }
+  // When the next one may go; Never() when there is none that waits. What waits for a time of day is looked at once a minute
+  // at least, since that may be set.
+  Instant next_due(Instant now, int64_t wall_us) const;
+  bool empty() const { return count_ == 0 && delayed_.empty() && scheduled_.empty(); }
+  // Messages that may go now, and those that wait for a time of day.
+  uint64_t count() const { return count_; }
+  uint64_t scheduled() const { return scheduled_count_; }
 
  private:
   struct Tail {
@@ -46,8 +60,21 @@ class ReadySet {
     uint32_t attempts = 0;
   };
   // begin -> (end, attempts); disjoint.
-  absl::btree_map<Offset, Tail> ready_;
+  using Shelf = absl::btree_map<Offset, Tail>;
+
+  // The shelf that is next.
+  const Shelf* NextShelf() const;
+
+  // By priority.
+  std::array<Shelf, kMaxPriority + 1> shelves_;
+  // Shelves with anything on them, as bits.
+  uint32_t occupied_ = 0;
+  uint64_t count_ = 0;
+  // Taken since the oldest was.
+  uint32_t since_oldest_ = 0;
   std::multimap<Instant, Range> delayed_;
+  std::multimap<int64_t, Range> scheduled_;
+  uint64_t scheduled_count_ = 0;
 };
 
 }  // namespace sluice

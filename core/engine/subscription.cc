@@ -14,6 +14,7 @@ Subscription::Subscription(std::shared_ptr<EngineContext> context, SubscriptionI
       id_(id),
       cursor_(std::move(cursor)),
       filter_(*Filter::Compile(config.filter)),
+      snapshot_(config.snapshot_until.has_value()),
       floor_(state.acked.floor()),
       config_(std::move(config)),
       topic_(std::move(topic)),
@@ -23,30 +24,22 @@ Subscription::Subscription(std::shared_ptr<EngineContext> context, SubscriptionI
     ended_ = Error(Reason::kTopicDeleted, fmt::format("{}: its topic was deleted", config_.name.full()),
                    {{"field", "subscription"}, {"value", config_.name.full()}});
   }
-  Recover(state);
+  BeginAt(state);
+  end_ = topic_ == nullptr ? next_ : std::max(topic_->durable_end(), next_);
 }
 
-// What was delivered before and not acknowledged waits for redelivery, with its attempts; the rest is new.
-void Subscription::Recover(const CursorState& state) {
-  next_ = std::max(state.delivered_end, acked_.floor());
-  end_ = topic_ == nullptr ? next_ : std::max(topic_->durable_end(), next_);
-  auto counted = state.attempts.begin();
-  for (Offset at = acked_.NextUnacked(acked_.floor()); at < next_; at = acked_.NextUnacked(at)) {
-    const Offset stretch_end = acked_.UnackedEnd(at, next_);
-    while (at < stretch_end) {
-      while (counted != state.attempts.end() && counted->first < at) ++counted;
-      const bool exact = counted != state.attempts.end() && counted->first == at;
-      const Offset end = exact                               ? at + 1
-                         : counted == state.attempts.end() ? stretch_end
-                                                             : std::min(stretch_end, counted->first);
-      const uint32_t attempts = exact ? counted->second : 1;
-      if (AttemptsUsedUp(attempts)) {
-        condemned_.push_back({{at, end}, attempts, ReleaseCause::kConsumerGone});
-      } else {
-        ready_.Add({{at, end}, attempts});
-      }
-      at = end;
-    }
+void Subscription::BeginAt(const CursorState& state) {
+  acked_ = state.acked;
+  floor_.store(acked_.floor(), std::memory_order_release);
+  next_ = acked_.floor();
+  history_ = {std::max(state.delivered_end, next_), state.attempts};
+  told_end_ = history_.end;
+  // Those whose attempts were used up do not wait for a consumer; where order counts, their key has to be known first.
+  if (config_.ordered) return;
+  for (auto& [offset, attempts] : history_.attempts) {
+    if (!AttemptsUsedUp(attempts) || acked_.Contains(offset)) continue;
+    condemned_.push_back({{offset, offset + 1}, attempts, ReleaseCause::kConsumerGone});
+    attempts = kCondemned;
   }
 }
 
@@ -106,7 +99,7 @@ uint64_t Subscription::MarkAcked(OffsetRange range) {
 }
 
 uint64_t Subscription::Ack(ConsumerId consumer, const std::vector<LeaseRange>& ranges) {
-  absl::InlinedVector<OffsetRange, 8> acked;
+  OffsetRanges acked;
   uint64_t settled = 0;
   Offset old_floor;
   std::shared_ptr<Topic> topic;
@@ -114,57 +107,147 @@ uint64_t Subscription::Ack(ConsumerId consumer, const std::vector<LeaseRange>& r
     MutexLock lock(mu_);
     old_floor = acked_.floor();
     topic = topic_;
-    for (const LeaseRange& range : ranges) {
-      settled += leases_.Take(consumer, range, [&](const Lease& lease) {
-        mu_.AssertHeld();
-        MarkAcked(lease.offsets());
-        if (!acked.empty() && acked.back().end == lease.offset) {
-          acked.back().end = lease.offsets().end;
-        } else {
-          acked.push_back(lease.offsets());
-        }
-      });
-    }
-    settled_ += settled;
+    settled = TakeAcked(consumer, ranges, &acked, nullptr);
+    if (!acked.empty()) ++telling_;
   }
-  if (settled == 0) return 0;
-  context_->metrics.engine.acked_messages.Add(settled);
-  TellAcked(acked, old_floor, topic);
+  if (!acked.empty()) TellAcked(acked, old_floor, topic);
   return settled;
 }
 
+void Subscription::AckConfirmed(ConsumerId consumer, const std::vector<LeaseRange>& ranges, AckDone done) {
+  OffsetRanges acked;
+  AckOutcome outcome;
+  Offset old_floor;
+  std::shared_ptr<Topic> topic;
+  {
+    MutexLock lock(mu_);
+    old_floor = acked_.floor();
+    topic = topic_;
+    TakeAcked(consumer, ranges, &acked, &outcome);
+    if (!acked.empty()) ++telling_;
+  }
+  if (acked.empty()) return done(std::move(outcome));
+  TellAcked(acked, old_floor, topic,
+            [outcome = std::move(outcome), done = std::move(done)](const absl::Status& status) mutable {
+              outcome.status = status;
+              done(std::move(outcome));
+            });
+}
+
+uint64_t Subscription::TakeAcked(ConsumerId consumer, const std::vector<LeaseRange>& ranges, OffsetRanges* acked,
+                                 AckOutcome* outcome) {
+  uint64_t settled = 0;
+  for (const LeaseRange& range : ranges) {
+    LeaseId next = range.first;
+    settled += leases_.Take(consumer, range, [&](const Lease& lease) {
+      mu_.AssertHeld();
+      if (outcome != nullptr && next < lease.first) outcome->refused.push_back({next, lease.first - 1});
+      next = lease.first + lease.count;
+      if (lease.keyed) return AckKeyed(lease, acked, outcome);
+      MarkAcked(lease.offsets());
+      if (outcome != nullptr) outcome->confirmed.push_back({lease.first, next - 1});
+      if (!acked->empty() && acked->back().end == lease.offset) {
+        acked->back().end = lease.offsets().end;
+      } else {
+        acked->push_back(lease.offsets());
+      }
+    });
+    if (outcome != nullptr && next <= range.last) outcome->refused.push_back({next, range.last});
+  }
+  if (outcome != nullptr) settled -= outcome->too_early.size();
+  settled_ += settled;
+  context_->metrics.engine.acked_messages.Add(settled);
+  return settled;
+}
+
+void Subscription::AckKeyed(const Lease& lease, OffsetRanges* acked, AckOutcome* outcome) {
+  for (uint32_t i = 0; i < lease.count; ++i) {
+    const Offset offset = lease.offset + i;
+    const LeaseId id = lease.first + i;
+    // Retention was faster: there is nothing left to keep in order.
+    const bool out = keys_.IsOut(offset);
+    if (outcome != nullptr && out && keys_.HasEarlier(offset)) {
+      // A confirmed message cannot come again, and this one would have to if the earlier one does.
+      Lease kept = lease;
+      kept.first = id;
+      kept.offset = offset;
+      kept.count = 1;
+      leases_.Restore(kept);
+      outcome->too_early.push_back({id, id});
+      continue;
+    }
+    if (out) {
+      keys_.Ack(offset, [&](Offset settled) {
+        mu_.AssertHeld();
+        MarkAcked({settled, settled + 1});
+        acked->push_back({settled, settled + 1});
+      });
+    }
+    if (outcome != nullptr) outcome->confirmed.push_back({id, id});
+  }
+}
+
 void Subscription::TellAcked(absl::Span<const OffsetRange> acked, Offset old_floor,
-                             const std::shared_ptr<Topic>& topic) {
-  if (cursor_ != nullptr) cursor_->Ack(acked, nullptr);
+                             const std::shared_ptr<Topic>& topic, StoreDone done) {
+  if (cursor_ != nullptr) {
+    cursor_->Ack(acked, std::move(done));
+  } else if (done) {
+    done(absl::OkStatus());
+  }
   if (topic != nullptr && floor() != old_floor) topic->FloorMoved(old_floor);
+  bool seek_waits = false;
+  {
+    MutexLock lock(mu_);
+    seek_waits = --telling_ == 0 && seek_.has_value();
+  }
+  if (seek_waits) Pump();
+}
+
+Instant Subscription::RetryTime(const Lease& lease, ReleaseCause cause, absl::Duration delay, uint64_t count) {
+  if (cause == ReleaseCause::kConsumerGone) return Instant();
+  const Instant now = context_->clock.Now();
+  if (delay <= absl::ZeroDuration()) delay = RetryDelay(config_.retry, lease.attempt, lease.offset.value());
+  const Instant when = std::max(now + delay, redeliveries_.Take(count, now));
+  return when > now ? when : Instant();
 }
 
 void Subscription::Release(const Lease& lease, ReleaseCause cause, absl::Duration delay) {
+  if (lease.keyed) return ReleaseKeyed(lease, cause, delay);
   if (AttemptsUsedUp(lease.attempt)) {
     condemned_.push_back({lease.offsets(), lease.attempt, cause});
     return;
   }
-  if (cause == ReleaseCause::kConsumerGone) return MakeAvailable(lease.offsets(), lease.attempt, Instant());
-  const Instant now = context_->clock.Now();
-  if (delay <= absl::ZeroDuration()) delay = RetryDelay(config_.retry, lease.attempt, lease.offset.value());
-  const Instant when = std::max(now + delay, redeliveries_.Take(lease.count, now));
-  MakeAvailable(lease.offsets(), lease.attempt, when > now ? when : Instant());
+  MakeAvailable(lease.offsets(), lease.attempt, lease.priority, RetryTime(lease, cause, delay, lease.count));
+}
+
+void Subscription::ReleaseKeyed(const Lease& lease, ReleaseCause cause, absl::Duration delay) {
+  KeyQueues::FencedList fenced;
+  for (Offset at = lease.offset; at < lease.offsets().end; ++at) {
+    // One that is not out comes again with an earlier one of its key already, or retention took it.
+    if (!keys_.IsOut(at)) continue;
+    if (AttemptsUsedUp(lease.attempt)) {
+      condemned_.push_back({{at, at + 1}, lease.attempt, cause});
+      keys_.Condemn(at, &fenced);
+    } else {
+      keys_.Fail(at, lease.attempt, RetryTime(lease, cause, delay, 1), &fenced);
+    }
+  }
+  for (const KeyQueues::Fenced& gone : fenced) {
+    leases_.Take(gone.consumer, {gone.lease, gone.lease}, [](const Lease&) {});
+  }
 }
 
 bool Subscription::AttemptsUsedUp(uint32_t attempts) const {
   return config_.dead_letter && attempts >= config_.dead_letter->max_attempts;
 }
 
-void Subscription::MakeAvailable(OffsetRange offsets, uint32_t attempts, Instant when) {
+void Subscription::MakeAvailable(OffsetRange offsets, uint32_t attempts, uint8_t priority, Instant when) {
   // Retention may have dropped a part meanwhile; that part is settled.
   for (Offset at = acked_.NextUnacked(offsets.begin); at < offsets.end; at = acked_.NextUnacked(at)) {
     const OffsetRange stretch{at, acked_.UnackedEnd(at, offsets.end)};
-    if (when == Instant()) {
-      ready_.Add({stretch, attempts});
-    } else {
-      ready_.AddDelayed({stretch, attempts}, when);
-    }
     at = stretch.end;
+    const ReadySet::Range range{stretch, attempts, priority};
+    when == Instant() ? ready_.Add(range) : ready_.AddDelayed(range, when);
   }
 }
 
@@ -236,6 +319,7 @@ SubscriptionStats Subscription::stats() const {
     stats.nacked_messages = nacked_;
     stats.expired_leases = expired_;
     stats.redelivered_messages = redelivered_;
+    stats.held_messages = held();
   }
   if (stats.backlog_messages <= 0) return stats;
   const LogExtent extent = topic->log().extent();
@@ -256,16 +340,21 @@ void Subscription::OnEndMoved(Offset end) {
 
 uint64_t Subscription::DropBefore(Offset before) {
   uint64_t dropped = 0;
+  std::vector<Offset> settled;
   {
     MutexLock lock(mu_);
     const Offset floor = acked_.floor();
     if (before <= floor) return 0;
     dropped = MarkAcked({floor, before});
     ready_.DropBefore(before);
+    keys_.DropBefore(before, &settled);
+    for (Offset offset : settled) MarkAcked({offset, offset + 1});
     next_ = std::max(next_, before);
     end_ = std::max(end_, next_);
   }
-  if (cursor_ != nullptr) cursor_->Ack({OffsetRange{Offset(1), before}}, nullptr);
+  if (cursor_ == nullptr) return dropped;
+  cursor_->Ack({OffsetRange{Offset(1), before}}, nullptr);
+  for (Offset offset : settled) cursor_->Ack({OffsetRange{offset, offset + 1}}, nullptr);
   return dropped;
 }
 
@@ -278,24 +367,34 @@ void Subscription::LeaveTopic() {
   if (topic != nullptr) topic->Remove(this);
 }
 
+void Subscription::ForgetAll() {
+  leases_.Clear();
+  ready_ = ReadySet();
+  keys_ = KeyQueues();
+  condemned_.clear();
+  window_.clear();
+  window_bytes_ = 0;
+  held_.Clear();
+  newly_held_.clear();
+}
+
 void Subscription::End(const absl::Status& why) {
   std::vector<ConsumerState> consumers;
   std::shared_ptr<Topic> topic;
+  StoreDone unsought;
   {
     MutexLock lock(mu_);
     if (ended_.ok()) ended_ = why;
     consumers.swap(consumers_);
     topic.swap(topic_);
-    leases_ = LeaseTable();
-    ready_ = ReadySet();
-    condemned_.clear();
-    window_.clear();
-    window_bytes_ = 0;
-    held_ = nullptr;
+    ForgetAll();
     next_ = end_;
+    if (seek_) unsought = std::move(seek_->done);
+    seek_.reset();
   }
   context_->metrics.engine.consumers.Add(-static_cast<int64_t>(consumers.size()));
   for (const ConsumerState& consumer : consumers) consumer.consumer->Ended(why);
+  if (unsought) unsought(why);
 }
 
 }  // namespace sluice

@@ -10,7 +10,11 @@
 //
 // New messages are taken in offset order at `next_`, released ones before them. One thread at a time moves messages
 // out ("pumps"), so that a consumer sees them in the order in which they were leased; whoever comes meanwhile leaves a
-// note. subscription.cc has what clients say, subscription_pump.cc what goes out.
+// note. subscription.cc has what clients say, subscription_fresh.cc what becomes of a message that is seen for the first
+// time, subscription_pump.cc what goes out, subscription_seek.cc how all of it begins anew elsewhere.
+//
+// After a restart, and after a seek, everything from the floor on is looked at again as if it were new; `history_` knows how
+// often it was delivered before.
 //
 // Thread rule: every public member may be called from any thread. Lock order: docs/adr/0005.
 #pragma once
@@ -18,6 +22,8 @@
 #include <atomic>
 #include <cstdint>
 #include <deque>
+#include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -29,6 +35,8 @@
 #include "core/engine/consumer.h"
 #include "core/engine/context.h"
 #include "core/engine/dead_letter.h"
+#include "core/engine/held_batches.h"
+#include "core/engine/key_queues.h"
 #include "core/engine/lease_table.h"
 #include "core/engine/ready_set.h"
 #include "core/engine/topic.h"
@@ -57,6 +65,20 @@ struct SubscriptionStats {
   uint64_t nacked_messages = 0;
   uint64_t expired_leases = 0;
   uint64_t redelivered_messages = 0;
+  // Passed over for now: not yet due, behind others of their ordering key, or of a lower priority.
+  uint64_t held_messages = 0;
+};
+
+// What became of acknowledgements that are confirmed. Every id asked for is in one of the three.
+struct AckOutcome {
+  // Durable: these messages will not be delivered again.
+  std::vector<LeaseRange> confirmed;
+  // Not held by this consumer (any more): these messages may be delivered again, or were acknowledged before.
+  std::vector<LeaseRange> refused;
+  // Still held: an earlier message of the same ordering key has to be acknowledged first.
+  std::vector<LeaseRange> too_early;
+  // Why nothing could be confirmed.
+  absl::Status status;
 };
 
 class Subscription : public std::enable_shared_from_this<Subscription> {
@@ -82,6 +104,10 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   // Ids that this consumer does not hold are passed over. Returns how many leases were settled.
   uint64_t Ack(ConsumerId consumer, const std::vector<LeaseRange>& ranges) EXCLUDES(mu_);
   uint64_t Nack(ConsumerId consumer, LeaseRange range, absl::Duration delay) EXCLUDES(mu_);
+  // The same as Ack, and says when it is durable; what the consumer does not hold is refused, not passed over. For
+  // exactly-once delivery.
+  using AckDone = std::function<void(AckOutcome)>;
+  void AckConfirmed(ConsumerId consumer, const std::vector<LeaseRange>& ranges, AckDone done) EXCLUDES(mu_);
   // `deadline` counts from now.
   uint64_t Extend(ConsumerId consumer, LeaseRange range, absl::Duration deadline) EXCLUDES(mu_);
 
@@ -95,6 +121,12 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
 
   SubscriptionId id() const { return id_; }
   bool ephemeral() const { return cursor_ == nullptr; }
+  bool is_snapshot() const { return snapshot_; }
+
+  // Begins anew from `state`: all leases are over, consumers stay. The callback comes when it is durable. One at a time.
+  void Seek(CursorState state, StoreDone done) EXCLUDES(mu_);
+  // What is acknowledged, and nothing of what is under way.
+  CursorState Progress() const EXCLUDES(mu_);
   Offset floor() const { return floor_.load(std::memory_order_acquire); }
   void SetConfig(SubscriptionConfig config) EXCLUDES(mu_);
 
@@ -125,11 +157,37 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
     bool has_credit() const { return message_credit > 0 && (!counts_bytes || byte_credit > 0); }
   };
 
+  // What clocks say, looked at once for many messages.
+  struct Moment {
+    Instant now;
+    absl::Time wall;
+    int64_t wall_us = 0;
+  };
+  // What becomes of a message that is seen for the first time.
+  enum class Fate { kGoes, kFiltered, kExpired, kCondemned, kUsedUp, kNotYet, kBehindItsKey, kByPriority };
+  struct Arrival {
+    Fate fate = Fate::kGoes;
+    // How often its delivery failed.
+    uint32_t attempts = 0;
+    // Empty where order does not count.
+    std::string_view key = {};
+    uint8_t priority = 0;
+    int64_t deliver_at_us = kDeliverAtOnce;
+  };
+  using OffsetRanges = absl::InlinedVector<OffsetRange, 8>;
+
   // What clients say (subscription.cc).
   ConsumerState* FindConsumer(ConsumerId id) REQUIRES(mu_);
-  void Recover(const CursorState& state) REQUIRES(mu_);
+  // Settles what the consumer holds of `ranges`. `outcome` is null where nobody asks.
+  uint64_t TakeAcked(ConsumerId consumer, const std::vector<LeaseRange>& ranges, OffsetRanges* acked,
+                     AckOutcome* outcome) REQUIRES(mu_);
+  void AckKeyed(const Lease& lease, OffsetRanges* acked, AckOutcome* outcome) REQUIRES(mu_);
+  void BeginAt(const CursorState& state) REQUIRES(mu_);
   // `delay` is what a nack asks for; without one the retry policy decides.
   void Release(const Lease& lease, ReleaseCause cause, absl::Duration delay) REQUIRES(mu_);
+  void ReleaseKeyed(const Lease& lease, ReleaseCause cause, absl::Duration delay) REQUIRES(mu_);
+  // When what fails now may come again; Instant() for at once.
+  Instant RetryTime(const Lease& lease, ReleaseCause cause, absl::Duration delay, uint64_t count) REQUIRES(mu_);
   // The same as a function, for the lease table to call under our lock.
   auto Releasing(ReleaseCause cause, absl::Duration delay = absl::ZeroDuration()) {
     return [this, cause, delay](const Lease& lease) {
@@ -138,27 +196,52 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
     };
   }
   // What of these offsets is not settled may be delivered again from `when` on; Instant() for at once.
-  void MakeAvailable(OffsetRange offsets, uint32_t attempts, Instant when) REQUIRES(mu_);
+  void MakeAvailable(OffsetRange offsets, uint32_t attempts, uint8_t priority, Instant when) REQUIRES(mu_);
+  // What is under way is over.
+  void ForgetAll() REQUIRES(mu_);
   bool AttemptsUsedUp(uint32_t attempts) const REQUIRES(mu_);
   uint64_t MarkAcked(OffsetRange range) REQUIRES(mu_);
   // Tells the cursor and the topic of what MarkAcked settled.
-  void TellAcked(absl::Span<const OffsetRange> acked, Offset old_floor, const std::shared_ptr<Topic>& topic);
+  // `telling_` was raised under the lock.
+  void TellAcked(absl::Span<const OffsetRange> acked, Offset old_floor, const std::shared_ptr<Topic>& topic,
+                 StoreDone done = nullptr) EXCLUDES(mu_);
   absl::Status NotAvailable() const REQUIRES(mu_);
 
   // What goes out (subscription_pump.cc).
   void Pump() EXCLUDES(mu_);
-  void NoteDelivery(Offset delivered_end) const;
+  void NoteDelivery(Offset delivered_end, absl::Span<const OffsetRange> held);
   std::shared_ptr<Consumer> Collect() REQUIRES(mu_);
   ConsumerState* NextConsumer() REQUIRES(mu_);
-  bool LeaseReady(ConsumerState* consumer, Instant now) REQUIRES(mu_);
-  bool LeaseFresh(ConsumerState* consumer, Instant now) REQUIRES(mu_);
-  uint32_t LeaseRun(ConsumerState* consumer, const Ref<Batch>& batch, Offset from, uint64_t most, uint32_t attempt,
-                    Instant now) REQUIRES(mu_);
+  bool LeaseSomething(ConsumerState* consumer, const Moment& now) REQUIRES(mu_);
+  bool LeaseReady(ConsumerState* consumer, const Moment& now) REQUIRES(mu_);
+  bool LeaseNextOfKey(ConsumerState* consumer, const Moment& now) REQUIRES(mu_);
+  bool LeaseFresh(ConsumerState* consumer, const Moment& now) REQUIRES(mu_);
+  uint32_t LeaseRun(ConsumerState* consumer, const Ref<Batch>& batch, Offset from, uint64_t most,
+                    const Arrival& kind, Instant now) REQUIRES(mu_);
+  // Messages seen for the first time (subscription_fresh.cc).
+  // Whether nothing in the batch from next_ on has to be looked into.
+  bool AllGo(const Batch& batch) const REQUIRES(mu_);
+  Arrival Judge(const Batch& batch, Offset offset, ConsumerId consumer, const Moment& now) const REQUIRES(mu_);
+  // Passes over what does not go out now. Returns whether next_ is a message of the batch that may go to `consumer`.
+  bool PassOver(const Ref<Batch>& batch, ConsumerId consumer, const Moment& now) REQUIRES(mu_);
+  void Hold(const Ref<Batch>& batch, const Arrival& arrival, const Moment& now) REQUIRES(mu_);
+  // Messages from next_ on that go out with the same number of attempts, `most` at the most. REQUIRES: the first goes.
+  uint64_t FreshRun(const Batch& batch, ConsumerId consumer, int64_t most, const Moment& now, Arrival* first)
+      REQUIRES(mu_);
+  // By priority, what is at hand is looked at before anything goes.
+  void LookAhead(const Moment& now) REQUIRES(mu_);
   // Passes over what the filter leaves out, from next_ to the end of the batch at the most.
   void SkipFiltered(const Ref<Batch>& batch) REQUIRES(mu_);
-  // Messages from `from` on that match, one after the other, `most` at the most. REQUIRES: the first does.
-  uint64_t MatchingRun(const Ref<Batch>& batch, Offset from, int64_t most) const;
+  // Counts as acknowledged; the cursor is told soon.
+  void Skip(OffsetRange range) REQUIRES(mu_);
+  void Expire(OffsetRange range, uint32_t attempts) REQUIRES(mu_);
+  bool Expired(const Batch& batch, Offset offset, const Moment& now) const REQUIRES(mu_);
+  uint32_t AttemptsBefore(Offset offset) const REQUIRES(mu_);
+  uint64_t held() const REQUIRES(mu_) { return keys_.waiting() + ready_.scheduled() + (by_priority() ? ready_.count() : 0); }
+  bool by_priority() const REQUIRES(mu_) { return config_.priority_delivery; }
+  void ApplySeek(MutexLock& lock) REQUIRES(mu_);
   void TellSkipped() EXCLUDES(mu_);
+  Moment Look() const;
   Ref<Batch> FreshBatch() REQUIRES(mu_);
   Ref<Batch> ReadyBatch(Offset offset) REQUIRES(mu_);
   void StartRead(Offset from) EXCLUDES(mu_);
@@ -166,8 +249,10 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   // Those whose attempts are used up (subscription_dead_letter.cc).
   void ScheduleBurial() REQUIRES(mu_);
   void BuryNext() EXCLUDES(mu_);
-  void Bury(Condemned condemned, const absl::StatusOr<std::vector<Ref<Batch>>>& read) EXCLUDES(mu_);
-  void Buried(const Condemned& condemned, const absl::Status& status) EXCLUDES(mu_);
+  void Bury(Condemned condemned, uint64_t epoch, const absl::StatusOr<std::vector<Ref<Batch>>>& read) EXCLUDES(mu_);
+  void Buried(const Condemned& condemned, uint64_t epoch, const absl::Status& status) EXCLUDES(mu_);
+  void Settle(const Condemned& condemned) REQUIRES(mu_);
+  void TryAgain(const Condemned& condemned) REQUIRES(mu_);
   void ArmTimer() REQUIRES(mu_);
   void OnTimer() EXCLUDES(mu_);
 
@@ -175,11 +260,13 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   const SubscriptionId id_;
   const std::shared_ptr<Cursor> cursor_;
   const Filter filter_;
+  const bool snapshot_;
 
   std::atomic<Offset> floor_;
 
-  // Belongs to the thread that pumps.
+  // Belong to the thread that pumps. Everything below told_end_ is known to the cursor as delivered.
   std::vector<Delivery> outgoing_;
+  Offset told_end_;
 
   mutable Mutex mu_;
   SubscriptionConfig config_ GUARDED_BY(mu_);
@@ -193,16 +280,26 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   AckSet acked_ GUARDED_BY(mu_);
   LeaseTable leases_ GUARDED_BY(mu_);
   ReadySet ready_ GUARDED_BY(mu_);
+  KeyQueues keys_ GUARDED_BY(mu_);
+  // Deliveries before the restart or the seek, of what lies below the end; one where it does not say.
+  static constexpr uint32_t kCondemned = UINT32_MAX;  // on its way to the dead-letter topic
+  struct History {
+    Offset end;
+    std::map<Offset, uint32_t> attempts;
+  };
+  History history_ GUARDED_BY(mu_);
   TokenBucket redeliveries_ GUARDED_BY(mu_){kRedeliveriesPerSecond, kRedeliveriesPerSecond};
   std::deque<Condemned> condemned_ GUARDED_BY(mu_);
   bool burying_ GUARDED_BY(mu_) = false;
   // The first offset never leased, and one past the last durable one.
   Offset next_ GUARDED_BY(mu_);
   Offset end_ GUARDED_BY(mu_);
-  // Batches at hand from next_ on, in one stretch; and the last one read for a redelivery.
+  // Batches at hand from next_ on, in one stretch; and those of messages that were passed over or come again.
   std::deque<Ref<Batch>> window_ GUARDED_BY(mu_);
   size_t window_bytes_ GUARDED_BY(mu_) = 0;
-  Ref<Batch> held_ GUARDED_BY(mu_);
+  HeldBatches held_ GUARDED_BY(mu_);
+  // Passed over without a delivery, and not told to the cursor yet.
+  std::vector<OffsetRange> newly_held_ GUARDED_BY(mu_);
   // Left out by the filter and not told to the cursor yet, and the floor before.
   absl::InlinedVector<OffsetRange, 4> skipped_ GUARDED_BY(mu_);
   Offset floor_before_skips_ GUARDED_BY(mu_);
@@ -212,6 +309,16 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   bool reading_ GUARDED_BY(mu_) = false;
   std::optional<Offset> wanted_ GUARDED_BY(mu_);
   Instant armed_ GUARDED_BY(mu_) = Instant::Never();
+
+  // A seek waits for the pump, and for those who are just telling the cursor what they acknowledged.
+  struct PendingSeek {
+    CursorState state;
+    StoreDone done;
+  };
+  std::optional<PendingSeek> seek_ GUARDED_BY(mu_);
+  int telling_ GUARDED_BY(mu_) = 0;
+  // Grows with each seek.
+  uint64_t epoch_ GUARDED_BY(mu_) = 0;
 
   uint64_t delivered_ GUARDED_BY(mu_) = 0;
   uint64_t settled_ GUARDED_BY(mu_) = 0;

@@ -25,6 +25,7 @@ void Subscription::ScheduleBurial() {
 
 void Subscription::BuryNext() {
   Condemned condemned;
+  uint64_t epoch = 0;
   std::shared_ptr<Topic> topic;
   if (!context_->gate.Enter()) return;
   {
@@ -32,21 +33,24 @@ void Subscription::BuryNext() {
     burying_ = topic_ != nullptr && config_.dead_letter && !condemned_.empty();
     if (burying_) {
       topic = topic_;
+      epoch = epoch_;
       condemned = condemned_.front();
       condemned_.pop_front();
     }
   }
   if (topic == nullptr) return context_->gate.Leave();
-  const auto bury = [self = shared_from_this(), condemned](const absl::StatusOr<std::vector<Ref<Batch>>>& read) {
-    self->Bury(condemned, read);
+  const auto bury = [self = shared_from_this(), condemned,
+                     epoch](const absl::StatusOr<std::vector<Ref<Batch>>>& read) {
+    self->Bury(condemned, epoch, read);
     self->context_->gate.Leave();
   };
   auto cached = context_->tail.Find(topic->id(), condemned.offsets.begin, 0);
   cached.empty() ? topic->log().Read(condemned.offsets.begin, 0, bury) : bury(std::move(cached));
 }
 
-void Subscription::Bury(Condemned condemned, const absl::StatusOr<std::vector<Ref<Batch>>>& read) {
-  if (!read.ok()) return Buried(condemned, read.status());
+void Subscription::Bury(Condemned condemned, uint64_t epoch,
+                        const absl::StatusOr<std::vector<Ref<Batch>>>& read) {
+  if (!read.ok()) return Buried(condemned, epoch, read.status());
   const Ref<Batch> batch = read->empty() ? nullptr : read->front();
   const bool gone = !batch || batch->first() > condemned.offsets.begin;
   SubscriptionConfig config;
@@ -55,44 +59,58 @@ void Subscription::Bury(Condemned condemned, const absl::StatusOr<std::vector<Re
     config = config_;
     // The rest lies in another batch, or what is gone ends here.
     const Offset cut = !batch ? condemned.offsets.end : gone ? batch->first() : batch->end();
-    if (cut < condemned.offsets.end) {
+    if (cut < condemned.offsets.end && epoch == epoch_) {
       condemned_.push_front(condemned);
       condemned_.front().offsets.begin = cut;
-      condemned.offsets.end = cut;
     }
+    condemned.offsets.end = std::min(condemned.offsets.end, cut);
   }
   // Retention was faster.
-  if (gone) return Buried(condemned, absl::OkStatus());
+  if (gone) return Buried(condemned, epoch, absl::OkStatus());
   const std::shared_ptr<Topic> target =
       config.topic && config.dead_letter ? context_->find_topic(config.dead_letter->topic) : nullptr;
-  if (target == nullptr) return Buried(condemned, Error(Reason::kTopicNotFound, "the dead-letter topic is gone"));
+  if (target == nullptr) return Buried(condemned, epoch, Error(Reason::kTopicNotFound, "the dead-letter topic is gone"));
   target->Bury(DeadLetterCopy(*batch, condemned, config, context_->clock.WallNow()), cursor_, condemned.offsets,
-               [self = shared_from_this(), condemned](const absl::StatusOr<Published>& stored) {
+               [self = shared_from_this(), condemned, epoch](const absl::StatusOr<Published>& stored) {
                  if (stored.ok()) {
                    self->context_->metrics.engine.dead_lettered_messages.Add(condemned.offsets.size());
                  }
-                 self->Buried(condemned, stored.status());
+                 self->Buried(condemned, epoch, stored.status());
                });
 }
 
-void Subscription::Buried(const Condemned& condemned, const absl::Status& status) {
+void Subscription::Buried(const Condemned& condemned, uint64_t epoch, const absl::Status& status) {
   std::shared_ptr<Topic> topic;
   Offset old_floor;
   {
     MutexLock lock(mu_);
     old_floor = acked_.floor();
     topic = topic_;
-    if (status.ok()) {
-      MarkAcked(condemned.offsets);
-    } else {
-      MakeAvailable(condemned.offsets, condemned.attempts, context_->clock.Now() + kRetryDelay);
-      ArmTimer();
-    }
+    // After a seek what was condemned before it means nothing here: it is delivered again, or was passed over.
+    if (epoch == epoch_) status.ok() ? Settle(condemned) : TryAgain(condemned);
     burying_ = false;
     ScheduleBurial();
   }
   if (!status.ok()) context_->metrics.engine.dead_letter_failures.Add(condemned.offsets.size());
   if (status.ok() && topic != nullptr && floor() != old_floor) topic->FloorMoved(old_floor);
+  // The next message of a key may go now.
+  Pump();
+}
+
+void Subscription::Settle(const Condemned& condemned) {
+  MarkAcked(condemned.offsets);
+  if (config_.ordered) keys_.Settle(condemned.offsets.begin);
+}
+
+void Subscription::TryAgain(const Condemned& condemned) {
+  const Instant when = context_->clock.Now() + kRetryDelay;
+  if (config_.ordered && keys_.IsOut(condemned.offsets.begin)) {
+    history_.attempts.erase(condemned.offsets.begin);  // it goes out once more
+    keys_.Return({condemned.offsets.begin, condemned.attempts, when});
+  } else {
+    MakeAvailable(condemned.offsets, condemned.attempts, 0, when);
+  }
+  ArmTimer();
 }
 
 }  // namespace sluice

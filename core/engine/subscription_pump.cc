@@ -18,6 +18,8 @@ constexpr absl::Duration kReadRetryDelay = absl::Milliseconds(100);
 }  // namespace
 
 bool Subscription::OnAppended(const Ref<Batch>& batch) {
+  // A snapshot stands still.
+  if (snapshot_) return true;
   bool wanted = false;
   {
     MutexLock lock(mu_);
@@ -35,29 +37,7 @@ bool Subscription::OnAppended(const Ref<Batch>& batch) {
   }
   wanted ? Pump() : TellSkipped();
   MutexLock lock(mu_);
-  return next_ >= batch->end();
-}
-
-void Subscription::SkipFiltered(const Ref<Batch>& batch) {
-  if (filter_.matches_all() || next_ < batch->first()) return;
-  const Offset begin = next_;
-  while (next_ < batch->end() && !filter_.Matches(batch->message(static_cast<uint32_t>(next_ - batch->first())))) ++next_;
-  if (next_ == begin) return;
-  if (skipped_.empty()) floor_before_skips_ = acked_.floor();
-  context_->metrics.engine.filtered_messages.Add(MarkAcked({begin, next_}));
-  if (!skipped_.empty() && skipped_.back().end == begin) {
-    skipped_.back().end = next_;
-  } else {
-    skipped_.push_back({begin, next_});
-  }
-}
-
-uint64_t Subscription::MatchingRun(const Ref<Batch>& batch, Offset from, int64_t most) const {
-  if (filter_.matches_all()) return batch->end() - from;
-  const Offset limit = from + std::min<uint64_t>(batch->end() - from, static_cast<uint64_t>(most));
-  Offset end = from + 1;
-  while (end < limit && filter_.Matches(batch->message(static_cast<uint32_t>(end - batch->first())))) ++end;
-  return end - from;
+  return next_ >= batch->end() && ready_.empty() && keys_.waiting() == 0;
 }
 
 // Before Delivered moves past them: after a crash they would count as delivered.
@@ -71,6 +51,7 @@ void Subscription::TellSkipped() {
     skipped.swap(skipped_);
     old_floor = floor_before_skips_;
     topic = topic_;
+    ++telling_;
   }
   TellAcked(skipped, old_floor, topic);
 }
@@ -84,14 +65,17 @@ void Subscription::Pump() {
   pumping_ = true;
   do {
     pump_again_ = false;
+    if (seek_ && telling_ == 0) ApplySeek(lock);
     while (std::shared_ptr<Consumer> consumer = Collect()) {
       const Offset delivered_end = next_;
+      const std::vector<OffsetRange> held = std::exchange(newly_held_, {});
       lock.Unlock();
       TellSkipped();
-      NoteDelivery(delivered_end);
+      NoteDelivery(delivered_end, held);
       consumer->Deliver(outgoing_);
       outgoing_.clear();
       lock.Lock();
+      if (seek_ && telling_ == 0) ApplySeek(lock);
     }
     if (!skipped_.empty()) {
       lock.Unlock();
@@ -111,11 +95,15 @@ void Subscription::Pump() {
 }
 
 // Before the consumer knows of the messages, so that the cursor never sees an ack of what was not delivered.
-void Subscription::NoteDelivery(Offset delivered_end) const {
+void Subscription::NoteDelivery(Offset delivered_end, absl::Span<const OffsetRange> held) {
   if (cursor_ == nullptr) return;
-  cursor_->Delivered(delivered_end);
+  for (const OffsetRange& range : held) cursor_->Redelivered(range, 0);
+  const Offset told_end = std::exchange(told_end_, std::max(told_end_, delivered_end));
+  if (delivered_end > told_end) cursor_->Delivered(delivered_end);
   for (const Delivery& delivery : outgoing_) {
-    if (delivery.attempt > 1) cursor_->Redelivered(delivery.offsets(), delivery.attempt);
+    if (delivery.attempt > 1 || delivery.offsets().begin < told_end) {
+      cursor_->Redelivered(delivery.offsets(), delivery.attempt);
+    }
   }
 }
 
@@ -127,57 +115,110 @@ Subscription::ConsumerState* Subscription::NextConsumer() {
   return nullptr;
 }
 
-// Fills outgoing_ with leased runs for one consumer; null when there is nothing to deliver, or nobody to deliver to.
-std::shared_ptr<Consumer> Subscription::Collect() {
-  if (topic_ == nullptr || (next_ >= end_ && ready_.empty())) return nullptr;
-  ConsumerState* consumer = NextConsumer();
-  if (consumer == nullptr) return nullptr;
-  const Instant now = context_->clock.Now();
-  const size_t runs = consumers_.size() == 1 ? kRunsPerTurn : 1;
-  while (outgoing_.size() < runs && consumer->has_credit() &&
-         (LeaseReady(consumer, now) || LeaseFresh(consumer, now))) {
-  }
-  if (outgoing_.empty()) return nullptr;
-  ArmTimer();
-  return consumer->consumer;
+Subscription::Moment Subscription::Look() const {
+  const absl::Time wall = context_->clock.WallNow();
+  return {context_->clock.Now(), wall, absl::ToUnixMicros(wall)};
 }
 
-bool Subscription::LeaseReady(ConsumerState* consumer, Instant now) {
+// Fills outgoing_ with leased runs for one consumer; null when there is nothing to deliver, or nobody to deliver to.
+std::shared_ptr<Consumer> Subscription::Collect() {
+  if (topic_ == nullptr || (next_ >= end_ && ready_.empty() && !keys_.has_ready())) return nullptr;
+  // What one consumer cannot have, since others hold its keys, another may.
+  size_t tries = config_.ordered ? consumers_.size() : 1;
+  for (; tries > 0; --tries) {
+    ConsumerState* consumer = NextConsumer();
+    if (consumer == nullptr) return nullptr;
+    const Moment now = Look();
+    const size_t runs = consumers_.size() == 1 ? kRunsPerTurn : 1;
+    while (outgoing_.size() < runs && consumer->has_credit() && LeaseSomething(consumer, now)) {
+    }
+    ArmTimer();
+    if (!outgoing_.empty()) return consumer->consumer;
+  }
+  return nullptr;
+}
+
+bool Subscription::LeaseSomething(ConsumerState* consumer, const Moment& now) {
+  if (by_priority()) LookAhead(now);
+  return LeaseReady(consumer, now) || LeaseNextOfKey(consumer, now) || LeaseFresh(consumer, now);
+}
+
+bool Subscription::LeaseReady(ConsumerState* consumer, const Moment& now) {
   const auto front = ready_.Front();
   if (!front) return false;
-  const Ref<Batch> batch = ReadyBatch(front->offsets.begin);
+  const Offset begin = front->offsets.begin;
+  const Ref<Batch> batch = ReadyBatch(begin);
   if (!batch) return false;
-  const uint32_t count =
-      LeaseRun(consumer, batch, front->offsets.begin, front->offsets.size(), front->attempts + 1, now);
-  ready_.PopFront(count);
-  redelivered_ += count;
-  context_->metrics.engine.redelivered_messages.Add(count);
+  if (Expired(*batch, begin, now)) {
+    ready_.PopFront(1);
+    Expire({begin, begin + 1}, front->attempts);
+    return true;
+  }
+  uint64_t most = 1;
+  while (most < front->offsets.size() && begin + most < batch->end() && !Expired(*batch, begin + most, now)) ++most;
+  const Arrival kind = {.attempts = front->attempts, .priority = front->priority};
+  ready_.PopFront(LeaseRun(consumer, batch, begin, most, kind, now.now));
   return true;
 }
 
-bool Subscription::LeaseFresh(ConsumerState* consumer, Instant now) {
+bool Subscription::LeaseNextOfKey(ConsumerState* consumer, const Moment& now) {
+  const auto next = keys_.Next(consumer->id);
+  if (!next) return false;
+  const Ref<Batch> batch = ReadyBatch(next->offset);
+  if (!batch) return false;
+  if (Expired(*batch, next->offset, now)) {
+    keys_.DropNext(consumer->id);
+    Expire({next->offset, next->offset + 1}, next->attempts);
+    return true;
+  }
+  // It has not failed since the restart, else it would be condemned already.
+  if (AttemptsUsedUp(next->attempts) && AttemptsBefore(next->offset) == next->attempts) {
+    condemned_.push_back({{next->offset, next->offset + 1}, next->attempts, ReleaseCause::kConsumerGone});
+    keys_.CondemnNext(consumer->id);
+    return true;
+  }
+  const MessageView message(batch->message(static_cast<uint32_t>(next->offset - batch->first())));
+  const Arrival kind = {.attempts = next->attempts, .key = message.ordering_key()};
+  const LeaseId lease = leases_.next();
+  LeaseRun(consumer, batch, next->offset, 1, kind, now.now);
+  keys_.TakeNext(consumer->id, lease);
+  return true;
+}
+
+bool Subscription::LeaseFresh(ConsumerState* consumer, const Moment& now) {
   // What comes again goes first, also when it must be read first: later messages do not overtake it.
-  if (next_ >= end_ || ready_.Front()) return false;
+  if (ready_.Front() || by_priority()) return false;
   Ref<Batch> batch;
   do {
+    if (next_ >= end_) return false;
     batch = FreshBatch();
     if (!batch) return false;
-    SkipFiltered(batch);
+    if (!PassOver(batch, consumer->id, now) && next_ < batch->end()) return false;
   } while (next_ >= batch->end());
-  const uint32_t count = LeaseRun(consumer, batch, next_, MatchingRun(batch, next_, consumer->message_credit), 1, now);
+  Arrival first;
+  const uint64_t most = FreshRun(*batch, consumer->id, consumer->message_credit, now, &first);
+  const LeaseId lease = leases_.next();
+  const Offset from = next_;
+  const uint32_t count = LeaseRun(consumer, batch, from, most, first, now.now);
   next_ += count;
+  if (!first.key.empty()) {
+    for (uint32_t i = 0; i < count; ++i) {
+      const MessageView message(batch->message(static_cast<uint32_t>(from - batch->first()) + i));
+      keys_.Out(message.ordering_key(), consumer->id, from + i, lease + i, first.attempts + 1);
+    }
+  }
   if (next_ >= batch->end()) {
     window_bytes_ -= batch->memory_bytes();
     window_.pop_front();
   }
-  const absl::Duration age = context_->clock.WallNow() - batch->publish_time();
+  const absl::Duration age = now.wall - batch->publish_time();
   context_->metrics.engine.delivery_seconds.Observe(std::max(age, absl::ZeroDuration()), count);
   return true;
 }
 
 // Leases as much of the batch from `from` on as the consumer has credit for, `most` at the most and one at least.
 uint32_t Subscription::LeaseRun(ConsumerState* consumer, const Ref<Batch>& batch, Offset from, uint64_t most,
-                                uint32_t attempt, Instant now) {
+                                const Arrival& kind, Instant now) {
   const auto begin = static_cast<uint32_t>(from - batch->first());
   auto count = static_cast<uint32_t>(
       std::min({most, static_cast<uint64_t>(batch->count() - begin), static_cast<uint64_t>(consumer->message_credit)}));
@@ -189,13 +230,26 @@ uint32_t Subscription::LeaseRun(ConsumerState* consumer, const Ref<Batch>& batch
     consumer->byte_credit -= static_cast<int64_t>(batch->body_bytes(begin, begin + count));
   }
   consumer->message_credit -= count;
+  const uint32_t attempt = kind.attempts + 1;
   const LeaseId first = leases_.Add({.first = {},
                                      .offset = from,
                                      .count = count,
                                      .consumer = consumer->id,
                                      .deadline = now + config_.ack_deadline,
-                                     .attempt = attempt});
-  outgoing_.push_back({batch, begin, begin + count, first, attempt});
+                                     .attempt = attempt,
+                                     .keyed = !kind.key.empty(),
+                                     .priority = kind.priority});
+  // Neighbours leased one by one are one delivery.
+  if (!outgoing_.empty() && outgoing_.back().batch.get() == batch.get() && outgoing_.back().end == begin &&
+      outgoing_.back().attempt == attempt && outgoing_.back().first_lease + outgoing_.back().count() == first) {
+    outgoing_.back().end = begin + count;
+  } else {
+    outgoing_.push_back({batch, begin, begin + count, first, attempt});
+  }
+  if (attempt > 1) {
+    redelivered_ += count;
+    context_->metrics.engine.redelivered_messages.Add(count);
+  }
   delivered_ += count;
   context_->metrics.engine.delivered_messages.Add(count);
   context_->metrics.engine.delivered_bytes.Add(batch->body_bytes(begin, begin + count));
@@ -215,7 +269,7 @@ Ref<Batch> Subscription::FreshBatch() {
     }
   }
   if (window_.empty()) {
-    wanted_ = next_;
+    if (!wanted_) wanted_ = next_;
     return nullptr;
   }
   next_ = std::max(next_, window_.front()->first());
@@ -223,15 +277,13 @@ Ref<Batch> Subscription::FreshBatch() {
 }
 
 Ref<Batch> Subscription::ReadyBatch(Offset offset) {
-  const auto holds = [offset](const Ref<Batch>& batch) {
-    return batch && batch->first() <= offset && offset < batch->end();
-  };
-  if (holds(held_)) return held_;
-  if (!window_.empty() && holds(window_.front())) return window_.front();
+  if (!window_.empty() && window_.front()->first() <= offset && offset < window_.front()->end()) return window_.front();
+  if (Ref<Batch> held = held_.Find(offset)) return held;
   if (auto cached = context_->tail.Find(topic_->id(), offset, 0); !cached.empty()) {
-    held_ = cached.front();
-    return held_;
+    held_.Put(cached.front());
+    return cached.front();
   }
+  // What is new can wait.
   wanted_ = offset;
   return nullptr;
 }
@@ -269,10 +321,13 @@ void Subscription::OnRead(Offset from, absl::StatusOr<std::vector<Ref<Batch>>> r
     if (from < next_) {
       // For a redelivery. What is no longer in the log cannot be delivered again.
       if (found > from) {
+        std::vector<Offset> settled;
         ready_.DropBefore(std::min(found, next_));
-        MarkAcked({from, std::min(found, next_)});
+        keys_.DropBefore(std::min(found, next_), &settled);
+        for (Offset offset : settled) Skip({offset, offset + 1});
+        Skip({from, std::min(found, next_)});
       }
-      if (!read->empty()) held_ = read->front();
+      if (!read->empty()) held_.Put(read->front());
     } else if (from == next_ && window_.empty()) {
       next_ = std::max(next_, found);
       for (Ref<Batch>& batch : *read) {
@@ -285,7 +340,9 @@ void Subscription::OnRead(Offset from, absl::StatusOr<std::vector<Ref<Batch>>> r
 }
 
 void Subscription::ArmTimer() {
-  const Instant due = std::min(leases_.next_deadline(), ready_.next_due());
+  const Moment now = ready_.scheduled() > 0 ? Look() : Moment{};
+  const Instant due =
+      std::min({leases_.next_deadline(), ready_.next_due(now.now, now.wall_us), keys_.next_due()});
   if (due >= armed_) return;
   armed_ = due;
   context_->timers.At(due, [weak = weak_from_this()] {
@@ -297,11 +354,12 @@ void Subscription::OnTimer() {
   {
     MutexLock lock(mu_);
     armed_ = Instant::Never();
-    const Instant now = context_->clock.Now();
-    const uint64_t expired = leases_.TakeExpired(now, Releasing(ReleaseCause::kDeadlinePassed));
+    const Moment now = Look();
+    const uint64_t expired = leases_.TakeExpired(now.now, Releasing(ReleaseCause::kDeadlinePassed));
     expired_ += expired;
     context_->metrics.engine.expired_leases.Add(expired);
-    ready_.Promote(now);
+    ready_.Promote(now.now, now.wall_us);
+    keys_.Promote(now.now);
     ArmTimer();
   }
   Pump();

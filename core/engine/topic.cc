@@ -8,12 +8,23 @@
 
 namespace sluice {
 
+namespace {
+
+int64_t MaxDelayUs(const TopicConfig& config) {
+  return absl::ToInt64Microseconds(config.max_delay > absl::ZeroDuration() ? config.max_delay : config.retention);
+}
+
+}  // namespace
+
 Topic::Topic(std::shared_ptr<EngineContext> context, TopicId id, TopicConfig config)
     : context_(std::move(context)),
       id_(id),
       log_(context_->backend->OpenLog(id)),
       durable_end_(log_->extent().next),
       retention_bytes_(config.retention_bytes),
+      message_ttl_us_(absl::ToInt64Microseconds(config.message_ttl)),
+      max_delay_us_(MaxDelayUs(config)),
+      keeps_acked_(config.acked_retention > absl::ZeroDuration()),
       config_(std::move(config)),
       trimmed_(log_->extent().first),
       subscriptions_(std::make_shared<SubscriptionList>()) {}
@@ -61,7 +72,22 @@ absl::Status Topic::BeginPublish(const Ref<Batch>& batch) {
                  {{"field", "topic"}, {"value", name}});
   }
   batch->set_publish_time(context_->clock.WallNow());
-  return absl::OkStatus();
+  absl::Status status = CheckDelay(*batch);
+  if (!status.ok()) context_->gate.Leave();
+  return status;
+}
+
+absl::Status Topic::CheckDelay(const Batch& batch) const {
+  if (batch.latest_delivery_us() == kDeliverAtOnce) return absl::OkStatus();
+  const int64_t most_us = max_delay_us_.load(std::memory_order_relaxed);
+  const int64_t latest_us = batch.publish_time_us() + most_us;
+  if (batch.latest_delivery_us() <= latest_us) return absl::OkStatus();
+  const std::string field = fmt::format("messages[{}].deliver_at", batch.latest_delivery_index());
+  const auto format = [](int64_t us) { return absl::FormatTime(absl::FromUnixMicros(us), absl::UTCTimeZone()); };
+  return Error(Reason::kInvalidTime,
+               fmt::format("{}: {}, but this topic allows at most {} ahead", field, format(batch.latest_delivery_us()),
+                           absl::FormatDuration(absl::Microseconds(most_us))),
+               {{"field", field}, {"value", format(batch.latest_delivery_us())}, {"limit", format(latest_us)}});
 }
 
 StoreDone Topic::PublishEnd(const Ref<Batch>& batch, PublishDone done) {
@@ -111,7 +137,9 @@ TopicStats Topic::stats() const {
   stats.extent = log_->extent();
   stats.published_messages = published_messages_.value();
   stats.published_bytes = published_bytes_.value();
-  stats.subscriptions = static_cast<int32_t>(subscriptions()->size());
+  const auto subscriptions = this->subscriptions();
+  stats.subscriptions = static_cast<int32_t>(std::count_if(subscriptions->begin(), subscriptions->end(),
+                                                           [](const auto& s) { return !s->is_snapshot(); }));
   return stats;
 }
 
@@ -132,8 +160,13 @@ void Topic::SeedTimes() {
 
 void Topic::SetConfig(TopicConfig config) {
   retention_bytes_.store(config.retention_bytes, std::memory_order_relaxed);
-  MutexLock lock(mu_);
-  config_ = std::move(config);
+  message_ttl_us_.store(absl::ToInt64Microseconds(config.message_ttl), std::memory_order_relaxed);
+  max_delay_us_.store(MaxDelayUs(config), std::memory_order_relaxed);
+  {
+    MutexLock lock(mu_);
+    config_ = std::move(config);
+  }
+  AckedRetentionChanged();
 }
 
 void Topic::Add(const std::shared_ptr<Subscription>& subscription) {
@@ -147,6 +180,22 @@ void Topic::Add(const std::shared_ptr<Subscription>& subscription) {
   }
   // What became durable since the subscription looked would otherwise wait for the next publish.
   subscription->OnEndMoved(end);
+  AckedRetentionChanged();
+}
+
+absl::Duration Topic::AckedRetention() const {
+  absl::Duration longest = config().acked_retention;
+  for (const auto& subscription : *subscriptions()) {
+    longest = std::max(longest, subscription->config().acked_retention);
+  }
+  return longest;
+}
+
+void Topic::AckedRetentionChanged() {
+  const bool keeps = AckedRetention() > absl::ZeroDuration();
+  if (!keeps_acked_.exchange(keeps, std::memory_order_acq_rel) || keeps) return;
+  // What was kept for its time only goes now.
+  if (const auto floor = LowestFloor(*subscriptions())) TrimTo(*floor);
 }
 
 void Topic::Remove(const Subscription* subscription) {
@@ -156,6 +205,7 @@ void Topic::Remove(const Subscription* subscription) {
     std::erase_if(*changed, [subscription](const auto& s) { return s.get() == subscription; });
     subscriptions_ = std::move(changed);
   }
+  AckedRetentionChanged();
   FloorMoved(subscription->floor());
 }
 
@@ -165,6 +215,8 @@ std::shared_ptr<const Topic::SubscriptionList> Topic::subscriptions() const {
 }
 
 void Topic::FloorMoved(Offset old_floor) {
+  // What is acknowledged goes when its time is over (TrimAcked).
+  if (keeps_acked_.load(std::memory_order_acquire)) return;
   std::shared_ptr<const SubscriptionList> subscriptions;
   {
     MutexLock lock(mu_);
@@ -172,11 +224,28 @@ void Topic::FloorMoved(Offset old_floor) {
     if (old_floor > trimmed_ || subscriptions_->empty()) return;
     subscriptions = subscriptions_;
   }
+  if (const auto floor = LowestFloor(*subscriptions)) TrimTo(*floor);
+}
+
+std::optional<Offset> Topic::LowestFloor(const SubscriptionList& subscriptions) const {
   // Who only looks on lets go of nothing: as long as there is no other, everything is kept.
-  if (std::all_of(subscriptions->begin(), subscriptions->end(), [](const auto& s) { return s->ephemeral(); })) return;
+  if (std::all_of(subscriptions.begin(), subscriptions.end(), [](const auto& s) { return s->ephemeral(); })) {
+    return std::nullopt;
+  }
   Offset floor = durable_end();
-  for (const auto& subscription : *subscriptions) floor = std::min(floor, subscription->floor());
-  TrimTo(floor);
+  for (const auto& subscription : subscriptions) floor = std::min(floor, subscription->floor());
+  return floor;
+}
+
+void Topic::TrimAcked() {
+  const absl::Time before = context_->clock.WallNow() - AckedRetention();
+  const std::optional<Offset> floor = LowestFloor(*subscriptions());
+  if (!floor || *floor <= log_->extent().first) return;
+  Gate::Pass pass(context_->gate);
+  if (!pass) return;
+  log_->OffsetAt(before, [self = shared_from_this(), floor = *floor](absl::StatusOr<Offset> old) {
+    if (old.ok()) self->TrimTo(std::min(*old, floor));
+  });
 }
 
 void Topic::TrimTo(Offset floor) {
@@ -199,6 +268,7 @@ void Topic::EnforceRetention() {
   const TopicConfig config = this->config();
   const absl::Time oldest = context_->clock.WallNow() - config.retention;
   if (config.retention_bytes > 0) EnforceRetentionBytes(config.retention_bytes);
+  if (keeps_acked_.load(std::memory_order_acquire)) TrimAcked();
   const LogExtent extent = log_->extent();
   if (extent.first >= extent.next) return;
   const auto first_time = PublishTimeOf(extent.first);

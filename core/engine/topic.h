@@ -65,6 +65,8 @@ class Topic : public std::enable_shared_from_this<Topic> {
   TopicLog& log() const { return *log_; }
   // One past the last message that is durable.
   Offset durable_end() const { return durable_end_.load(std::memory_order_acquire); }
+  // Microseconds; 0 when messages do not expire by themselves.
+  int64_t message_ttl_us() const { return message_ttl_us_.load(std::memory_order_relaxed); }
   std::optional<int64_t> PublishTimeOf(Offset offset) const EXCLUDES(mu_);
 
   // Learns from the log when its oldest message was published.
@@ -81,6 +83,8 @@ class Topic : public std::enable_shared_from_this<Topic> {
 
   // A subscription's floor moved away from `old_floor`: trims the log when it was the one that held it.
   void FloorMoved(Offset old_floor) EXCLUDES(mu_);
+  // A subscription's configuration changed, or the topic's.
+  void AckedRetentionChanged() EXCLUDES(mu_);
   // Lets go of what its retention no longer covers. Called from time to time.
   void EnforceRetention() EXCLUDES(mu_);
 
@@ -89,12 +93,18 @@ class Topic : public std::enable_shared_from_this<Topic> {
   void StoreOnce(Ref<Batch> batch, PublishDone done) EXCLUDES(mu_);
   // Whether the topic takes it; the callback then has to be used, and until then the gate is held.
   absl::Status BeginPublish(const Ref<Batch>& batch) EXCLUDES(mu_);
+  absl::Status CheckDelay(const Batch& batch) const;
   StoreDone PublishEnd(const Ref<Batch>& batch, PublishDone done);
   void OnAppended(const Ref<Batch>& batch) EXCLUDES(mu_);
   void EnforceRetentionBytes(int64_t limit) EXCLUDES(mu_);
   // Messages below `before` go, acknowledged or not; those not acknowledged are counted in `dropped`.
   void DropBefore(Offset before, Counter& dropped) EXCLUDES(mu_);
   void TrimTo(Offset floor) EXCLUDES(mu_);
+  // What every subscription has acknowledged; nothing without one that counts.
+  std::optional<Offset> LowestFloor(const SubscriptionList& subscriptions) const;
+  // The longest that this topic or one of its subscriptions wants acknowledged messages kept.
+  absl::Duration AckedRetention() const EXCLUDES(mu_);
+  void TrimAcked() EXCLUDES(mu_);
 
   const std::shared_ptr<EngineContext> context_;
   const TopicId id_;
@@ -103,6 +113,9 @@ class Topic : public std::enable_shared_from_this<Topic> {
   std::atomic<Offset> durable_end_;
   std::atomic<bool> deleted_{false};
   std::atomic<int64_t> retention_bytes_;
+  std::atomic<int64_t> message_ttl_us_;
+  std::atomic<int64_t> max_delay_us_;
+  std::atomic<bool> keeps_acked_;
   Counter published_messages_;
   Counter published_bytes_;
   ProducerGate producers_;

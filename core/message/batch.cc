@@ -39,7 +39,7 @@ absl::Status Batch::Check(std::string_view record) {
                                                    "program knows", version, kBatchVersion));
   }
   if (version != kBatchVersion) return damaged("no such version");
-  if (LoadAt<uint8_t>(record, 1) != 0 || LoadAt<uint16_t>(record, 2) != 0) return damaged("flags that mean nothing");
+  if (LoadAt<uint8_t>(record, 1) > kPlainFlag || LoadAt<uint16_t>(record, 2) != 0) return damaged("flags that mean nothing");
   const auto count = LoadAt<uint32_t>(record, 4);
   if (count == 0 || count > kMaxMessagesPerBatch) return damaged("count out of bounds");
   const size_t body = kBatchHeaderBytes + size_t{4} * count;
@@ -54,7 +54,7 @@ absl::Status Batch::Check(std::string_view record) {
   return absl::OkStatus();
 }
 
-Ref<Batch> Batch::Compose(const std::vector<std::string_view>& messages) {
+Ref<Batch> Batch::Compose(const std::vector<std::string_view>& messages, bool plain) {
   size_t body_bytes = 0;
   for (std::string_view message : messages) body_bytes += message.size();
   const auto count = static_cast<uint32_t>(messages.size());
@@ -62,6 +62,7 @@ Ref<Batch> Batch::Compose(const std::vector<std::string_view>& messages) {
   char* out = batch->mutable_record();
   std::memset(out, 0, kBatchHeaderBytes);
   out[0] = static_cast<char>(kBatchVersion);
+  out[1] = static_cast<char>(plain ? kPlainFlag : 0);
   std::memcpy(out + 4, &count, sizeof count);
   char* ends = out + kBatchHeaderBytes;
   char* body = ends + size_t{4} * count;
@@ -91,8 +92,14 @@ absl::Status BatchBuilder::Add(std::string_view wire) {
                   {"value", std::to_string(messages_.size() + 1)},
                   {"limit", std::to_string(kMaxMessagesPerBatch)}});
   }
-  auto form = CheckMessage(wire, messages_.size());
+  MessageTraits traits;
+  auto form = CheckMessage(wire, messages_.size(), &traits);
   if (!form.ok()) return form.status();
+  plain_ &= traits.plain;
+  if (traits.deliver_at_us > latest_delivery_us_) {
+    latest_delivery_us_ = traits.deliver_at_us;
+    latest_delivery_index_ = static_cast<uint32_t>(messages_.size());
+  }
   if (*form == WireForm::kNeedsRewrite) {
     std::string* stored = NextScratch();
     RewriteMessage(wire, stored);
@@ -109,6 +116,8 @@ absl::Status BatchBuilder::Add(const OutgoingMessage& message) {
   for (const AttributeView& attribute : message.attributes) AppendAttribute(wire, attribute);
   if (!message.ordering_key.empty()) AppendBytesField(wire, kOrderingKeyField, message.ordering_key);
   if (message.priority != 0) AppendVarintField(wire, kPriorityField, message.priority);
+  if (message.deliver_at) AppendTimestampField(wire, kDeliverAtField, absl::ToUnixMicros(*message.deliver_at));
+  if (message.expire_at) AppendTimestampField(wire, kExpireAtField, absl::ToUnixMicros(*message.expire_at));
   return Add(*wire);
 }
 
@@ -118,7 +127,8 @@ absl::StatusOr<Ref<Batch>> BatchBuilder::Build() {
                  {{"field", "messages"}, {"value", "0"}, {"limit", "1"}});
   }
   if (body_bytes_ > kMaxRequestBytes) return RequestTooLarge(body_bytes_);
-  Ref<Batch> batch = Batch::Compose(messages_);
+  Ref<Batch> batch = Batch::Compose(messages_, plain_);
+  batch->set_latest_delivery(latest_delivery_us_, latest_delivery_index_);
   Clear();
   return batch;
 }
@@ -130,6 +140,8 @@ void BatchBuilder::Clear() {
   if (scratch_.size() > kMostKept) scratch_.resize(kMostKept);
   scratch_used_ = 0;
   body_bytes_ = 0;
+  plain_ = true;
+  latest_delivery_us_ = kDeliverAtOnce;
 }
 
 std::string* BatchBuilder::NextScratch() {

@@ -2,9 +2,11 @@
 // the tail cache, shared by all who deliver it. Its record is what is stored, byte for byte (docs/format.md):
 //
 //   0  u8   version (1)            8  i64  publish time, microseconds since 1970
-//   1  u8   flags (0)             16  u32  end[count]: where message i ends, from the start of the body
+//   1  u8   flags                 16  u32  end[count]: where message i ends, from the start of the body
 //   2  u16  0                      .  the messages, each a sluice.v1.Message without fields 3 and 4
 //   4  u32  count, 1 to 1000          (numbers are little-endian)
+//
+// Flag 1 says that every message is plain (MessageView::plain()), so that nobody has to look into them.
 //
 // The offset of the first message stands beside the record, in the header that the log gives it; message i has offset
 // first + i. Object and record are one allocation.
@@ -16,6 +18,7 @@
 #include <cstring>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -32,14 +35,15 @@ namespace sluice {
 
 inline constexpr uint8_t kBatchVersion = 1;
 inline constexpr size_t kBatchHeaderBytes = 16;
+inline constexpr uint8_t kPlainFlag = 1;
 
 class Batch : public RefCounted<Batch> {
  public:
   // A batch of `record_bytes` whose record is to be filled in through mutable_record().
   static Ref<Batch> Allocate(size_t record_bytes);
 
-  // A batch of these stored messages, 1 to 1000, as they are.
-  static Ref<Batch> Compose(const std::vector<std::string_view>& messages);
+  // A batch of these stored messages, 1 to 1000, as they are. `plain` when all of them are.
+  static Ref<Batch> Compose(const std::vector<std::string_view>& messages, bool plain);
 
   // A copy of a record read from a log, checked in every length; DATA_LOSS when it is not a batch record.
   static absl::StatusOr<Ref<Batch>> Decode(Offset first, std::string_view record);
@@ -50,6 +54,7 @@ class Batch : public RefCounted<Batch> {
   // One past the last offset.
   Offset end() const { return first_ + count(); }
   uint32_t count() const { return Load<uint32_t>(4); }
+  bool plain() const { return (Load<uint8_t>(1) & kPlainFlag) != 0; }
   // Microseconds since 1970.
   int64_t publish_time_us() const { return Load<int64_t>(8); }
   absl::Time publish_time() const { return absl::FromUnixMicros(publish_time_us()); }
@@ -77,6 +82,14 @@ class Batch : public RefCounted<Batch> {
   }
   char* mutable_record() { return record_; }
 
+  // The latest time that one of its messages is to wait for, and which; for the topic that takes it, not stored.
+  int64_t latest_delivery_us() const { return latest_delivery_us_; }
+  uint32_t latest_delivery_index() const { return latest_delivery_index_; }
+  void set_latest_delivery(int64_t us, uint32_t index) {
+    latest_delivery_us_ = us;
+    latest_delivery_index_ = index;
+  }
+
   // Null for a batch that its producer does not number.
   const ProducerTag* producer() const { return producer_.get(); }
   void set_producer(ProducerTag tag) { producer_ = std::make_unique<ProducerTag>(std::move(tag)); }
@@ -96,16 +109,21 @@ class Batch : public RefCounted<Batch> {
 
   Offset first_;
   std::unique_ptr<const ProducerTag> producer_;
+  int64_t latest_delivery_us_ = kDeliverAtOnce;
+  uint32_t latest_delivery_index_ = 0;
   uint32_t size_;
   char record_[];  // NOLINT: flexible array, the record follows the object
 };
 
 // What an embedding program publishes, before it is put in wire form.
 struct OutgoingMessage {
-  std::string_view data;
-  std::vector<AttributeView> attributes;
-  std::string_view ordering_key;
+  std::string_view data = {};
+  std::vector<AttributeView> attributes = {};
+  std::string_view ordering_key = {};
   uint32_t priority = 0;
+  // Not before, and not after; neither when absent.
+  std::optional<absl::Time> deliver_at = std::nullopt;
+  std::optional<absl::Time> expire_at = std::nullopt;
 };
 
 // Checks messages against the limits and makes a batch of them.
@@ -132,6 +150,9 @@ class BatchBuilder {
 
   std::vector<std::string_view> messages_;
   size_t body_bytes_ = 0;
+  bool plain_ = true;
+  int64_t latest_delivery_us_ = kDeliverAtOnce;
+  uint32_t latest_delivery_index_ = 0;
   // Messages that had to be written anew. A deque, so that views into it stay valid; kept for the next batch.
   std::deque<std::string> scratch_;
   size_t scratch_used_ = 0;

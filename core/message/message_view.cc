@@ -25,6 +25,32 @@ std::optional<AttributeView> ParseAttribute(std::string_view entry, bool* plain)
   return attribute;
 }
 
+std::optional<int64_t> ParseTimestamp(std::string_view bytes) {
+  constexpr int64_t kMinSeconds = -62'135'596'800;
+  constexpr int64_t kMaxSeconds = 253'402'300'799;
+  constexpr int64_t kMaxNanos = 999'999'999;
+  int64_t seconds = 0;
+  int64_t nanos = 0;
+  WireReader in(bytes);
+  WireField field;
+  while (in.Next(&field)) {
+    if (field.type != WireType::kVarint) continue;
+    if (field.number == 1) seconds = static_cast<int64_t>(field.value);
+    if (field.number == 2) nanos = static_cast<int64_t>(field.value);
+  }
+  if (!in.ok() || seconds < kMinSeconds || seconds > kMaxSeconds || nanos < 0 || nanos > kMaxNanos) return std::nullopt;
+  return seconds * 1'000'000 + nanos / 1000;
+}
+
+void AppendTimestampField(std::string* out, uint32_t number, int64_t micros) {
+  const int64_t seconds = micros >= 0 ? micros / 1'000'000 : -((-micros + 999'999) / 1'000'000);
+  const int64_t nanos = (micros - seconds * 1'000'000) * 1000;
+  std::string timestamp;
+  if (seconds != 0) AppendVarintField(&timestamp, 1, static_cast<uint64_t>(seconds));
+  if (nanos != 0) AppendVarintField(&timestamp, 2, static_cast<uint64_t>(nanos));
+  AppendBytesField(out, number, timestamp);
+}
+
 void AppendAttribute(std::string* out, AttributeView attribute) {
   AppendBytesHeader(out, kAttributesField, BytesFieldSize(attribute.key.size()) + BytesFieldSize(attribute.value.size()));
   AppendBytesField(out, 1, attribute.key);
@@ -40,6 +66,9 @@ MessageView::MessageView(std::string_view bytes) : bytes_(bytes) {
     if (field.number == kPriorityField && field.type == WireType::kVarint) {
       priority_ = static_cast<uint32_t>(field.value);
     }
+    if (field.type != WireType::kBytes) continue;
+    if (field.number == kDeliverAtField) deliver_at_us_ = ParseTimestamp(field.bytes).value_or(kDeliverAtOnce);
+    if (field.number == kExpireAtField) expire_at_us_ = ParseTimestamp(field.bytes).value_or(kNeverExpires);
   }
   ok_ = in.ok();
 }

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -37,6 +38,15 @@ struct AttributeView {
 // its key and its value once at most, and nothing else.
 std::optional<AttributeView> ParseAttribute(std::string_view entry, bool* plain = nullptr);
 
+// A google.protobuf.Timestamp as microseconds since 1970, to the microsecond below. Nothing when malformed or not a time of
+// the years 1 to 9999 (google/protobuf/timestamp.proto).
+std::optional<int64_t> ParseTimestamp(std::string_view bytes);
+void AppendTimestampField(std::string* out, uint32_t number, int64_t micros);
+
+// Stands for "at once" and for "never", in microseconds.
+inline constexpr int64_t kDeliverAtOnce = std::numeric_limits<int64_t>::min();
+inline constexpr int64_t kNeverExpires = std::numeric_limits<int64_t>::max();
+
 // Appends field 2 of a message with this entry.
 void AppendAttribute(std::string* out, AttributeView attribute);
 
@@ -50,6 +60,13 @@ class MessageView {
   std::string_view data() const { return data_; }
   std::string_view ordering_key() const { return ordering_key_; }
   uint32_t priority() const { return priority_; }
+  // Microseconds since 1970; kDeliverAtOnce and kNeverExpires when the message does not say.
+  int64_t deliver_at_us() const { return deliver_at_us_; }
+  int64_t expire_at_us() const { return expire_at_us_; }
+  // Neither a key nor a priority nor times: nothing that a subscription would treat it differently for.
+  bool plain() const {
+    return ordering_key_.empty() && priority_ == 0 && deliver_at_us_ == kDeliverAtOnce && expire_at_us_ == kNeverExpires;
+  }
 
   // Calls fn(key, value) for each attribute, in stored order.
   template <class Fn>
@@ -70,6 +87,8 @@ class MessageView {
   std::string_view data_;
   std::string_view ordering_key_;
   uint32_t priority_ = 0;
+  int64_t deliver_at_us_ = kDeliverAtOnce;
+  int64_t expire_at_us_ = kNeverExpires;
   bool ok_ = true;
 };
 

@@ -66,7 +66,12 @@ struct SubscriptionKind {
   static constexpr std::string_view kCollection = "subscriptions";
   static constexpr std::string_view kField = "subscription";
 };
+struct SnapshotKind {
+  static constexpr std::string_view kCollection = "snapshots";
+  static constexpr std::string_view kField = "snapshot";
+};
 using TopicName = ResourceName<TopicKind>;
 using SubscriptionName = ResourceName<SubscriptionKind>;
+using SnapshotName = ResourceName<SnapshotKind>;
 
 }  // namespace sluice

@@ -27,6 +27,7 @@ absl::Status NotUtf8(size_t index, std::string_view field) {
 // What one scan of a message finds.
 struct Scan {
   size_t attributes = 0;
+  MessageTraits traits;
   bool has_data = false;
   bool needs_rewrite = false;
 };
@@ -70,7 +71,7 @@ WireType ExpectedType(uint32_t number) {
 }
 
 absl::Status CheckField(const WireField& field, size_t index, Scan* scan) {
-  if (field.number <= kPriorityField && field.type != ExpectedType(field.number)) {
+  if (field.number <= kExpireAtField && field.type != ExpectedType(field.number)) {
     scan->needs_rewrite = true;  // an unknown field to protobuf's parsers
     return absl::OkStatus();
   }
@@ -81,16 +82,25 @@ absl::Status CheckField(const WireField& field, size_t index, Scan* scan) {
     case kAttributesField:
       return CheckAttribute(field.bytes, index, scan);
     case kOrderingKeyField:
+      scan->traits.plain &= field.bytes.empty();
       return CheckOrderingKey(field.bytes, index);
     case kPriorityField:
+      scan->traits.plain &= field.value == 0;
       if (field.value <= kMaxPriority) return absl::OkStatus();
       return Refuse(Reason::kInvalidPriority, index, "priority",
                     fmt::format("{}, but the highest is {}", field.value, kMaxPriority),
                     std::to_string(field.value), std::to_string(kMaxPriority));
     case kDeliverAtField:
     case kExpireAtField: {
-      const std::string_view name = field.number == kDeliverAtField ? "deliver_at" : "expire_at";
-      return Refuse(Reason::kUnsupported, index, name, "not supported yet", "set", "unset");
+      const bool delivery = field.number == kDeliverAtField;
+      const auto time = ParseTimestamp(field.bytes);
+      if (!time) {
+        return Refuse(Reason::kInvalidTime, index, delivery ? "deliver_at" : "expire_at",
+                      "not a time of the years 1 to 9999", "(timestamp)", "years 1 to 9999");
+      }
+      scan->traits.plain = false;
+      if (delivery) scan->traits.deliver_at_us = *time;
+      return absl::OkStatus();
     }
     default:
       scan->needs_rewrite = true;
@@ -100,7 +110,7 @@ absl::Status CheckField(const WireField& field, size_t index, Scan* scan) {
 
 }  // namespace
 
-absl::StatusOr<WireForm> CheckMessage(std::string_view wire, size_t index) {
+absl::StatusOr<WireForm> CheckMessage(std::string_view wire, size_t index, MessageTraits* traits) {
   Scan scan;
   WireReader in(wire);
   WireField field;
@@ -119,6 +129,7 @@ absl::StatusOr<WireForm> CheckMessage(std::string_view wire, size_t index) {
                   fmt::format("{} attributes, but at most {} are allowed", scan.attributes, kMaxAttributes),
                   std::to_string(scan.attributes), std::to_string(kMaxAttributes));
   }
+  *traits = scan.traits;
   return scan.needs_rewrite ? WireForm::kNeedsRewrite : WireForm::kStorable;
 }
 
@@ -127,7 +138,8 @@ void RewriteMessage(std::string_view wire, std::string* out) {
   WireField field;
   while (in.Next(&field)) {
     const bool kept = field.number == kDataField || field.number == kAttributesField ||
-                      field.number == kOrderingKeyField || field.number == kPriorityField;
+                      field.number == kOrderingKeyField || field.number == kPriorityField ||
+                      field.number == kDeliverAtField || field.number == kExpireAtField;
     if (!kept || field.type != ExpectedType(field.number)) continue;
     if (field.type == WireType::kVarint) {
       AppendVarintField(out, field.number, field.value);

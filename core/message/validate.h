@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "absl/status/statusor.h"
+#include "core/message/message_view.h"
 
 namespace sluice {
 
@@ -17,8 +18,16 @@ enum class WireForm {
   kNeedsRewrite,
 };
 
+// What a batch must know of its messages.
+struct MessageTraits {
+  // As MessageView::plain().
+  bool plain = true;
+  int64_t deliver_at_us = kDeliverAtOnce;
+};
+
 // Checks a serialized message against every limit of limits.h. `index` is its place in the request, for the error.
-absl::StatusOr<WireForm> CheckMessage(std::string_view wire, size_t index);
+// `traits` are those of the message when it is accepted.
+absl::StatusOr<WireForm> CheckMessage(std::string_view wire, size_t index, MessageTraits* traits);
 
 // Appends to `out` the message with its known, client-owned fields only. REQUIRES: CheckMessage accepted it.
 void RewriteMessage(std::string_view wire, std::string* out);

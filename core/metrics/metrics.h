@@ -83,6 +83,8 @@ struct EngineMetrics {
   Counter expired_leases;
   // Messages that subscriptions passed over because of their filter.
   Counter filtered_messages;
+  // Messages whose time to be delivered had passed.
+  Counter expired_messages;
   // Messages copied to a dead-letter topic, and those that could not be for the moment.
   Counter dead_lettered_messages;
   Counter dead_letter_failures;

@@ -46,8 +46,11 @@ struct CursorState {
   AckSet acked;
   // Everything below was delivered at least once.
   Offset delivered_end;
-  // Deliveries so far, where it is more than one; gone once acknowledged.
+  // Deliveries so far below delivered_end, where it is not one; gone once acknowledged.
   std::map<Offset, uint32_t> attempts;
+
+  // Says how often the messages of `range` were delivered. Never takes anything back, so that it may be said twice.
+  void NoteAttempts(OffsetRange range, uint32_t count);
 };
 
 // What exists. Puts and removals are durable when their callback says OK, and are seen in that order after a restart.
@@ -131,7 +134,8 @@ class Cursor {
   // Everything below `end` was delivered once. Saved with the next commit, or soon.
   virtual void Delivered(Offset end) = 0;
 
-  // The messages of `range` were delivered again, `attempts` times by now. Saved with the next commit, or soon.
+  // The messages of `range` were delivered `attempts` times by now; 0 for those that a later Delivered passes over.
+  // Saved with the next commit, or soon.
   virtual void Redelivered(OffsetRange range, uint32_t attempts) = 0;
 
   // Begins anew from `state`.

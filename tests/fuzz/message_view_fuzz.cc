@@ -24,7 +24,8 @@ void One(std::string_view wire) {
   const MessageView message(wire);
   const Attributes attributes = AttributesOf(message);
   for (const auto& [key, value] : attributes) Check(message.FindAttribute(key) == value, "the last value of a key counts");
-  const auto form = CheckMessage(wire, 0);
+  MessageTraits traits;
+  const auto form = CheckMessage(wire, 0, &traits);
   if (!form.ok()) return;
   Check(message.ok(), "what is accepted can be read");
   std::string stored(wire);
@@ -32,7 +33,7 @@ void One(std::string_view wire) {
     stored.clear();
     RewriteMessage(wire, &stored);
   }
-  const auto again = CheckMessage(stored, 0);
+  const auto again = CheckMessage(stored, 0, &traits);
   Check(again.ok() && *again == WireForm::kStorable, "what is stored needs no rewriting");
   const MessageView read(stored);
   Check(read.data() == message.data(), "data stays");

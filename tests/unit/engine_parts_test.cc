@@ -103,10 +103,10 @@ TEST(ReadySetTest, GivesLowestOffsetsFirstAndJoinsNeighbours) {
 TEST(ReadySetTest, DelayedRangesComeWhenTheirTimeHasCome) {
   ReadySet ready;
   ready.AddDelayed({{Offset(1), Offset(2)}, 1}, Instant(100));
-  EXPECT_FALSE(ready.Promote(Instant(99)));
+  EXPECT_FALSE(ready.Promote(Instant(99), 0));
   EXPECT_FALSE(ready.Front().has_value());
-  EXPECT_EQ(ready.next_due(), Instant(100));
-  EXPECT_TRUE(ready.Promote(Instant(100)));
+  EXPECT_EQ(ready.next_due(Instant(0), 0), Instant(100));
+  EXPECT_TRUE(ready.Promote(Instant(100), 0));
   EXPECT_TRUE(ready.Front().has_value());
 }
 
@@ -116,7 +116,7 @@ TEST(ReadySetTest, ForgetsWhatLiesBelow) {
   ready.AddDelayed({{Offset(20), Offset(30)}, 1}, Instant(1));
   ready.DropBefore(Offset(25));
   EXPECT_FALSE(ready.Front().has_value());
-  ready.Promote(Instant(1));
+  ready.Promote(Instant(1), 0);
   EXPECT_EQ(ready.Front()->offsets, (OffsetRange{Offset(25), Offset(30)}));
 }
 

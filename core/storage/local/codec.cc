@@ -9,13 +9,7 @@ namespace sluice {
 
 void Apply(const CursorDelta& delta, CursorState* state) {
   state->delivered_end = std::max(state->delivered_end, delta.delivered_end);
-  for (const Redelivery& again : delta.redelivered) {
-    for (Offset offset = again.range.begin; offset < again.range.end; ++offset) {
-      if (state->acked.Contains(offset)) continue;
-      uint32_t& attempts = state->attempts[offset];
-      attempts = std::max(attempts, again.attempts);
-    }
-  }
+  for (const Redelivery& again : delta.redelivered) state->NoteAttempts(again.range, again.attempts);
   for (const OffsetRange& range : delta.acked) {
     state->acked.Add(range);
     if (state->attempts.empty()) continue;

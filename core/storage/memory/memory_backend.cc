@@ -202,9 +202,7 @@ void MemoryCursor::Delivered(Offset end) {
 
 void MemoryCursor::Redelivered(OffsetRange range, uint32_t attempts) {
   MutexLock lock(mu_);
-  for (Offset offset = range.begin; offset < range.end; ++offset) {
-    if (!state_.acked.Contains(offset)) state_.attempts[offset] = attempts;
-  }
+  state_.NoteAttempts(range, attempts);
 }
 
 void MemoryCursor::Seek(CursorState state, StoreDone done) {

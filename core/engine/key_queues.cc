@@ -1,0 +1,203 @@
+#include "core/engine/key_queues.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace sluice {
+
+bool KeyQueues::MayGo(std::string_view key, ConsumerId consumer) const {
+  auto it = keys_.find(key);
+  if (it == keys_.end()) return true;
+  const Key& state = it->second;
+  return state.waiting.empty() && !state.condemned && (state.out.empty() || state.holder == consumer);
+}
+
+KeyQueues::Key& KeyQueues::KeyNamed(std::string_view name) {
+  auto it = keys_.find(name);
+  if (it == keys_.end()) {
+    it = keys_.emplace(std::string(name), Key()).first;
+    it->second.name = it->first;
+  }
+  return it->second;
+}
+
+void KeyQueues::Out(std::string_view key, ConsumerId consumer, Offset offset, LeaseId lease, uint32_t attempt) {
+  Key& state = KeyNamed(key);
+  state.holder = consumer;
+  state.out.push_back({offset, lease, attempt});
+  out_[offset] = &state;
+}
+
+void KeyQueues::Wait(std::string_view key, const Waiting& message) {
+  Key& state = KeyNamed(key);
+  Insert(state, message);
+  Relist(state);
+}
+
+bool KeyQueues::HasEarlier(Offset offset) const {
+  return out_.find(offset)->second->out.front().offset < offset;
+}
+
+KeyQueues::OutIterator KeyQueues::Find(Key& key, Offset offset) {
+  return std::lower_bound(key.out.begin(), key.out.end(), offset,
+                          [](const OutMessage& message, Offset wanted) { return message.offset < wanted; });
+}
+
+void KeyQueues::MarkAcked(Key& key, Offset offset) { Find(key, offset)->acked = true; }
+
+KeyQueues::OutIterator KeyQueues::Forget(Key& key, OutIterator message) {
+  out_.erase(message->offset);
+  return key.out.erase(message);
+}
+
+void KeyQueues::Insert(Key& key, const Waiting& message) {
+  key.waiting[message.offset] = {message.attempts, message.not_before};
+  ++waiting_;
+}
+
+void KeyQueues::TakeBackAfter(Key& key, Offset offset, FencedList* fenced) {
+  for (auto it = Find(key, offset + 1); it != key.out.end();) {
+    if (!it->acked) fenced->push_back({key.holder, it->lease});
+    // It did not fail: the next delivery is the same attempt.
+    Insert(key, {it->offset, it->attempt - 1, Instant()});
+    it = Forget(key, it);
+  }
+}
+
+void KeyQueues::Fail(Offset offset, uint32_t attempts, Instant when, FencedList* fenced) {
+  Key& key = *out_.find(offset)->second;
+  TakeBackAfter(key, offset, fenced);
+  Forget(key, Find(key, offset));
+  Insert(key, {offset, attempts, when});
+  Relist(key);
+}
+
+void KeyQueues::Condemn(Offset offset, FencedList* fenced) {
+  Key& key = *out_.find(offset)->second;
+  TakeBackAfter(key, offset, fenced);
+  key.out.erase(Find(key, offset));
+  key.condemned = offset;  // and it stays in out_
+  Relist(key);
+}
+
+void KeyQueues::CondemnNext(ConsumerId consumer) {
+  Key& key = *std::get<Key*>(*First(consumer));
+  const Waiting message = PopFirst(key);
+  key.condemned = message.offset;
+  out_[message.offset] = &key;
+  Relist(key);
+}
+
+void KeyQueues::Settle(Offset offset) {
+  auto it = out_.find(offset);
+  if (it == out_.end() || it->second->condemned != offset) return;
+  Key& key = *it->second;
+  out_.erase(it);
+  key.condemned.reset();
+  Relist(key);
+}
+
+void KeyQueues::Return(const Waiting& message) {
+  auto it = out_.find(message.offset);
+  if (it == out_.end() || it->second->condemned != message.offset) return;
+  Key& key = *it->second;
+  out_.erase(it);
+  key.condemned.reset();
+  Insert(key, message);
+  Relist(key);
+}
+
+const KeyQueues::ReadyEntry* KeyQueues::First(ConsumerId consumer) const {
+  const auto first_for = [this](ConsumerId id) -> const ReadyEntry* {
+    auto it = ready_.lower_bound({id, Offset(0), nullptr});
+    return it == ready_.end() || std::get<ConsumerId>(*it) != id ? nullptr : &*it;
+  };
+  const ReadyEntry* free = first_for(ConsumerId(0));
+  const ReadyEntry* own = first_for(consumer);
+  if (free == nullptr || own == nullptr) return free == nullptr ? own : free;
+  return std::get<Offset>(*free) < std::get<Offset>(*own) ? free : own;
+}
+
+std::optional<KeyQueues::Waiting> KeyQueues::Next(ConsumerId consumer) const {
+  const ReadyEntry* entry = First(consumer);
+  if (entry == nullptr) return std::nullopt;
+  const auto& [offset, state] = *std::get<Key*>(*entry)->waiting.begin();
+  return Waiting{offset, state.attempts, state.not_before};
+}
+
+KeyQueues::Waiting KeyQueues::PopFirst(Key& key) {
+  const auto [offset, state] = *key.waiting.begin();
+  key.waiting.erase(key.waiting.begin());
+  --waiting_;
+  return {offset, state.attempts, state.not_before};
+}
+
+void KeyQueues::TakeNext(ConsumerId consumer, LeaseId lease) {
+  Key& key = *std::get<Key*>(*First(consumer));
+  const Waiting message = PopFirst(key);
+  key.holder = consumer;
+  key.out.push_back({message.offset, lease, message.attempts + 1});
+  out_[message.offset] = &key;
+  Relist(key);
+}
+
+void KeyQueues::DropNext(ConsumerId consumer) {
+  Key& key = *std::get<Key*>(*First(consumer));
+  PopFirst(key);
+  Relist(key);
+}
+
+bool KeyQueues::Promote(Instant now) {
+  bool any = false;
+  while (!delayed_.empty() && delayed_.begin()->first <= now) {
+    Key& key = *delayed_.begin()->second;
+    key.waiting.begin()->second.not_before = Instant();
+    Relist(key);
+    any = true;
+  }
+  return any;
+}
+
+void KeyQueues::Unlist(Key& key) {
+  if (key.list == Key::List::kReady) ready_.erase({key.listed_for, key.listed_at, &key});
+  if (key.list == Key::List::kDelayed) delayed_.erase({key.listed_until, &key});
+  key.list = Key::List::kNone;
+}
+
+void KeyQueues::Relist(Key& key) {
+  Unlist(key);
+  if (key.condemned) return;
+  if (key.waiting.empty()) {
+    if (key.out.empty()) keys_.erase(key.name);
+    return;
+  }
+  const auto& [offset, state] = *key.waiting.begin();
+  if (state.not_before != Instant()) {
+    key.list = Key::List::kDelayed;
+    key.listed_until = state.not_before;
+    delayed_.insert({key.listed_until, &key});
+  } else {
+    key.list = Key::List::kReady;
+    key.listed_for = key.out.empty() ? ConsumerId(0) : key.holder;
+    key.listed_at = offset;
+    ready_.insert({key.listed_for, key.listed_at, &key});
+  }
+}
+
+void KeyQueues::DropBefore(Offset before, std::vector<Offset>* settled) {
+  for (auto it = keys_.begin(); it != keys_.end();) {
+    Key& key = it++->second;
+    while (!key.waiting.empty() && key.waiting.begin()->first < before) PopFirst(key);
+    while (!key.out.empty() && (key.out.front().offset < before || key.out.front().acked)) {
+      if (key.out.front().offset >= before) settled->push_back(key.out.front().offset);
+      Forget(key, key.out.begin());
+    }
+    if (key.condemned && *key.condemned < before) {
+      out_.erase(*key.condemned);
+      key.condemned.reset();
+    }
+    Relist(key);
+  }
+}
+
+}  // namespace sluice

@@ -1,0 +1,158 @@
+// What keeps the messages of one ordering key in order: which keys have messages out, with whom, and what waits behind them.
+// Only keys with a message out or waiting are known here; a backlog of a million keys costs nothing.
+//
+// A message of a key may go to a consumer when nothing of its key waits, and when what is out of its key is out with the
+// same consumer. When a message fails, the later ones of its key that are out are taken back (`Fenced`), and all come again
+// in order; only the one that failed counts it as an attempt. An acknowledgement counts once all earlier ones of its key
+// are in: until then the message is out, so that a failure of an earlier one brings it again.
+//
+//   keys.MayGo(key, consumer)                 -> keys.Out(key, consumer, {offset, lease, attempt});
+//   keys.Ack(offset, [](Offset settled) {...})
+//   keys.Fail(offset, attempts, when, &fenced) or keys.Condemn(offset, &fenced), and later Settle(offset) or Return(...)
+//   keys.Next(consumer)                       -> keys.TakeNext(consumer, lease)
+//
+// All operations are O(log n) in what is known.
+//
+// Thread rule: a plain container; the subscription locks.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <vector>
+
+#include "absl/container/btree_map.h"
+#include "absl/container/btree_set.h"
+#include "absl/container/flat_hash_map.h"
+#include "absl/container/inlined_vector.h"
+#include "absl/container/node_hash_map.h"
+#include "core/base/clock.h"
+#include "core/engine/lease_table.h"
+
+namespace sluice {
+
+class KeyQueues {
+ public:
+  // A message that waits: how often its delivery failed, and when it may go; Instant() for at once.
+  struct Waiting {
+    Offset offset;
+    uint32_t attempts = 0;
+    Instant not_before;
+  };
+  // A lease that is over because an earlier message of its key comes again.
+  struct Fenced {
+    ConsumerId consumer;
+    LeaseId lease;
+  };
+  using FencedList = std::vector<Fenced>;
+
+  // Whether a message that comes after all known ones of its key may be delivered to this consumer now.
+  bool MayGo(std::string_view key, ConsumerId consumer) const;
+  // It is. REQUIRES: MayGo.
+  void Out(std::string_view key, ConsumerId consumer, Offset offset, LeaseId lease, uint32_t attempt);
+  // It is not: it waits behind those of its key.
+  void Wait(std::string_view key, const Waiting& message);
+
+  // False for a message that is not out any more.
+  bool IsOut(Offset offset) const { return out_.contains(offset); }
+  // Whether an earlier one of its key is out and not acknowledged. REQUIRES: IsOut.
+  bool HasEarlier(Offset offset) const;
+
+  // Calls settled(offset) for each message that is done with now, this one and perhaps later ones. REQUIRES: IsOut.
+  template <class Fn>
+  void Ack(Offset offset, Fn&& settled) {
+    Key& key = *out_.find(offset)->second;
+    MarkAcked(key, offset);
+    while (!key.out.empty() && key.out.front().acked) {
+      settled(key.out.front().offset);
+      Forget(key, key.out.begin());
+    }
+    Relist(key);
+  }
+
+  // The message failed `attempts` times and may come again from `when` on. REQUIRES: IsOut.
+  void Fail(Offset offset, uint32_t attempts, Instant when, FencedList* fenced);
+  // The message will not come again: its key waits until that is settled one way or the other. REQUIRES: IsOut.
+  void Condemn(Offset offset, FencedList* fenced);
+  // The same for one that waits at the head of its key.
+  void CondemnNext(ConsumerId consumer);
+  void Settle(Offset offset);
+  void Return(const Waiting& message);
+
+  // The message with the lowest offset that may go to this consumer.
+  std::optional<Waiting> Next(ConsumerId consumer) const;
+  // It goes. REQUIRES: Next(consumer).
+  void TakeNext(ConsumerId consumer, LeaseId lease);
+  // It is gone (expired, say).
+  void DropNext(ConsumerId consumer);
+
+  // Lets those go whose time has come. Returns whether there was any.
+  bool Promote(Instant now);
+  // When the next one may; Never() when there is none.
+  Instant next_due() const { return delayed_.empty() ? Instant::Never() : delayed_.begin()->first; }
+
+  // Forgets every message below `before`, and adds to `settled` those whose acknowledgement counts now.
+  void DropBefore(Offset before, std::vector<Offset>* settled);
+
+  bool has_ready() const { return !ready_.empty(); }
+  size_t waiting() const { return waiting_; }
+  size_t keys() const { return keys_.size(); }
+
+ private:
+  struct OutMessage {
+    Offset offset;
+    LeaseId lease;
+    uint32_t attempt = 1;
+    bool acked = false;
+  };
+  struct WaitingState {
+    uint32_t attempts = 0;
+    Instant not_before;
+  };
+  struct Key {
+    std::string_view name;
+    // Who has what is out.
+    ConsumerId holder;
+    absl::InlinedVector<OutMessage, 2> out;
+    absl::btree_map<Offset, WaitingState> waiting;
+    std::optional<Offset> condemned;
+    // Where it is listed.
+    ConsumerId listed_for;
+    Offset listed_at;
+    Instant listed_until;
+    enum class List : uint8_t { kNone, kReady, kDelayed } list = List::kNone;
+  };
+  using OutIterator = absl::InlinedVector<OutMessage, 2>::iterator;
+  // Who may have it (nobody in particular: 0), its first offset, itself.
+  using ReadyEntry = std::tuple<ConsumerId, Offset, Key*>;
+
+  Key& KeyNamed(std::string_view name);
+  static void MarkAcked(Key& key, Offset offset);
+  static OutIterator Find(Key& key, Offset offset);
+  OutIterator Forget(Key& key, OutIterator message);
+  // Everything out behind `offset` waits again.
+  void TakeBackAfter(Key& key, Offset offset, FencedList* fenced);
+  void Insert(Key& key, const Waiting& message);
+  void Unlist(Key& key);
+  // Puts the key where its first waiting message belongs; forgets it when nothing is left of it.
+  void Relist(Key& key);
+  const ReadyEntry* First(ConsumerId consumer) const;
+  Waiting PopFirst(Key& key);
+
+  // By name, found without making a string.
+  struct NameHash {
+    using is_transparent = void;
+    size_t operator()(std::string_view name) const { return std::hash<std::string_view>()(name); }
+  };
+  absl::node_hash_map<std::string, Key, NameHash, std::equal_to<>> keys_;
+  // Messages out, those condemned included.
+  absl::flat_hash_map<Offset, Key*> out_;
+  absl::btree_set<ReadyEntry> ready_;
+  absl::btree_set<std::pair<Instant, Key*>> delayed_;
+  size_t waiting_ = 0;
+};
+
+}  // namespace sluice

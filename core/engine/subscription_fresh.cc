@@ -1,0 +1,181 @@
+// What becomes of a message that is seen for the first time: it goes out, is passed over for good (the filter leaves it out,
+// it expired), or is held back: it is not yet due, it waits behind another one of its ordering key, or there may be one of
+// a higher priority. What is held is bounded; when there is that much, what is new waits in the log.
+#include <algorithm>
+#include <utility>
+
+#include "core/engine/subscription.h"
+
+namespace sluice {
+namespace {
+
+// Held messages of a subscription, for the sake of memory: about 100 bytes each.
+constexpr uint64_t kMaxHeld = 250'000;
+// Among how many messages the highest priority is looked for.
+constexpr uint64_t kPriorityWindow = 10'000;
+
+std::string_view MessageAt(const Batch& batch, Offset offset) {
+  return batch.message(static_cast<uint32_t>(offset - batch.first()));
+}
+
+}  // namespace
+
+void Subscription::SkipFiltered(const Ref<Batch>& batch) {
+  if (filter_.matches_all() || next_ < batch->first()) return;
+  const Offset begin = next_;
+  while (next_ < batch->end() && !filter_.Matches(MessageAt(*batch, next_))) ++next_;
+  if (next_ == begin) return;
+  context_->metrics.engine.filtered_messages.Add(next_ - begin);
+  Skip({begin, next_});
+}
+
+void Subscription::Skip(OffsetRange range) {
+  if (range.empty()) return;
+  if (skipped_.empty()) floor_before_skips_ = acked_.floor();
+  MarkAcked(range);
+  if (!skipped_.empty() && skipped_.back().end == range.begin) {
+    skipped_.back().end = range.end;
+  } else {
+    skipped_.push_back(range);
+  }
+}
+
+void Subscription::Expire(OffsetRange range, uint32_t attempts) {
+  context_->metrics.engine.expired_messages.Add(range.size());
+  if (config_.dead_letter && config_.dead_letter->expired_too) {
+    condemned_.push_back({range, attempts, ReleaseCause::kExpired});
+  } else {
+    Skip(range);
+  }
+}
+
+bool Subscription::Expired(const Batch& batch, Offset offset, const Moment& now) const {
+  const int64_t ttl_us = topic_->message_ttl_us();
+  if (ttl_us > 0 && batch.publish_time_us() + ttl_us <= now.wall_us) return true;
+  return !batch.plain() && MessageView(MessageAt(batch, offset)).expire_at_us() <= now.wall_us;
+}
+
+uint32_t Subscription::AttemptsBefore(Offset offset) const {
+  if (offset >= history_.end) return 0;
+  auto it = history_.attempts.find(offset);
+  return it == history_.attempts.end() ? 1 : it->second;
+}
+
+bool Subscription::AllGo(const Batch& batch) const {
+  return batch.plain() && filter_.matches_all() && !by_priority() && next_ >= history_.end &&
+         topic_->message_ttl_us() == 0 && (acked_.ranges().empty() || acked_.ranges().rbegin()->second <= next_);
+}
+
+Subscription::Arrival Subscription::Judge(const Batch& batch, Offset offset, ConsumerId consumer,
+                                          const Moment& now) const {
+  Arrival arrival;
+  const std::string_view bytes = MessageAt(batch, offset);
+  if (!filter_.Matches(bytes)) {
+    arrival.fate = Fate::kFiltered;
+    return arrival;
+  }
+  arrival.attempts = AttemptsBefore(offset);
+  if (!batch.plain()) {
+    const MessageView message(bytes);
+    if (config_.ordered) arrival.key = message.ordering_key();
+    if (by_priority()) arrival.priority = static_cast<uint8_t>(message.priority());
+    arrival.deliver_at_us = message.deliver_at_us();
+  }
+  if (arrival.attempts != kCondemned && Expired(batch, offset, now)) {
+    arrival.fate = Fate::kExpired;
+  } else if (!arrival.key.empty()) {
+    const bool waits = AttemptsUsedUp(arrival.attempts) || arrival.deliver_at_us > now.wall_us;
+    if (waits || !keys_.MayGo(arrival.key, consumer)) arrival.fate = Fate::kBehindItsKey;
+  } else if (arrival.attempts == kCondemned) {
+    arrival.fate = Fate::kCondemned;
+  } else if (AttemptsUsedUp(arrival.attempts)) {
+    arrival.fate = Fate::kUsedUp;
+  } else if (arrival.deliver_at_us > now.wall_us) {
+    arrival.fate = Fate::kNotYet;
+  } else if (by_priority()) {
+    arrival.fate = Fate::kByPriority;
+  }
+  return arrival;
+}
+
+bool Subscription::PassOver(const Ref<Batch>& batch, ConsumerId consumer, const Moment& now) {
+  next_ = std::max(next_, batch->first());
+  if (AllGo(*batch)) return next_ < batch->end();
+  const uint64_t most_held = by_priority() ? kPriorityWindow : kMaxHeld;
+  while (next_ < batch->end()) {
+    if (const Offset unacked = acked_.NextUnacked(next_); unacked > next_) {
+      next_ = std::min(unacked, batch->end());
+      continue;
+    }
+    const Arrival arrival = Judge(*batch, next_, consumer, now);
+    if (arrival.fate == Fate::kGoes) return true;
+    const OffsetRange one{next_, next_ + 1};
+    switch (arrival.fate) {
+      case Fate::kFiltered:
+        context_->metrics.engine.filtered_messages.Add();
+        Skip(one);
+        break;
+      case Fate::kExpired:
+        Expire(one, arrival.attempts);
+        break;
+      case Fate::kCondemned:
+        break;
+      case Fate::kUsedUp:
+        condemned_.push_back({one, arrival.attempts, ReleaseCause::kConsumerGone});
+        break;
+      default:
+        if (held() >= most_held) return false;
+        Hold(batch, arrival, now);
+    }
+    ++next_;
+  }
+  return false;
+}
+
+// next_ is held back.
+void Subscription::Hold(const Ref<Batch>& batch, const Arrival& arrival, const Moment& now) {
+  const OffsetRange one{next_, next_ + 1};
+  if (next_ >= history_.end) {
+    if (!newly_held_.empty() && newly_held_.back().end == next_) {
+      newly_held_.back().end = one.end;
+    } else {
+      newly_held_.push_back(one);
+    }
+  }
+  if (!arrival.key.empty()) {
+    const absl::Duration wait = absl::Microseconds(arrival.deliver_at_us - now.wall_us);
+    const bool due = arrival.deliver_at_us <= now.wall_us;
+    keys_.Wait(arrival.key, {next_, arrival.attempts, due ? Instant() : now.now + wait});
+  } else if (arrival.fate == Fate::kNotYet) {
+    return ready_.AddScheduled({one, arrival.attempts, arrival.priority}, arrival.deliver_at_us);
+  } else {
+    ready_.Add({one, arrival.attempts, arrival.priority});
+  }
+  held_.Put(batch);
+}
+
+uint64_t Subscription::FreshRun(const Batch& batch, ConsumerId consumer, int64_t most, const Moment& now,
+                                Arrival* first) {
+  if (AllGo(batch)) return batch.end() - next_;
+  *first = Judge(batch, next_, consumer, now);
+  const Offset limit = std::min(acked_.UnackedEnd(next_, batch.end()), next_ + static_cast<uint64_t>(most));
+  Offset end = next_ + 1;
+  for (; end < limit; ++end) {
+    const Arrival arrival = Judge(batch, end, consumer, now);
+    if (arrival.fate != Fate::kGoes || arrival.attempts != first->attempts || arrival.key.empty() != first->key.empty()) {
+      break;
+    }
+  }
+  return end - next_;
+}
+
+void Subscription::LookAhead(const Moment& now) {
+  while (next_ < end_ && held() < kPriorityWindow) {
+    const Ref<Batch> batch = FreshBatch();
+    if (!batch) return;
+    PassOver(batch, ConsumerId(0), now);
+    if (next_ < batch->end()) return;
+  }
+}
+
+}  // namespace sluice
