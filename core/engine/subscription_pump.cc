@@ -101,7 +101,8 @@ void Subscription::NoteDelivery(Offset delivered_end, absl::Span<const OffsetRan
   const Offset told_end = std::exchange(told_end_, std::max(told_end_, delivered_end));
   if (delivered_end > told_end) cursor_->Delivered(delivered_end);
   for (const Delivery& delivery : outgoing_) {
-    if (delivery.attempt > 1 || delivery.offsets().begin < told_end) {
+    // What was held and goes out in the same turn was just said to have no attempt.
+    if (delivery.attempt > 1 || delivery.offsets().begin < told_end || !held.empty()) {
       cursor_->Redelivered(delivery.offsets(), delivery.attempt);
     }
   }

@@ -35,6 +35,19 @@ class EngineTimeTest : public EngineFixture {
   static OutgoingMessage Of(std::string_view data, uint32_t priority) { return {.data = data, .priority = priority}; }
 };
 
+TEST_F(EngineTimeTest, WhatWasChosenByPriorityKeepsItsAttemptsAcrossARestart) {
+  SubscriptionConfig config;
+  config.priority_delivery = true;
+  WireWith(config);
+  {
+    const Wired wired = Connect("billing");
+    ASSERT_EQ(Send({Of("low", 1), Of("high", 9)}), absl::OkStatus());
+    ASSERT_EQ(Told(Flatten(wired.consumer->Take())), "high1 low1");
+  }
+  Reopen();
+  EXPECT_EQ(Told(Flatten(Connect("billing").consumer->Take())), "high2 low2");
+}
+
 TEST_F(EngineTimeTest, AMessageComesWhenItsTimeHasCome) {
   WireWith();
   const Wired wired = Connect("billing");
