@@ -101,6 +101,8 @@ uint64_t Subscription::MarkAcked(OffsetRange range) {
 uint64_t Subscription::Ack(ConsumerId consumer, const std::vector<LeaseRange>& ranges) {
   OffsetRanges acked;
   uint64_t settled = 0;
+  // A key that this consumer held may go to others now.
+  bool freed = false;
   Offset old_floor;
   std::shared_ptr<Topic> topic;
   {
@@ -109,14 +111,17 @@ uint64_t Subscription::Ack(ConsumerId consumer, const std::vector<LeaseRange>& r
     topic = topic_;
     settled = TakeAcked(consumer, ranges, &acked, nullptr);
     if (!acked.empty()) ++telling_;
+    freed = !acked.empty() && keys_.has_ready();
   }
   if (!acked.empty()) TellAcked(acked, old_floor, topic);
+  if (freed) Pump();
   return settled;
 }
 
 void Subscription::AckConfirmed(ConsumerId consumer, const std::vector<LeaseRange>& ranges, AckDone done) {
   OffsetRanges acked;
   AckOutcome outcome;
+  bool freed = false;
   Offset old_floor;
   std::shared_ptr<Topic> topic;
   {
@@ -125,6 +130,7 @@ void Subscription::AckConfirmed(ConsumerId consumer, const std::vector<LeaseRang
     topic = topic_;
     TakeAcked(consumer, ranges, &acked, &outcome);
     if (!acked.empty()) ++telling_;
+    freed = !acked.empty() && keys_.has_ready();
   }
   if (acked.empty()) return done(std::move(outcome));
   TellAcked(acked, old_floor, topic,
@@ -132,6 +138,7 @@ void Subscription::AckConfirmed(ConsumerId consumer, const std::vector<LeaseRang
               outcome.status = status;
               done(std::move(outcome));
             });
+  if (freed) Pump();
 }
 
 uint64_t Subscription::TakeAcked(ConsumerId consumer, const std::vector<LeaseRange>& ranges, OffsetRanges* acked,
