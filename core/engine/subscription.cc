@@ -34,6 +34,7 @@ void Subscription::BeginAt(const CursorState& state) {
   next_ = acked_.floor();
   history_ = {std::max(state.delivered_end, next_), state.attempts};
   told_end_ = history_.end;
+  counted_end_ = state.attempts.empty() ? told_end_ : state.attempts.rbegin()->first + 1;
   // Those whose attempts were used up do not wait for a consumer; where order counts, their key has to be known first.
   if (config_.ordered) return;
   for (auto& [offset, attempts] : history_.attempts) {
