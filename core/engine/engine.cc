@@ -57,6 +57,8 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Open(std::unique_ptr<Backend> ba
     return engine->FindTopic(name).value_or(nullptr);
   };
   if (absl::Status status = engine->Recover(); !status.ok()) return status;
+  // A crash may have come between acknowledgements and the trim that follows them.
+  for (const auto& topic : engine->ListTopics("", "", SIZE_MAX)) topic->FloorMoved(topic->log().extent().first);
   if (options.run_timers) engine->context_->timers.Start();
   engine->ScheduleRetention();
   return engine;

@@ -34,6 +34,7 @@ void Subscription::BeginAt(const CursorState& state) {
   next_ = acked_.floor();
   history_ = {std::max(state.delivered_end, next_), state.attempts};
   told_end_ = history_.end;
+  counted_end_ = state.attempts.empty() ? told_end_ : state.attempts.rbegin()->first + 1;
   // Those whose attempts were used up do not wait for a consumer; where order counts, their key has to be known first.
   if (config_.ordered) return;
   for (auto& [offset, attempts] : history_.attempts) {
@@ -98,49 +99,40 @@ uint64_t Subscription::MarkAcked(OffsetRange range) {
   return added;
 }
 
+Subscription::Acked Subscription::BeginAck(ConsumerId consumer, const std::vector<LeaseRange>& ranges,
+                                           AckOutcome* outcome) {
+  Acked acked;
+  MutexLock lock(mu_);
+  acked.old_floor = acked_.floor();
+  acked.topic = topic_;
+  const BreakerState before = breaker_.state();
+  acked.settled = TakeAcked(consumer, ranges, &acked.offsets, outcome);
+  if (!acked.offsets.empty()) ++telling_;
+  // What the breaker held back may go now, and a key that this consumer held may go to others.
+  acked.pump = breaker_.state() != before || (!acked.offsets.empty() && keys_.has_ready());
+  return acked;
+}
+
 uint64_t Subscription::Ack(ConsumerId consumer, const std::vector<LeaseRange>& ranges) {
-  OffsetRanges acked;
-  uint64_t settled = 0;
-  // What the breaker held back may go now.
-  bool recovered = false;
-  Offset old_floor;
-  std::shared_ptr<Topic> topic;
-  {
-    MutexLock lock(mu_);
-    old_floor = acked_.floor();
-    topic = topic_;
-    const BreakerState before = breaker_.state();
-    settled = TakeAcked(consumer, ranges, &acked, nullptr);
-    recovered = breaker_.state() != before;
-    if (!acked.empty()) ++telling_;
-  }
-  if (!acked.empty()) TellAcked(acked, old_floor, topic);
-  if (recovered) Pump();
-  return settled;
+  const Acked acked = BeginAck(consumer, ranges, nullptr);
+  if (!acked.offsets.empty()) TellAcked(acked.offsets, acked.old_floor, acked.topic);
+  if (acked.pump) Pump();
+  return acked.settled;
 }
 
 void Subscription::AckConfirmed(ConsumerId consumer, const std::vector<LeaseRange>& ranges, AckDone done) {
-  OffsetRanges acked;
   AckOutcome outcome;
-  bool recovered = false;
-  Offset old_floor;
-  std::shared_ptr<Topic> topic;
-  {
-    MutexLock lock(mu_);
-    old_floor = acked_.floor();
-    topic = topic_;
-    const BreakerState before = breaker_.state();
-    TakeAcked(consumer, ranges, &acked, &outcome);
-    recovered = breaker_.state() != before;
-    if (!acked.empty()) ++telling_;
+  const Acked acked = BeginAck(consumer, ranges, &outcome);
+  if (acked.offsets.empty()) {
+    done(std::move(outcome));
+  } else {
+    TellAcked(acked.offsets, acked.old_floor, acked.topic,
+              [outcome = std::move(outcome), done = std::move(done)](const absl::Status& status) mutable {
+                outcome.status = status;
+                done(std::move(outcome));
+              });
   }
-  if (recovered) Pump();
-  if (acked.empty()) return done(std::move(outcome));
-  TellAcked(acked, old_floor, topic,
-            [outcome = std::move(outcome), done = std::move(done)](const absl::Status& status) mutable {
-              outcome.status = status;
-              done(std::move(outcome));
-            });
+  if (acked.pump) Pump();
 }
 
 uint64_t Subscription::TakeAcked(ConsumerId consumer, const std::vector<LeaseRange>& ranges, OffsetRanges* acked,

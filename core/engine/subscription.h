@@ -181,6 +181,15 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
 
   // What clients say (subscription.cc).
   ConsumerState* FindConsumer(ConsumerId id) REQUIRES(mu_);
+  // What an acknowledgement did under the lock, to be told outside of it.
+  struct Acked {
+    OffsetRanges offsets;
+    uint64_t settled = 0;
+    Offset old_floor;
+    std::shared_ptr<Topic> topic;
+    bool pump = false;
+  };
+  Acked BeginAck(ConsumerId consumer, const std::vector<LeaseRange>& ranges, AckOutcome* outcome) EXCLUDES(mu_);
   // Settles what the consumer holds of `ranges`. `outcome` is null where nobody asks.
   uint64_t TakeAcked(ConsumerId consumer, const std::vector<LeaseRange>& ranges, OffsetRanges* acked,
                      AckOutcome* outcome) REQUIRES(mu_);
@@ -231,6 +240,8 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   Arrival Judge(const Batch& batch, Offset offset, ConsumerId consumer, const Moment& now) const REQUIRES(mu_);
   // Passes over what does not go out now. Returns whether next_ is a message of the batch that may go to `consumer`.
   bool PassOver(const Ref<Batch>& batch, ConsumerId consumer, const Moment& now) REQUIRES(mu_);
+  // Without a delivery; the cursor has to know before it hears of those behind.
+  void NotePassedOver(OffsetRange one) REQUIRES(mu_);
   void Hold(const Ref<Batch>& batch, const Arrival& arrival, const Moment& now) REQUIRES(mu_);
   // Messages from next_ on that go out with the same number of attempts, `most` at the most. REQUIRES: the first goes.
   uint64_t FreshRun(const Batch& batch, ConsumerId consumer, int64_t most, const Moment& now, Arrival* first)
@@ -271,9 +282,11 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
 
   std::atomic<Offset> floor_;
 
-  // Belong to the thread that pumps. Everything below told_end_ is known to the cursor as delivered.
+  // Belong to the thread that pumps. Everything below told_end_ is known to the cursor as delivered; what it knows of
+  // single messages is below counted_end_, which may lie beyond: they were held, and a crash came before the rest.
   std::vector<Delivery> outgoing_;
   Offset told_end_;
+  Offset counted_end_;
 
   mutable Mutex mu_;
   SubscriptionConfig config_ GUARDED_BY(mu_);

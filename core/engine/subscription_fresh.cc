@@ -116,6 +116,7 @@ bool Subscription::PassOver(const Ref<Batch>& batch, ConsumerId consumer, const 
         Skip(one);
         break;
       case Fate::kExpired:
+        NotePassedOver(one);
         Expire(one, arrival.attempts);
         break;
       case Fate::kCondemned:
@@ -132,16 +133,19 @@ bool Subscription::PassOver(const Ref<Batch>& batch, ConsumerId consumer, const 
   return false;
 }
 
+void Subscription::NotePassedOver(OffsetRange one) {
+  if (one.begin < history_.end) return;
+  if (!newly_held_.empty() && newly_held_.back().end == one.begin) {
+    newly_held_.back().end = one.end;
+  } else {
+    newly_held_.push_back(one);
+  }
+}
+
 // next_ is held back.
 void Subscription::Hold(const Ref<Batch>& batch, const Arrival& arrival, const Moment& now) {
   const OffsetRange one{next_, next_ + 1};
-  if (next_ >= history_.end) {
-    if (!newly_held_.empty() && newly_held_.back().end == next_) {
-      newly_held_.back().end = one.end;
-    } else {
-      newly_held_.push_back(one);
-    }
-  }
+  NotePassedOver(one);
   if (!arrival.key.empty()) {
     const absl::Duration wait = absl::Microseconds(arrival.deliver_at_us - now.wall_us);
     const bool due = arrival.deliver_at_us <= now.wall_us;

@@ -102,11 +102,14 @@ void Subscription::Pump() {
 // Before the consumer knows of the messages, so that the cursor never sees an ack of what was not delivered.
 void Subscription::NoteDelivery(Offset delivered_end, absl::Span<const OffsetRange> held) {
   if (cursor_ == nullptr) return;
-  for (const OffsetRange& range : held) cursor_->Redelivered(range, 0);
+  for (const OffsetRange& range : held) {
+    cursor_->Redelivered(range, 0);
+    counted_end_ = std::max(counted_end_, range.end);
+  }
   const Offset told_end = std::exchange(told_end_, std::max(told_end_, delivered_end));
   if (delivered_end > told_end) cursor_->Delivered(delivered_end);
   for (const Delivery& delivery : outgoing_) {
-    if (delivery.attempt > 1 || delivery.offsets().begin < told_end) {
+    if (delivery.attempt > 1 || delivery.offsets().begin < std::max(told_end, counted_end_)) {
       cursor_->Redelivered(delivery.offsets(), delivery.attempt);
     }
   }

@@ -54,6 +54,23 @@ TEST_F(EngineOrderTest, MessagesOfAKeyComeInTheOrderOfTheirPublication) {
   EXPECT_EQ(Told(Take(one_)), "a-11 b-11 a-21 a-31 b-21 a-41");
 }
 
+TEST_F(EngineOrderTest, AnAcknowledgementLetsAnotherConsumerHaveTheKey) {
+  Wire();
+  one_.subscription->Detach(one_.id);
+  const Wired holder = Connect("billing", 1);
+  Send({"a-1", "a-2", "a-3"});
+  EXPECT_EQ(Told(Take(holder)), "a-11");
+  const Wired other = Connect("billing", 1);
+  EXPECT_EQ(Told(Take(other)), "");
+  Ack(holder, "a-1");
+  EXPECT_EQ(Told(Take(other)), "a-21");
+  const Wired third = Connect("billing", 1);
+  EXPECT_EQ(Told(Take(third)), "");
+  const LeaseId lease = leases_.at("a-2");
+  other.subscription->AckConfirmed(other.id, {{lease, lease}}, [](const AckOutcome&) {});
+  EXPECT_EQ(Told(Take(third)), "a-31");
+}
+
 TEST_F(EngineOrderTest, AFailureBringsTheLaterOnesOfItsKeyAgainAndNoOthers) {
   Wire();
   Send({"a-1", "b-1", "a-2", "a-3"});

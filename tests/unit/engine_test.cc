@@ -87,6 +87,22 @@ TEST_F(EngineTest, TrimsWhatEverySubscriptionAcknowledged) {
   EXPECT_EQ(store_->bytes(), 0);
 }
 
+TEST_F(EngineTest, TrimsWhatWasAcknowledgedWhenACrashCameBeforeTheTrim) {
+  auto wired = Wire();
+  ASSERT_TRUE(Publish("orders", {"a", "b"}).ok());
+  const TopicId topic = FindTopic("orders")->id();
+  const SubscriptionId subscription = wired.subscription->id();
+  engine_ = nullptr;
+  store_->CursorOf(subscription)->Ack({{Offset(1), Offset(3)}}, nullptr);
+  ASSERT_EQ(store_->Log(topic)->extent().first, Offset(1));
+  Open();
+  EXPECT_EQ(FindTopic("orders")->log().extent().first, Offset(3));
+  auto again = Connect("billing");
+  ASSERT_TRUE(Publish("orders", {"c"}).ok());
+  again.subscription->Ack(again.id, Leases(again.consumer->Take()));
+  EXPECT_EQ(FindTopic("orders")->log().extent().first, Offset(4));
+}
+
 TEST_F(EngineTest, ADeletedSubscriptionNoLongerHoldsMessages) {
   auto wired = Wire();
   ASSERT_TRUE(Publish("orders", {"a"}).ok());

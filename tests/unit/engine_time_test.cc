@@ -35,6 +35,50 @@ class EngineTimeTest : public EngineFixture {
   static OutgoingMessage Of(std::string_view data, uint32_t priority) { return {.data = data, .priority = priority}; }
 };
 
+TEST_F(EngineTimeTest, WhatWasChosenByPriorityKeepsItsAttemptsAcrossARestart) {
+  SubscriptionConfig config;
+  config.priority_delivery = true;
+  WireWith(config);
+  {
+    const Wired wired = Connect("billing");
+    ASSERT_EQ(Send({Of("low", 1), Of("high", 9)}), absl::OkStatus());
+    ASSERT_EQ(Told(Flatten(wired.consumer->Take())), "high1 low1");
+  }
+  Reopen();
+  EXPECT_EQ(Told(Flatten(Connect("billing").consumer->Take())), "high2 low2");
+}
+
+TEST_F(EngineTimeTest, WhatWasHeldWhenACrashCameCountsItsDeliveryAfterIt) {
+  WireWith();
+  ASSERT_EQ(Send({{.data = "held"}}), absl::OkStatus());
+  const SubscriptionId id = FindSubscription("billing")->id();
+  engine_ = nullptr;
+  // Said of the message, and not yet that those behind it were delivered.
+  store_->CursorOf(id)->Redelivered({Offset(1), Offset(2)}, 0);
+  Open();
+  EXPECT_EQ(Told(Flatten(Connect("billing").consumer->Take())), "held1");
+  Reopen();
+  EXPECT_EQ(Told(Flatten(Connect("billing").consumer->Take())), "held2");
+}
+
+TEST_F(EngineTimeTest, AMessageThatExpiredBeforeItsFirstDeliveryHasNoAttempts) {
+  SubscriptionConfig config;
+  config.dead_letter = DeadLetterPolicy{.topic = TopicNamed("graveyard"), .expired_too = true};
+  WireWith(config);
+  ASSERT_EQ(CreateSubscription("undertaker", "graveyard"), absl::OkStatus());
+  ASSERT_EQ(Send({Until("short", absl::Seconds(5)), {.data = "now"}}), absl::OkStatus());
+  Advance(absl::Seconds(5));
+  Connect("billing");
+  // Before the copy is made.
+  Reopen();
+  Connect("billing");
+  Advance(absl::ZeroDuration());
+  const auto buried = Connect("undertaker").consumer->Take();
+  ASSERT_EQ(buried.size(), 1);
+  const MessageView copy(buried[0].batch->message(0));
+  EXPECT_EQ(copy.FindAttribute(dead_letter_attribute::kAttempts), "0");
+}
+
 TEST_F(EngineTimeTest, AMessageComesWhenItsTimeHasCome) {
   WireWith();
   const Wired wired = Connect("billing");
