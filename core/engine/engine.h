@@ -106,7 +106,7 @@ class Engine {
 
   const std::shared_ptr<EngineContext> context_;
 
-  mutable Mutex mu_;
+  mutable Mutex mu_{LockRank::kRegistry};
   absl::btree_map<std::string, std::shared_ptr<Topic>> topics_ GUARDED_BY(mu_);
   absl::btree_map<std::string, std::shared_ptr<Subscription>> subscriptions_ GUARDED_BY(mu_);
   // Names being created, changed or deleted.

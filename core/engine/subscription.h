@@ -181,7 +181,7 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   // Belongs to the thread that pumps.
   std::vector<Delivery> outgoing_;
 
-  mutable Mutex mu_;
+  mutable Mutex mu_{LockRank::kSubscription};
   SubscriptionConfig config_ GUARDED_BY(mu_);
   std::shared_ptr<Topic> topic_ GUARDED_BY(mu_);
   absl::Status ended_ GUARDED_BY(mu_);

@@ -107,7 +107,7 @@ class Topic : public std::enable_shared_from_this<Topic> {
   Counter published_bytes_;
   ProducerGate producers_;
 
-  mutable Mutex mu_;
+  mutable Mutex mu_{LockRank::kTopic};
   TopicConfig config_ GUARDED_BY(mu_);
   TimeIndex times_ GUARDED_BY(mu_);
   Offset trimmed_ GUARDED_BY(mu_);
