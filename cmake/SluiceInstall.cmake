@@ -3,10 +3,10 @@
 include(CMakePackageConfigHelpers)
 
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/sluice)
-install(TARGETS sluice_client sluice_core_message sluice_core_base sluice_protos EXPORT sluice
+install(TARGETS sluice_client sluice_core_flow sluice_core_message sluice_core_base sluice_protos EXPORT sluice
   ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(EXPORT sluice NAMESPACE sluice:: FILE sluice-targets.cmake DESTINATION ${package_dir})
-foreach(folder client/cpp core/base core/message)
+foreach(folder client/cpp core/base core/flow core/message)
   install(DIRECTORY ${PROJECT_SOURCE_DIR}/${folder}/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/sluice/${folder}
     FILES_MATCHING PATTERN "*.h")
 endforeach()

@@ -11,7 +11,7 @@
 #include "core/base/clock.h"
 #include "core/base/timer_queue.h"
 
-namespace sluice::client {
+namespace sluice {
 
 class Alarm {
  public:
@@ -35,4 +35,4 @@ class Alarm {
   Instant next_ = Instant::Never();
 };
 
-}  // namespace sluice::client
+}  // namespace sluice
