@@ -148,12 +148,10 @@ class HandlerPool : public std::enable_shared_from_this<HandlerPool<Run>> {
   template <class Fn>
   void ForEachAlive(Fn fn) EXCLUDES(mu_) {
     MutexLock lock(mu_);
-    const bool stuck = calls_.size() == concurrency_ &&
-                       std::all_of(calls_.begin(), calls_.end(), [](const auto& call) { return call->late; });
     for (auto& call : calls_) {
       if (!call->late) fn(call->run);
     }
-    if (stuck) return;
+    if (AllLate()) return;
     for (Run& run : queue_) fn(run);
   }
 
@@ -162,6 +160,12 @@ class HandlerPool : public std::enable_shared_from_this<HandlerPool<Run>> {
   void ForEachCall(Fn fn) const EXCLUDES(mu_) {
     MutexLock lock(mu_);
     for (const auto& call : calls_) fn(call->run);
+  }
+
+  // Whether every thread is in a call that has timed out.
+  bool stuck() const EXCLUDES(mu_) {
+    MutexLock lock(mu_);
+    return AllLate();
   }
 
   HandlerCounters counters() const EXCLUDES(mu_) {
@@ -224,6 +228,11 @@ class HandlerPool : public std::enable_shared_from_this<HandlerPool<Run>> {
       }
       Returned(*call, run, event, verdict);
     }
+  }
+
+  bool AllLate() const REQUIRES(mu_) {
+    return calls_.size() == concurrency_ &&
+           std::all_of(calls_.begin(), calls_.end(), [](const auto& call) { return call->late; });
   }
 
   std::shared_ptr<Call> TakeCall() REQUIRES(mu_) {

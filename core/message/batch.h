@@ -102,9 +102,9 @@ class Batch : public RefCounted<Batch> {
 
 // What an embedding program publishes, before it is put in wire form.
 struct OutgoingMessage {
-  std::string_view data;
-  std::vector<AttributeView> attributes;
-  std::string_view ordering_key;
+  std::string_view data = {};
+  std::vector<AttributeView> attributes = {};
+  std::string_view ordering_key = {};
   uint32_t priority = 0;
 };
 

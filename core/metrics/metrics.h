@@ -101,8 +101,20 @@ struct EngineMetrics {
   Gauge consumers;
 };
 
+// Of the handlers of a program that embeds the engine (core/embedded); messages, if nothing else is said.
+struct HandlerMetrics {
+  Counter threw;
+  Counter timed_out;
+  Counter returned_late;
+  // Threads whose handler had not returned when its subscriber was closed.
+  Counter threads_left_behind;
+  // Callbacks other than handlers.
+  Counter callbacks_threw;
+};
+
 struct Metrics {
   EngineMetrics engine;
+  HandlerMetrics handlers;
   StoreMetrics store;
 };
 
