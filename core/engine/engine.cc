@@ -195,7 +195,7 @@ void Engine::DeleteTopic(const TopicName& topic_name, StatusDone done) {
           topics_.erase(name);
         }
         Free(name);
-        for (const auto& subscription : *topic->subscriptions()) {
+        for (const auto list = topic->subscriptions(); const auto& subscription : *list) {
           const int64_t dropped = subscription->stats().backlog_messages;
           context_->metrics.engine.dropped_by_topic_deletion.Add(static_cast<uint64_t>(dropped));
           SubscriptionConfig config = subscription->config();
@@ -268,7 +268,7 @@ absl::Status Engine::CheckDeadLetter(const SubscriptionConfig& config) const {
   for (size_t i = 0; i < ahead.size(); ++i) {
     auto topic = FindTopic(ahead[i]);
     if (!topic.ok()) continue;
-    for (const auto& subscription : *(*topic)->subscriptions()) {
+    for (const auto list = (*topic)->subscriptions(); const auto& subscription : *list) {
       const auto next = subscription->config().dead_letter;
       if (!next || std::find(ahead.begin(), ahead.end(), next->topic) != ahead.end()) continue;
       if (next->topic == *config.topic) {
@@ -384,12 +384,19 @@ void Engine::OpenEphemeral(SubscriptionConfig config, StartPosition start, Done<
                });
 }
 
+void Engine::EndSubscriptions() {
+  for (const auto& topic : ListTopics("", "", SIZE_MAX)) {
+    for (const auto list = topic->subscriptions(); const auto& subscription : *list) subscription->End(DrainingError());
+  }
+  for (const auto& subscription : ListSubscriptions("", "", SIZE_MAX)) subscription->End(DrainingError());
+}
+
 absl::Status Engine::Shutdown(absl::Duration deadline) {
   context_->gate.Close();
-  for (const auto& topic : ListTopics("", "", SIZE_MAX)) {
-    for (const auto& subscription : *topic->subscriptions()) subscription->End(DrainingError());
-  }
+  EndSubscriptions();
   const bool empty = context_->gate.WaitEmpty(deadline);
+  // Those that were being made meanwhile.
+  EndSubscriptions();
   context_->timers.Stop();
   absl::Status closed = context_->backend->Close();
   {

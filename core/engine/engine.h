@@ -94,6 +94,8 @@ class Engine {
   explicit Engine(std::shared_ptr<EngineContext> context) : context_(std::move(context)) {}
 
   absl::Status Recover() EXCLUDES(mu_);
+  // Consumers get UNAVAILABLE; topics and subscriptions let go of each other.
+  void EndSubscriptions() EXCLUDES(mu_);
   absl::Status CheckDeadLetter(const SubscriptionConfig& config) const EXCLUDES(mu_);
   void ScheduleRetention();
   // Marks a name as being changed; false when it is already.

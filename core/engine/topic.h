@@ -73,6 +73,7 @@ class Topic : public std::enable_shared_from_this<Topic> {
   void SetConfig(TopicConfig config) EXCLUDES(mu_);
   void Add(const std::shared_ptr<Subscription>& subscription) EXCLUDES(mu_);
   void Remove(const Subscription* subscription) EXCLUDES(mu_);
+  // The list as it is now: hold on to it while going through it.
   std::shared_ptr<const SubscriptionList> subscriptions() const EXCLUDES(mu_);
 
   // No more publishes; SetDeleted(false) takes it back.
