@@ -161,11 +161,14 @@ absl::Status Broker::Close(absl::Duration timeout) {
     subscribers.swap(subscribers_);
   }
   absl::Status result;
+  std::vector<std::pair<std::shared_ptr<SubscriberCore>, bool>> stopped;
   for (const auto& weak : subscribers) {
-    if (auto core = weak.lock()) core->Stop();
+    if (auto core = weak.lock()) stopped.emplace_back(core, core->Stop());
   }
-  for (const auto& weak : subscribers) {
-    if (auto core = weak.lock()) result.Update(core->Finish(handlers_end - clock.Now()));
+  for (const auto& [core, by_us] : stopped) {
+    const absl::Status finished = core->Finish(handlers_end - clock.Now());
+    // The others have said to those who closed them how that went.
+    if (by_us) result.Update(finished);
   }
   for (const auto& weak : publishers) {
     if (auto core = weak.lock()) result.Update(core->Close(end - clock.Now()));

@@ -173,7 +173,7 @@ absl::Status PublisherCore::Close(absl::Duration timeout) {
   const Instant end = system_clock.Now() + timeout;
   {
     MutexLock lock(mu_);
-    closed_ = true;
+    if (!std::exchange(closed_, true)) alarm_.Off();
     changed_.NotifyAll();
   }
   Flush();

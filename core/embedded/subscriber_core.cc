@@ -179,18 +179,19 @@ void SubscriberCore::Ended(absl::Status why) {
   }
 }
 
-void SubscriberCore::Stop() {
+bool SubscriberCore::Stop() {
   std::shared_ptr<Subscription> subscription;
   ConsumerId id;
   {
     MutexLock lock(mu_);
-    if (state_ != State::kReceiving) return;
+    if (state_ != State::kReceiving) return false;
     state_ = State::kStopping;
     subscription = subscription_;
     id = id_;
   }
   pool_->Close();
   GiveBack(*subscription, id);
+  return true;
 }
 
 void SubscriberCore::GiveBack(Subscription& subscription, ConsumerId id) {
@@ -232,6 +233,7 @@ absl::Status SubscriberCore::Finish(absl::Duration timeout) {
   foundation_->metrics.handlers.threads_left_behind.Add(left_behind);
   MutexLock lock(mu_);
   state_ = State::kEnded;
+  alarm_.Off();
   subscription_ = nullptr;
   counters_.threads_left_behind += left_behind;
   if (!idle) {

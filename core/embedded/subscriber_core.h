@@ -51,8 +51,8 @@ class SubscriberCore final : public Consumer,
 
   // The handler gets at most `messages_per_call` at once.
   absl::Status Start(size_t messages_per_call, Subscriber::BatchHandler handler) EXCLUDES(mu_);
-  // Takes no more, nacks what waits.
-  void Stop() EXCLUDES(mu_);
+  // Takes no more, nacks what waits. False when that was done before.
+  bool Stop() EXCLUDES(mu_);
   // After Stop: waits for the handlers, ends.
   absl::Status Finish(absl::Duration timeout) EXCLUDES(mu_);
   SubscriberCounters counters() const EXCLUDES(mu_);

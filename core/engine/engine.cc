@@ -38,6 +38,20 @@ void ResolveStart(const std::shared_ptr<Topic>& topic, const StartPosition& star
 
 CursorState StateAt(Offset start) { return {.acked = AckSet(start), .delivered_end = start, .attempts = {}}; }
 
+void LoseTopic(Subscription& subscription, const std::string& topic) {
+  SubscriptionConfig config = subscription.config();
+  config.topic.reset();
+  subscription.SetConfig(std::move(config));
+  subscription.End(Error(Reason::kTopicDeleted, fmt::format("topic {} was deleted", topic),
+                         {{"field", "topic"}, {"value", topic}}));
+}
+
+// A topic that is deleted meanwhile tells those it knows of: who comes later has to look.
+void AddTo(Topic& topic, const std::shared_ptr<Subscription>& subscription) {
+  topic.Add(subscription);
+  if (topic.deleted()) LoseTopic(*subscription, topic.config().name.full());
+}
+
 // The values of `map` with keys that begin with `prefix`, after `after`.
 template <class Map>
 std::vector<typename Map::mapped_type> Page(const Map& map, const std::string& prefix, std::string_view after,
@@ -198,11 +212,7 @@ void Engine::DeleteTopic(const TopicName& topic_name, StatusDone done) {
         for (const auto list = topic->subscriptions(); const auto& subscription : *list) {
           const int64_t dropped = subscription->stats().backlog_messages;
           context_->metrics.engine.dropped_by_topic_deletion.Add(static_cast<uint64_t>(dropped));
-          SubscriptionConfig config = subscription->config();
-          config.topic.reset();
-          subscription->SetConfig(std::move(config));
-          subscription->End(Error(Reason::kTopicDeleted, fmt::format("topic {} was deleted", name),
-                                  {{"field", "topic"}, {"value", name}}));
+          LoseTopic(*subscription, name);
         }
         context_->tail.DropBefore(topic->id(), topic->durable_end());
         done(absl::OkStatus());
@@ -245,7 +255,7 @@ void Engine::CreateSubscription(SubscriptionConfig config, StartPosition start, 
             MutexLock lock(mu_);
             subscriptions_[name] = subscription;
           }
-          topic->Add(subscription);
+          AddTo(*topic, subscription);
           finish(config);
         });
   });
@@ -379,7 +389,7 @@ void Engine::OpenEphemeral(SubscriptionConfig config, StartPosition start, Done<
                  if (!offset.ok()) return done(offset.status());
                  auto subscription = std::make_shared<Subscription>(context_, SubscriptionId(0), config, topic,
                                                                     nullptr, StateAt(*offset));
-                 topic->Add(subscription);
+                 AddTo(*topic, subscription);
                  done(std::move(subscription));
                });
 }

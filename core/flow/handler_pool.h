@@ -136,6 +136,7 @@ class HandlerPool : public std::enable_shared_from_this<HandlerPool<Run>> {
     {
       MutexLock lock(mu_);
       closed_ = true;
+      if (workers_ != nullptr) alarm_.Off();
       owner_.reset();
       workers.swap(workers_);
       handler.swap(handler_);

@@ -108,9 +108,9 @@ TEST_F(PanicRecovery, AHandlerThatNeverReturnsStopsNeitherTheOthersNorTheEnd) {
   });
   Advance(absl::Seconds(2));
   again.Wait();
-  EXPECT_TRUE(broker_->Close(absl::Seconds(10)).ok());
   other = nullptr;
   subscriber = nullptr;
+  EXPECT_TRUE(broker_->Close(absl::Seconds(10)).ok());
   broker_ = nullptr;
   // Everything is gone but what that thread uses.
   stuck->go.CountDown();

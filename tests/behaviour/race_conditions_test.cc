@@ -7,12 +7,16 @@ namespace sluice::embedded {
 namespace {
 
 constexpr int kThreads = 8;
-constexpr int kRounds = 150;
+constexpr int kRounds = 400;
 
 // A consumer that settles what it gets on the spot, each time in another way.
 class FickleConsumer : public Consumer {
  public:
+  explicit FickleConsumer(std::weak_ptr<Subscription> subscription) : subscription_(std::move(subscription)) {}
+
   void Deliver(std::vector<Delivery>& deliveries) override {
+    const auto subscription = subscription_.lock();
+    if (subscription == nullptr) return;
     for (const Delivery& delivery : deliveries) {
       const LeaseRange leases{delivery.first_lease, delivery.first_lease + (delivery.count() - 1)};
       switch (turn_++ % 4) {
@@ -32,10 +36,11 @@ class FickleConsumer : public Consumer {
   }
   void Ended(absl::Status) override {}
 
-  std::shared_ptr<Subscription> subscription;
+  // Set before there is credit.
   ConsumerId id;
 
  private:
+  const std::weak_ptr<Subscription> subscription_;
   int turn_ = 0;
 };
 
@@ -116,8 +121,7 @@ class RaceConditions : public testing::Test {
 
   // Attaches, takes some, settles some, goes.
   static void Consume(const std::shared_ptr<Subscription>& subscription) {
-    auto consumer = std::make_shared<FickleConsumer>();
-    consumer->subscription = subscription;
+    auto consumer = std::make_shared<FickleConsumer>(subscription);
     const auto id = subscription->Attach(consumer, {.client_id = "fickle"});
     if (!id.ok()) return;
     consumer->id = *id;
@@ -126,7 +130,6 @@ class RaceConditions : public testing::Test {
     static_cast<void>(subscription->stats());
     static_cast<void>(subscription->config());
     subscription->Detach(*id);
-    consumer->subscription = nullptr;
   }
 
   static constexpr auto nullptr_callback = [](const absl::StatusOr<Published>&) {};

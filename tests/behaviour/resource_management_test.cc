@@ -59,8 +59,7 @@ TEST(ResourceManagement, AThousandSubscribersLeaveNothing) {
   const Footprint after = Footprint::Now();
   EXPECT_EQ(after.threads, before.threads);
   EXPECT_EQ(after.descriptors, before.descriptors);
-  // Timers that nobody waits for any more run out by themselves.
-  EXPECT_LE(after.heap_bytes, before.heap_bytes + (512 << 10));
+  EXPECT_LE(after.heap_bytes, before.heap_bytes + 8192);
 }
 
 TEST(ResourceManagement, AFolderThatCannotBeOpenedLeavesNothing) {
