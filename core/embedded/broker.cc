@@ -39,7 +39,7 @@ void Remember(std::vector<std::weak_ptr<T>>* list, const std::shared_ptr<T>& ent
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Broker>> Broker::Open(BrokerOptions options) {
+absl::StatusOr<std::unique_ptr<Broker>> Broker::Open(const BrokerOptions& options) {
   auto foundation = std::make_shared<Foundation>(options.clock);
   auto broker = std::unique_ptr<Broker>(new Broker(foundation));
   auto store = OpenStore(options, *foundation);

@@ -53,7 +53,7 @@ struct Foundation;
 class Broker {
  public:
   // Fails as LocalBackend::Open does: DATA_FOLDER_IN_USE and others.
-  static absl::StatusOr<std::unique_ptr<Broker>> Open(BrokerOptions options = {});
+  static absl::StatusOr<std::unique_ptr<Broker>> Open(const BrokerOptions& options = {});
   // Closes, with 10 seconds.
   ~Broker();
 

@@ -39,8 +39,8 @@ PublisherCore::PublisherCore(std::shared_ptr<Foundation> foundation, TimerQueue&
 
 void PublisherCore::Publish(std::span<const OutgoingMessage> messages, Company company, Publisher::Done done) {
   absl::StatusOr<Ref<Batch>> encoded = Encode(messages);
-  absl::Status refused = encoded.status();
-  if (refused.ok()) {
+  if (!encoded.ok()) return Tell(done, encoded.status());
+  {
     MutexLock lock(mu_);
     if (!HasRoom(**encoded)) {
       // What would fill the open batch cannot come in before that has gone.
@@ -49,10 +49,13 @@ void PublisherCore::Publish(std::span<const OutgoingMessage> messages, Company c
       Advance();
       lock.Lock();
     }
-    refused = Admit(**encoded, lock);
-    if (refused.ok()) Add({*std::move(encoded), std::move(done)}, company);
+    if (const absl::Status refused = Admit(**encoded, lock); !refused.ok()) {
+      lock.Unlock();
+      return Tell(done, refused);
+    }
+    Add({*std::move(encoded), std::move(done)}, company);
   }
-  refused.ok() ? Advance() : Tell(done, refused);
+  Advance();
 }
 
 bool PublisherCore::HasRoom(const Batch& messages) const {

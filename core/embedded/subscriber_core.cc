@@ -64,17 +64,14 @@ void SubscriberCore::Deliver(std::vector<Delivery>& deliveries) {
     subscription = subscription_;
     id = id_;
     for (Delivery& delivery : deliveries) {
-      Run run{std::move(delivery), now + ack_deadline_, now + options_.max_lease};
-      const LeaseRange leases = run.leases();
-      const Credit credit = run.credit();
-      const size_t count = run.count();
-      if (state_ != State::kReceiving || !pool_->Add(std::move(run))) {
-        refused.push_back(leases);
-        counters_.not_started += count;
+      const Run run{std::move(delivery), now + ack_deadline_, now + options_.max_lease};
+      if (state_ != State::kReceiving || !pool_->Add(run)) {
+        refused.push_back(run.leases());
+        counters_.not_started += run.count();
         continue;
       }
-      counters_.received += count;
-      window_.Received(credit);
+      counters_.received += run.count();
+      window_.Received(run.credit());
     }
     if (state_ == State::kReceiving) alarm_.RingBy(now + ack_deadline_ / kExtensionsPerLease, *this);
   }
@@ -191,6 +188,9 @@ bool SubscriberCore::Stop() {
   }
   pool_->Close();
   GiveBack(*subscription, id);
+  MutexLock lock(mu_);
+  state_ = State::kStopped;
+  ended_.NotifyAll();
   return true;
 }
 
@@ -220,8 +220,11 @@ absl::Status SubscriberCore::Finish(absl::Duration timeout) {
     MutexLock lock(mu_);
     if (state_ == State::kIdle) return absl::OkStatus();
     // Two may close at once; one does.
-    while (state_ == State::kFinishing && system_clock.Now() < end) ended_.WaitFor(lock, end - system_clock.Now());
-    if (state_ != State::kStopping) return result_;
+    while (state_ != State::kStopped && state_ != State::kEnded) {
+      if (system_clock.Now() >= end) return Error(Reason::kDeadlineExceeded, "another call is still closing it");
+      ended_.WaitFor(lock, end - system_clock.Now());
+    }
+    if (state_ == State::kEnded) return result_;
     state_ = State::kFinishing;
     subscription = subscription_;
     id = id_;

@@ -1,6 +1,6 @@
 // The state behind a Subscriber: a consumer of the engine in front of a pool of handlers.
 //
-//   kIdle --Start--> kReceiving --Stop--> kStopping --Finish--> kEnded
+//   kIdle --Start--> kReceiving --Stop--> kStopping --> kStopped --Finish--> kFinishing --> kEnded
 //
 // Thread rule: every member may be called from any thread; one mutex guards all, and is never held while the engine or a
 // handler is called. Once kEnded, nothing of the engine is touched: it may be gone.
@@ -64,7 +64,7 @@ class SubscriberCore final : public Consumer,
   void OnAlarm() EXCLUDES(mu_);
 
  private:
-  enum class State { kIdle, kReceiving, kStopping, kFinishing, kEnded };
+  enum class State { kIdle, kReceiving, kStopping, kStopped, kFinishing, kEnded };
 
   std::optional<Verdict> Call(const Run& run, const Subscriber::BatchHandler& handler) EXCLUDES(mu_);
   // The credit that is not used, and what no handler has begun with.
@@ -76,6 +76,7 @@ class SubscriberCore final : public Consumer,
   const std::shared_ptr<HandlerPool<Run>> pool_;
 
   mutable Mutex mu_{LockRank::kSession};
+  // Somebody's Stop or Finish is done.
   CondVar ended_;
   State state_ GUARDED_BY(mu_) = State::kIdle;
   absl::Status result_ GUARDED_BY(mu_);

@@ -394,7 +394,7 @@ void Engine::OpenEphemeral(SubscriptionConfig config, StartPosition start, Done<
                });
 }
 
-void Engine::EndSubscriptions() {
+void Engine::EndSubscriptions() const {
   for (const auto& topic : ListTopics("", "", SIZE_MAX)) {
     for (const auto list = topic->subscriptions(); const auto& subscription : *list) subscription->End(DrainingError());
   }

@@ -95,7 +95,7 @@ class Engine {
 
   absl::Status Recover() EXCLUDES(mu_);
   // Consumers get UNAVAILABLE; topics and subscriptions let go of each other.
-  void EndSubscriptions() EXCLUDES(mu_);
+  void EndSubscriptions() const EXCLUDES(mu_);
   absl::Status CheckDeadLetter(const SubscriptionConfig& config) const EXCLUDES(mu_);
   void ScheduleRetention();
   // Marks a name as being changed; false when it is already.

@@ -212,8 +212,7 @@ class HandlerPool : public std::enable_shared_from_this<HandlerPool<Run>> {
         if (call != nullptr) std::erase(calls_, call);
         call = closed_ ? nullptr : TakeCall();
         if (call == nullptr) {
-          --working_;
-          if (closed_) idle_.NotifyAll();
+          if (--working_ == 0) idle_.NotifyAll();
           return;
         }
         run = call->run;
