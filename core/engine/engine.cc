@@ -46,6 +46,19 @@ void ResolveStart(const std::shared_ptr<Topic>& topic, const StartPosition& star
 
 CursorState StateAt(Offset start) { return {.acked = AckSet(start), .delivered_end = start, .attempts = {}}; }
 
+void LoseTopic(Subscription& subscription, const std::string& topic) {
+  SubscriptionConfig config = subscription.config();
+  config.topic.reset();
+  subscription.SetConfig(std::move(config));
+  subscription.End(Error(Reason::kTopicDeleted, fmt::format("topic {} was deleted", topic),
+                         {{"field", "topic"}, {"value", topic}}));
+}
+
+void AddTo(Topic& topic, const std::shared_ptr<Subscription>& subscription) {
+  topic.Add(subscription);
+  if (topic.deleted()) LoseTopic(*subscription, topic.config().name.full());
+}
+
 absl::StatusOr<std::unique_ptr<Engine>> Engine::Open(std::unique_ptr<Backend> backend, const Clock& clock,
                                                      Metrics& metrics, EngineOptions options) {
   if (absl::Status status = Validate(options.store_breaker, "store_breaker"); !status.ok()) return status;
@@ -206,14 +219,10 @@ void Engine::DeleteTopic(const TopicName& topic_name, StatusDone done) {
           topics_.erase(name);
         }
         Free(name);
-        for (const auto& subscription : *topic->subscriptions()) {
+        for (const auto list = topic->subscriptions(); const auto& subscription : *list) {
           const int64_t dropped = subscription->stats().backlog_messages;
           context_->metrics.engine.dropped_by_topic_deletion.Add(static_cast<uint64_t>(dropped));
-          SubscriptionConfig config = subscription->config();
-          config.topic.reset();
-          subscription->SetConfig(std::move(config));
-          subscription->End(Error(Reason::kTopicDeleted, fmt::format("topic {} was deleted", name),
-                                  {{"field", "topic"}, {"value", name}}));
+          LoseTopic(*subscription, name);
         }
         context_->tail.DropBefore(topic->id(), topic->durable_end());
         done(absl::OkStatus());
@@ -256,7 +265,7 @@ void Engine::CreateSubscription(SubscriptionConfig config, StartPosition start, 
             MutexLock lock(mu_);
             subscriptions_[name] = subscription;
           }
-          topic->Add(subscription);
+          AddTo(*topic, subscription);
           finish(config);
         });
   });
@@ -279,7 +288,7 @@ absl::Status Engine::CheckDeadLetter(const SubscriptionConfig& config) const {
   for (size_t i = 0; i < ahead.size(); ++i) {
     auto topic = FindTopic(ahead[i]);
     if (!topic.ok()) continue;
-    for (const auto& subscription : *(*topic)->subscriptions()) {
+    for (const auto list = (*topic)->subscriptions(); const auto& subscription : *list) {
       const auto next = subscription->config().dead_letter;
       if (!next || std::find(ahead.begin(), ahead.end(), next->topic) != ahead.end()) continue;
       if (next->topic == *config.topic) {
@@ -393,17 +402,24 @@ void Engine::OpenEphemeral(SubscriptionConfig config, StartPosition start, Done<
                  if (!offset.ok()) return done(offset.status());
                  auto subscription = std::make_shared<Subscription>(context_, SubscriptionId(0), config, topic,
                                                                     nullptr, StateAt(*offset));
-                 topic->Add(subscription);
+                 AddTo(*topic, subscription);
                  done(std::move(subscription));
                });
 }
 
+void Engine::EndSubscriptions() const {
+  for (const auto& topic : ListTopics("", "", SIZE_MAX)) {
+    for (const auto list = topic->subscriptions(); const auto& subscription : *list) subscription->End(DrainingError());
+  }
+  for (const auto& subscription : ListSubscriptions("", "", SIZE_MAX)) subscription->End(DrainingError());
+}
+
 absl::Status Engine::Shutdown(absl::Duration deadline) {
   context_->gate.Close();
-  for (const auto& topic : ListTopics("", "", SIZE_MAX)) {
-    for (const auto& subscription : *topic->subscriptions()) subscription->End(DrainingError());
-  }
+  EndSubscriptions();
   const bool empty = context_->gate.WaitEmpty(deadline);
+  // Those that were being made meanwhile.
+  EndSubscriptions();
   context_->timers.Stop();
   absl::Status closed = context_->backend->Close();
   {

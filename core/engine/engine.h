@@ -58,6 +58,11 @@ absl::Status BeingChangedError(const std::string& name);
 // Calls done(offset) with the place in the topic that `start` means.
 void ResolveStart(const std::shared_ptr<Topic>& topic, const StartPosition& start, TopicLog::OffsetDone done);
 
+// The subscription's topic is gone.
+void LoseTopic(Subscription& subscription, const std::string& topic);
+// A topic that is deleted meanwhile tells those it knows of: who comes later has to look.
+void AddTo(Topic& topic, const std::shared_ptr<Subscription>& subscription);
+
 // Nothing below `start` is to be delivered, and all that is not.
 CursorState StateAt(Offset start);
 
@@ -148,6 +153,8 @@ class Engine {
       : context_(std::move(context)), max_topics_(options.max_topics), max_subscriptions_(options.max_subscriptions) {}
 
   absl::Status Recover() EXCLUDES(mu_);
+  // Consumers get UNAVAILABLE; topics and subscriptions let go of each other.
+  void EndSubscriptions() const EXCLUDES(mu_);
   absl::Status CheckDeadLetter(const SubscriptionConfig& config) const EXCLUDES(mu_);
   void ScheduleRetention();
   void DropExpiredSnapshots() EXCLUDES(mu_);
@@ -177,7 +184,7 @@ class Engine {
   const size_t max_topics_;
   const size_t max_subscriptions_;
 
-  mutable Mutex mu_;
+  mutable Mutex mu_{LockRank::kRegistry};
   absl::btree_map<std::string, std::shared_ptr<Topic>> topics_ GUARDED_BY(mu_);
   absl::btree_map<std::string, std::shared_ptr<Subscription>> subscriptions_ GUARDED_BY(mu_);
   // Subscriptions that nobody reads, by the names of the snapshots.

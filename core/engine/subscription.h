@@ -100,8 +100,8 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   // UNAVAILABLE. Nothing is delivered before the first Grant.
   absl::StatusOr<ConsumerId> Attach(std::shared_ptr<Consumer> consumer, AttachOptions options) EXCLUDES(mu_);
 
-  // More credit. With kNoByteLimit bytes are not counted for this consumer from then on. This and the calls below do
-  // nothing for a consumer that is not attached.
+  // More credit, or (where negative) less. With kNoByteLimit bytes are not counted for this consumer from then on. This
+  // and the calls below do nothing for a consumer that is not attached.
   void Grant(ConsumerId consumer, int64_t messages, int64_t bytes) EXCLUDES(mu_);
 
   // Ids that this consumer does not hold are passed over. Returns how many leases were settled.
@@ -288,7 +288,7 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   Offset told_end_;
   Offset counted_end_;
 
-  mutable Mutex mu_;
+  mutable Mutex mu_{LockRank::kSubscription};
   SubscriptionConfig config_ GUARDED_BY(mu_);
   std::shared_ptr<Topic> topic_ GUARDED_BY(mu_);
   absl::Status ended_ GUARDED_BY(mu_);

@@ -266,7 +266,7 @@ void Topic::TrimTo(Offset floor) {
 }
 
 void Topic::DropBefore(Offset before, Counter& dropped) {
-  for (const auto& subscription : *subscriptions()) dropped.Add(subscription->DropBefore(before));
+  for (const auto list = subscriptions(); const auto& subscription : *list) dropped.Add(subscription->DropBefore(before));
   TrimTo(before);
 }
 

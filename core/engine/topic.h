@@ -76,6 +76,7 @@ class Topic : public std::enable_shared_from_this<Topic> {
   void SetConfig(TopicConfig config) EXCLUDES(mu_);
   void Add(const std::shared_ptr<Subscription>& subscription) EXCLUDES(mu_);
   void Remove(const Subscription* subscription) EXCLUDES(mu_);
+  // The list as it is now: hold on to it while going through it.
   std::shared_ptr<const SubscriptionList> subscriptions() const EXCLUDES(mu_);
 
   // No more publishes; SetDeleted(false) takes it back.
@@ -121,7 +122,7 @@ class Topic : public std::enable_shared_from_this<Topic> {
   Counter published_bytes_;
   ProducerGate producers_;
 
-  mutable Mutex mu_;
+  mutable Mutex mu_{LockRank::kTopic};
   TopicConfig config_ GUARDED_BY(mu_);
   TimeIndex times_ GUARDED_BY(mu_);
   Offset trimmed_ GUARDED_BY(mu_);

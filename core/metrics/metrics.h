@@ -136,9 +136,21 @@ struct AdmissionMetrics {
   Counter refused_queue_full;
 };
 
+// Of the handlers of a program that embeds the engine (core/embedded); messages, if nothing else is said.
+struct HandlerMetrics {
+  Counter threw;
+  Counter timed_out;
+  Counter returned_late;
+  // Threads whose handler had not returned when its subscriber was closed.
+  Counter threads_left_behind;
+  // Callbacks other than handlers.
+  Counter callbacks_threw;
+};
+
 struct Metrics {
   AdmissionMetrics admission;
   EngineMetrics engine;
+  HandlerMetrics handlers;
   StoreMetrics store;
 };
 

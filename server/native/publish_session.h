@@ -87,7 +87,7 @@ class PublishSession final : public grpc::ServerBidiReactor<grpc::ByteBuffer, gr
   // Belongs to the write that is pending.
   grpc::ByteBuffer response_;
 
-  Mutex mu_;
+  Mutex mu_{LockRank::kSession};
   State state_ GUARDED_BY(mu_) = State::kAwaitingTopic;
   absl::Status end_ GUARDED_BY(mu_);
   std::deque<Result> results_ GUARDED_BY(mu_);

@@ -93,7 +93,7 @@ class SubscribeSession final : public grpc::ServerBidiReactor<grpc::ByteBuffer, 
   // Belongs to the write that is pending.
   EncodedDeliveries response_;
 
-  Mutex mu_;
+  Mutex mu_{LockRank::kSession};
   State state_ GUARDED_BY(mu_) = State::kAwaitingTarget;
   absl::Status end_ GUARDED_BY(mu_);
   std::vector<Delivery> outgoing_ GUARDED_BY(mu_);
