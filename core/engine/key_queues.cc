@@ -9,7 +9,7 @@ bool KeyQueues::MayGo(std::string_view key, ConsumerId consumer) const {
   auto it = keys_.find(key);
   if (it == keys_.end()) return true;
   const Key& state = it->second;
-  return state.waiting.empty() && !state.condemned && (state.out.empty() || state.holder == consumer);
+  return state.waiting.empty() && state.condemned.empty() && (state.out.empty() || state.holder == consumer);
 }
 
 KeyQueues::Key& KeyQueues::KeyNamed(std::string_view name) {
@@ -76,33 +76,31 @@ void KeyQueues::Condemn(Offset offset, FencedList* fenced) {
   Key& key = *out_.find(offset)->second;
   TakeBackAfter(key, offset, fenced);
   key.out.erase(Find(key, offset));
-  key.condemned = offset;  // and it stays in out_
+  key.condemned.insert(offset);  // and it stays in out_
   Relist(key);
 }
 
 void KeyQueues::CondemnNext(ConsumerId consumer) {
   Key& key = *std::get<Key*>(*First(consumer));
   const Waiting message = PopFirst(key);
-  key.condemned = message.offset;
+  key.condemned.insert(message.offset);
   out_[message.offset] = &key;
   Relist(key);
 }
 
 void KeyQueues::Settle(Offset offset) {
   auto it = out_.find(offset);
-  if (it == out_.end() || it->second->condemned != offset) return;
+  if (it == out_.end() || it->second->condemned.erase(offset) == 0) return;
   Key& key = *it->second;
   out_.erase(it);
-  key.condemned.reset();
   Relist(key);
 }
 
 void KeyQueues::Return(const Waiting& message) {
   auto it = out_.find(message.offset);
-  if (it == out_.end() || it->second->condemned != message.offset) return;
+  if (it == out_.end() || it->second->condemned.erase(message.offset) == 0) return;
   Key& key = *it->second;
   out_.erase(it);
-  key.condemned.reset();
   Insert(key, message);
   Relist(key);
 }
@@ -166,7 +164,7 @@ void KeyQueues::Unlist(Key& key) {
 
 void KeyQueues::Relist(Key& key) {
   Unlist(key);
-  if (key.condemned) return;
+  if (!key.condemned.empty()) return;
   if (key.waiting.empty()) {
     if (key.out.empty()) keys_.erase(key.name);
     return;
@@ -192,9 +190,9 @@ void KeyQueues::DropBefore(Offset before, std::vector<Offset>* settled) {
       if (key.out.front().offset >= before) settled->push_back(key.out.front().offset);
       Forget(key, key.out.begin());
     }
-    if (key.condemned && *key.condemned < before) {
-      out_.erase(*key.condemned);
-      key.condemned.reset();
+    while (!key.condemned.empty() && *key.condemned.begin() < before) {
+      out_.erase(*key.condemned.begin());
+      key.condemned.erase(key.condemned.begin());
     }
     Relist(key);
   }

@@ -118,7 +118,8 @@ class KeyQueues {
     ConsumerId holder;
     absl::InlinedVector<OutMessage, 2> out;
     absl::btree_map<Offset, WaitingState> waiting;
-    std::optional<Offset> condemned;
+    // Several when one of what is out fails for good while a later one, seen after a restart, is condemned already.
+    absl::btree_set<Offset> condemned;
     // Where it is listed.
     ConsumerId listed_for;
     Offset listed_at;

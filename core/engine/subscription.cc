@@ -198,6 +198,10 @@ void Subscription::TellAcked(absl::Span<const OffsetRange> acked, Offset old_flo
     done(absl::OkStatus());
   }
   if (topic != nullptr && floor() != old_floor) topic->FloorMoved(old_floor);
+  Told();
+}
+
+void Subscription::Told() {
   bool seek_waits = false;
   {
     MutexLock lock(mu_);

@@ -221,6 +221,8 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   // `telling_` was raised under the lock.
   void TellAcked(absl::Span<const OffsetRange> acked, Offset old_floor, const std::shared_ptr<Topic>& topic,
                  StoreDone done = nullptr) EXCLUDES(mu_);
+  // Lowers `telling_`: a seek that waits for it may come now.
+  void Told() EXCLUDES(mu_);
   absl::Status NotAvailable() const REQUIRES(mu_);
 
   // What goes out (subscription_pump.cc).
@@ -256,6 +258,7 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   bool Expired(const Batch& batch, Offset offset, const Moment& now) const REQUIRES(mu_);
   uint32_t AttemptsBefore(Offset offset) const REQUIRES(mu_);
   uint64_t held() const REQUIRES(mu_) { return keys_.waiting() + ready_.scheduled() + (by_priority() ? ready_.count() : 0); }
+  bool buries_expired() const REQUIRES(mu_) { return config_.dead_letter && config_.dead_letter->expired_too; }
   bool by_priority() const REQUIRES(mu_) { return config_.priority_delivery; }
   void ApplySeek(MutexLock& lock) REQUIRES(mu_);
   void TellSkipped() EXCLUDES(mu_);

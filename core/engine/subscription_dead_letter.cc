@@ -54,9 +54,14 @@ void Subscription::Bury(Condemned condemned, uint64_t epoch,
   const Ref<Batch> batch = read->empty() ? nullptr : read->front();
   const bool gone = !batch || batch->first() > condemned.offsets.begin;
   SubscriptionConfig config;
+  bool over = false;
   {
     MutexLock lock(mu_);
     config = config_;
+    // Retention was faster, or a seek.
+    over = gone || epoch != epoch_;
+    // The copy acknowledges its original: the cursor has to hear of it before it hears of a seek.
+    if (!over) ++telling_;
     // The rest lies in another batch, or what is gone ends here.
     const Offset cut = !batch ? condemned.offsets.end : gone ? batch->first() : batch->end();
     if (cut < condemned.offsets.end && epoch == epoch_) {
@@ -65,18 +70,20 @@ void Subscription::Bury(Condemned condemned, uint64_t epoch,
     }
     condemned.offsets.end = std::min(condemned.offsets.end, cut);
   }
-  // Retention was faster.
-  if (gone) return Buried(condemned, epoch, absl::OkStatus());
+  if (over) return Buried(condemned, epoch, absl::OkStatus());
   const std::shared_ptr<Topic> target =
       config.topic && config.dead_letter ? context_->find_topic(config.dead_letter->topic) : nullptr;
-  if (target == nullptr) return Buried(condemned, epoch, Error(Reason::kTopicNotFound, "the dead-letter topic is gone"));
-  target->Bury(DeadLetterCopy(*batch, condemned, config, context_->clock.WallNow()), cursor_, condemned.offsets,
-               [self = shared_from_this(), condemned, epoch](const absl::StatusOr<Published>& stored) {
-                 if (stored.ok()) {
-                   self->context_->metrics.engine.dead_lettered_messages.Add(condemned.offsets.size());
-                 }
-                 self->Buried(condemned, epoch, stored.status());
-               });
+  const auto buried = [self = shared_from_this(), condemned, epoch](const absl::StatusOr<Published>& stored) {
+    if (stored.ok()) self->context_->metrics.engine.dead_lettered_messages.Add(condemned.offsets.size());
+    self->Buried(condemned, epoch, stored.status());
+  };
+  if (target == nullptr) {
+    buried(Error(Reason::kTopicNotFound, "the dead-letter topic is gone"));
+  } else {
+    target->Bury(DeadLetterCopy(*batch, condemned, config, context_->clock.WallNow()), cursor_, condemned.offsets,
+                 buried);
+  }
+  Told();
 }
 
 void Subscription::Buried(const Condemned& condemned, uint64_t epoch, const absl::Status& status) {
@@ -90,6 +97,8 @@ void Subscription::Buried(const Condemned& condemned, uint64_t epoch, const absl
     if (epoch == epoch_) status.ok() ? Settle(condemned) : TryAgain(condemned);
     burying_ = false;
     ScheduleBurial();
+    // The next of the key may have to wait.
+    ArmTimer();
   }
   if (!status.ok()) context_->metrics.engine.dead_letter_failures.Add(condemned.offsets.size());
   if (status.ok() && topic != nullptr && floor() != old_floor) topic->FloorMoved(old_floor);
@@ -110,7 +119,6 @@ void Subscription::TryAgain(const Condemned& condemned) {
   } else {
     MakeAvailable(condemned.offsets, condemned.attempts, 0, when);
   }
-  ArmTimer();
 }
 
 }  // namespace sluice

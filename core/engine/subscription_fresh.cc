@@ -42,7 +42,7 @@ void Subscription::Skip(OffsetRange range) {
 
 void Subscription::Expire(OffsetRange range, uint32_t attempts) {
   context_->metrics.engine.expired_messages.Add(range.size());
-  if (config_.dead_letter && config_.dead_letter->expired_too) {
+  if (buries_expired()) {
     condemned_.push_back({range, attempts, ReleaseCause::kExpired});
   } else {
     Skip(range);
@@ -82,7 +82,8 @@ Subscription::Arrival Subscription::Judge(const Batch& batch, Offset offset, Con
     arrival.deliver_at_us = message.deliver_at_us();
   }
   if (arrival.attempts != kCondemned && Expired(batch, offset, now)) {
-    arrival.fate = Fate::kExpired;
+    // One that cannot be copied now must not come out of order, should the clock be set back.
+    arrival.fate = buries_expired() && !arrival.key.empty() ? Fate::kBehindItsKey : Fate::kExpired;
   } else if (!arrival.key.empty()) {
     const bool waits = AttemptsUsedUp(arrival.attempts) || arrival.deliver_at_us > now.wall_us;
     if (waits || !keys_.MayGo(arrival.key, consumer)) arrival.fate = Fate::kBehindItsKey;

@@ -149,7 +149,9 @@ std::shared_ptr<Consumer> Subscription::Collect() {
 
 bool Subscription::LeaseSomething(ConsumerState* consumer, const Moment& now) {
   if (by_priority()) LookAhead(now);
-  return LeaseReady(consumer, now) || LeaseNextOfKey(consumer, now) || LeaseFresh(consumer, now);
+  // What is new may have turned out to be the next of its key.
+  return LeaseReady(consumer, now) || LeaseNextOfKey(consumer, now) || LeaseFresh(consumer, now) ||
+         LeaseNextOfKey(consumer, now);
 }
 
 bool Subscription::LeaseReady(ConsumerState* consumer, const Moment& now) {
@@ -176,7 +178,7 @@ bool Subscription::LeaseNextOfKey(ConsumerState* consumer, const Moment& now) {
   const Ref<Batch> batch = ReadyBatch(next->offset);
   if (!batch) return false;
   if (Expired(*batch, next->offset, now)) {
-    keys_.DropNext(consumer->id);
+    buries_expired() ? keys_.CondemnNext(consumer->id) : keys_.DropNext(consumer->id);
     Expire({next->offset, next->offset + 1}, next->attempts);
     return true;
   }

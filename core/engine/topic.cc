@@ -249,8 +249,10 @@ void Topic::TrimAcked() {
   if (!floor || *floor <= log_->extent().first) return;
   Gate::Pass pass(context_->gate);
   if (!pass) return;
-  log_->OffsetAt(before, [self = shared_from_this(), floor = *floor](absl::StatusOr<Offset> old) {
-    if (old.ok()) self->TrimTo(std::min(*old, floor));
+  log_->OffsetAt(before, [self = shared_from_this()](absl::StatusOr<Offset> old) {
+    if (!old.ok()) return;
+    // A subscription may have gone back meanwhile.
+    if (const auto floor = self->LowestFloor(*self->subscriptions())) self->TrimTo(std::min(*old, *floor));
   });
 }
 

@@ -17,16 +17,23 @@ namespace sluice::model {
 
 struct Message {
   std::string data;
-  std::map<std::string, std::string> attributes;
-  std::string key;
+  std::map<std::string, std::string> attributes = {};
+  std::string key = {};
   uint32_t priority = 0;
+  // Microseconds since 1970.
+  int64_t deliver_at_us = kDeliverAtOnce;
+  int64_t expire_at_us = kNeverExpires;
 
   bool operator==(const Message&) const = default;
 };
 
 inline Message Parse(std::string_view stored) {
   const MessageView view(stored);
-  Message message{std::string(view.data()), {}, std::string(view.ordering_key()), view.priority()};
+  Message message{.data = std::string(view.data()),
+                  .key = std::string(view.ordering_key()),
+                  .priority = view.priority(),
+                  .deliver_at_us = view.deliver_at_us(),
+                  .expire_at_us = view.expire_at_us()};
   view.ForEachAttribute([&](std::string_view key, std::string_view value) {
     message.attributes[std::string(key)] = std::string(value);
   });
@@ -39,6 +46,8 @@ inline OutgoingMessage Outgoing(const Message& message) {
   for (const auto& [key, value] : message.attributes) out.attributes.push_back({key, value});
   out.ordering_key = message.key;
   out.priority = message.priority;
+  if (message.deliver_at_us != kDeliverAtOnce) out.deliver_at = absl::FromUnixMicros(message.deliver_at_us);
+  if (message.expire_at_us != kNeverExpires) out.expire_at = absl::FromUnixMicros(message.expire_at_us);
   return out;
 }
 

@@ -23,7 +23,9 @@ TEST(Metrics, EqualTheTruthAfterARandomRun) {
   EXPECT_EQ(counted.redelivered, truth.redelivered);
   EXPECT_EQ(counted.acked, truth.acked);
   EXPECT_EQ(counted.nacked, truth.nacked);
-  EXPECT_EQ(counted.expired, truth.expired);
+  // A lease that ends in the same moment as an earlier one of its key may count as taken back.
+  EXPECT_LE(counted.expired, truth.expired);
+  EXPECT_GE(counted.expired, truth.expired - truth.expired_or_not);
   EXPECT_EQ(counted.dead_lettered, truth.dead_lettered);
   for (const uint64_t count : {truth.published, truth.delivered, truth.redelivered, truth.acked, truth.nacked,
                                truth.expired, truth.dead_lettered}) {

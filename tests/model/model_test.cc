@@ -18,6 +18,8 @@
 namespace sluice::model {
 namespace {
 
+constexpr int kMostFindings = 5;
+
 struct Flags {
   uint64_t first = 1;
   uint64_t seeds = 1;
@@ -40,6 +42,8 @@ bool ParseFlag(std::string_view argument, Flags* flags) {
 
 void Report(const World& world, const Flags& flags, uint64_t seed, int step) {
   for (const Findings::Finding& finding : world.findings().all()) {
+    // The first few say it all.
+    if (&finding - world.findings().all().data() == kMostFindings) break;
     fmt::print("seed {}, step {}: VIOLATED: {}\n    {}\n", seed, step, ToString(finding.invariant), finding.what);
   }
   fmt::print("play it again: {} --seed={} --steps={} --store={} --verbose\n", program_invocation_name, seed,

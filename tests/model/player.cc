@@ -10,6 +10,8 @@ namespace {
 
 constexpr std::string_view kTopic = "orders";
 constexpr std::string_view kGraveyard = "graveyard";
+// The second of the two.
+constexpr size_t kOrders = 1;
 // So that a run stays small.
 constexpr int kMostMessages = 150;
 
@@ -32,6 +34,7 @@ Player::Player(uint64_t seed, World* world) : random_(seed), world_(*world) {
       {random_.Between(0, 30), &Player::Ack},      {random_.Between(0, 6), &Player::AckAnything},
       {random_.Between(0, 30), &Player::Nack},     {random_.Between(0, 6), &Player::Extend},
       {random_.Between(1, 6), &Player::Attach},    {random_.Between(0, 4), &Player::Detach},
+      {random_.Percent(30) ? random_.Between(1, 3) : 0, &Player::Seek},
       {random_.Between(2, 20), &Player::LetTimePass}, {random_.Between(0, 2), &Player::JumpWall},
       {random_.Between(1, 20), &Player::Commit},   {random_.Between(0, 2), &Player::Full},
       {random_.Between(0, 3), &Player::Maintain},  {random_.Between(0, 2), &Player::Restart},
@@ -43,8 +46,13 @@ Player::Player(uint64_t seed, World* world) : random_(seed), world_(*world) {
 
 void Player::SetUp() {
   keyed_percent_ = random_.Pick<uint64_t>({0, 50, 100});
-  world_.CreateTopic(kTopic);
-  world_.CreateTopic(kGraveyard);
+  timed_ = random_.Percent(30);
+  TopicConfig topic;
+  topic.retention = kMaxRetention;
+  world_.CreateTopic(kGraveyard, topic);
+  if (random_.Percent(30)) topic.acked_retention = random_.Pick<absl::Duration>({absl::Minutes(10), absl::Hours(1)});
+  if (random_.Percent(20)) topic.message_ttl = random_.Pick<absl::Duration>({absl::Minutes(1), absl::Hours(2)});
+  world_.CreateTopic(kTopic, topic);
   const auto subscriptions = static_cast<int>(random_.Between(1, 3));
   for (int i = 0; i < subscriptions; ++i) {
     const FilterCase& filter = random_.Percent(50) ? FilterCases()[0] : random_.Pick(FilterCases());
@@ -75,7 +83,11 @@ SubscriptionConfig Player::RandomSubscription(int number) {
   }
   if (random_.Percent(60)) {
     config.dead_letter = DeadLetterPolicy{TopicNamed(kGraveyard), static_cast<uint32_t>(random_.Between(5, 6))};
+    config.dead_letter->expired_too = random_.Percent(30);
   }
+  config.ordered = random_.Percent(50);
+  config.priority_delivery = !config.ordered && random_.Percent(30);
+  config.exactly_once = random_.Percent(40);
   return config;
 }
 
@@ -86,6 +98,10 @@ Message Player::RandomMessage() {
   if (random_.Percent(70)) message.attributes["colour"] = random_.Pick<std::string>({"red", "green"});
   if (random_.Percent(50)) message.attributes["size"] = random_.Pick<std::string>({"small", "large"});
   if (random_.Percent(50)) message.priority = static_cast<uint32_t>(random_.Below(10));
+  if (!timed_) return message;
+  const auto ahead = [this](absl::Duration most) { return absl::ToUnixMicros(world_.wall() + random_.Time(most)); };
+  if (random_.Percent(20)) message.deliver_at_us = ahead(absl::Minutes(3));
+  if (random_.Percent(10)) message.expire_at_us = ahead(absl::Minutes(30));
   return message;
 }
 
@@ -124,7 +140,7 @@ void Player::Publish() {
   for (uint64_t count = random_.Between(1, random_.Percent(80) ? 4 : 20); count > 0; --count) {
     messages.push_back(RandomMessage());
   }
-  world_.Publish(0, std::move(messages), random_.Percent(30));
+  world_.Publish(kOrders, std::move(messages), random_.Percent(30));
 }
 
 void Player::PublishAgain() {
@@ -145,7 +161,7 @@ void Player::Ack() {
   if (!PickClient(&client) || !PickLeases(client, &range)) return;
   std::vector<LeaseRange> ranges = {range};
   if (random_.Percent(20) && PickLeases(client, &range)) ranges.push_back(range);
-  world_.Ack(client, ranges);
+  random_.Percent(50) ? world_.AckConfirmed(client, ranges) : world_.Ack(client, ranges);
 }
 
 // Leases that are over, that others hold, that never were.
@@ -158,11 +174,13 @@ void Player::AckAnything() {
   const std::vector<LeaseId> held = world_.LeasesOf(other);
   if (world_.subscription_of(other) == world_.subscription_of(client) && !held.empty()) first = random_.Pick(held);
   const LeaseRange range{first, first + random_.Below(4)};
-  switch (random_.Below(3)) {
+  switch (random_.Below(4)) {
     case 0:
       return world_.Nack(client, range, random_.Time(absl::Seconds(5)));
     case 1:
       return world_.Extend(client, range, random_.Time(absl::Seconds(60)));
+    case 2:
+      return world_.AckConfirmed(client, {range});
     default:
       return world_.Ack(client, {range});
   }
@@ -191,6 +209,20 @@ void Player::Attach() {
 void Player::Detach() {
   size_t client = 0;
   if (PickClient(&client)) world_.Detach(client);
+}
+
+void Player::Seek() {
+  const size_t subscription = random_.Below(world_.subscriptions());
+  switch (random_.Below(4)) {
+    case 0:
+      return world_.Seek(subscription, Earliest{});
+    case 1:
+      return world_.Seek(subscription, Latest{});
+    case 2:
+      return world_.Seek(subscription, Offset(random_.Between(1, world_.EndOf(kOrders).value() + 2)));
+    default:
+      return world_.Seek(subscription, world_.wall() - random_.Time(absl::Minutes(10)));
+  }
 }
 
 void Player::LetTimePass() {

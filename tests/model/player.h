@@ -47,6 +47,7 @@ class Player {
   void Extend();
   void Attach();
   void Detach();
+  void Seek();
   void LetTimePass();
   void JumpWall();
   void Commit();
@@ -66,6 +67,7 @@ class Player {
   uint64_t weights_ = 0;
   // A publisher that uses keys, or does not.
   uint64_t keyed_percent_ = 0;
+  bool timed_ = false;
   bool prompt_ = true;
   bool full_ = false;
   int messages_ = 0;

@@ -1,5 +1,6 @@
 #include "tests/model/staged_store.h"
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -32,7 +33,12 @@ class StagedCursor final : public Cursor, public std::enable_shared_from_this<St
     Do([range, attempts](Cursor& cursor) { cursor.Redelivered(range, attempts); }, nullptr);
   }
   void Seek(CursorState state, StoreDone done) override {
-    Do([state = std::move(state)](Cursor& cursor) { cursor.Seek(state, nullptr); }, std::move(done));
+    stage_->hooks().seek_staged(id_, state);
+    Do([state = std::move(state)](Cursor& cursor) { cursor.Seek(state, nullptr); },
+       [self = shared_from_this(), done = std::move(done)](const absl::Status& status) {
+         if (status.ok()) self->stage_->hooks().seek_done(self->id_);
+         done(status);
+       });
   }
 
  private:
@@ -59,7 +65,11 @@ class StagedLog final : public TopicLog, public std::enable_shared_from_this<Sta
   StagedLog(TopicId id, std::shared_ptr<TopicLog> inner, std::shared_ptr<Stage> stage)
       : id_(id), inner_(std::move(inner)), stage_(std::move(stage)) {}
 
-  LogExtent extent() const override { return inner_->extent(); }
+  LogExtent extent() const override {
+    LogExtent extent = inner_->extent();
+    extent.first = std::max(extent.first, trimmed_);
+    return extent;
+  }
   void Append(Ref<Batch> batch, StoreDone done) override {
     stage_->Add([self = shared_from_this(), batch = std::move(batch), done = std::move(done)](absl::Status status) {
       if (status.ok()) {
@@ -70,6 +80,7 @@ class StagedLog final : public TopicLog, public std::enable_shared_from_this<Sta
   }
   void AppendAndAck(Ref<Batch> batch, std::shared_ptr<Cursor> source, OffsetRange range, StoreDone done) override {
     auto cursor = std::static_pointer_cast<StagedCursor>(std::move(source));
+    stage_->hooks().bury_staged(cursor->id(), range);
     stage_->Add([self = shared_from_this(), batch = std::move(batch), cursor = std::move(cursor), range,
                  done = std::move(done)](absl::Status status) {
       if (status.ok()) {
@@ -95,12 +106,15 @@ class StagedLog final : public TopicLog, public std::enable_shared_from_this<Sta
   void OffsetAt(absl::Time time, OffsetDone done) override {
     stage_->Add([self = shared_from_this(), time, done = std::move(done)](const absl::Status& status) {
       if (!status.ok()) return done(status);
-      Answer<absl::StatusOr<Offset>> found;
-      self->inner_->OffsetAt(time, found.callback());
-      done(found.Wait());
+      Answer<absl::StatusOr<Offset>> answer;
+      self->inner_->OffsetAt(time, answer.callback());
+      absl::StatusOr<Offset> found = answer.Wait();
+      if (found.ok()) found = std::max(*found, self->trimmed_);
+      done(found);
     });
   }
   void Trim(Offset before) override {
+    trimmed_ = std::max(trimmed_, before);
     stage_->Add([self = shared_from_this(), before](const absl::Status& status) {
       if (status.ok()) self->inner_->Trim(before);
     });
@@ -120,6 +134,7 @@ class StagedLog final : public TopicLog, public std::enable_shared_from_this<Sta
   const TopicId id_;
   const std::shared_ptr<TopicLog> inner_;
   const std::shared_ptr<Stage> stage_;
+  Offset trimmed_;
 };
 
 }  // namespace

@@ -6,7 +6,8 @@
 //   store.Crash();        // the rest never happened
 //
 // The other store may answer from its own threads; here every answer comes on the thread that commits, so that a run
-// over any store is single threaded and can be repeated. The catalogue is not staged.
+// over any store is single threaded and can be repeated. The catalogue is not staged; and a log lets go of its
+// beginning when it is told to, as far as those who ask can see, as the stores do.
 //
 // Thread rule: for one thread.
 #pragma once
@@ -25,8 +26,12 @@ namespace sluice::model {
 // What a test wants to know of a store's doings, before the engine does.
 struct StoreHooks {
   std::function<void(TopicId, const Ref<Batch>&)> stored;
-  // A dead letter that was not taken.
+  // Dead letters: on their way, and not taken.
+  std::function<void(SubscriptionId, OffsetRange)> bury_staged;
   std::function<void(SubscriptionId, OffsetRange)> bury_refused;
+  // A cursor that begins anew: staged, and durable.
+  std::function<void(SubscriptionId, const CursorState&)> seek_staged;
+  std::function<void(SubscriptionId)> seek_done;
 };
 
 // The queue, shared with the logs and cursors that may outlive the store.

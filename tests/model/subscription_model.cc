@@ -12,12 +12,12 @@ namespace {
 // How long a refused dead letter waits until it is delivered again.
 constexpr absl::Duration kBuryRetry = absl::Seconds(10);
 
+// As core/flow/retry.h promises it: doubled with each failure, up to a fifth less, within the policy.
 struct Wait {
   absl::Duration least;
   absl::Duration most;
 };
 
-// As core/flow/retry.h promises it: doubled with each failure, up to a fifth less, within the policy.
 Wait RetryWait(const std::optional<RetryPolicy>& policy, uint32_t failures) {
   if (!policy) return {absl::ZeroDuration(), failures <= 1 ? absl::ZeroDuration() : absl::Seconds(1)};
   absl::Duration wait = policy->minimum;
@@ -35,6 +35,7 @@ Truth& Truth::operator+=(const Truth& other) {
   acked += other.acked;
   nacked += other.nacked;
   expired += other.expired;
+  expired_or_not += other.expired_or_not;
   dead_lettered += other.dead_lettered;
   return *this;
 }
@@ -43,11 +44,32 @@ void SubscriptionModel::Fail(Invariant invariant, std::string_view what, uint64_
   findings_->Add(invariant, fmt::format("{}, message {}: {}", config_.name.id(), offset, what));
 }
 
-void SubscriptionModel::Stored(uint64_t offset, const Message& message) {
+void SubscriptionModel::Stored(uint64_t offset, const Message& message, int64_t expire_us, const Moment& at) {
   State state;
   state.message = &message;
+  state.expire_us = expire_us;
   if (!matches_(message)) state.where = Where::kFiltered;
+  if (message.deliver_at_us != kDeliverAtOnce) {
+    state.due_seen = false;
+    state.due_since = Instant::Never();
+    state.least_due = Instant::Never();
+  }
+  UpdateTimes(&state, at);
   states_[offset] = state;
+}
+
+void SubscriptionModel::UpdateTimes(State* state, const Moment& at) {
+  // One that was condemned before a restart is met on the way like any other.
+  const bool open = state->where == Where::kWaiting || (state->where == Where::kCondemned && !state->cause);
+  if (open && state->expire_us <= at.wall_us) state->may_be_gone = true;
+  const int64_t deliver_at_us = state->message->deliver_at_us;
+  if (deliver_at_us == kDeliverAtOnce) return;
+  const bool past = deliver_at_us <= at.wall_us;
+  state->due_seen |= past;
+  state->due_since = past ? std::min(state->due_since, at.now) : Instant::Never();
+  const Instant due = past ? at.now : at.now + absl::Microseconds(deliver_at_us - at.wall_us);
+  state->least_due = std::min(state->least_due, due);
+  if (!past) state->most_due = std::max(state->most_due, due);
 }
 
 void SubscriptionModel::Grant(ConsumerId consumer, int64_t messages, int64_t bytes) {
@@ -60,7 +82,7 @@ void SubscriptionModel::Grant(ConsumerId consumer, int64_t messages, int64_t byt
   }
 }
 
-void SubscriptionModel::CheckMayCome(ConsumerId consumer, const DeliveredMessage& delivered, Instant now) const {
+void SubscriptionModel::CheckMayCome(ConsumerId consumer, const DeliveredMessage& delivered, const Moment& at) const {
   const auto fail = [&](Invariant invariant, std::string_view what) { Fail(invariant, what, delivered.offset); };
   auto credit = consumers_.find(consumer);
   if (credit == consumers_.end()) return fail(Invariant::kCredit, "delivered to a consumer that is not attached");
@@ -70,6 +92,8 @@ void SubscriptionModel::CheckMayCome(ConsumerId consumer, const DeliveredMessage
   switch (state.where) {
     case Where::kAcked:
       return fail(Invariant::kAckIsFinal, "delivered after it was acknowledged");
+    case Where::kAckHeld:
+      return fail(Invariant::kAckIsFinal, "delivered though it was acknowledged and no earlier one of its key failed");
     case Where::kBuried:
       return fail(Invariant::kBuriedOnce, "delivered after it was dead-lettered");
     case Where::kCondemned:
@@ -81,205 +105,251 @@ void SubscriptionModel::CheckMayCome(ConsumerId consumer, const DeliveredMessage
     case Where::kWaiting:
       break;
   }
-  if (now < state.earliest) {
-    fail(Invariant::kInTime, fmt::format("came {} too early", absl::FormatDuration(state.earliest - now)));
+  if (delivered.attempt != state.failures + 1) {
+    const auto what = fmt::format("came as attempt {} after {} failed ones", delivered.attempt, state.failures);
+    fail(Invariant::kAttempts, what);
   }
-  if (delivered.attempt != state.attempt + 1) {
-    fail(Invariant::kAttempts,
-         fmt::format("came as attempt {} after {} failed ones", delivered.attempt, state.attempt));
+  CheckTime(state, delivered.offset, at);
+  if (Keyed(state)) CheckOrder(consumer, delivered.offset, at.wall_us);
+}
+
+void SubscriptionModel::CheckTime(const State& state, uint64_t offset, const Moment& at) const {
+  if (at.now < state.earliest) {
+    Fail(Invariant::kInTime, fmt::format("came {} too early", absl::FormatDuration(state.earliest - at.now)), offset);
+  }
+  if (state.expire_us <= at.wall_us) Fail(Invariant::kInTime, "came after it had expired", offset);
+  // A message with a key waits by the steady clock.
+  const bool due = state.due_seen || (Keyed(state) && state.least_due <= at.now);
+  if (!due) Fail(Invariant::kInTime, "came before it was to be delivered", offset);
+}
+
+void SubscriptionModel::CheckOrder(ConsumerId consumer, uint64_t offset, int64_t wall_us) const {
+  const std::string& key = states_.at(offset).message->key;
+  for (auto it = states_.begin(); it->first < offset; ++it) {
+    const State& earlier = it->second;
+    if (earlier.message->key != key || !earlier.matters()) continue;
+    if (!earlier.out()) {
+      // One that has just expired is gone.
+      if (earlier.expire_us <= wall_us && earlier.where == Where::kWaiting) continue;
+      Fail(Invariant::kKeyOrder, fmt::format("came before message {} of its key", it->first), offset);
+    } else if (earlier.consumer != consumer) {
+      Fail(Invariant::kKeyOrder, fmt::format("came while another consumer has message {}", it->first), offset);
+    }
   }
 }
 
-void SubscriptionModel::Delivered(ConsumerId consumer, const DeliveredMessage& delivered, Instant now) {
+void SubscriptionModel::Delivered(ConsumerId consumer, const DeliveredMessage& delivered, const Moment& at) {
   if (!states_.contains(delivered.offset)) {
     return Fail(Invariant::kContent, "delivered, but not in the log", delivered.offset);
   }
-  CheckMayCome(consumer, delivered, now);
+  CheckMayCome(consumer, delivered, at);
   Credit& credit = consumers_[consumer];
   credit.messages -= 1;
   if (credit.counts_bytes) credit.bytes -= static_cast<int64_t>(delivered.bytes);
-  State& state = states_.at(delivered.offset);
   truth_->delivered += 1;
-  if (state.attempt > 0) truth_->redelivered += 1;
+  if (delivered.attempt > 1) truth_->redelivered += 1;
+  State& state = states_.at(delivered.offset);
   state.where = Where::kLeased;
   state.attempt = delivered.attempt;
+  state.may_be_gone = false;
   state.consumer = consumer;
   state.lease = delivered.lease;
-  state.deadline = now + config_.ack_deadline;
+  state.deadline = at.now + config_.ack_deadline;
   live_[delivered.lease] = delivered.offset;
   last_lease_ = std::max(last_lease_, delivered.lease);
 }
 
-template <class Fn>
-uint64_t SubscriptionModel::ForLeases(ConsumerId consumer, LeaseRange range, Fn&& fn) {
-  std::vector<State*> held;
+std::vector<uint64_t> SubscriptionModel::HeldBy(ConsumerId consumer, LeaseRange range) const {
+  std::vector<uint64_t> held;
   for (auto it = live_.lower_bound(range.first); it != live_.end() && it->first <= range.last; ++it) {
-    State& state = states_.at(it->second);
-    if (state.consumer == consumer) held.push_back(&state);
+    if (states_.at(it->second).consumer == consumer) held.push_back(it->second);
   }
-  for (State* state : held) fn(state);
+  return held;
+}
+
+bool SubscriptionModel::HasEarlierOut(uint64_t offset) const {
+  const std::string& key = states_.at(offset).message->key;
+  return std::any_of(states_.begin(), states_.find(offset),
+                     [&](const auto& s) { return s.second.out() && s.second.message->key == key; });
+}
+
+void SubscriptionModel::SettleAck(uint64_t offset) {
+  State& state = states_.at(offset);
+  live_.erase(state.lease);
+  if (Keyed(state) && HasEarlierOut(offset)) {
+    state.where = Where::kAckHeld;
+    return;
+  }
+  state.where = Where::kAcked;
+  if (!Keyed(state)) return;
+  for (auto it = states_.upper_bound(offset); it != states_.end(); ++it) {
+    State& later = it->second;
+    if (later.message->key != state.message->key || !later.out()) continue;
+    if (later.where != Where::kAckHeld) return;
+    later.where = Where::kAcked;
+  }
+}
+
+uint64_t SubscriptionModel::Ack(ConsumerId consumer, LeaseRange range) {
+  const std::vector<uint64_t> held = HeldBy(consumer, range);
+  for (const uint64_t offset : held) SettleAck(offset);
+  truth_->acked += held.size();
   return held.size();
 }
 
-void SubscriptionModel::EndLease(State* state) { live_.erase(state->lease); }
-
-uint64_t SubscriptionModel::Ack(ConsumerId consumer, LeaseRange range) {
-  const uint64_t settled = ForLeases(consumer, range, [this](State* state) {
-    EndLease(state);
-    state->where = Where::kAcked;
-  });
-  truth_->acked += settled;
-  return settled;
+void SubscriptionModel::AckConfirmed(ConsumerId consumer, LeaseRange range, AckResult* result,
+                                     std::vector<uint64_t>* offsets) {
+  for (LeaseId lease = range.first; lease <= range.last; ++lease) {
+    auto live = live_.find(lease);
+    if (live == live_.end() || states_.at(live->second).consumer != consumer) {
+      result->refused.insert(lease);
+    } else if (Keyed(states_.at(live->second)) && HasEarlierOut(live->second)) {
+      result->too_early.insert(lease);
+    } else {
+      result->confirmed.insert(lease);
+      offsets->push_back(live->second);
+      truth_->acked += 1;
+      SettleAck(live->second);
+    }
+  }
 }
 
-uint64_t SubscriptionModel::Nack(ConsumerId consumer, LeaseRange range, absl::Duration delay, Instant now) {
-  const uint64_t settled =
-      ForLeases(consumer, range, [&](State* state) { Release(state, ReleaseCause::kNacked, delay, now); });
-  truth_->nacked += settled;
-  return settled;
+void SubscriptionModel::Confirmed(const std::vector<uint64_t>& offsets) {
+  for (const uint64_t offset : offsets) durable_[offset].settled = true;
+}
+
+Bounds SubscriptionModel::Nack(ConsumerId consumer, LeaseRange range, absl::Duration delay, Instant now) {
+  Bounds nacked;
+  for (const uint64_t offset : HeldBy(consumer, range)) {
+    nacked.most += 1;
+    // An earlier one of the key may just have taken it back.
+    if (states_.at(offset).where != Where::kLeased) continue;
+    nacked.least += 1;
+    Release(offset, ReleaseCause::kNacked, delay, now);
+  }
+  return nacked;
 }
 
 uint64_t SubscriptionModel::Extend(ConsumerId consumer, LeaseRange range, absl::Duration deadline, Instant now) {
-  return ForLeases(consumer, range, [&](State* state) { state->deadline = now + deadline; });
+  const std::vector<uint64_t> held = HeldBy(consumer, range);
+  for (const uint64_t offset : held) states_.at(offset).deadline = now + deadline;
+  return held.size();
 }
 
-void SubscriptionModel::Release(State* state, ReleaseCause cause, absl::Duration delay, Instant now) {
-  EndLease(state);
-  if (AttemptsUsedUp(*state)) {
-    state->where = Where::kCondemned;
-    state->cause = cause;
+void SubscriptionModel::TakeBackAfter(uint64_t offset, Instant now) {
+  const State& first = states_.at(offset);
+  if (!Keyed(first)) return;
+  for (auto it = states_.upper_bound(offset); it != states_.end(); ++it) {
+    State& later = it->second;
+    if (later.message->key != first.message->key || !later.out()) continue;
+    live_.erase(later.lease);
+    later.where = Where::kWaiting;
+    later.earliest = later.latest = now;
+  }
+}
+
+void SubscriptionModel::Release(uint64_t offset, ReleaseCause cause, absl::Duration delay, Instant now) {
+  TakeBackAfter(offset, now);
+  State& state = states_.at(offset);
+  live_.erase(state.lease);
+  state.failures = state.attempt;
+  if (AttemptsUsedUp(state.failures)) {
+    state.where = Where::kCondemned;
+    state.cause = cause;
     return;
   }
   Wait wait{delay, delay};
   if (cause == ReleaseCause::kConsumerGone) {
     wait = {};
   } else if (delay == absl::ZeroDuration()) {
-    wait = RetryWait(config_.retry, state->attempt);
+    wait = RetryWait(config_.retry, state.failures);
   }
-  state->where = Where::kWaiting;
-  state->earliest = now + wait.least;
-  state->latest = now + wait.most;
+  state.where = Where::kWaiting;
+  state.earliest = now + wait.least;
+  state.latest = now + wait.most;
 }
 
 void SubscriptionModel::Detach(ConsumerId consumer, Instant now) {
-  ForLeases(consumer, {LeaseId(0), last_lease_},
-            [&](State* state) { Release(state, ReleaseCause::kConsumerGone, absl::ZeroDuration(), now); });
+  for (const uint64_t offset : HeldBy(consumer, {LeaseId(0), last_lease_})) {
+    if (states_.at(offset).where != Where::kLeased) continue;
+    Release(offset, ReleaseCause::kConsumerGone, absl::ZeroDuration(), now);
+  }
   consumers_.erase(consumer);
 }
 
-void SubscriptionModel::Tick(Instant now) {
-  std::vector<State*> expired;
+void SubscriptionModel::Tick(const Moment& at) {
+  // In the order in which they passed.
+  std::set<std::pair<Instant, LeaseId>> passed;
   for (const auto& [lease, offset] : live_) {
-    State& state = states_.at(offset);
-    if (state.deadline <= now) expired.push_back(&state);
+    const Instant deadline = states_.at(offset).deadline;
+    if (deadline <= at.now) passed.insert({deadline, lease});
   }
-  for (State* state : expired) Release(state, ReleaseCause::kDeadlinePassed, absl::ZeroDuration(), now);
-  truth_->expired += expired.size();
+  truth_->expired += passed.size();
+  for (const auto& [deadline, lease] : passed) {
+    auto live = live_.find(lease);
+    if (live == live_.end()) {
+      truth_->expired_or_not += 1;
+      continue;
+    }
+    Release(live->second, ReleaseCause::kDeadlinePassed, absl::ZeroDuration(), at.now);
+  }
+  for (auto& [offset, state] : states_) UpdateTimes(&state, at);
+}
+
+void SubscriptionModel::BuryStaged(OffsetRange offsets) {
+  for (Offset offset = offsets.begin; offset < offsets.end; ++offset) states_.at(offset.value()).copy_staged = true;
 }
 
 void SubscriptionModel::Buried(uint64_t offset, const Message& copy) {
-  namespace attribute = dead_letter_attribute;
   auto found = states_.find(offset);
   if (found == states_.end()) return Fail(Invariant::kBuriedOnce, "a copy of what is not there", offset);
+  truth_->dead_lettered += 1;
+  if (auto stale = stale_copies_.find(offset); stale != stale_copies_.end()) {
+    stale_copies_.erase(stale);
+    return;
+  }
   State& state = found->second;
+  state.copy_staged = false;
   if (state.where == Where::kBuried) return Fail(Invariant::kBuriedOnce, "a second copy", offset);
-  if (state.where != Where::kCondemned) return Fail(Invariant::kBuriedOnce, "a copy before its time", offset);
+  if (state.where == Where::kWaiting && state.may_be_gone && BuriesExpired()) {
+    state.cause = ReleaseCause::kExpired;
+  } else if (state.where != Where::kCondemned) {
+    return Fail(Invariant::kBuriedOnce, "a copy before its time", offset);
+  }
+  CheckCopy(offset, state, copy);
+  state.where = Where::kBuried;
+}
+
+void SubscriptionModel::CheckCopy(uint64_t offset, const State& state, const Message& copy) const {
+  namespace attribute = dead_letter_attribute;
   const Message& original = *state.message;
   if (copy.data != original.data || copy.key != original.key || copy.priority != original.priority ||
       !std::includes(copy.attributes.begin(), copy.attributes.end(), original.attributes.begin(),
                      original.attributes.end())) {
     Fail(Invariant::kBuriedOnce, "the copy is not the message", offset);
   }
-  if (AttributeOf(copy, std::string(attribute::kAttempts)) != std::to_string(state.attempt)) {
-    Fail(Invariant::kAttempts, fmt::format("the copy does not say {} attempts", state.attempt), offset);
+  if (copy.deliver_at_us != kDeliverAtOnce || copy.expire_at_us != kNeverExpires) {
+    Fail(Invariant::kBuriedOnce, "the copy waits or expires", offset);
+  }
+  if (AttributeOf(copy, std::string(attribute::kAttempts)) != std::to_string(state.failures)) {
+    Fail(Invariant::kAttempts, fmt::format("the copy does not say {} attempts", state.failures), offset);
   }
   if (state.cause && AttributeOf(copy, std::string(attribute::kReason)) != ToString(*state.cause)) {
     Fail(Invariant::kBuriedOnce, fmt::format("the copy's reason is not \"{}\"", ToString(*state.cause)), offset);
   }
-  state.where = Where::kBuried;
-  truth_->dead_lettered += 1;
 }
 
 void SubscriptionModel::BuryRefused(OffsetRange offsets, Instant now) {
   for (Offset offset = offsets.begin; offset < offsets.end; ++offset) {
+    if (auto stale = stale_copies_.find(offset.value()); stale != stale_copies_.end()) {
+      stale_copies_.erase(stale);
+      continue;
+    }
     State& state = states_.at(offset.value());
+    state.copy_staged = false;
     state.where = Where::kWaiting;
     state.earliest = state.latest = now + kBuryRetry;
   }
-}
-
-void SubscriptionModel::Saved() {
-  durable_.clear();
-  for (const auto& [offset, state] : states_) durable_[offset] = {state.settled(), state.attempt};
-}
-
-void SubscriptionModel::Recovered(const CursorState& found, Instant now) {
-  consumers_.clear();
-  live_.clear();
-  last_lease_ = LeaseId(0);
-  for (auto& [offset, state] : states_) {
-    const Durable durable = durable_[offset];
-    const bool settled = found.acked.Contains(Offset(offset));
-    if (state.where == Where::kFiltered) continue;
-    if (settled && !state.settled()) Fail(Invariant::kNothingLost, "the store has it as acknowledged", offset);
-    if (durable.settled && !settled) Fail(Invariant::kAckIsFinal, "its durable acknowledgement is gone", offset);
-    if (state.where == Where::kBuried && !settled) Fail(Invariant::kBuriedOnce, "has a copy, and is not settled", offset);
-    if (settled) continue;
-    auto counted = found.attempts.find(Offset(offset));
-    const uint32_t attempt = Offset(offset) >= found.delivered_end ? 0
-                             : counted == found.attempts.end()     ? 1
-                                                                   : counted->second;
-    if (attempt < durable.attempt || attempt > state.attempt) {
-      const auto what = fmt::format("{} attempts after a restart; {} were made and {} of them durable", attempt,
-                                    state.attempt, durable.attempt);
-      Fail(Invariant::kAttempts, what, offset);
-    }
-    state.attempt = attempt;
-    state.where = AttemptsUsedUp(state) ? Where::kCondemned : Where::kWaiting;
-    state.cause.reset();
-    state.earliest = state.latest = now;
-  }
-}
-
-void SubscriptionModel::CheckProgress(Instant now, bool idle) const {
-  const bool credit = std::any_of(consumers_.begin(), consumers_.end(), [](const auto& c) { return c.second.any(); });
-  for (const auto& [offset, state] : states_) {
-    if (state.where == Where::kWaiting && state.latest <= now && credit && idle) {
-      Fail(Invariant::kProgress, "may be delivered, there is credit for it, and it does not come", offset);
-    }
-    if (state.where == Where::kCondemned && idle) {
-      Fail(Invariant::kProgress, "its attempts are used up, and it is not dead-lettered", offset);
-    }
-    if (state.where == Where::kLeased && state.deadline <= now) {
-      Fail(Invariant::kProgress, "its lease has no end", offset);
-    }
-  }
-}
-
-std::vector<LeaseId> SubscriptionModel::LeasesOf(ConsumerId consumer) const {
-  std::vector<LeaseId> leases;
-  for (const auto& [lease, offset] : live_) {
-    if (states_.at(offset).consumer == consumer) leases.push_back(lease);
-  }
-  return leases;
-}
-
-uint64_t SubscriptionModel::unsettled() const {
-  return static_cast<uint64_t>(
-      std::count_if(states_.begin(), states_.end(), [](const auto& state) { return !state.second.settled(); }));
-}
-
-uint64_t SubscriptionModel::FirstUnsettled() const {
-  for (const auto& [offset, state] : states_) {
-    if (!state.settled()) return offset;
-  }
-  return UINT64_MAX;
-}
-
-uint64_t SubscriptionModel::filtered() const {
-  return static_cast<uint64_t>(std::count_if(states_.begin(), states_.end(), [](const auto& state) {
-    return state.second.where == Where::kFiltered;
-  }));
 }
 
 }  // namespace sluice::model

@@ -2,14 +2,17 @@
 // engine is, and what the engine delivers; it knows what may come and what must, and writes down what should not have
 // been.
 //
-// Where the engine is free, so is the model: any consumer with credit may get a message, in any order; a retry delay
-// lies between its least and its most; after a crash a message may be anywhere between what was durable and what was
-// said.
+// Where the engine is free, so is the model: any consumer with credit may get a message, in any order that keys allow;
+// a retry delay lies between its least and its most; a message whose time has passed may go away whenever the engine
+// looks; after a crash a message may be anywhere between what was durable and what was said.
 //
 //   SubscriptionModel billing(config, matches, &truth, &findings);
 //   billing.Attach(consumer);  billing.Grant(consumer, 10, Subscription::kNoByteLimit);
 //   billing.Delivered(consumer, {offset, lease, attempt, bytes}, now);
 //   EXPECT_EQ(subscription->Ack(...), billing.Ack(...));
+//
+// subscription_model.cc has what clients do and what the engine does in answer, subscription_recovery.cc what restarts
+// and seeks do, and what is checked.
 //
 // Thread rule: for one thread.
 #pragma once
@@ -42,10 +45,17 @@ struct Truth {
   uint64_t acked = 0;
   uint64_t nacked = 0;
   uint64_t expired = 0;
+  // Of these, taken back in the same moment because of an earlier one of their key, and perhaps not counted.
+  uint64_t expired_or_not = 0;
   uint64_t dead_lettered = 0;
 
-  bool operator==(const Truth&) const = default;
   Truth& operator+=(const Truth& other);
+};
+
+// What both clocks say.
+struct Moment {
+  Instant now;
+  int64_t wall_us = 0;
 };
 
 struct DeliveredMessage {
@@ -53,6 +63,21 @@ struct DeliveredMessage {
   LeaseId lease;
   uint32_t attempt = 0;
   size_t bytes = 0;
+};
+
+// Both ends included.
+struct Bounds {
+  uint64_t least = 0;
+  uint64_t most = 0;
+};
+
+// What has to become of acknowledgements that are confirmed.
+struct AckResult {
+  std::set<LeaseId> confirmed;
+  std::set<LeaseId> refused;
+  std::set<LeaseId> too_early;
+
+  bool operator==(const AckResult&) const = default;
 };
 
 class SubscriptionModel {
@@ -63,60 +88,82 @@ class SubscriptionModel {
 
   const SubscriptionConfig& config() const { return config_; }
 
-  // The topic's log has one more. `message` lives as long as the model.
-  void Stored(uint64_t offset, const Message& message);
+  // The topic's log has one more. `message` lives as long as the model; it expires at that time.
+  void Stored(uint64_t offset, const Message& message, int64_t expire_us, const Moment& at);
 
   void Attach(ConsumerId consumer) { consumers_[consumer] = {}; }
   void Grant(ConsumerId consumer, int64_t messages, int64_t bytes);
-  void Delivered(ConsumerId consumer, const DeliveredMessage& delivered, Instant now);
-  // As the engine's: how many leases it settles.
+  void Delivered(ConsumerId consumer, const DeliveredMessage& delivered, const Moment& at);
+  // How many leases the engine is to settle. A nack may take back later ones of a key that it names itself.
   uint64_t Ack(ConsumerId consumer, LeaseRange range);
-  uint64_t Nack(ConsumerId consumer, LeaseRange range, absl::Duration delay, Instant now);
+  Bounds Nack(ConsumerId consumer, LeaseRange range, absl::Duration delay, Instant now);
   uint64_t Extend(ConsumerId consumer, LeaseRange range, absl::Duration deadline, Instant now);
   void Detach(ConsumerId consumer, Instant now);
-  // Deadlines up to `now` have passed.
-  void Tick(Instant now);
+  // Both clocks are there now: deadlines have passed, messages fell due or expired.
+  void Tick(const Moment& at);
 
-  // The dead-letter topic has a copy of the message at `offset`.
+  // Adds to `result` and to `offsets` what the range confirms.
+  void AckConfirmed(ConsumerId consumer, LeaseRange range, AckResult* result, std::vector<uint64_t>* offsets);
+  // The engine says that these are durable.
+  void Confirmed(const std::vector<uint64_t>& offsets);
+
+  // The store has a dead letter on its way; has it; refuses it.
+  void BuryStaged(OffsetRange offsets);
   void Buried(uint64_t offset, const Message& copy);
   void BuryRefused(OffsetRange offsets, Instant now);
+
+  // The subscription begins anew; it is durable that it does.
+  void Sought(const CursorState& state, const Moment& at);
+  void SeekDone();
 
   // What was said so far is durable.
   void Saved();
   // The engine was opened again and found this in the store; the leases are over.
-  void Recovered(const CursorState& state, Instant now);
+  void Recovered(const CursorState& state, const Moment& at);
 
   // Whether all that may be delivered is. With `idle` the store has nothing to do any more.
-  void CheckProgress(Instant now, bool idle) const;
+  void CheckProgress(const Moment& at, bool idle) const;
 
-  // The live leases of a consumer, in order; all that ever were.
+  // The live leases of a consumer, in order; the highest that ever was.
   std::vector<LeaseId> LeasesOf(ConsumerId consumer) const;
   LeaseId last_lease() const { return last_lease_; }
   uint64_t leased() const { return live_.size(); }
-  // Messages that match and are not settled; and those that do not match.
-  uint64_t unsettled() const;
-  uint64_t filtered() const;
-  // The offset of the first that is not settled; beyond all when there is none.
-  uint64_t FirstUnsettled() const;
+  // Messages that are not settled; the least without those that may have gone because they expired, the most with those
+  // that the engine did not pass over yet.
+  Bounds backlog() const;
+  // The offset of the first that has to be kept; beyond all when there is none.
+  uint64_t FirstNeeded() const;
 
  private:
-  enum class Where { kWaiting, kLeased, kCondemned, kAcked, kBuried, kFiltered };
+  enum class Where { kWaiting, kLeased, kAckHeld, kCondemned, kAcked, kBuried, kFiltered };
 
   struct State {
     const Message* message = nullptr;
     Where where = Where::kWaiting;
-    // The number of the last delivery; 0 for none.
+    // Deliveries that failed, and the number of the last one; 0 for none.
+    uint32_t failures = 0;
     uint32_t attempt = 0;
     // While it waits: not before the one, at the latest at the other.
     Instant earliest, latest;
-    // While it is leased.
+    // Of one that is to be delivered at a time of day: whether that time was seen, since when it has been past, and
+    // when it would be by the steady clock, had somebody looked at the best and at the worst moment.
+    bool due_seen = true;
+    Instant due_since;
+    Instant least_due, most_due;
+    int64_t expire_us = kNeverExpires;
+    // Its time had passed while it waited: it may be gone.
+    bool may_be_gone = false;
+    // While it is leased, or its acknowledgement is held.
     ConsumerId consumer;
     LeaseId lease;
     Instant deadline;
     // While it is condemned; nothing when nobody knows any more.
     std::optional<ReleaseCause> cause;
+    bool copy_staged = false;
 
     bool settled() const { return where == Where::kAcked || where == Where::kBuried || where == Where::kFiltered; }
+    bool out() const { return where == Where::kLeased || where == Where::kAckHeld; }
+    bool matters() const { return !settled() && !may_be_gone; }
   };
   struct Durable {
     bool settled = false;
@@ -131,15 +178,27 @@ class SubscriptionModel {
   };
 
   void Fail(Invariant invariant, std::string_view what, uint64_t offset) const;
-  void CheckMayCome(ConsumerId consumer, const DeliveredMessage& delivered, Instant now) const;
-  // Calls fn(state) for the messages that `consumer` holds under these leases.
-  template <class Fn>
-  uint64_t ForLeases(ConsumerId consumer, LeaseRange range, Fn&& fn);
-  // The lease is over without an acknowledgement.
-  void Release(State* state, ReleaseCause cause, absl::Duration delay, Instant now);
-  void EndLease(State* state);
-  bool AttemptsUsedUp(const State& state) const {
-    return config_.dead_letter && state.attempt >= config_.dead_letter->max_attempts;
+  void CheckMayCome(ConsumerId consumer, const DeliveredMessage& delivered, const Moment& at) const;
+  void CheckTime(const State& state, uint64_t offset, const Moment& at) const;
+  void CheckOrder(ConsumerId consumer, uint64_t offset, int64_t wall_us) const;
+  void CheckRecovered(uint64_t offset, const State& state, bool settled, uint32_t attempt);
+  void CheckCopy(uint64_t offset, const State& state, const Message& copy) const;
+  static void UpdateTimes(State* state, const Moment& at);
+  static bool Due(const State& state, const Moment& at);
+
+  // The leases that `consumer` holds in the range, in order.
+  std::vector<uint64_t> HeldBy(ConsumerId consumer, LeaseRange range) const;
+  bool Keyed(const State& state) const { return config_.ordered && !state.message->key.empty(); }
+  // Whether an earlier message of its key is out.
+  bool HasEarlierOut(uint64_t offset) const;
+  // An acknowledgement, and those of later messages of the key that waited for it.
+  void SettleAck(uint64_t offset);
+  // The lease is over without an acknowledgement; so are those of later messages of its key.
+  void Release(uint64_t offset, ReleaseCause cause, absl::Duration delay, Instant now);
+  void TakeBackAfter(uint64_t offset, Instant now);
+  bool BuriesExpired() const { return config_.dead_letter && config_.dead_letter->expired_too; }
+  bool AttemptsUsedUp(uint32_t attempts) const {
+    return config_.dead_letter && attempts >= config_.dead_letter->max_attempts;
   }
 
   const SubscriptionConfig config_;
@@ -153,6 +212,9 @@ class SubscriptionModel {
   // Live leases, and what they are for.
   std::map<LeaseId, uint64_t> live_;
   LeaseId last_lease_;
+  // Seeks that are not durable, and dead letters on their way from before one.
+  int seeks_ = 0;
+  std::multiset<uint64_t> stale_copies_;
 };
 
 }  // namespace sluice::model

@@ -10,9 +10,15 @@ namespace {
 
 Truth CountedBy(const Metrics& metrics) {
   const EngineMetrics& engine = metrics.engine;
-  return {engine.published_messages.value(), engine.delivered_messages.value(), engine.redelivered_messages.value(),
-          engine.acked_messages.value(),     engine.nacked_messages.value(),    engine.expired_leases.value(),
-          engine.dead_lettered_messages.value()};
+  Truth counted;
+  counted.published = engine.published_messages.value();
+  counted.delivered = engine.delivered_messages.value();
+  counted.redelivered = engine.redelivered_messages.value();
+  counted.acked = engine.acked_messages.value();
+  counted.nacked = engine.nacked_messages.value();
+  counted.expired = engine.expired_leases.value();
+  counted.dead_lettered = engine.dead_lettered_messages.value();
+  return counted;
 }
 
 std::unique_ptr<StorePlace> PlaceFor(const WorldOptions& options, const Clock& clock) {
@@ -20,12 +26,18 @@ std::unique_ptr<StorePlace> PlaceFor(const WorldOptions& options, const Clock& c
   return std::make_unique<MemoryPlace>();
 }
 
+std::string TimeOfDay(int64_t us) {
+  return absl::FormatTime("%H:%M:%E3S", absl::FromUnixMicros(us), absl::UTCTimeZone());
+}
+
 std::string Names(const std::vector<Message>& messages) {
   std::string names;
   for (const Message& message : messages) {
-    names += fmt::format(" {}", message.data);
+    names += fmt::format(" {}", message.data.substr(0, message.data.find('.')));
     if (!message.key.empty()) names += fmt::format("/{}", message.key);
     for (const auto& [key, value] : message.attributes) names += fmt::format(" {}={}", key, value);
+    if (message.deliver_at_us != kDeliverAtOnce) names += " at " + TimeOfDay(message.deliver_at_us);
+    if (message.expire_at_us != kNeverExpires) names += " until " + TimeOfDay(message.expire_at_us);
     if (message.priority > 0) names += fmt::format(" p{}", message.priority);
   }
   return names;
@@ -63,20 +75,39 @@ void World::Open() {
     std::abort();
   }
   CheckStore(**backend);
-  StoreHooks hooks;
-  hooks.stored = [this](TopicId id, const Ref<Batch>& batch) { OnStored(id, batch); };
-  hooks.bury_refused = [this](SubscriptionId id, OffsetRange offsets) { OnBuryRefused(id, offsets); };
-  auto store = std::make_unique<StagedStore>(*std::move(backend), std::move(hooks));
+  auto store = std::make_unique<StagedStore>(*std::move(backend), Hooks());
   stage_ = store->stage();
   metrics_ = std::make_unique<Metrics>();
   truth_ = {};
   dying_ = false;
-  auto engine = Engine::Open(std::move(store), clock_, *metrics_, {.tail_cache_bytes = options_.tail_cache_bytes, .run_timers = false});
+  const EngineOptions options{.tail_cache_bytes = options_.tail_cache_bytes, .run_timers = false};
+  auto engine = Engine::Open(std::move(store), clock_, *metrics_, options);
   if (!engine.ok()) {
     fmt::print("the engine does not open: {}\n", engine.status().ToString());
     std::abort();
   }
   engine_ = *std::move(engine);
+}
+
+StoreHooks World::Hooks() {
+  StoreHooks hooks;
+  hooks.stored = [this](TopicId id, const Ref<Batch>& batch) { OnStored(id, batch); };
+  hooks.bury_staged = [this](SubscriptionId id, OffsetRange offsets) {
+    if (!dying_) WithId(id).model->BuryStaged(offsets);
+  };
+  hooks.bury_refused = [this](SubscriptionId id, OffsetRange offsets) {
+    Say("dead letters {} to {} are refused", offsets.begin.value(), offsets.end.value() - 1);
+    WithId(id).model->BuryRefused(offsets, now());
+  };
+  hooks.seek_staged = [this](SubscriptionId id, const CursorState& state) {
+    if (!dying_) OnSeek(WithId(id), state);
+  };
+  hooks.seek_done = [this](SubscriptionId id) { WithId(id).model->SeekDone(); };
+  return hooks;
+}
+
+World::SubscriptionState& World::WithId(SubscriptionId id) {
+  return *std::find_if(subscriptions_.begin(), subscriptions_.end(), [id](const auto& s) { return s.id == id; });
 }
 
 void World::Close(bool crash) {
@@ -90,20 +121,27 @@ void World::Close(bool crash) {
   engine_->Shutdown(absl::Seconds(10)).IgnoreError();
   engine_ = nullptr;
   for (Client& client : clients_) client.attached = false;
+  for (SubscriptionState& subscription : subscriptions_) subscription.seek.reset();
 }
 
-void World::CreateTopic(std::string_view id) {
-  TopicConfig config;
+void World::CreateTopic(std::string_view id, TopicConfig config) {
   config.name = *TopicName::Parse(fmt::format("projects/test/topics/{}", id));
   config.retention = kMaxRetention;
   absl::Status status = absl::UnknownError("no answer");
   engine_->CreateTopic(config, [&](const auto& made) { status = made.status(); });
   if (!status.ok()) return findings_.Add(Invariant::kProgress, status.ToString());
-  topics_.push_back({config.name, (*engine_->FindTopic(config.name))->id(), {}, {}});
+  topics_.push_back({config.name, config, (*engine_->FindTopic(config.name))->id(), {}, {}});
 }
 
 void World::CreateSubscription(SubscriptionConfig config, const FilterCase& filter) {
   config.filter = filter.text;
+  Say("{}:{}{}{} deadline {}, retry {} to {}, {} attempts{}, filter {}", config.name.id(),
+      config.ordered ? " ordered" : "", config.priority_delivery ? " by priority" : "",
+      config.exactly_once ? " exactly once" : "", absl::FormatDuration(config.ack_deadline),
+      config.retry ? absl::FormatDuration(config.retry->minimum) : "-",
+      config.retry ? absl::FormatDuration(config.retry->maximum) : "-",
+      config.dead_letter ? config.dead_letter->max_attempts : 0,
+      config.dead_letter && config.dead_letter->expired_too ? " or expiry" : "", filter.text);
   absl::Status status = absl::UnknownError("no answer");
   engine_->CreateSubscription(config, Earliest{}, [&](const auto& made) { status = made.status(); });
   if (!status.ok()) return findings_.Add(Invariant::kProgress, status.ToString());
@@ -177,11 +215,43 @@ void World::Ack(size_t client, const std::vector<LeaseRange>& ranges) {
   Settle();
 }
 
+void World::AckConfirmed(size_t client, const std::vector<LeaseRange>& ranges) {
+  AckResult expected;
+  std::vector<uint64_t> offsets;
+  for (const LeaseRange& range : ranges) {
+    Say("client {} acks {} to {}, to be confirmed", client, range.first.value(), range.last.value());
+    ModelOf(client).AckConfirmed(clients_[client].id, range, &expected, &offsets);
+  }
+  EngineOf(client)->AckConfirmed(clients_[client].id, ranges, [this, client, expected, offsets](AckOutcome outcome) {
+    if (dying_) return;
+    const auto ids = [](const std::vector<LeaseRange>& of) {
+      std::set<LeaseId> all;
+      for (const LeaseRange& range : of) {
+        for (LeaseId id = range.first; id <= range.last; ++id) all.insert(id);
+      }
+      return all;
+    };
+    if (!outcome.status.ok()) findings_.Add(Invariant::kProgress, outcome.status.ToString());
+    if (AckResult{ids(outcome.confirmed), ids(outcome.refused), ids(outcome.too_early)} != expected) {
+      findings_.Add(Invariant::kFenced,
+                    fmt::format("{} leases confirmed, {} refused, {} too early; should be {}, {}, {}",
+                                ids(outcome.confirmed).size(), ids(outcome.refused).size(),
+                                ids(outcome.too_early).size(), expected.confirmed.size(), expected.refused.size(),
+                                expected.too_early.size()));
+    }
+    Say("client {} has {} acks confirmed", client, offsets.size());
+    ModelOf(client).Confirmed(offsets);
+  });
+  Settle();
+}
+
 void World::Nack(size_t client, LeaseRange range, absl::Duration delay) {
   Say("client {} nacks {} to {}, delay {}", client, range.first.value(), range.last.value(),
       absl::FormatDuration(delay));
-  const uint64_t expected = ModelOf(client).Nack(clients_[client].id, range, delay, now());
-  Expect(expected, EngineOf(client)->Nack(clients_[client].id, range, delay), Invariant::kFenced, "leases nacked");
+  const Bounds expected = ModelOf(client).Nack(clients_[client].id, range, delay, now());
+  const uint64_t nacked = EngineOf(client)->Nack(clients_[client].id, range, delay);
+  truth_.nacked += nacked;
+  Expect(std::clamp(nacked, expected.least, expected.most), nacked, Invariant::kFenced, "leases nacked");
   Settle();
 }
 
@@ -202,8 +272,23 @@ void World::Detach(size_t client) {
   Settle();
 }
 
+void World::Seek(size_t subscription, const StartPosition& to) {
+  SubscriptionState& state = subscriptions_[subscription];
+  Say("{} seeks to {}", state.model->config().name.id(), PlaceOf(topics_[state.topic], to).value());
+  const bool busy = state.seek.has_value();
+  if (!busy) state.seek = to;
+  engine_->Seek(state.model->config().name, to, [this, &state, busy](const absl::Status& status) {
+    if (dying_) return;
+    Say("the seek is {}", status.ok() ? "done" : "refused");
+    Expect(busy ? 0 : 1, status.ok() ? 1 : 0, Invariant::kProgress, "seeks done");
+    if (status.ok()) state.seek.reset();
+  });
+  Settle();
+}
+
 void World::Advance(absl::Duration d, bool jump) {
-  Say("{} {}", absl::FormatDuration(d), jump ? "are gone at once" : "go by");
+  Say("{} {}, it is {} then", absl::FormatDuration(d), jump ? "are gone at once" : "go by",
+      TimeOfDay(absl::ToUnixMicros(clock_.WallNow() + d)));
   const Instant target = now() + d;
   while (!jump && findings_.empty() && engine_->timers().NextDue() <= target) {
     clock_.Advance(std::max(engine_->timers().NextDue() - now(), absl::ZeroDuration()));
@@ -214,7 +299,8 @@ void World::Advance(absl::Duration d, bool jump) {
 }
 
 void World::JumpWall(absl::Duration d) {
-  Say("the wall clock jumps by {}", absl::FormatDuration(d));
+  Say("the wall clock jumps by {} to {}", absl::FormatDuration(d),
+      TimeOfDay(absl::ToUnixMicros(clock_.WallNow() + d)));
   clock_.JumpWall(d);
   Settle();
 }
@@ -282,14 +368,18 @@ void World::OnStored(TopicId id, const Ref<Batch>& batch) {
   for (uint32_t i = 0; i < batch->count(); ++i) {
     const uint64_t offset = batch->first().value() + i;
     StoredMessage& stored = topic.log[offset];
-    stored = {std::string(batch->message(i)), Parse(batch->message(i))};
+    stored = {std::string(batch->message(i)), Parse(batch->message(i)), batch->publish_time_us()};
     if (stored.message.attributes.contains(std::string(dead_letter_attribute::kTopic))) {
       OnBuriedCopy(stored.message);
     } else if (!topic.published.insert(stored.message.data).second) {
       findings_.Add(Invariant::kStoredOnce, fmt::format("{} is stored twice", stored.message.data));
     }
+    int64_t expire_us = stored.message.expire_at_us;
+    if (const absl::Duration ttl = topic.config.message_ttl; ttl > absl::ZeroDuration()) {
+      expire_us = std::min(expire_us, stored.publish_us + absl::ToInt64Microseconds(ttl));
+    }
     for (const SubscriptionState& subscription : subscriptions_) {
-      if (topics_[subscription.topic].id == id) subscription.model->Stored(offset, stored.message);
+      if (topics_[subscription.topic].id == id) subscription.model->Stored(offset, stored.message, expire_us, moment());
     }
   }
 }
@@ -307,11 +397,24 @@ void World::OnBuriedCopy(const Message& copy) {
   findings_.Add(Invariant::kBuriedOnce, fmt::format("a copy of a message of {}", source));
 }
 
-void World::OnBuryRefused(SubscriptionId id, OffsetRange offsets) {
-  Say("dead letters {} to {} refused", offsets.begin.value(), offsets.end.value() - 1);
-  for (const SubscriptionState& subscription : subscriptions_) {
-    if (subscription.id == id) subscription.model->BuryRefused(offsets, now());
+Offset World::PlaceOf(const TopicState& topic, const StartPosition& position) const {
+  const Offset first = (*engine_->FindTopic(topic.name))->log().extent().first;
+  const Offset end(topic.log.size() + 1);
+  if (std::holds_alternative<Latest>(position)) return end;
+  if (std::holds_alternative<Earliest>(position)) return first;
+  if (const auto* offset = std::get_if<Offset>(&position)) return std::clamp(*offset, first, end);
+  const int64_t time_us = absl::ToUnixMicros(std::get<absl::Time>(position));
+  for (const auto& [offset, stored] : topic.log) {
+    if (Offset(offset) >= first && stored.publish_us >= time_us) return Offset(offset);
   }
+  return end;
+}
+
+void World::OnSeek(SubscriptionState& subscription, const CursorState& state) {
+  Say("{} begins anew at {}", subscription.model->config().name.id(), state.acked.floor().value());
+  Expect(PlaceOf(topics_[subscription.topic], *subscription.seek).value(), state.acked.floor().value(),
+         Invariant::kContent, "where the seek leads");
+  subscription.model->Sought(state, moment());
 }
 
 void World::OnPublished(size_t topic, const std::vector<Message>& messages,
@@ -345,7 +448,7 @@ void World::OnDelivered(size_t client, const std::vector<Delivery>& deliveries) 
       if (stored == log.end() || stored->second.bytes != bytes) {
         findings_.Add(Invariant::kContent, fmt::format("message {} is not as stored", delivered.offset));
       }
-      subscription.model->Delivered(clients_[client].id, delivered, now());
+      subscription.model->Delivered(clients_[client].id, delivered, moment());
     }
   }
 }

@@ -19,6 +19,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -45,7 +46,8 @@ class World {
   explicit World(WorldOptions options);
   ~World();
 
-  void CreateTopic(std::string_view id);
+  // The name is set here.
+  void CreateTopic(std::string_view id, TopicConfig config);
   // From the beginning of `config.topic`.
   void CreateSubscription(SubscriptionConfig config, const FilterCase& filter);
 
@@ -57,9 +59,11 @@ class World {
   // The numbered batch with this number, from 1 on. REQUIRES: number <= numbered().
   void PublishAgain(uint64_t number);
   void Ack(size_t client, const std::vector<LeaseRange>& ranges);
+  void AckConfirmed(size_t client, const std::vector<LeaseRange>& ranges);
   void Nack(size_t client, LeaseRange range, absl::Duration delay);
   void Extend(size_t client, LeaseRange range, absl::Duration deadline);
   void Detach(size_t client);
+  void Seek(size_t subscription, const StartPosition& to);
 
   // All timers on the way run in their time; or, in one jump, together at the end.
   void Advance(absl::Duration d, bool jump);
@@ -84,6 +88,9 @@ class World {
 
   size_t topics() const { return topics_.size(); }
   uint64_t numbered() const { return numbered_.size(); }
+  // One past the last message stored.
+  Offset EndOf(size_t topic) const { return Offset(topics_[topic].log.size() + 1); }
+  absl::Time wall() const { return clock_.WallNow(); }
   size_t subscriptions() const { return subscriptions_.size(); }
   // Those that are attached.
   std::vector<size_t> clients() const;
@@ -98,9 +105,11 @@ class World {
   struct StoredMessage {
     std::string bytes;
     Message message;
+    int64_t publish_us = 0;
   };
   struct TopicState {
     TopicName name;
+    TopicConfig config;
     TopicId id;
     // As the store has it, by offset; nothing is ever taken out.
     std::map<uint64_t, StoredMessage> log;
@@ -115,6 +124,8 @@ class World {
     size_t topic = 0;
     SubscriptionId id;
     std::unique_ptr<SubscriptionModel> model;
+    // Where it was told to seek to and has not said that it did. One seek at a time.
+    std::optional<StartPosition> seek;
   };
   struct Client {
     size_t subscription = 0;
@@ -131,6 +142,7 @@ class World {
   // Against what the store holds now that it was opened again.
   void CheckStore(Backend& backend);
   void CheckLog(Backend& backend, const TopicState& topic);
+  void CheckKept(const TopicState& topic, Offset first);
   // Lets everything that is due happen, then checks.
   void Settle();
   void Check();
@@ -139,14 +151,18 @@ class World {
   void CheckDrained(const SubscriptionState& subscription);
   void Expect(uint64_t expected, uint64_t found, Invariant invariant, std::string_view what);
 
+  StoreHooks Hooks();
   void OnStored(TopicId id, const Ref<Batch>& batch);
-  void OnBuryRefused(SubscriptionId id, OffsetRange offsets);
+  void OnSeek(SubscriptionState& subscription, const CursorState& state);
+  Offset PlaceOf(const TopicState& topic, const StartPosition& position) const;
   void OnBuriedCopy(const Message& copy);
   void Send(size_t topic, const std::vector<Message>& messages, uint64_t number);
   void OnPublished(size_t topic, const std::vector<Message>& messages, const absl::StatusOr<Published>& published);
   void OnDelivered(size_t client, const std::vector<Delivery>& deliveries);
 
   Instant now() const { return clock_.Now(); }
+  Moment moment() const { return {clock_.Now(), absl::ToUnixMicros(clock_.WallNow())}; }
+  SubscriptionState& WithId(SubscriptionId id);
   SubscriptionModel& ModelOf(size_t client) { return *subscriptions_[clients_[client].subscription].model; }
   std::shared_ptr<Subscription> EngineOf(const SubscriptionState& subscription) const;
   std::shared_ptr<Subscription> EngineOf(size_t client) const {
@@ -167,6 +183,8 @@ class World {
   // The engine is going down: what it still does concerns nobody.
   bool dying_ = false;
   bool prompt_ = true;
+  // The highest that the wall clock ever was.
+  int64_t latest_wall_us_ = 0;
 
   std::vector<TopicState> topics_;
   std::vector<SubscriptionState> subscriptions_;

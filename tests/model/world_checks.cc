@@ -9,16 +9,18 @@ namespace {
 
 // More turns than this, and the engine will not come to rest.
 constexpr int kMostTurns = 10'000;
-// Shorter than any lease, so that what was taken is acknowledged; together longer than any delay.
+// Shorter than any lease, so that what was taken is acknowledged; together longer than any delay, also of a message
+// that waited for a time of day when the clock was set back.
 constexpr absl::Duration kDrainRound = absl::Seconds(5);
-constexpr int kMostDrainRounds = 200;
+constexpr int kMostDrainRounds = 10'000;
 constexpr int64_t kPlenty = 1'000'000;
 
 }  // namespace
 
 void World::Settle() {
   for (int turns = 0;; ++turns) {
-    for (const SubscriptionState& subscription : subscriptions_) subscription.model->Tick(now());
+    latest_wall_us_ = std::max(latest_wall_us_, moment().wall_us);
+    for (const SubscriptionState& subscription : subscriptions_) subscription.model->Tick(moment());
     const bool ran = engine_->timers().RunDue() > 0;
     const bool committed = prompt_ && stage_->Commit(SIZE_MAX) > 0;
     if (!ran && !committed) break;
@@ -30,10 +32,11 @@ void World::Settle() {
 void World::Check() {
   const bool idle = stage_->size() == 0;
   for (const SubscriptionState& subscription : subscriptions_) {
-    subscription.model->CheckProgress(now(), idle);
+    subscription.model->CheckProgress(moment(), idle);
     CheckCounts(subscription);
     if (idle) subscription.model->Saved();
   }
+  for (const TopicState& topic : topics_) CheckKept(topic, (*engine_->FindTopic(topic.name))->log().extent().first);
   CheckMetrics();
 }
 
@@ -42,11 +45,9 @@ void World::CheckCounts(const SubscriptionState& subscription) {
   const SubscriptionModel& model = *subscription.model;
   const std::string name(model.config().name.id());
   Expect(model.leased(), static_cast<uint64_t>(stats.leased_messages), Invariant::kCounts, "leases of " + name);
-  // What the filter leaves out is passed over when its turn comes.
+  const Bounds expected = model.backlog();
   const auto backlog = static_cast<uint64_t>(stats.backlog_messages);
-  if (backlog < model.unsettled() || backlog > model.unsettled() + model.filtered()) {
-    Expect(model.unsettled(), backlog, Invariant::kCounts, "backlog of " + name);
-  }
+  Expect(std::clamp(backlog, expected.least, expected.most), backlog, Invariant::kCounts, "backlog of " + name);
 }
 
 void World::CheckMetrics() {
@@ -59,13 +60,34 @@ void World::CheckMetrics() {
   expect(truth_.redelivered, counted.redelivered_messages, "redelivered messages");
   expect(truth_.acked, counted.acked_messages, "acknowledged messages");
   expect(truth_.nacked, counted.nacked_messages, "nacked messages");
-  expect(truth_.expired, counted.expired_leases, "expired leases");
+  const uint64_t expired = counted.expired_leases.value();
+  Expect(std::clamp(expired, truth_.expired - truth_.expired_or_not, truth_.expired), expired, Invariant::kCounts,
+         "expired leases");
   expect(truth_.dead_lettered, counted.dead_lettered_messages, "dead-lettered messages");
+}
+
+// What is not acknowledged is in the log, and what is, for as long as the topic keeps it.
+void World::CheckKept(const TopicState& topic, Offset first) {
+  for (const SubscriptionState& subscription : subscriptions_) {
+    const uint64_t needed = subscription.model->FirstNeeded();
+    if (topics_[subscription.topic].id == topic.id && needed < first.value()) {
+      findings_.Add(Invariant::kNothingLost,
+                    fmt::format("{} was trimmed to {}, and {} needs message {}", topic.name.id(), first.value(),
+                                subscription.model->config().name.id(), needed));
+    }
+  }
+  if (first == Offset(1) || topic.config.acked_retention == absl::ZeroDuration()) return;
+  const int64_t kept_until_us =
+      topic.log.at(first.value() - 1).publish_us + absl::ToInt64Microseconds(topic.config.acked_retention);
+  if (kept_until_us > latest_wall_us_) {
+    findings_.Add(Invariant::kNothingLost, fmt::format("{} was trimmed to {}, sooner than it may be", topic.name.id(),
+                                                       first.value()));
+  }
 }
 
 void World::CheckStore(Backend& backend) {
   for (const SubscriptionState& subscription : subscriptions_) {
-    subscription.model->Recovered(backend.OpenCursor(subscription.id)->state(), now());
+    subscription.model->Recovered(backend.OpenCursor(subscription.id)->state(), moment());
   }
   for (const TopicState& topic : topics_) CheckLog(backend, topic);
 }
@@ -73,14 +95,8 @@ void World::CheckStore(Backend& backend) {
 void World::CheckLog(Backend& backend, const TopicState& topic) {
   const std::shared_ptr<TopicLog> log = backend.OpenLog(topic.id);
   const LogExtent extent = log->extent();
-  Expect(topic.log.size() + 1, extent.next.value(), Invariant::kNothingLost, fmt::format("end of the log of {}", topic.name.id()));
-  for (const SubscriptionState& subscription : subscriptions_) {
-    if (topics_[subscription.topic].id == topic.id && subscription.model->FirstUnsettled() < extent.first.value()) {
-      findings_.Add(Invariant::kNothingLost,
-                    fmt::format("{} was trimmed to {}, and {} needs message {}", topic.name.id(), extent.first.value(),
-                                subscription.model->config().name.id(), subscription.model->FirstUnsettled()));
-    }
-  }
+  Expect(topic.log.size() + 1, extent.next.value(), Invariant::kNothingLost,
+         fmt::format("end of the log of {}", topic.name.id()));
   for (Offset at = extent.first; at < extent.next;) {
     Answer<absl::StatusOr<std::vector<Ref<Batch>>>> answer;
     log->Read(at, kPlenty, answer.callback());
@@ -100,18 +116,25 @@ void World::CheckLog(Backend& backend, const TopicState& topic) {
 
 void World::Drain() {
   SetFull(false);
+  JumpWall(absl::Microseconds(latest_wall_us_ - moment().wall_us));
   SetPrompt(true);
   for (size_t i = 0; i < subscriptions_.size(); ++i) Grant(Attach(i), kPlenty, Subscription::kNoByteLimit);
-  const auto left = [this] {
-    return std::any_of(subscriptions_.begin(), subscriptions_.end(),
-                       [](const auto& subscription) { return subscription.model->unsettled() > 0; });
+  const auto is_left = [this](const SubscriptionState& subscription) {
+    return subscription.model->backlog().least > 0 || EngineOf(subscription)->stats().backlog_messages > 0;
   };
-  for (int round = 0; left() && findings_.empty(); ++round) {
-    if (round == kMostDrainRounds) return findings_.Add(Invariant::kProgress, "messages are left that never come");
+  const auto left = [&] { return std::find_if(subscriptions_.begin(), subscriptions_.end(), is_left); };
+  for (int round = 0; left() != subscriptions_.end() && findings_.empty(); ++round) {
+    if (round == kMostDrainRounds) {
+      const SubscriptionModel& model = *left()->model;
+      return findings_.Add(Invariant::kProgress,
+                           fmt::format("{}: of {} messages that are left {} must come; message {} does not",
+                                       model.config().name.id(), EngineOf(*left())->stats().backlog_messages,
+                                       model.backlog().least, model.FirstNeeded()));
+    }
     for (const size_t client : clients()) {
       if (const auto leases = LeasesOf(client); !leases.empty()) Ack(client, {{leases.front(), leases.back()}});
     }
-    Advance(kDrainRound, false);
+    Advance(std::min(engine_->timers().NextDue() - now(), kDrainRound), false);
   }
   for (const SubscriptionState& subscription : subscriptions_) CheckDrained(subscription);
   Close(false);
@@ -124,6 +147,7 @@ void World::CheckDrained(const SubscriptionState& subscription) {
   const auto engine = EngineOf(subscription);
   Expect(0, static_cast<uint64_t>(engine->stats().backlog_messages), Invariant::kFilter, "backlog left in " + name);
   Expect(topic.log.size() + 1, engine->floor().value(), Invariant::kFilter, "floor of " + name);
+  if (topic.config.acked_retention > absl::ZeroDuration()) return;
   Expect(topic.log.size() + 1, (*engine_->FindTopic(topic.name))->log().extent().first.value(), Invariant::kFilter,
          fmt::format("what the log of {} still holds", topic.name.id()));
 }

@@ -256,7 +256,7 @@ TEST_F(EngineDeadLetterTest, AConsumerThatNacksEverythingDoesNotSpin) {
     }
     Advance(absl::Milliseconds(1));
   }
-  EXPECT_EQ(wired.subscription->stats().breaker, BreakerState::kOpen);
+  EXPECT_NE(wired.subscription->stats().breaker, BreakerState::kClosed);
   EXPECT_GT(wired.subscription->stats().delivered_messages, 50'000u);
   EXPECT_LT(wired.subscription->stats().delivered_messages, 50'100u);
 }

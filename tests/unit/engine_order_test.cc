@@ -247,5 +247,83 @@ TEST_F(EngineOrderTest, OnlyKeysInFlightTakeMemory) {
   EXPECT_EQ(FindSubscription("billing")->stats().held_messages, 0);
 }
 
+// After five failed deliveries, and when they expire, messages go to a topic "graveyard", read by "undertaker".
+class EngineOrderDeadLetterTest : public EngineOrderTest {
+ protected:
+  void SetUp() override {
+    Wire(false, DeadLetterPolicy{.topic = TopicNamed("graveyard"), .max_attempts = 5, .expired_too = true});
+    ASSERT_EQ(CreateSubscription("undertaker", "graveyard"), absl::OkStatus());
+  }
+  absl::Status Publish(const std::vector<OutgoingMessage>& messages) {
+    absl::Status stored;
+    FindTopic("orders")->Publish(MakeBatch(messages), [&](const auto& published) { stored = published.status(); });
+    return stored;
+  }
+  // Nacks it this often, and takes what comes then.
+  void FailTimes(const std::string& name, int times) {
+    Take(one_);
+    for (int i = 0; i < times; ++i) {
+      Nack(one_, name);
+      Advance(absl::Seconds(1));
+      Take(one_);
+    }
+  }
+  void LoseTheGraveyard() {
+    engine_->DeleteTopic(TopicNamed("graveyard"), [](const auto& status) { ASSERT_EQ(status, absl::OkStatus()); });
+  }
+};
+
+TEST_F(EngineOrderDeadLetterTest, WhatWasUsedUpBeforeARestartGoesWhenItIsMetAloneAfterIt) {
+  Send({"a-1"});
+  FailTimes("a-1", 4);
+  ASSERT_EQ(leases_.count("a-1"), 1u) << "the fifth attempt is under way";
+  Reopen();
+  Connect("billing");
+  Advance(absl::ZeroDuration());
+  EXPECT_EQ(Told(Take(Connect("undertaker"))), "a-11");
+}
+
+TEST_F(EngineOrderDeadLetterTest, WhatWaitsBehindADeadLetterForItsTimeComesAtThatTime) {
+  ASSERT_EQ(Publish({{.data = "a-1", .ordering_key = "a"},
+                     {.data = "a-2", .ordering_key = "a", .deliver_at = clock_.WallNow() + absl::Minutes(1)}}),
+            absl::OkStatus());
+  Take(one_);
+  FailTimes("a-1", 5);
+  ASSERT_EQ(Backlog(), 1) << "a-1 is dead-lettered";
+  Advance(absl::Minutes(1));
+  EXPECT_EQ(Told(Take(one_)), "a-21");
+}
+
+TEST_F(EngineOrderDeadLetterTest, TwoOfAKeyThatCannotBeCopiedBothComeAgain) {
+  Send({"a-1", "a-2"});
+  Take(one_);
+  FailTimes("a-1", 4);
+  FailTimes("a-2", 4);
+  LoseTheGraveyard();
+  // No timer runs between the two.
+  Nack(one_, "a-2");
+  Nack(one_, "a-1");
+  Advance(absl::ZeroDuration());
+  EXPECT_EQ(Told(Take(one_)), "");
+  Advance(absl::Seconds(10));
+  EXPECT_EQ(Told(Take(one_)), "a-16 a-26");
+}
+
+TEST_F(EngineOrderDeadLetterTest, WhatExpiredAndCannotBeCopiedDoesNotComeOutOfOrderWhenTheClockIsSetBack) {
+  one_.subscription->Detach(one_.id);
+  ASSERT_EQ(Publish({{.data = "a-1", .ordering_key = "a", .expire_at = clock_.WallNow() + absl::Seconds(5)},
+                     {.data = "a-2", .ordering_key = "a"}}),
+            absl::OkStatus());
+  LoseTheGraveyard();
+  Advance(absl::Seconds(5));
+  const Wired wired = Connect("billing");
+  Advance(absl::ZeroDuration());
+  clock_.JumpWall(-absl::Hours(1));
+  std::string came = Told(Take(wired));
+  Advance(absl::Seconds(10));
+  came += Told(Take(wired));
+  EXPECT_EQ(came, "a-11 a-21");
+}
+
 }  // namespace
 }  // namespace sluice

@@ -1,0 +1,141 @@
+// What restarts and seeks do to a subscription, and what is checked of it.
+#include <algorithm>
+#include <string>
+
+#include "fmt/format.h"
+#include "tests/model/subscription_model.h"
+
+namespace sluice::model {
+namespace {
+
+// Messages that wait for a time of day are looked at as often as this, since that may be set.
+constexpr absl::Duration kWallClockPatience = absl::Minutes(1);
+
+}  // namespace
+
+void SubscriptionModel::Sought(const CursorState& found, const Moment& at) {
+  ++seeks_;
+  live_.clear();
+  for (auto& [offset, state] : states_) {
+    if (state.copy_staged) stale_copies_.insert(offset);
+    if (state.where == Where::kFiltered) continue;
+    state.copy_staged = false;
+    state.where = found.acked.Contains(Offset(offset)) ? Where::kAcked : Where::kWaiting;
+    state.failures = state.attempt = 0;
+    state.may_be_gone = false;
+    state.earliest = state.latest = at.now;
+    UpdateTimes(&state, at);
+  }
+}
+
+void SubscriptionModel::SeekDone() {
+  // What was said since may not be durable, and what was said before is not true any more.
+  if (--seeks_ == 0) durable_.clear();
+}
+
+void SubscriptionModel::Saved() {
+  durable_.clear();
+  for (const auto& [offset, state] : states_) durable_[offset] = {state.settled(), state.attempt};
+}
+
+void SubscriptionModel::CheckRecovered(uint64_t offset, const State& state, bool settled, uint32_t attempt) {
+  const Durable durable = durable_[offset];
+  if (settled && state.matters()) Fail(Invariant::kNothingLost, "the store has it as acknowledged", offset);
+  if (durable.settled && !settled) Fail(Invariant::kAckIsFinal, "its durable acknowledgement is gone", offset);
+  if (state.where == Where::kBuried && !settled) Fail(Invariant::kBuriedOnce, "has a copy, and is not settled", offset);
+  if (settled || (attempt >= durable.attempt && attempt <= state.attempt)) return;
+  const auto what = fmt::format("{} attempts after a restart; {} were made and {} of them durable", attempt,
+                                state.attempt, durable.attempt);
+  Fail(Invariant::kAttempts, what, offset);
+}
+
+void SubscriptionModel::Recovered(const CursorState& found, const Moment& at) {
+  consumers_.clear();
+  live_.clear();
+  last_lease_ = LeaseId(0);
+  stale_copies_.clear();
+  for (auto& [offset, state] : states_) {
+    if (state.where == Where::kFiltered) continue;
+    const bool settled = found.acked.Contains(Offset(offset));
+    auto counted = found.attempts.find(Offset(offset));
+    const uint32_t attempt = Offset(offset) >= found.delivered_end ? 0
+                             : counted == found.attempts.end()     ? 1
+                                                                   : counted->second;
+    // With a seek on its way the store is before or after it.
+    if (seeks_ == 0) CheckRecovered(offset, state, settled, attempt);
+    state.copy_staged = false;
+    if (settled) {
+      if (!state.settled()) state.where = Where::kAcked;
+      continue;
+    }
+    // Whether the last delivery failed, or was only taken back, nobody knows any more.
+    state.attempt = state.failures = attempt;
+    state.where = AttemptsUsedUp(attempt) ? Where::kCondemned : Where::kWaiting;
+    state.cause.reset();
+    state.may_be_gone = false;
+    state.earliest = state.latest = at.now;
+    UpdateTimes(&state, at);
+  }
+  seeks_ = 0;
+}
+
+bool SubscriptionModel::Due(const State& state, const Moment& at) {
+  if (state.latest > at.now) return false;
+  if (state.message->deliver_at_us == kDeliverAtOnce) return true;
+  return state.due_since <= at.now && at.now - state.due_since >= kWallClockPatience && state.most_due <= at.now;
+}
+
+void SubscriptionModel::CheckProgress(const Moment& at, bool idle) const {
+  const bool credit = std::any_of(consumers_.begin(), consumers_.end(), [](const auto& c) { return c.second.any(); });
+  // Keys of which a message was dead-lettered, and those of which an earlier message is not settled.
+  std::set<std::string_view> bereaved;
+  for (const auto& [offset, state] : states_) {
+    if (Keyed(state) && state.where == Where::kBuried) bereaved.insert(state.message->key);
+  }
+  std::set<std::string_view> taken;
+  for (const auto& [offset, state] : states_) {
+    // What may be gone holds its key until the engine looks at it again, and until it is dead-lettered.
+    const bool holds = state.matters() || (!state.settled() && (!Due(state, at) || BuriesExpired()));
+    const bool head = !holds || !Keyed(state) || taken.insert(state.message->key).second;
+    if (!state.matters()) continue;
+    if (state.where == Where::kLeased && state.deadline <= at.now) {
+      Fail(Invariant::kProgress, "its lease has no end", offset);
+    }
+    if (!idle || !head) continue;
+    if (state.where == Where::kWaiting && credit && Due(state, at)) {
+      Fail(bereaved.contains(state.message->key) ? Invariant::kKeyReleased : Invariant::kProgress,
+           "may be delivered, there is credit for it, and it does not come", offset);
+    }
+    // Where order counts, one that was condemned before a restart is met on the way.
+    const bool known = !config_.ordered || state.cause || credit;
+    if (state.where == Where::kCondemned && known) {
+      Fail(Invariant::kProgress, "its attempts are used up, and it is not dead-lettered", offset);
+    }
+  }
+}
+
+std::vector<LeaseId> SubscriptionModel::LeasesOf(ConsumerId consumer) const {
+  std::vector<LeaseId> leases;
+  for (const auto& [lease, offset] : live_) {
+    if (states_.at(offset).consumer == consumer) leases.push_back(lease);
+  }
+  return leases;
+}
+
+Bounds SubscriptionModel::backlog() const {
+  Bounds backlog;
+  for (const auto& [offset, state] : states_) {
+    if (state.matters()) ++backlog.least;
+    if (!state.settled() || state.where == Where::kFiltered) ++backlog.most;
+  }
+  return backlog;
+}
+
+uint64_t SubscriptionModel::FirstNeeded() const {
+  for (const auto& [offset, state] : states_) {
+    if (state.matters()) return offset;
+  }
+  return UINT64_MAX;
+}
+
+}  // namespace sluice::model
