@@ -40,7 +40,7 @@ class SessionList {
 
  private:
   const size_t max_sessions_;
-  mutable Mutex mu_;
+  mutable Mutex mu_{LockRank::kSessionList};
   CondVar left_;
   std::list<SessionHandle*> sessions_ GUARDED_BY(mu_);
   absl::Status draining_ GUARDED_BY(mu_);
