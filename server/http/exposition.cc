@@ -84,6 +84,7 @@ void AddEngine(const EngineMetrics& m, Families* out) {
   out->Counter("sluice_acked_messages_total", "Deliveries acknowledged in time.", Value(m.acked_messages));
   out->Counter("sluice_nacked_messages_total", "Deliveries given back by consumers.", Value(m.nacked_messages));
   out->Counter("sluice_expired_leases_total", "Deliveries whose ack deadline passed.", Value(m.expired_leases));
+  out->Counter("sluice_expired_messages_total", "Messages whose time to be delivered had passed.", Value(m.expired_messages));
   out->Counter("sluice_filtered_messages_total", "Messages that subscriptions passed over because of their filter.",
                Value(m.filtered_messages));
   out->Counter("sluice_dead_lettered_messages_total", "Messages copied to a dead-letter topic.",
