@@ -1,12 +1,18 @@
-# The C++ client as a CMake package: find_package(sluice) gives sluice::client. It brings the headers under
-# include/sluice, so that no other package's "client" or "core" is shadowed.
+# The libraries as a CMake package: find_package(sluice) gives sluice::client, find_package(sluice COMPONENTS embedded) gives
+# sluice::core_embedded, and each needs only what it builds on. It brings the headers under include/sluice, so that no
+# other package's "client" or "core" is shadowed.
 include(CMakePackageConfigHelpers)
 
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/sluice)
-install(TARGETS sluice_client sluice_core_message sluice_core_base sluice_protos EXPORT sluice
-  ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
-install(EXPORT sluice NAMESPACE sluice:: FILE sluice-targets.cmake DESTINATION ${package_dir})
-foreach(folder client/cpp core/base core/message)
+function(sluice_install_targets part)
+  install(TARGETS ${ARGN} EXPORT sluice-${part} ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+  install(EXPORT sluice-${part} NAMESPACE sluice:: FILE sluice-${part}-targets.cmake DESTINATION ${package_dir})
+endfunction()
+sluice_install_targets(core sluice_core_flow sluice_core_message sluice_core_base)
+sluice_install_targets(client sluice_client sluice_protos)
+sluice_install_targets(embedded sluice_core_embedded sluice_core_engine sluice_core_filter sluice_core_metrics
+  sluice_core_storage sluice_core_storage_local sluice_core_storage_memory)
+foreach(folder client/cpp core/base core/embedded core/engine core/filter core/flow core/message core/metrics core/storage)
   install(DIRECTORY ${PROJECT_SOURCE_DIR}/${folder}/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/sluice/${folder}
     FILES_MATCHING PATTERN "*.h")
 endforeach()

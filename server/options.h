@@ -6,6 +6,7 @@
 #include <string>
 
 #include "absl/time/time.h"
+#include "core/flow/admission.h"
 #include "server/log.h"
 
 namespace sluice {
@@ -31,7 +32,15 @@ struct Options {
   absl::Duration shutdown_timeout = absl::Seconds(25);
   // Open streams of all clients together, and on one connection.
   size_t max_streams = 100'000;
+  size_t max_publish_streams = 100'000;
+  size_t max_subscribe_streams = 100'000;
   int max_streams_per_connection = 10'000;
+  size_t max_topics = 1'000'000;
+  size_t max_subscriptions = 1'000'000;
+  // For batches on their way, the tail cache and what waits to be sent; 0 for no bound.
+  size_t memory_budget_bytes = size_t{1} << 30;
+  // Limits on publishing.
+  AdmissionOptions publish;
 };
 
 }  // namespace sluice::server

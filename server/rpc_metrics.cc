@@ -19,8 +19,14 @@ RpcName NameOf(Rpc rpc) {
       {kAdmin, "ListSubscriptions", "unary"},
       {kAdmin, "UpdateSubscription", "unary"},
       {kAdmin, "DeleteSubscription", "unary"},
+      {kAdmin, "SeekSubscription", "unary"},
+      {kAdmin, "CreateSnapshot", "unary"},
+      {kAdmin, "GetSnapshot", "unary"},
+      {kAdmin, "ListSnapshots", "unary"},
+      {kAdmin, "DeleteSnapshot", "unary"},
       {kAdmin, "GetTopicStats", "unary"},
       {kAdmin, "GetSubscriptionStats", "unary"},
+      {kAdmin, "GetBreakers", "unary"},
       {"unknown", "unknown", "unknown"},
   }};
   return kNames[static_cast<size_t>(rpc)];

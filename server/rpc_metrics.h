@@ -27,8 +27,14 @@ enum class Rpc {
   kListSubscriptions,
   kUpdateSubscription,
   kDeleteSubscription,
+  kSeekSubscription,
+  kCreateSnapshot,
+  kGetSnapshot,
+  kListSnapshots,
+  kDeleteSnapshot,
   kGetTopicStats,
   kGetSubscriptionStats,
+  kGetBreakers,
   // Methods that no service has, all together.
   kUnknown,
 };

@@ -29,6 +29,18 @@ constexpr absl::Duration kOtherCallsTimeout = absl::Seconds(2);
 // The host of HOST:PORT.
 std::string HostOf(const std::string& address) { return address.substr(0, address.rfind(':')); }
 
+StreamLimits StreamLimitsOf(const Options& options) {
+  return {options.max_publish_streams, options.max_subscribe_streams, options.max_streams};
+}
+
+EngineOptions EngineOptionsOf(const Options& options) {
+  EngineOptions engine;
+  engine.memory_budget_bytes = options.memory_budget_bytes;
+  engine.max_topics = options.max_topics;
+  engine.max_subscriptions = options.max_subscriptions;
+  return engine;
+}
+
 void SetLimits(grpc::ServerBuilder& builder, const Options& options) {
   builder.SetMaxReceiveMessageSize(kMaxReceiveBytes);
   builder.SetMaxSendMessageSize(kMaxSendBytes);
@@ -49,12 +61,13 @@ void SetLimits(grpc::ServerBuilder& builder, const Options& options) {
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(Options options) {
   auto server = std::unique_ptr<Server>(new Server(std::move(options)));
   if (absl::Status status = server->OpenEngine(); !status.ok()) return status;
-  server->context_ = std::make_unique<ServiceContext>(*server->engine_, server->options_.max_streams);
+  server->context_ = std::make_unique<ServiceContext>(
+      *server->engine_, StreamLimitsOf(server->options_), server->options_.publish);
   if (absl::Status status = server->StartGrpc(); !status.ok()) return status;
   auto http = HttpServer::Start(server->options_.http, *server->context_);
   if (!http.ok()) return http.status();
   server->http_ = *std::move(http);
-  server->SetServing(true);
+  server->SetAccepting(true);
   return server;
 }
 
@@ -71,7 +84,9 @@ absl::Status Server::OpenEngine() {
     if (!opened.ok()) return opened.status();
     backend = *std::move(opened);
   }
-  auto engine = Engine::Open(std::move(backend), clock_, metrics_);
+  EngineOptions engine_options = EngineOptionsOf(options_);
+  engine_options.on_breaker = [this](const BreakerEvent& event) { OnBreaker(event); };
+  auto engine = Engine::Open(std::move(backend), clock_, metrics_, std::move(engine_options));
   if (!engine.ok()) return engine.status();
   engine_ = *std::move(engine);
   if (const uint64_t damaged = engine_->backend_stats().damaged_stretches; damaged > 0) {
@@ -104,21 +119,52 @@ absl::Status Server::StartGrpc() {
 std::string Server::grpc_address() const { return fmt::format("{}:{}", HostOf(options_.listen), grpc_port_); }
 std::string Server::http_address() const { return fmt::format("{}:{}", HostOf(options_.http), http_port()); }
 
-void Server::SetServing(bool serving) {
-  grpc::HealthCheckServiceInterface* health = grpc_->GetHealthCheckService();
-  health->SetServingStatus("", serving);
-  health->SetServingStatus("readiness", serving);
-  // Draining is no reason to be killed.
-  health->SetServingStatus("liveness", true);
+void Server::SetAccepting(bool accepting) {
+  {
+    MutexLock lock(health_mu_);
+    accepting_ = accepting;
+    health_ = grpc_->GetHealthCheckService();
+  }
+  TellHealth();
+}
+
+// Under the lock, so that the last word is of the latest state; gRPC does not call back.
+void Server::TellHealth() {
+  MutexLock lock(health_mu_);
+  if (health_ == nullptr) return;
+  const bool serving = accepting_ && engine_->store_breaker().state != BreakerState::kOpen;
+  health_->SetServingStatus("", serving);
+  health_->SetServingStatus("readiness", serving);
+  // Neither draining nor a bad disk is a reason to be killed.
+  health_->SetServingStatus("liveness", true);
+}
+
+void Server::OnBreaker(const BreakerEvent& event) {
+  LogFields fields = {{"of", event.kind == BreakerKind::kStore ? "store" : "delivery"},
+                      {"state", std::string(ToString(event.change.to))},
+                      {"because", std::string(ToString(event.change.cause))}};
+  if (event.kind == BreakerKind::kDelivery) fields.emplace_back("subscription", event.subscription);
+  if (event.change.to == BreakerState::kOpen) {
+    fields.emplace_back("open_time", absl::FormatDuration(event.change.open_time));
+    LogWarning("circuit breaker", fields);
+  } else {
+    Log("circuit breaker", fields);
+  }
+  if (event.kind == BreakerKind::kStore) TellHealth();
 }
 
 absl::Status Server::Drain() {
   drained_ = true;
   const absl::Duration for_flush = std::min(options_.shutdown_timeout / 5, absl::Seconds(5));
   const absl::Time end = absl::Now() + options_.shutdown_timeout - for_flush;
-  SetServing(false);
+  SetAccepting(false);
+  context_->admission.Close(RetryableError(Reason::kDraining, "the server is shutting down", absl::Seconds(1)));
   context_->sessions.EndAll(RetryableError(Reason::kDraining, "the server is shutting down", absl::Seconds(1)));
   context_->sessions.WaitEmpty(end - absl::Now());
+  {
+    MutexLock lock(health_mu_);
+    health_ = nullptr;
+  }
   grpc_->Shutdown(absl::ToChronoTime(std::min(end, absl::Now() + kOtherCallsTimeout)));
   grpc_->Wait();
   absl::Status closed = engine_->Shutdown(std::max(end - absl::Now(), absl::ZeroDuration()) + for_flush);

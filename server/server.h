@@ -14,7 +14,9 @@
 
 #include "absl/status/statusor.h"
 #include "core/base/clock.h"
+#include "core/base/mutex.h"
 #include "core/engine/engine.h"
+#include "grpcpp/health_check_service_interface.h"
 #include "grpcpp/server.h"
 #include "server/http/http_server.h"
 #include "server/native/admin_service.h"
@@ -45,13 +47,22 @@ class Server {
 
   absl::Status OpenEngine();
   absl::Status StartGrpc();
-  void SetServing(bool serving);
+  // Says to those who ask for grpc.health.v1 what is now.
+  void TellHealth() EXCLUDES(health_mu_);
+  void SetAccepting(bool accepting) EXCLUDES(health_mu_);
+  void OnBreaker(const BreakerEvent& event);
 
   const Options options_;
   SystemClock clock_;
   Metrics metrics_;
   bool drained_ = false;
   int grpc_port_ = 0;
+
+  Mutex health_mu_;
+  // Started, and not draining.
+  bool accepting_ GUARDED_BY(health_mu_) = false;
+  // Null while there is no gRPC server.
+  grpc::HealthCheckServiceInterface* health_ GUARDED_BY(health_mu_) = nullptr;
 
   // In the order in which they need each other.
   std::unique_ptr<Engine> engine_;

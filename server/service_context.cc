@@ -5,21 +5,28 @@
 
 namespace sluice::server {
 
-absl::StatusOr<SessionList::Slot> SessionList::Reserve() {
+absl::StatusOr<SessionList::Slot> SessionList::Reserve(StreamKind kind) {
   MutexLock lock(mu_);
   if (!draining_.ok()) return draining_;
-  if (sessions_.size() >= max_sessions_) {
-    return RetryableError(Reason::kTooManyConsumers, fmt::format("{} streams are open, the most there may be", max_sessions_),
+  const bool publish = kind == StreamKind::kPublish;
+  size_t& count = count_[static_cast<size_t>(kind)];
+  const size_t limit = publish ? limits_.publish : limits_.subscribe;
+  if (count >= limit || sessions_.size() >= limits_.together) {
+    const std::string_view which = count < limit ? "" : publish ? "publish " : "subscribe ";
+    return RetryableError(Reason::kTooManyStreams,
+                          fmt::format("{} {}streams are open, the most there may be",
+                                      count < limit ? sessions_.size() : count, which),
                           absl::Seconds(1));
   }
-  return sessions_.insert(sessions_.end(), nullptr);
+  ++count;
+  return sessions_.insert(sessions_.end(), {nullptr, kind});
 }
 
 void SessionList::Join(Slot slot, SessionHandle* session) {
   absl::Status draining;
   {
     MutexLock lock(mu_);
-    *slot = session;
+    slot->session = session;
     draining = draining_;
   }
   if (!draining.ok()) session->End(draining);
@@ -27,6 +34,7 @@ void SessionList::Join(Slot slot, SessionHandle* session) {
 
 void SessionList::Leave(Slot slot) {
   MutexLock lock(mu_);
+  --count_[static_cast<size_t>(slot->kind)];
   sessions_.erase(slot);
   if (!draining_.ok()) left_.NotifyAll();
 }
@@ -48,8 +56,8 @@ bool SessionList::WaitEmpty(absl::Duration timeout) {
 void SessionList::EndAll(const absl::Status& why) {
   MutexLock lock(mu_);
   draining_ = why;
-  for (SessionHandle* session : sessions_) {
-    if (session != nullptr) session->End(why);
+  for (const Entry& entry : sessions_) {
+    if (entry.session != nullptr) entry.session->End(why);
   }
 }
 

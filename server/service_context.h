@@ -4,11 +4,13 @@
 // Thread rule: constant after construction; the parts guard themselves.
 #pragma once
 
+#include <array>
 #include <list>
 
 #include "absl/status/status.h"
 #include "core/base/mutex.h"
 #include "core/engine/engine.h"
+#include "core/flow/admission.h"
 #include "server/rpc_metrics.h"
 
 namespace sluice::server {
@@ -20,15 +22,28 @@ class SessionHandle {
   virtual void End(const absl::Status& why) = 0;
 };
 
+enum class StreamKind { kPublish, kSubscribe };
+
+// The most open streams, of each kind and together.
+struct StreamLimits {
+  size_t publish = SIZE_MAX;
+  size_t subscribe = SIZE_MAX;
+  size_t together = SIZE_MAX;
+};
+
 // Open streams, bounded in number. A session takes a slot, joins with it, and leaves with it before it is destroyed.
 class SessionList {
  public:
-  using Slot = std::list<SessionHandle*>::iterator;
+  struct Entry {
+    SessionHandle* session;
+    StreamKind kind;
+  };
+  using Slot = std::list<Entry>::iterator;
 
-  explicit SessionList(size_t max_sessions) : max_sessions_(max_sessions) {}
+  explicit SessionList(StreamLimits limits) : limits_(limits) {}
 
-  // UNAVAILABLE when draining, RESOURCE_EXHAUSTED when there are too many.
-  absl::StatusOr<Slot> Reserve() EXCLUDES(mu_);
+  // UNAVAILABLE when draining, RESOURCE_EXHAUSTED (TOO_MANY_STREAMS) when there are too many.
+  absl::StatusOr<Slot> Reserve(StreamKind kind) EXCLUDES(mu_);
   void Join(Slot slot, SessionHandle* session) EXCLUDES(mu_);
   void Leave(Slot slot) EXCLUDES(mu_);
 
@@ -39,21 +54,26 @@ class SessionList {
   bool WaitEmpty(absl::Duration timeout) EXCLUDES(mu_);
 
  private:
-  const size_t max_sessions_;
+  const StreamLimits limits_;
   mutable Mutex mu_;
   CondVar left_;
-  std::list<SessionHandle*> sessions_ GUARDED_BY(mu_);
+  std::list<Entry> sessions_ GUARDED_BY(mu_);
+  std::array<size_t, 2> count_ GUARDED_BY(mu_){};
   absl::Status draining_ GUARDED_BY(mu_);
 };
 
 struct ServiceContext {
-  ServiceContext(Engine& the_engine, size_t max_sessions)
-      : engine(the_engine), metrics(the_engine.metrics()), sessions(max_sessions) {}
+  ServiceContext(Engine& the_engine, const StreamLimits& streams, const AdmissionOptions& limits)
+      : engine(the_engine),
+        metrics(the_engine.metrics()),
+        sessions(streams),
+        admission(limits, the_engine.memory(), the_engine.clock(), the_engine.timers(), the_engine.metrics().admission) {}
 
   Engine& engine;
   Metrics& metrics;
   RpcMetrics rpcs;
   SessionList sessions;
+  Admission admission;
 };
 
 }  // namespace sluice::server

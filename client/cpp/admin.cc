@@ -121,4 +121,8 @@ absl::StatusOr<v1::SubscriptionStats> Admin::GetSubscriptionStats(const std::str
   return response->stats();
 }
 
+absl::StatusOr<v1::GetBreakersResponse> Admin::GetBreakers() {
+  return Call<v1::GetBreakersResponse>(&v1::Admin::Stub::GetBreakers, v1::GetBreakersRequest());
+}
+
 }  // namespace sluice::client

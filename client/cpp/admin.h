@@ -39,6 +39,7 @@ class Admin {
 
   absl::StatusOr<v1::TopicStats> GetTopicStats(const std::string& name);
   absl::StatusOr<v1::SubscriptionStats> GetSubscriptionStats(const std::string& name);
+  absl::StatusOr<v1::GetBreakersResponse> GetBreakers();
 
  private:
   // Calls a method of the stub.

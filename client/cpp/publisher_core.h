@@ -18,12 +18,12 @@
 #include <utility>
 #include <vector>
 
-#include "client/cpp/alarm.h"
 #include "client/cpp/backoff.h"
 #include "client/cpp/message.h"
 #include "client/cpp/publish_batch.h"
 #include "client/cpp/publisher.h"
 #include "client/cpp/stream.h"
+#include "core/base/alarm.h"
 #include "core/base/mutex.h"
 
 namespace sluice::client {
@@ -76,7 +76,7 @@ class PublisherCore final : public StreamEvents, public std::enable_shared_from_
   const PublisherOptions options_;
   const Producer producer_;
 
-  Mutex mu_;
+  Mutex mu_{LockRank::kSession};
   // Room, or nothing under way, or nobody being told.
   CondVar changed_;
   Alarm alarm_ GUARDED_BY(mu_);

@@ -28,6 +28,7 @@
 #include "client/cpp/connection.h"
 #include "client/cpp/received.h"
 #include "client/cpp/stream.h"
+#include "core/flow/verdict.h"
 #include "sluice/v1/pubsub.pb.h"
 
 namespace sluice::client {
@@ -57,21 +58,7 @@ struct SubscriberTarget {
   std::string filter = {};
 };
 
-// What becomes of a message.
-class Verdict {
- public:
-  static Verdict Ack() { return {true, absl::ZeroDuration()}; }
-  // To be delivered again, after 0 to 600 s.
-  static Verdict Nack(absl::Duration delay = absl::ZeroDuration()) { return {false, delay}; }
-
-  bool acked() const { return acked_; }
-  absl::Duration delay() const { return delay_; }
-
- private:
-  Verdict(bool acked, absl::Duration delay) : acked_(acked), delay_(delay) {}
-  bool acked_;
-  absl::Duration delay_;
-};
+using sluice::Verdict;
 
 // Counted in messages, except for the connections.
 struct SubscriberCounters {

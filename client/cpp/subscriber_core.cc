@@ -28,20 +28,19 @@ SubscriberCore::SubscriberCore(StreamFactory streams, const Clock& clock, TimerQ
       clock_(clock),
       target_(std::move(target)),
       options_(std::move(options)),
+      pool_(std::make_shared<HandlerPool<Run>>(
+          clock, timers,
+          HandlerOptions{options_.concurrency, options_.handler_timeout, options_.failure_delay})),
       alarm_(timers),
-      tasks_(std::max<size_t>(options_.concurrency, 1)),
       window_({options_.max_outstanding_messages, options_.max_outstanding_bytes}) {}
 
 void SubscriberCore::Start(size_t messages_per_call, Subscriber::BatchHandler handler) {
-  messages_per_call_ = messages_per_call;
-  handler_ = std::move(handler);
-  size_t workers = 0;
+  pool_->Start(messages_per_call, [handler = std::move(handler)](const Run& run) { return handler(run.messages()); },
+               weak_from_this());
   {
     MutexLock lock(mu_);
     state_ = State::kReceiving;
-    workers = tasks_.size();
   }
-  for (size_t i = 0; i < workers; ++i) workers_.emplace_back([this, i] { WorkerMain(i); });
   OpenStream();
 }
 
@@ -50,7 +49,7 @@ void SubscriberCore::OpenStream() {
   {
     MutexLock lock(mu_);
     if (state_ != State::kReceiving) return;
-    ++counters_.connections;
+    ++connections_;
     opened_ = named_target_ = false;
     stream_event_at_ = clock_.Now() + kOpenTimeout;
     alarm_.RingBy(stream_event_at_, *this);
@@ -136,84 +135,30 @@ void SubscriberCore::Opened(const v1::Opened& opened) {
 void SubscriberCore::Enqueue(std::shared_ptr<const Received> received) {
   const size_t count = received->messages.size();
   likely_count_ = count;
-  counters_.received += count;
+  received_ += count;
   window_.Received(CreditOf(received->messages));
   resume_at_id_ = std::max(resume_at_id_, received->messages.back().id + 1);
-  queue_.push_back({std::move(received), 0, count});
-  count > messages_per_call_ ? work_.NotifyAll() : work_.NotifyOne();
+  pool_->Add({std::move(received), 0, count, stream_number_});
 }
 
-void SubscriberCore::WorkerMain(size_t worker) {
-  for (;;) {
-    Run run;
-    {
-      MutexLock lock(mu_);
-      while (!TakeTask(worker)) {
-        if (state_ != State::kReceiving) return;
-        work_.Wait(lock);
-      }
-      run = tasks_[worker]->run;
+void SubscriberCore::OnHandled(const Run& run, HandlerEvent event, const std::optional<Verdict>& verdict) {
+  {
+    MutexLock lock(mu_);
+    // Later streams do not know these ids.
+    if (verdict && run.stream_number == stream_number_) {
+      verdict->acked() ? settlements_.Ack(run.ids()) : settlements_.Nack(run.ids(), verdict->delay());
     }
-    const std::optional<Verdict> verdict = Call(run.messages());
-    {
-      MutexLock lock(mu_);
-      FinishTask(worker, verdict);
-    }
-    Speak();
+    // Only when it takes neither memory nor a thread any more.
+    if (event != HandlerEvent::kTimedOut) window_.Settled(CreditOf(run.messages()));
   }
-}
-
-bool SubscriberCore::TakeTask(size_t worker) {
-  if (queue_.empty()) return false;
-  Run& front = queue_.front();
-  Task& task = tasks_[worker].emplace();
-  task.run = front;
-  task.run.end = front.begin + std::min(messages_per_call_, front.end - front.begin);
-  task.stream_number = stream_number_;
-  task.deadline = clock_.Now() + options_.handler_timeout;
-  alarm_.RingBy(task.deadline, *this);
-  front.begin = task.run.end;
-  if (front.begin == front.end) queue_.pop_front();
-  return true;
-}
-
-std::optional<Verdict> SubscriberCore::Call(std::span<const ReceivedMessage> messages) {
-  try {
-    return handler_(messages);
-  } catch (...) {
-    // Whatever it was, the message is not done with, and the process must not end for it.
-    return std::nullopt;
-  }
-}
-
-void SubscriberCore::FinishTask(size_t worker, std::optional<Verdict> verdict) {
-  const Task task = *std::exchange(tasks_[worker], std::nullopt);
-  if (!task.timed_out) {
-    if (!verdict) counters_.threw += task.run.messages().size();
-    Settle(task, verdict.value_or(Verdict::Nack(options_.failure_delay)));
-  }
-  // Only now, when it takes neither memory nor a worker.
-  window_.Settled(CreditOf(task.run.messages()));
-  if (state_ != State::kReceiving) quiet_.NotifyAll();
-}
-
-void SubscriberCore::Settle(const Task& task, const Verdict& verdict) {
-  (verdict.acked() ? counters_.acked : counters_.nacked) += task.run.messages().size();
-  // Later streams do not know these ids.
-  if (task.stream_number != stream_number_) return;
-  verdict.acked() ? settlements_.Ack(task.run.ids()) : settlements_.Nack(task.run.ids(), verdict.delay());
+  Speak();
 }
 
 void SubscriberCore::DropQueue() {
-  for (const Run& run : queue_) {
+  for (const Run& run : pool_->DropQueue()) {
     window_.Settled(CreditOf(run.messages()));
     resume_at_id_ = std::min(resume_at_id_, run.messages().front().id);
   }
-  queue_.clear();
-}
-
-bool SubscriberCore::AnyTask() const {
-  return std::any_of(tasks_.begin(), tasks_.end(), [](const auto& task) { return task.has_value(); });
 }
 
 void SubscriberCore::OnClosed(const absl::Status& status) {
@@ -225,9 +170,10 @@ void SubscriberCore::OnClosed(const absl::Status& status) {
     settlements_.Clear();
     extensions_.clear();
     DropQueue();
-    for (const auto& task : tasks_) {
-      if (task) resume_at_id_ = std::min(resume_at_id_, task->run.messages().front().id);
-    }
+    pool_->ForEachCall([this](const Run& run) {
+      mu_.AssertHeld();
+      resume_at_id_ = std::min(resume_at_id_, run.messages().front().id);
+    });
     window_.StreamEnded();
     quiet_.NotifyAll();
     if (state_ != State::kReceiving) return;
@@ -238,7 +184,6 @@ void SubscriberCore::OnClosed(const absl::Status& status) {
     }
     state_ = State::kEnded;
     finishing_ = true;
-    work_.NotifyAll();
   }
   if (options_.finished) options_.finished(status);
   MutexLock lock(mu_);
@@ -254,7 +199,6 @@ void SubscriberCore::OnAlarm() {
     if (state_ == State::kEnded) return;
     const Instant now = clock_.Now();
     alarm_.Rang(now);
-    GiveUpOnSlow(now);
     if (stream_event_at_ <= now) {
       stream_event_at_ = Instant::Never();
       if (stream_ == nullptr) {
@@ -266,53 +210,30 @@ void SubscriberCore::OnAlarm() {
         stream_event_at_ = now + ack_deadline_ / kExtensionsPerLease;
       }
     }
-    alarm_.RingBy(NextEvent(), *this);
+    alarm_.RingBy(stream_event_at_, *this);
   }
   if (late != nullptr) late->Cancel();
   if (open) OpenStream();
   Speak();
 }
 
-void SubscriberCore::GiveUpOnSlow(Instant now) {
-  for (auto& task : tasks_) {
-    if (!task || task->timed_out || task->deadline > now) continue;
-    task->timed_out = true;
-    counters_.timed_out += task->run.messages().size();
-    Settle(*task, Verdict::Nack(options_.failure_delay));
-  }
-}
-
 void SubscriberCore::ExtendLeases() {
-  bool stuck = true;
-  for (const auto& task : tasks_) {
-    if (!task || !task->timed_out) stuck = false;
-    if (task && !task->timed_out && task->stream_number == stream_number_) extensions_.push_back(task->run.ids());
-  }
-  // With no worker left to come back, what waits is better off elsewhere.
-  if (stuck) return;
-  for (const Run& run : queue_) extensions_.push_back(run.ids());
-}
-
-Instant SubscriberCore::NextEvent() const {
-  Instant next = stream_event_at_;
-  for (const auto& task : tasks_) {
-    if (task && !task->timed_out) next = std::min(next, task->deadline);
-  }
-  return next;
+  pool_->ForEachAlive([this](const Run& run) {
+    mu_.AssertHeld();
+    if (run.stream_number == stream_number_) extensions_.push_back(run.ids());
+  });
 }
 
 absl::Status SubscriberCore::Stop(absl::Duration timeout) {
   const SystemClock system_clock;
   const Instant end = system_clock.Now() + timeout;
-  bool done = false;
+  pool_->Close();
   {
     MutexLock lock(mu_);
     if (state_ == State::kReceiving) state_ = State::kStopping;
     DropQueue();
-    work_.NotifyAll();
-    while (AnyTask() && system_clock.Now() < end) quiet_.WaitFor(lock, end - system_clock.Now());
-    done = !AnyTask();
   }
+  bool done = pool_->WaitIdle(timeout);
   Speak();
   std::shared_ptr<Stream> stream;
   {
@@ -341,20 +262,23 @@ void SubscriberCore::Abandon() {
     MutexLock lock(mu_);
     state_ = State::kEnded;
     DropQueue();
-    work_.NotifyAll();
     stream = std::move(stream_);
   }
   if (stream != nullptr) stream->Cancel();
-  for (std::thread& worker : workers_) worker.join();
-  // What it owns goes now, not when the stream has ended.
-  handler_ = nullptr;
+  pool_->Shutdown(absl::InfiniteDuration());
   MutexLock lock(mu_);
   while (finishing_) quiet_.Wait(lock);
 }
 
 SubscriberCounters SubscriberCore::counters() const {
+  const HandlerCounters handled = pool_->counters();
   MutexLock lock(mu_);
-  return counters_;
+  return {.received = received_,
+          .acked = handled.acked,
+          .nacked = handled.nacked,
+          .threw = handled.threw,
+          .timed_out = handled.timed_out,
+          .connections = connections_};
 }
 
 }  // namespace sluice::client

@@ -4,7 +4,7 @@
 //   kReceiving --Stop--> kStopping --handlers done, verdicts told--> kEnded
 //   kReceiving --permanent error--> kEnded
 //
-// A response is one entry of `queue_`, however many messages it holds; workers take from its front. Verdicts and credit
+// A response is one run of `pool_`, however many messages it holds; its threads take from the front. Verdicts and credit
 // collect until the write before them is done, then all go in one. When a stream ends, what was queued from it is dropped
 // and what is being handled loses its meaning for the server (`stream_number_`): both come again.
 //
@@ -12,24 +12,43 @@
 // or a stream is written to. Once kEnded, clock and timers are not touched: they may be gone.
 #pragma once
 
-#include <deque>
 #include <memory>
 #include <optional>
 #include <span>
-#include <thread>
 #include <vector>
 
-#include "client/cpp/alarm.h"
 #include "client/cpp/backoff.h"
-#include "client/cpp/credit_window.h"
 #include "client/cpp/settlements.h"
 #include "client/cpp/stream.h"
 #include "client/cpp/subscriber.h"
+#include "core/base/alarm.h"
 #include "core/base/mutex.h"
+#include "core/flow/credit_window.h"
+#include "core/flow/handler_pool.h"
 
 namespace sluice::client {
 
-class SubscriberCore final : public StreamEvents, public std::enable_shared_from_this<SubscriberCore> {
+// Messages [begin, end) of a response, not all of which may be there any more.
+struct Run {
+  std::shared_ptr<const Received> received;
+  size_t begin = 0;
+  size_t end = 0;
+  // Of the stream it came on.
+  uint64_t stream_number = 0;
+
+  size_t count() const { return end - begin; }
+  Run TakeFront(size_t n) {
+    Run front = *this;
+    front.end = begin = begin + n;
+    return front;
+  }
+  std::span<const ReceivedMessage> messages() const { return std::span(received->messages).subspan(begin, count()); }
+  DeliveryIds ids() const { return {messages().front().delivery_id, messages().back().delivery_id}; }
+};
+
+class SubscriberCore final : public StreamEvents,
+                             public HandlerPool<Run>::Owner,
+                             public std::enable_shared_from_this<SubscriberCore> {
  public:
   SubscriberCore(StreamFactory streams, const Clock& clock, TimerQueue& timers, SubscriberTarget target,
                  SubscriberOptions options);
@@ -44,77 +63,42 @@ class SubscriberCore final : public StreamEvents, public std::enable_shared_from
   void OnMessage(const grpc::ByteBuffer& message) override;
   void OnWritten() override;
   void OnClosed(const absl::Status& status) override;
+  void OnHandled(const Run& run, HandlerEvent event, const std::optional<Verdict>& verdict) override;
   // From `alarm_`.
   void OnAlarm() EXCLUDES(mu_);
 
  private:
   enum class State { kIdle, kReceiving, kStopping, kEnded };
 
-  // Messages [begin, end) of a response, not all of which may be there any more.
-  struct Run {
-    std::shared_ptr<const Received> received;
-    size_t begin = 0;
-    size_t end = 0;
-
-    std::span<const ReceivedMessage> messages() const {
-      return std::span(received->messages).subspan(begin, end - begin);
-    }
-    DeliveryIds ids() const { return {messages().front().delivery_id, messages().back().delivery_id}; }
-  };
-  // What one worker is handling.
-  struct Task {
-    Run run;
-    uint64_t stream_number = 0;
-    Instant deadline;
-    // Nacked already; its verdict does not count.
-    bool timed_out = false;
-  };
-
   void OpenStream() EXCLUDES(mu_);
   void Opened(const v1::Opened& opened) REQUIRES(mu_);
   void Enqueue(std::shared_ptr<const Received> received) REQUIRES(mu_);
-  void WorkerMain(size_t worker) EXCLUDES(mu_);
-  bool TakeTask(size_t worker) REQUIRES(mu_);
-  // Nothing when the handler threw.
-  std::optional<Verdict> Call(std::span<const ReceivedMessage> messages);
-  void FinishTask(size_t worker, std::optional<Verdict> verdict) REQUIRES(mu_);
-  void Settle(const Task& task, const Verdict& verdict) REQUIRES(mu_);
   void DropQueue() REQUIRES(mu_);
-  bool AnyTask() const REQUIRES(mu_);
 
   // Writes what there is to say, unless a write is under way.
   void Speak() EXCLUDES(mu_);
   void SetTarget(v1::SubscribeRequest* request) const REQUIRES(mu_);
 
-  void GiveUpOnSlow(Instant now) REQUIRES(mu_);
   void ExtendLeases() REQUIRES(mu_);
-  Instant NextEvent() const REQUIRES(mu_);
 
   const StreamFactory streams_;
   const Clock& clock_;
   const SubscriberTarget target_;
   const SubscriberOptions options_;
-  // Set by Start.
-  size_t messages_per_call_ = 1;
-  Subscriber::BatchHandler handler_;
-  std::vector<std::thread> workers_;
+  const std::shared_ptr<HandlerPool<Run>> pool_;
   // How many messages the last response held; for OnMessage alone.
   size_t likely_count_ = 0;
 
-  mutable Mutex mu_;
-  // Something to handle, or no more work for ever.
-  CondVar work_;
-  // A handler, a write or the stream has ended.
+  mutable Mutex mu_{LockRank::kSession};
+  // A write or the stream has ended.
   CondVar quiet_;
   State state_ GUARDED_BY(mu_) = State::kIdle;
   Alarm alarm_ GUARDED_BY(mu_);
   Backoff backoff_ GUARDED_BY(mu_);
-  std::deque<Run> queue_ GUARDED_BY(mu_);
-  // One for each worker.
-  std::vector<std::optional<Task>> tasks_ GUARDED_BY(mu_);
   CreditWindow window_ GUARDED_BY(mu_);
   Settlements settlements_ GUARDED_BY(mu_);
-  SubscriberCounters counters_ GUARDED_BY(mu_);
+  uint64_t received_ GUARDED_BY(mu_) = 0;
+  uint64_t connections_ GUARDED_BY(mu_) = 0;
 
   std::shared_ptr<Stream> stream_ GUARDED_BY(mu_);
   // Of the stream that is open, or of the last one.

@@ -5,7 +5,8 @@
 //                {{"field", "messages"}, {"value", "1001"}, {"limit", "1000"}});
 //
 // Each reason belongs to one category, and so to one code (design: a permanent refusal never has a code that clients
-// retry). docs/api.md lists them.
+// retry). protos/sluice/v1/error.proto has the same as an enum for clients, docs/api.md lists them; tests hold the three
+// together.
 //
 // Thread rule: pure functions.
 #pragma once
@@ -46,7 +47,9 @@ enum class Reason {
   kInvalidDeadLetterPolicy,
   kInvalidOrder,
   kInvalidSeek,
+  kInvalidBreakerPolicy,
   kInvalidProducer,
+  kInvalidTimeout,
   kInvalidRange,
   kInvalidStartPosition,
   kInvalidUpdateMask,
@@ -76,10 +79,16 @@ enum class Reason {
   kStorageFull,
   kTooMuchInFlight,
   kTooManyConsumers,
+  kTooManyTopics,
+  kTooManySubscriptions,
+  kTooManyStreams,
+  kQuotaExceeded,
+  kMemoryBudget,
   // Not now.
   kConcurrentChange,
   kDraining,
   kStorageUnavailable,
+  kCircuitOpen,
   kDeadlineExceeded,
   // Damaged.
   kDataLoss,

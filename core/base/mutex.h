@@ -7,7 +7,8 @@
 //   MutexLock lock(mu_);
 //   while (queued_ == 0) ready_.Wait(lock);
 //
-// Thread rule: these are what makes other things thread safe. docs/adr/0005 has the order in which locks are taken.
+// Thread rule: these are what makes other things thread safe. docs/adr/0005 has the order in which locks are taken;
+// lock_order.h checks it.
 #pragma once
 
 #include <algorithm>
@@ -15,40 +16,68 @@
 #include <mutex>
 
 #include "absl/time/time.h"
+#include "core/base/lock_order.h"
 #include "core/base/thread_annotations.h"
 
 namespace sluice {
 
 class CAPABILITY("mutex") Mutex {
  public:
-  Mutex() = default;
+  Mutex() : Mutex(LockRank::kLeaf) {}
+  explicit Mutex(LockRank rank) : order_(rank) {}
   Mutex(const Mutex&) = delete;
   Mutex& operator=(const Mutex&) = delete;
 
-  void Lock() ACQUIRE() { mu_.lock(); }
-  void Unlock() RELEASE() { mu_.unlock(); }
-  bool TryLock() TRY_ACQUIRE(true) { return mu_.try_lock(); }
+  void Lock() ACQUIRE() {
+    order_.BeforeLock();
+    mu_.lock();
+    order_.Locked();
+  }
+  void Unlock() RELEASE() {
+    order_.Unlocked();
+    mu_.unlock();
+  }
+  // Waits for nobody, so the order does not matter to it.
+  bool TryLock() TRY_ACQUIRE(true) {
+    if (!mu_.try_lock()) return false;
+    order_.Locked();
+    return true;
+  }
   // Tells the analysis what it cannot see: a lambda that is called back while its maker holds the mutex. Checks nothing.
   void AssertHeld() const ASSERT_CAPABILITY(this) {}
 
  private:
   friend class MutexLock;
   std::mutex mu_;
+  [[no_unique_address]] LockOrder order_;
 };
 
 // Holds a Mutex for a scope; may be released early and taken again.
 class SCOPED_CAPABILITY MutexLock {
  public:
-  explicit MutexLock(Mutex& mu) ACQUIRE(mu) : lock_(mu.mu_) {}
-  ~MutexLock() RELEASE() = default;
+  explicit MutexLock(Mutex& mu) ACQUIRE(mu) : order_(mu.order_), lock_(mu.mu_, std::defer_lock) { Take(); }
+  ~MutexLock() RELEASE() {
+    if (lock_.owns_lock()) order_.Unlocked();
+  }
   MutexLock(const MutexLock&) = delete;
   MutexLock& operator=(const MutexLock&) = delete;
 
-  void Unlock() RELEASE() { lock_.unlock(); }
-  void Lock() ACQUIRE() { lock_.lock(); }
+  void Unlock() RELEASE() {
+    order_.Unlocked();
+    lock_.unlock();
+  }
+  void Lock() ACQUIRE() { Take(); }
 
  private:
   friend class CondVar;
+
+  void Take() {
+    order_.BeforeLock();
+    lock_.lock();
+    order_.Locked();
+  }
+
+  const LockOrder& order_;
   std::unique_lock<std::mutex> lock_;
 };
 

@@ -69,6 +69,15 @@ struct SubscriptionConfig {
   absl::Time create_time;
 };
 
+// What a snapshot tells of itself.
+struct Snapshot {
+  SnapshotName name;
+  // Nothing once the topic is deleted.
+  std::optional<TopicName> topic;
+  absl::Time expire_time;
+  Labels labels;
+};
+
 // A snapshot is stored under the name of a subscription with the same id; the two never meet.
 SubscriptionName StoredNameOf(const SnapshotName& snapshot);
 SnapshotName SnapshotNameOf(const SubscriptionName& stored);

@@ -6,12 +6,16 @@
 
 #include <functional>
 #include <memory>
+#include <utility>
 
 #include "core/base/clock.h"
 #include "core/base/error.h"
 #include "core/base/gate.h"
 #include "core/base/timer_queue.h"
+#include "core/engine/breaker_event.h"
+#include "core/engine/store_breaker.h"
 #include "core/engine/tail_cache.h"
+#include "core/flow/memory_ledger.h"
 #include "core/message/names.h"
 #include "core/metrics/metrics.h"
 #include "core/storage/backend.h"
@@ -22,17 +26,28 @@ class Topic;
 
 struct EngineContext {
   EngineContext(std::unique_ptr<Backend> the_backend, const Clock& the_clock, Metrics& the_metrics,
-                size_t tail_cache_bytes)
+                size_t tail_cache_bytes, size_t memory_budget_bytes, const BreakerOptions& store_breaker_options,
+                BreakerListener the_listener)
       : clock(the_clock),
         metrics(the_metrics),
         timers(the_clock),
-        tail(tail_cache_bytes, the_metrics.engine.tail_cache_bytes),
-        backend(std::move(the_backend)) {}
+        memory(memory_budget_bytes),
+        tail(tail_cache_bytes, memory),
+        on_breaker(std::move(the_listener)),
+        store_breaker(store_breaker_options, the_clock, timers, the_metrics.engine.store_breaker, on_breaker),
+        backend(std::move(the_backend)) {
+    memory.SetReclaim([this](size_t bytes) { tail.Shrink(bytes); });
+  }
 
   const Clock& clock;
   Metrics& metrics;
   TimerQueue timers;
+  MemoryLedger memory;
   TailCache tail;
+  // May be null.
+  const BreakerListener on_breaker;
+  // Every append goes through it.
+  StoreBreaker store_breaker;
   // Inside: whatever needs the store. Closed when the engine shuts down.
   Gate gate;
   const std::unique_ptr<Backend> backend;

@@ -12,6 +12,13 @@ namespace {
 
 constexpr absl::Duration kRetentionInterval = absl::Seconds(10);
 
+// "topics" of projects/P/topics/T.
+std::string_view KindOf(std::string_view name) {
+  const size_t end = name.rfind('/');
+  const size_t begin = name.rfind('/', end - 1) + 1;
+  return name.substr(begin, end - begin);
+}
+
 }  // namespace
 
 absl::Status NotFoundError(Reason reason, const std::string& name) {
@@ -39,10 +46,26 @@ void ResolveStart(const std::shared_ptr<Topic>& topic, const StartPosition& star
 
 CursorState StateAt(Offset start) { return {.acked = AckSet(start), .delivered_end = start, .attempts = {}}; }
 
+void LoseTopic(Subscription& subscription, const std::string& topic) {
+  SubscriptionConfig config = subscription.config();
+  config.topic.reset();
+  subscription.SetConfig(std::move(config));
+  subscription.End(Error(Reason::kTopicDeleted, fmt::format("topic {} was deleted", topic),
+                         {{"field", "topic"}, {"value", topic}}));
+}
+
+void AddTo(Topic& topic, const std::shared_ptr<Subscription>& subscription) {
+  topic.Add(subscription);
+  if (topic.deleted()) LoseTopic(*subscription, topic.config().name.full());
+}
+
 absl::StatusOr<std::unique_ptr<Engine>> Engine::Open(std::unique_ptr<Backend> backend, const Clock& clock,
                                                      Metrics& metrics, EngineOptions options) {
-  auto context = std::make_shared<EngineContext>(std::move(backend), clock, metrics, options.tail_cache_bytes);
-  auto engine = std::unique_ptr<Engine>(new Engine(std::move(context)));
+  if (absl::Status status = Validate(options.store_breaker, "store_breaker"); !status.ok()) return status;
+  auto context =
+      std::make_shared<EngineContext>(std::move(backend), clock, metrics, options.tail_cache_bytes,
+                                      options.memory_budget_bytes, options.store_breaker, std::move(options.on_breaker));
+  auto engine = std::unique_ptr<Engine>(new Engine(std::move(context), options));
   engine->context_->find_topic = [engine = engine.get()](const TopicName& name) {
     return engine->FindTopic(name).value_or(nullptr);
   };
@@ -106,6 +129,23 @@ void Engine::Free(const std::string& name) {
   changing_.erase(name);
 }
 
+template <class Map>
+absl::Status Engine::BeginCreate(const Map& map, const std::string& name, size_t most, Reason exists,
+                                 Reason too_many) {
+  if (map.contains(name) || changing_.contains(name)) return ExistsError(exists, name);
+  // Those being made count; their names are of the same kind and not in the map yet.
+  const std::string_view kind = KindOf(name);
+  const auto making = std::count_if(changing_.begin(), changing_.end(), [&](const std::string& changing) {
+    return KindOf(changing) == kind && !map.contains(changing);
+  });
+  if (map.size() + static_cast<size_t>(making) >= most) {
+    return Error(too_many, fmt::format("{}: the server has {} {}, the most there may be", name, map.size(), kind),
+                 {{"value", name}, {"limit", std::to_string(most)}});
+  }
+  Reserve(name);
+  return absl::OkStatus();
+}
+
 void Engine::CreateTopic(TopicConfig config, Done<TopicConfig> done) {
   if (absl::Status status = Validate(config); !status.ok()) return done(status);
   Gate::Pass pass(context_->gate);
@@ -114,13 +154,12 @@ void Engine::CreateTopic(TopicConfig config, Done<TopicConfig> done) {
   config.create_time = context_->clock.WallNow();
   TopicRecord record{TopicId(context_->backend->catalogue().NewId()), Encode(config)};
   const TopicId id = record.id;
+  absl::Status reserved;
   {
     MutexLock lock(mu_);
-    if (topics_.contains(name) || !Reserve(name)) {
-      lock.Unlock();
-      return done(ExistsError(Reason::kTopicExists, name));
-    }
+    reserved = BeginCreate(topics_, name, max_topics_, Reason::kTopicExists, Reason::kTooManyTopics);
   }
+  if (!reserved.ok()) return done(reserved);
   context_->backend->catalogue().PutTopic(
       std::move(record), [this, id, name, config = std::move(config), done = std::move(done),
                           pass = std::make_shared<Gate::Pass>(std::move(pass))](const absl::Status& status) {
@@ -180,14 +219,10 @@ void Engine::DeleteTopic(const TopicName& topic_name, StatusDone done) {
           topics_.erase(name);
         }
         Free(name);
-        for (const auto& subscription : *topic->subscriptions()) {
+        for (const auto list = topic->subscriptions(); const auto& subscription : *list) {
           const int64_t dropped = subscription->stats().backlog_messages;
           context_->metrics.engine.dropped_by_topic_deletion.Add(static_cast<uint64_t>(dropped));
-          SubscriptionConfig config = subscription->config();
-          config.topic.reset();
-          subscription->SetConfig(std::move(config));
-          subscription->End(Error(Reason::kTopicDeleted, fmt::format("topic {} was deleted", name),
-                                  {{"field", "topic"}, {"value", name}}));
+          LoseTopic(*subscription, name);
         }
         context_->tail.DropBefore(topic->id(), topic->durable_end());
         done(absl::OkStatus());
@@ -204,13 +239,13 @@ void Engine::CreateSubscription(SubscriptionConfig config, StartPosition start, 
   const std::string name = config.name.full();
   config.create_time = context_->clock.WallNow();
   config.topic_id = (*topic)->id();
+  absl::Status reserved;
   {
     MutexLock lock(mu_);
-    if (subscriptions_.contains(name) || !Reserve(name)) {
-      lock.Unlock();
-      return done(ExistsError(Reason::kSubscriptionExists, name));
-    }
+    reserved = BeginCreate(subscriptions_, name, max_subscriptions_, Reason::kSubscriptionExists,
+                           Reason::kTooManySubscriptions);
   }
+  if (!reserved.ok()) return done(reserved);
   const SubscriptionId id(context_->backend->catalogue().NewId());
   auto finish = [this, name, done = std::move(done), pass = std::make_shared<Gate::Pass>(std::move(pass))](
                     absl::StatusOr<SubscriptionConfig> made) {
@@ -230,7 +265,7 @@ void Engine::CreateSubscription(SubscriptionConfig config, StartPosition start, 
             MutexLock lock(mu_);
             subscriptions_[name] = subscription;
           }
-          topic->Add(subscription);
+          AddTo(*topic, subscription);
           finish(config);
         });
   });
@@ -253,7 +288,7 @@ absl::Status Engine::CheckDeadLetter(const SubscriptionConfig& config) const {
   for (size_t i = 0; i < ahead.size(); ++i) {
     auto topic = FindTopic(ahead[i]);
     if (!topic.ok()) continue;
-    for (const auto& subscription : *(*topic)->subscriptions()) {
+    for (const auto list = (*topic)->subscriptions(); const auto& subscription : *list) {
       const auto next = subscription->config().dead_letter;
       if (!next || std::find(ahead.begin(), ahead.end(), next->topic) != ahead.end()) continue;
       if (next->topic == *config.topic) {
@@ -367,17 +402,24 @@ void Engine::OpenEphemeral(SubscriptionConfig config, StartPosition start, Done<
                  if (!offset.ok()) return done(offset.status());
                  auto subscription = std::make_shared<Subscription>(context_, SubscriptionId(0), config, topic,
                                                                     nullptr, StateAt(*offset));
-                 topic->Add(subscription);
+                 AddTo(*topic, subscription);
                  done(std::move(subscription));
                });
 }
 
+void Engine::EndSubscriptions() const {
+  for (const auto& topic : ListTopics("", "", SIZE_MAX)) {
+    for (const auto list = topic->subscriptions(); const auto& subscription : *list) subscription->End(DrainingError());
+  }
+  for (const auto& subscription : ListSubscriptions("", "", SIZE_MAX)) subscription->End(DrainingError());
+}
+
 absl::Status Engine::Shutdown(absl::Duration deadline) {
   context_->gate.Close();
-  for (const auto& topic : ListTopics("", "", SIZE_MAX)) {
-    for (const auto& subscription : *topic->subscriptions()) subscription->End(DrainingError());
-  }
+  EndSubscriptions();
   const bool empty = context_->gate.WaitEmpty(deadline);
+  // Those that were being made meanwhile.
+  EndSubscriptions();
   context_->timers.Stop();
   absl::Status closed = context_->backend->Close();
   {

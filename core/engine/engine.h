@@ -37,17 +37,17 @@ namespace sluice {
 struct EngineOptions {
   // Memory for recent batches, shared by all topics.
   size_t tail_cache_bytes = size_t{64} << 20;
+  // When publishes are refused because the store fails or stalls.
+  BreakerOptions store_breaker = {};
+  // Told of every change of a circuit breaker; may be null.
+  BreakerListener on_breaker = nullptr;
+  // For all of core/flow/memory_ledger.h; 0 for no bound.
+  size_t memory_budget_bytes = 0;
+  // The most there may be; what a store holds already is opened all the same.
+  size_t max_topics = SIZE_MAX;
+  size_t max_subscriptions = SIZE_MAX;
   // False where a test runs timers() by hand.
   bool run_timers = true;
-};
-
-// What a snapshot tells of itself.
-struct Snapshot {
-  SnapshotName name;
-  // Nothing once the topic is deleted.
-  std::optional<TopicName> topic;
-  absl::Time expire_time;
-  Labels labels;
 };
 
 // The errors for a name that there is not, that there is already, and that another request is about to change.
@@ -57,6 +57,11 @@ absl::Status BeingChangedError(const std::string& name);
 
 // Calls done(offset) with the place in the topic that `start` means.
 void ResolveStart(const std::shared_ptr<Topic>& topic, const StartPosition& start, TopicLog::OffsetDone done);
+
+// The subscription's topic is gone.
+void LoseTopic(Subscription& subscription, const std::string& topic);
+// A topic that is deleted meanwhile tells those it knows of: who comes later has to look.
+void AddTo(Topic& topic, const std::shared_ptr<Subscription>& subscription);
 
 // Nothing below `start` is to be delivered, and all that is not.
 CursorState StateAt(Offset start);
@@ -79,19 +84,21 @@ class Engine {
   using Done = std::function<void(absl::StatusOr<T>)>;
   using StatusDone = std::function<void(absl::Status)>;
 
+  // INVALID_ARGUMENT for options; DATA_LOSS, or what the store says.
   static absl::StatusOr<std::unique_ptr<Engine>> Open(std::unique_ptr<Backend> backend,
                                                       const Clock& clock, Metrics& metrics,
                                                       EngineOptions options = {});
   ~Engine();
 
-  // ALREADY_EXISTS, INVALID_ARGUMENT. The create time is set here.
+  // ALREADY_EXISTS, INVALID_ARGUMENT, RESOURCE_EXHAUSTED (TOO_MANY_TOPICS). The create time is set here.
   void CreateTopic(TopicConfig config, Done<TopicConfig> done);
   // Replaces what the topic of that name is set to, its create time excepted. NOT_FOUND, INVALID_ARGUMENT.
   void UpdateTopic(TopicConfig config, Done<TopicConfig> done);
   // Its messages go; its subscriptions stay without a topic.
   void DeleteTopic(const TopicName& name, StatusDone done);
 
-  // NOT_FOUND (the topic), ALREADY_EXISTS, INVALID_ARGUMENT. REQUIRES: config.topic.
+  // NOT_FOUND (the topic), ALREADY_EXISTS, INVALID_ARGUMENT, RESOURCE_EXHAUSTED (TOO_MANY_SUBSCRIPTIONS).
+  // REQUIRES: config.topic.
   void CreateSubscription(SubscriptionConfig config, StartPosition start, Done<SubscriptionConfig> done);
   // Changes ack_deadline, labels, retry, dead_letter, exactly_once and acked_retention.
   void UpdateSubscription(SubscriptionConfig config, Done<SubscriptionConfig> done);
@@ -133,15 +140,21 @@ class Engine {
   BackendStats backend_stats() const { return context_->backend->stats(); }
   // "memory", "fsync" or "os".
   std::string_view durability() const { return context_->backend->durability(); }
+  BreakerSnapshot store_breaker() const { return context_->store_breaker.snapshot(); }
   size_t topic_count() const EXCLUDES(mu_);
   size_t subscription_count() const EXCLUDES(mu_);
   TimerQueue& timers() { return context_->timers; }
+  MemoryLedger& memory() { return context_->memory; }
+  const Clock& clock() const { return context_->clock; }
   Metrics& metrics() { return context_->metrics; }
 
  private:
-  explicit Engine(std::shared_ptr<EngineContext> context) : context_(std::move(context)) {}
+  Engine(std::shared_ptr<EngineContext> context, const EngineOptions& options)
+      : context_(std::move(context)), max_topics_(options.max_topics), max_subscriptions_(options.max_subscriptions) {}
 
   absl::Status Recover() EXCLUDES(mu_);
+  // Consumers get UNAVAILABLE; topics and subscriptions let go of each other.
+  void EndSubscriptions() const EXCLUDES(mu_);
   absl::Status CheckDeadLetter(const SubscriptionConfig& config) const EXCLUDES(mu_);
   void ScheduleRetention();
   void DropExpiredSnapshots() EXCLUDES(mu_);
@@ -153,6 +166,10 @@ class Engine {
   // Marks a name as being changed; false when it is already.
   bool Reserve(const std::string& name) REQUIRES(mu_) { return changing_.insert(name).second; }
   void Free(const std::string& name) EXCLUDES(mu_);
+  // Reserves the name of what is to be made, of which there may be `most` in `map`.
+  template <class Map>
+  absl::Status BeginCreate(const Map& map, const std::string& name, size_t most, Reason exists, Reason too_many)
+      REQUIRES(mu_);
   // Finds what is to be changed and reserves its name.
   template <class Map>
   absl::StatusOr<typename Map::mapped_type> BeginChange(const Map& map, const std::string& name, Reason missing)
@@ -164,8 +181,10 @@ class Engine {
   }
 
   const std::shared_ptr<EngineContext> context_;
+  const size_t max_topics_;
+  const size_t max_subscriptions_;
 
-  mutable Mutex mu_;
+  mutable Mutex mu_{LockRank::kRegistry};
   absl::btree_map<std::string, std::shared_ptr<Topic>> topics_ GUARDED_BY(mu_);
   absl::btree_map<std::string, std::shared_ptr<Subscription>> subscriptions_ GUARDED_BY(mu_);
   // Subscriptions that nobody reads, by the names of the snapshots.

@@ -130,7 +130,7 @@ void Engine::StoreSnapshot(const SnapshotName& name, SubscriptionConfig config, 
       [this, id, name, topic, config, state, holder, done = std::move(done)](const absl::Status& status) {
         if (status.ok()) {
           auto stored = std::make_shared<Subscription>(context_, id, config, topic, context_->backend->OpenCursor(id), state);
-          topic->Add(stored);
+          AddTo(*topic, stored);
           MutexLock lock(mu_);
           snapshots_[name.full()] = stored;
         }

@@ -15,7 +15,7 @@ bool KeyQueues::MayGo(std::string_view key, ConsumerId consumer) const {
 KeyQueues::Key& KeyQueues::KeyNamed(std::string_view name) {
   auto it = keys_.find(name);
   if (it == keys_.end()) {
-    it = keys_.emplace(std::string(name), Key()).first;
+    it = keys_.try_emplace(std::string(name)).first;
     it->second.name = it->first;
   }
   return it->second;

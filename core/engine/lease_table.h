@@ -111,6 +111,13 @@ class LeaseTable {
     Take(consumer, {LeaseId(0), next_}, std::forward<Fn>(fn));
   }
 
+  template <class Fn>
+  void ForEach(Fn&& fn) const {
+    for (const auto& [first, lease] : runs_) {
+      if (first != kLast) fn(lease);
+    }
+  }
+
   // Forgets all leases; their ids are not given again.
   void Clear() {
     const LeaseId next = next_;

@@ -99,47 +99,40 @@ uint64_t Subscription::MarkAcked(OffsetRange range) {
   return added;
 }
 
+Subscription::Acked Subscription::BeginAck(ConsumerId consumer, const std::vector<LeaseRange>& ranges,
+                                           AckOutcome* outcome) {
+  Acked acked;
+  MutexLock lock(mu_);
+  acked.old_floor = acked_.floor();
+  acked.topic = topic_;
+  const BreakerState before = breaker_.state();
+  acked.settled = TakeAcked(consumer, ranges, &acked.offsets, outcome);
+  if (!acked.offsets.empty()) ++telling_;
+  // What the breaker held back may go now, and a key that this consumer held may go to others.
+  acked.pump = breaker_.state() != before || (!acked.offsets.empty() && keys_.has_ready());
+  return acked;
+}
+
 uint64_t Subscription::Ack(ConsumerId consumer, const std::vector<LeaseRange>& ranges) {
-  OffsetRanges acked;
-  uint64_t settled = 0;
-  // A key that this consumer held may go to others now.
-  bool freed = false;
-  Offset old_floor;
-  std::shared_ptr<Topic> topic;
-  {
-    MutexLock lock(mu_);
-    old_floor = acked_.floor();
-    topic = topic_;
-    settled = TakeAcked(consumer, ranges, &acked, nullptr);
-    if (!acked.empty()) ++telling_;
-    freed = !acked.empty() && keys_.has_ready();
-  }
-  if (!acked.empty()) TellAcked(acked, old_floor, topic);
-  if (freed) Pump();
-  return settled;
+  const Acked acked = BeginAck(consumer, ranges, nullptr);
+  if (!acked.offsets.empty()) TellAcked(acked.offsets, acked.old_floor, acked.topic);
+  if (acked.pump) Pump();
+  return acked.settled;
 }
 
 void Subscription::AckConfirmed(ConsumerId consumer, const std::vector<LeaseRange>& ranges, AckDone done) {
-  OffsetRanges acked;
   AckOutcome outcome;
-  bool freed = false;
-  Offset old_floor;
-  std::shared_ptr<Topic> topic;
-  {
-    MutexLock lock(mu_);
-    old_floor = acked_.floor();
-    topic = topic_;
-    TakeAcked(consumer, ranges, &acked, &outcome);
-    if (!acked.empty()) ++telling_;
-    freed = !acked.empty() && keys_.has_ready();
+  const Acked acked = BeginAck(consumer, ranges, &outcome);
+  if (acked.offsets.empty()) {
+    done(std::move(outcome));
+  } else {
+    TellAcked(acked.offsets, acked.old_floor, acked.topic,
+              [outcome = std::move(outcome), done = std::move(done)](const absl::Status& status) mutable {
+                outcome.status = status;
+                done(std::move(outcome));
+              });
   }
-  if (acked.empty()) return done(std::move(outcome));
-  TellAcked(acked, old_floor, topic,
-            [outcome = std::move(outcome), done = std::move(done)](const absl::Status& status) mutable {
-              outcome.status = status;
-              done(std::move(outcome));
-            });
-  if (freed) Pump();
+  if (acked.pump) Pump();
 }
 
 uint64_t Subscription::TakeAcked(ConsumerId consumer, const std::vector<LeaseRange>& ranges, OffsetRanges* acked,
@@ -152,6 +145,7 @@ uint64_t Subscription::TakeAcked(ConsumerId consumer, const std::vector<LeaseRan
       if (outcome != nullptr && next < lease.first) outcome->refused.push_back({next, lease.first - 1});
       next = lease.first + lease.count;
       if (lease.keyed) return AckKeyed(lease, acked, outcome);
+      Note(lease, DeliveryOutcome::kAcked);
       MarkAcked(lease.offsets());
       if (outcome != nullptr) outcome->confirmed.push_back({lease.first, next - 1});
       if (!acked->empty() && acked->back().end == lease.offset) {
@@ -174,16 +168,17 @@ void Subscription::AckKeyed(const Lease& lease, OffsetRanges* acked, AckOutcome*
     const LeaseId id = lease.first + i;
     // Retention was faster: there is nothing left to keep in order.
     const bool out = keys_.IsOut(offset);
+    Lease one = lease;
+    one.first = id;
+    one.offset = offset;
+    one.count = 1;
     if (outcome != nullptr && out && keys_.HasEarlier(offset)) {
       // A confirmed message cannot come again, and this one would have to if the earlier one does.
-      Lease kept = lease;
-      kept.first = id;
-      kept.offset = offset;
-      kept.count = 1;
-      leases_.Restore(kept);
+      leases_.Restore(one);
       outcome->too_early.push_back({id, id});
       continue;
     }
+    Note(one, DeliveryOutcome::kAcked);
     if (out) {
       keys_.Ack(offset, [&](Offset settled) {
         mu_.AssertHeld();
@@ -224,6 +219,7 @@ Instant Subscription::RetryTime(const Lease& lease, ReleaseCause cause, absl::Du
 }
 
 void Subscription::Release(const Lease& lease, ReleaseCause cause, absl::Duration delay) {
+  Note(lease, cause == ReleaseCause::kConsumerGone ? DeliveryOutcome::kReturned : DeliveryOutcome::kFailed);
   if (lease.keyed) return ReleaseKeyed(lease, cause, delay);
   if (AttemptsUsedUp(lease.attempt)) {
     condemned_.push_back({lease.offsets(), lease.attempt, cause});
@@ -245,7 +241,10 @@ void Subscription::ReleaseKeyed(const Lease& lease, ReleaseCause cause, absl::Du
     }
   }
   for (const KeyQueues::Fenced& gone : fenced) {
-    leases_.Take(gone.consumer, {gone.lease, gone.lease}, [](const Lease&) {});
+    leases_.Take(gone.consumer, {gone.lease, gone.lease}, [this](const Lease& taken) {
+      mu_.AssertHeld();
+      Note(taken, DeliveryOutcome::kReturned);
+    });
   }
 }
 
@@ -332,6 +331,7 @@ SubscriptionStats Subscription::stats() const {
     stats.expired_leases = expired_;
     stats.redelivered_messages = redelivered_;
     stats.held_messages = held();
+    stats.breaker = breaker_.state();
   }
   if (stats.backlog_messages <= 0) return stats;
   const LogExtent extent = topic->log().extent();
@@ -380,6 +380,10 @@ void Subscription::LeaveTopic() {
 }
 
 void Subscription::ForgetAll() {
+  leases_.ForEach([this](const Lease& lease) {
+    mu_.AssertHeld();
+    Note(lease, DeliveryOutcome::kReturned);
+  });
   leases_.Clear();
   ready_ = ReadySet();
   keys_ = KeyQueues();

@@ -35,6 +35,7 @@
 #include "core/engine/consumer.h"
 #include "core/engine/context.h"
 #include "core/engine/dead_letter.h"
+#include "core/engine/delivery_breaker.h"
 #include "core/engine/held_batches.h"
 #include "core/engine/key_queues.h"
 #include "core/engine/lease_table.h"
@@ -67,6 +68,8 @@ struct SubscriptionStats {
   uint64_t redelivered_messages = 0;
   // Passed over for now: not yet due, behind others of their ordering key, or of a lower priority.
   uint64_t held_messages = 0;
+  // Open while consumers fail nearly everything.
+  BreakerState breaker = BreakerState::kClosed;
 };
 
 // What became of acknowledgements that are confirmed. Every id asked for is in one of the three.
@@ -97,8 +100,8 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   // UNAVAILABLE. Nothing is delivered before the first Grant.
   absl::StatusOr<ConsumerId> Attach(std::shared_ptr<Consumer> consumer, AttachOptions options) EXCLUDES(mu_);
 
-  // More credit. With kNoByteLimit bytes are not counted for this consumer from then on. This and the calls below do
-  // nothing for a consumer that is not attached.
+  // More credit, or (where negative) less. With kNoByteLimit bytes are not counted for this consumer from then on. This
+  // and the calls below do nothing for a consumer that is not attached.
   void Grant(ConsumerId consumer, int64_t messages, int64_t bytes) EXCLUDES(mu_);
 
   // Ids that this consumer does not hold are passed over. Returns how many leases were settled.
@@ -178,6 +181,15 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
 
   // What clients say (subscription.cc).
   ConsumerState* FindConsumer(ConsumerId id) REQUIRES(mu_);
+  // What an acknowledgement did under the lock, to be told outside of it.
+  struct Acked {
+    OffsetRanges offsets;
+    uint64_t settled = 0;
+    Offset old_floor;
+    std::shared_ptr<Topic> topic;
+    bool pump = false;
+  };
+  Acked BeginAck(ConsumerId consumer, const std::vector<LeaseRange>& ranges, AckOutcome* outcome) EXCLUDES(mu_);
   // Settles what the consumer holds of `ranges`. `outcome` is null where nobody asks.
   uint64_t TakeAcked(ConsumerId consumer, const std::vector<LeaseRange>& ranges, OffsetRanges* acked,
                      AckOutcome* outcome) REQUIRES(mu_);
@@ -197,6 +209,10 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   }
   // What of these offsets is not settled may be delivered again from `when` on; Instant() for at once.
   void MakeAvailable(OffsetRange offsets, uint32_t attempts, uint8_t priority, Instant when) REQUIRES(mu_);
+  // For the breaker: what became of a lease.
+  void Note(const Lease& lease, DeliveryOutcome outcome) REQUIRES(mu_) {
+    breaker_.OnSettled(lease.first, lease.count, outcome, context_->clock.Now());
+  }
   // What is under way is over.
   void ForgetAll() REQUIRES(mu_);
   bool AttemptsUsedUp(uint32_t attempts) const REQUIRES(mu_);
@@ -275,7 +291,7 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   Offset told_end_;
   Offset counted_end_;
 
-  mutable Mutex mu_;
+  mutable Mutex mu_{LockRank::kSubscription};
   SubscriptionConfig config_ GUARDED_BY(mu_);
   std::shared_ptr<Topic> topic_ GUARDED_BY(mu_);
   absl::Status ended_ GUARDED_BY(mu_);
@@ -295,6 +311,7 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
     std::map<Offset, uint32_t> attempts;
   };
   History history_ GUARDED_BY(mu_);
+  DeliveryBreaker breaker_ GUARDED_BY(mu_){context_->metrics.engine.delivery_breakers};
   TokenBucket redeliveries_ GUARDED_BY(mu_){kRedeliveriesPerSecond, kRedeliveriesPerSecond};
   std::deque<Condemned> condemned_ GUARDED_BY(mu_);
   bool burying_ GUARDED_BY(mu_) = false;

@@ -92,6 +92,11 @@ void Subscription::Pump() {
   } while (pump_again_);
   pumping_ = false;
   ScheduleBurial();
+  const auto change = breaker_.TakeChange();
+  if (!change || !context_->on_breaker) return;
+  const std::string name = config_.name.full();
+  lock.Unlock();
+  context_->on_breaker({BreakerKind::kDelivery, name, *change});
 }
 
 // Before the consumer knows of the messages, so that the cursor never sees an ack of what was not delivered.
@@ -133,7 +138,8 @@ std::shared_ptr<Consumer> Subscription::Collect() {
     if (consumer == nullptr) return nullptr;
     const Moment now = Look();
     const size_t runs = consumers_.size() == 1 ? kRunsPerTurn : 1;
-    while (outgoing_.size() < runs && consumer->has_credit() && LeaseSomething(consumer, now)) {
+    while (outgoing_.size() < runs && consumer->has_credit() && breaker_.Allowance(now.now) > 0 &&
+           LeaseSomething(consumer, now)) {
     }
     ArmTimer();
     if (!outgoing_.empty()) return consumer->consumer;
@@ -226,7 +232,8 @@ uint32_t Subscription::LeaseRun(ConsumerState* consumer, const Ref<Batch>& batch
                                 const Arrival& kind, Instant now) {
   const auto begin = static_cast<uint32_t>(from - batch->first());
   auto count = static_cast<uint32_t>(
-      std::min({most, static_cast<uint64_t>(batch->count() - begin), static_cast<uint64_t>(consumer->message_credit)}));
+      std::min({most, static_cast<uint64_t>(batch->count() - begin), static_cast<uint64_t>(consumer->message_credit),
+                breaker_.Allowance(now)}));
   if (consumer->counts_bytes) {
     const auto fits = [&](uint32_t n) {
       return static_cast<int64_t>(batch->body_bytes(begin, begin + n)) <= consumer->byte_credit;
@@ -244,6 +251,7 @@ uint32_t Subscription::LeaseRun(ConsumerState* consumer, const Ref<Batch>& batch
                                      .attempt = attempt,
                                      .keyed = !kind.key.empty(),
                                      .priority = kind.priority});
+  breaker_.OnLeased(first, count, now);
   // Neighbours leased one by one are one delivery.
   if (!outgoing_.empty() && outgoing_.back().batch.get() == batch.get() && outgoing_.back().end == begin &&
       outgoing_.back().attempt == attempt && outgoing_.back().first_lease + outgoing_.back().count() == first) {
@@ -347,7 +355,8 @@ void Subscription::OnRead(Offset from, absl::StatusOr<std::vector<Ref<Batch>>> r
 void Subscription::ArmTimer() {
   const Moment now = ready_.scheduled() > 0 ? Look() : Moment{};
   const Instant due =
-      std::min({leases_.next_deadline(), ready_.next_due(now.now, now.wall_us), keys_.next_due()});
+      std::min({leases_.next_deadline(), ready_.next_due(now.now, now.wall_us), keys_.next_due(),
+                breaker_.next_look()});
   if (due >= armed_) return;
   armed_ = due;
   context_->timers.At(due, [weak = weak_from_this()] {

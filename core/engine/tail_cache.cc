@@ -9,6 +9,11 @@ void TailCache::Insert(TopicId topic, Ref<Batch> batch) {
   const size_t bytes = batch->memory_bytes();
   if (bytes > limit_) return;
   MutexLock lock(mu_);
+  EvictDownTo(limit_ - bytes);
+  if (!ledger_.TakeFree(MemoryPart::kTailCache, bytes)) {
+    EvictDownTo(bytes_ - std::min(bytes_, bytes));
+    if (!ledger_.TakeFree(MemoryPart::kTailCache, bytes)) return;
+  }
   std::deque<Ref<Batch>>& batches = topics_[topic];
   // A hole would be taken for trimmed messages: what is here is always one stretch.
   if (!batches.empty() && batches.back()->end() != batch->first()) {
@@ -19,12 +24,22 @@ void TailCache::Insert(TopicId topic, Ref<Batch> batch) {
   bytes_ += bytes;
   ++count_;
   CompactOrder();
-  while (bytes_ > limit_) EvictOldest();
-  bytes_gauge_.Set(static_cast<int64_t>(bytes_));
+}
+
+TailCache::~TailCache() { Shrink(SIZE_MAX); }
+
+void TailCache::Shrink(size_t bytes) {
+  MutexLock lock(mu_);
+  EvictDownTo(bytes_ - std::min(bytes_, bytes));
+}
+
+void TailCache::EvictDownTo(size_t bytes) {
+  while (bytes_ > bytes) EvictOldest();
 }
 
 void TailCache::PopFront(std::deque<Ref<Batch>>* batches) {
   bytes_ -= batches->front()->memory_bytes();
+  ledger_.Give(MemoryPart::kTailCache, batches->front()->memory_bytes());
   batches->pop_front();
   --count_;
 }
@@ -71,7 +86,6 @@ void TailCache::DropBefore(TopicId topic, Offset before) {
   if (it == topics_.end()) return;
   while (!it->second.empty() && it->second.front()->end() <= before) PopFront(&it->second);
   if (it->second.empty()) topics_.erase(it);
-  bytes_gauge_.Set(static_cast<int64_t>(bytes_));
 }
 
 }  // namespace sluice

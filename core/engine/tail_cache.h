@@ -1,5 +1,6 @@
 // The newest batches of all topics, bounded in bytes, shared by all subscriptions: who is a little behind need not read
-// the log. The oldest entry goes first, whatever its topic.
+// the log. The oldest entry goes first, whatever its topic. What it holds is in the ledger; where that has no room the
+// cache makes some, or does without the batch.
 //
 // Thread rule: every member may be called from any thread; its lock is a leaf.
 #pragma once
@@ -10,14 +11,15 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "core/base/mutex.h"
+#include "core/flow/memory_ledger.h"
 #include "core/message/batch.h"
-#include "core/metrics/metrics.h"
 
 namespace sluice {
 
 class TailCache {
  public:
-  TailCache(size_t limit_bytes, Gauge& bytes) : limit_(limit_bytes), bytes_gauge_(bytes) {}
+  TailCache(size_t limit_bytes, MemoryLedger& ledger) : limit_(limit_bytes), ledger_(ledger) {}
+  ~TailCache();
 
   // REQUIRES: batches of a topic come in the order of their offsets. A batch larger than the limit is not kept.
   void Insert(TopicId topic, Ref<Batch> batch) EXCLUDES(mu_);
@@ -29,13 +31,17 @@ class TailCache {
   // Lets go of what lies below `before`.
   void DropBefore(TopicId topic, Offset before) EXCLUDES(mu_);
 
+  // Lets go of at least so many bytes, or of all.
+  void Shrink(size_t bytes) EXCLUDES(mu_);
+
  private:
   void EvictOldest() REQUIRES(mu_);
+  void EvictDownTo(size_t bytes) REQUIRES(mu_);
   void PopFront(std::deque<Ref<Batch>>* batches) REQUIRES(mu_);
   void CompactOrder() REQUIRES(mu_);
 
   const size_t limit_;
-  Gauge& bytes_gauge_;
+  MemoryLedger& ledger_;
 
   mutable Mutex mu_;
   size_t bytes_ GUARDED_BY(mu_) = 0;

@@ -34,8 +34,9 @@ void Topic::Publish(Ref<Batch> batch, PublishDone done) {
 }
 
 void Topic::Store(Ref<Batch> batch, PublishDone done) {
-  if (absl::Status status = BeginPublish(batch); !status.ok()) return done(status);
-  StoreDone end = PublishEnd(batch, std::move(done));
+  const auto call = BeginPublish(batch);
+  if (!call.ok()) return done(call.status());
+  StoreDone end = PublishEnd(batch, *call, std::move(done));
   log_->Append(std::move(batch), std::move(end));
 }
 
@@ -58,12 +59,13 @@ void Topic::StoreOnce(Ref<Batch> batch, PublishDone done) {
 }
 
 void Topic::Bury(Ref<Batch> batch, std::shared_ptr<Cursor> source, OffsetRange offsets, PublishDone done) {
-  if (absl::Status status = BeginPublish(batch); !status.ok()) return done(status);
-  StoreDone end = PublishEnd(batch, std::move(done));
+  const auto call = BeginPublish(batch);
+  if (!call.ok()) return done(call.status());
+  StoreDone end = PublishEnd(batch, *call, std::move(done));
   log_->AppendAndAck(std::move(batch), std::move(source), offsets, std::move(end));
 }
 
-absl::Status Topic::BeginPublish(const Ref<Batch>& batch) {
+absl::StatusOr<CircuitBreaker::Call> Topic::BeginPublish(const Ref<Batch>& batch) {
   if (!context_->gate.Enter()) return DrainingError();
   if (deleted()) {
     context_->gate.Leave();
@@ -72,9 +74,13 @@ absl::Status Topic::BeginPublish(const Ref<Batch>& batch) {
                  {{"field", "topic"}, {"value", name}});
   }
   batch->set_publish_time(context_->clock.WallNow());
-  absl::Status status = CheckDelay(*batch);
-  if (!status.ok()) context_->gate.Leave();
-  return status;
+  if (absl::Status status = CheckDelay(*batch); !status.ok()) {
+    context_->gate.Leave();
+    return status;
+  }
+  auto call = context_->store_breaker.Admit();
+  if (!call.ok()) context_->gate.Leave();
+  return call;
 }
 
 absl::Status Topic::CheckDelay(const Batch& batch) const {
@@ -90,12 +96,12 @@ absl::Status Topic::CheckDelay(const Batch& batch) const {
                {{"field", field}, {"value", format(batch.latest_delivery_us())}, {"limit", format(latest_us)}});
 }
 
-StoreDone Topic::PublishEnd(const Ref<Batch>& batch, PublishDone done) {
-  return [self = shared_from_this(), batch, start = context_->clock.Now(),
-          done = std::move(done)](const absl::Status& status) {
+StoreDone Topic::PublishEnd(const Ref<Batch>& batch, const CircuitBreaker::Call& call, PublishDone done) {
+  return [self = shared_from_this(), batch, call, done = std::move(done)](const absl::Status& status) {
     EngineContext& context = *self->context_;
+    context.store_breaker.Record(call, status);
     if (status.ok()) {
-      context.metrics.engine.publish_seconds.Observe(context.clock.Now() - start);
+      context.metrics.engine.publish_seconds.Observe(context.clock.Now() - call.start);
       self->OnAppended(batch);
       done(Published{batch->first(), batch->count()});
     } else {
@@ -262,7 +268,7 @@ void Topic::TrimTo(Offset floor) {
 }
 
 void Topic::DropBefore(Offset before, Counter& dropped) {
-  for (const auto& subscription : *subscriptions()) dropped.Add(subscription->DropBefore(before));
+  for (const auto list = subscriptions(); const auto& subscription : *list) dropped.Add(subscription->DropBefore(before));
   TrimTo(before);
 }
 

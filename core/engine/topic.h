@@ -49,8 +49,9 @@ class Topic : public std::enable_shared_from_this<Topic> {
   Topic(std::shared_ptr<EngineContext> context, TopicId id, TopicConfig config);
 
   // The callback comes when the batch is durable, in the order of the calls. Errors: NOT_FOUND once deleted,
-  // UNAVAILABLE, RESOURCE_EXHAUSTED; nothing is stored then. A batch with a producer tag that was stored before gets its
-  // first answer again; FAILED_PRECONDITION: PRODUCER_FENCED, SEQUENCE_TOO_OLD.
+  // UNAVAILABLE (CIRCUIT_OPEN while the store fails or hangs), RESOURCE_EXHAUSTED, DEADLINE_EXCEEDED (batch->deadline());
+  // nothing is stored then. A batch with a producer tag that was stored before gets its first answer again;
+  // FAILED_PRECONDITION: PRODUCER_FENCED, SEQUENCE_TOO_OLD.
   void Publish(Ref<Batch> batch, PublishDone done) EXCLUDES(mu_);
 
   // The same for messages of another topic, which `source` acknowledges in the same step.
@@ -75,6 +76,7 @@ class Topic : public std::enable_shared_from_this<Topic> {
   void SetConfig(TopicConfig config) EXCLUDES(mu_);
   void Add(const std::shared_ptr<Subscription>& subscription) EXCLUDES(mu_);
   void Remove(const Subscription* subscription) EXCLUDES(mu_);
+  // The list as it is now: hold on to it while going through it.
   std::shared_ptr<const SubscriptionList> subscriptions() const EXCLUDES(mu_);
 
   // No more publishes; SetDeleted(false) takes it back.
@@ -91,10 +93,10 @@ class Topic : public std::enable_shared_from_this<Topic> {
  private:
   void Store(Ref<Batch> batch, PublishDone done) EXCLUDES(mu_);
   void StoreOnce(Ref<Batch> batch, PublishDone done) EXCLUDES(mu_);
-  // Whether the topic takes it; the callback then has to be used, and until then the gate is held.
-  absl::Status BeginPublish(const Ref<Batch>& batch) EXCLUDES(mu_);
   absl::Status CheckDelay(const Batch& batch) const;
-  StoreDone PublishEnd(const Ref<Batch>& batch, PublishDone done);
+  // Whether the topic and the store's breaker take it; the callback then has to be used, and until then the gate is held.
+  absl::StatusOr<CircuitBreaker::Call> BeginPublish(const Ref<Batch>& batch) EXCLUDES(mu_);
+  StoreDone PublishEnd(const Ref<Batch>& batch, const CircuitBreaker::Call& call, PublishDone done);
   void OnAppended(const Ref<Batch>& batch) EXCLUDES(mu_);
   void EnforceRetentionBytes(int64_t limit) EXCLUDES(mu_);
   // Messages below `before` go, acknowledged or not; those not acknowledged are counted in `dropped`.
@@ -120,7 +122,7 @@ class Topic : public std::enable_shared_from_this<Topic> {
   Counter published_bytes_;
   ProducerGate producers_;
 
-  mutable Mutex mu_;
+  mutable Mutex mu_{LockRank::kTopic};
   TopicConfig config_ GUARDED_BY(mu_);
   TimeIndex times_ GUARDED_BY(mu_);
   Offset trimmed_ GUARDED_BY(mu_);

@@ -21,6 +21,12 @@ class TokenBucket {
   // When `count` tokens are there, which are taken: `now`, or later.
   Instant Take(uint64_t count, Instant now);
 
+  // Whether the whole burst is there.
+  bool Full(Instant now) {
+    Take(0, now);
+    return tokens_ >= burst_;
+  }
+
  private:
   const double per_second_;
   const double burst_;

@@ -84,21 +84,31 @@ absl::StatusOr<Ref<Batch>> Batch::Decode(Offset first, std::string_view record) 
   return batch;
 }
 
+absl::Status Batch::CheckDeadline(const Clock& clock) const {
+  if (deadline_ == Instant::Never() || clock.Now() < deadline_) return absl::OkStatus();
+  return Error(Reason::kDeadlineExceeded, "the deadline passed before the batch was written; nothing was stored");
+}
+
 absl::Status BatchBuilder::Add(std::string_view wire) {
-  if (messages_.size() >= kMaxMessagesPerBatch) {
+  const size_t index = messages_.size() + refusals_.size();
+  if (index >= kMaxMessagesPerBatch) {
     return Error(Reason::kTooManyMessages,
                  fmt::format("messages: more than {} messages in one request", kMaxMessagesPerBatch),
                  {{"field", "messages"},
-                  {"value", std::to_string(messages_.size() + 1)},
+                  {"value", std::to_string(index + 1)},
                   {"limit", std::to_string(kMaxMessagesPerBatch)}});
   }
   MessageTraits traits;
-  auto form = CheckMessage(wire, messages_.size(), &traits);
-  if (!form.ok()) return form.status();
+  auto form = CheckMessage(wire, index, &traits);
+  if (!form.ok()) {
+    if (mode_ == Mode::kAllOrNothing) return form.status();
+    refusals_.push_back({static_cast<uint32_t>(index), form.status()});
+    return absl::OkStatus();
+  }
   plain_ &= traits.plain;
   if (traits.deliver_at_us > latest_delivery_us_) {
     latest_delivery_us_ = traits.deliver_at_us;
-    latest_delivery_index_ = static_cast<uint32_t>(messages_.size());
+    latest_delivery_index_ = static_cast<uint32_t>(index);
   }
   if (*form == WireForm::kNeedsRewrite) {
     std::string* stored = NextScratch();
@@ -129,11 +139,17 @@ absl::StatusOr<Ref<Batch>> BatchBuilder::Build() {
   if (body_bytes_ > kMaxRequestBytes) return RequestTooLarge(body_bytes_);
   Ref<Batch> batch = Batch::Compose(messages_, plain_);
   batch->set_latest_delivery(latest_delivery_us_, latest_delivery_index_);
-  Clear();
+  ClearMessages();
   return batch;
 }
 
-void BatchBuilder::Clear() {
+void BatchBuilder::Clear(Mode mode) {
+  mode_ = mode;
+  refusals_.clear();
+  ClearMessages();
+}
+
+void BatchBuilder::ClearMessages() {
   messages_.clear();
   // Large ones are not worth keeping.
   constexpr size_t kMostKept = 64;

@@ -26,6 +26,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "core/base/clock.h"
 #include "core/base/named_type.h"
 #include "core/base/ref.h"
 #include "core/message/message_view.h"
@@ -94,6 +95,12 @@ class Batch : public RefCounted<Batch> {
   const ProducerTag* producer() const { return producer_.get(); }
   void set_producer(ProducerTag tag) { producer_ = std::make_unique<ProducerTag>(std::move(tag)); }
 
+  // From then on it is not to be stored any more. Not part of the record.
+  Instant deadline() const { return deadline_; }
+  void set_deadline(Instant deadline) { deadline_ = deadline; }
+  // DEADLINE_EXCEEDED when that has passed; for stores, right before they write. Reads the clock only if need be.
+  absl::Status CheckDeadline(const Clock& clock) const;
+
   static void Destroy(Batch* batch);
 
  private:
@@ -111,6 +118,7 @@ class Batch : public RefCounted<Batch> {
   std::unique_ptr<const ProducerTag> producer_;
   int64_t latest_delivery_us_ = kDeliverAtOnce;
   uint32_t latest_delivery_index_ = 0;
+  Instant deadline_ = Instant::Never();
   uint32_t size_;
   char record_[];  // NOLINT: flexible array, the record follows the object
 };
@@ -133,8 +141,18 @@ struct OutgoingMessage {
 //   absl::StatusOr<Ref<Batch>> batch = builder.Build();
 //
 // Errors name the field as `messages[3].attributes["k"]`. After an error the builder is to be cleared.
+//
+// In partial mode a message that breaks a limit is no error of the batch: it is left out, and refusals() says which it
+// was and why. The batch may have no message at all then: count() is 0, and there is nothing to build.
 class BatchBuilder {
  public:
+  enum class Mode { kAllOrNothing, kPartial };
+  struct Refusal {
+    // The message's place in the request.
+    uint32_t index;
+    absl::Status why;
+  };
+
   // A serialized sluice.v1.Message or google.pubsub.v1.PubsubMessage. Fields that belong to the server and fields that
   // are not known are left out of what is stored. `wire` must live until Build().
   absl::Status Add(std::string_view wire);
@@ -143,12 +161,17 @@ class BatchBuilder {
   absl::StatusOr<Ref<Batch>> Build();
 
   size_t count() const { return messages_.size(); }
-  void Clear();
+  // Until Clear().
+  const std::vector<Refusal>& refusals() const { return refusals_; }
+  void Clear(Mode mode = Mode::kAllOrNothing);
 
  private:
+  void ClearMessages();
   std::string* NextScratch();
 
+  Mode mode_ = Mode::kAllOrNothing;
   std::vector<std::string_view> messages_;
+  std::vector<Refusal> refusals_;
   size_t body_bytes_ = 0;
   bool plain_ = true;
   int64_t latest_delivery_us_ = kDeliverAtOnce;

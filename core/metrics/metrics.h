@@ -68,6 +68,18 @@ struct StoreMetrics {
   Histogram commit_batches{1, 2, 4, 8, 16, 32, 64, 128, 256, 512};
 };
 
+// Of circuit breakers of one kind.
+struct BreakerMetrics {
+  // By the state they changed to: closed, open, half-open.
+  std::array<Counter, 3> changes;
+  // Calls refused, or times that a delivery was held back.
+  Counter rejections;
+  // How many are open or half-open now, where there may be several.
+  Gauge not_closed;
+
+  void CountChange(size_t to) { changes[to].Add(); }
+};
+
 // Of the engine.
 struct EngineMetrics {
   Counter published_messages;
@@ -99,12 +111,46 @@ struct EngineMetrics {
   // From publish time to the first delivery.
   Histogram delivery_seconds{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, 1, 5, 30, 300};
   Histogram batch_messages{1, 2, 5, 10, 25, 50, 100, 250, 500, 1000};
-  Gauge tail_cache_bytes;
+  BreakerMetrics store_breaker;
+  BreakerMetrics delivery_breakers;
   Gauge consumers;
 };
 
+// Of core/flow/admission.h: where a limit on publishing stands, and what it limits.
+enum class AdmissionScope { kServer, kProject, kTopic };
+enum class AdmissionLimit { kBatches, kBytes, kMessageRate, kByteRate };
+inline constexpr size_t kAdmissionScopes = 3;
+inline constexpr size_t kAdmissionLimits = 4;
+
+struct AdmissionMetrics {
+  template <class T>
+  using PerLimit = std::array<std::array<T, kAdmissionLimits>, kAdmissionScopes>;
+
+  Counter admitted;
+  // By the limit that stood in the way when they came: of those that waited, how many there were and how many still do;
+  // those refused, at once or after their wait.
+  PerLimit<Counter> waited;
+  PerLimit<Counter> refused;
+  PerLimit<Gauge> waiting;
+  // Refused since too many waited already.
+  Counter refused_queue_full;
+};
+
+// Of the handlers of a program that embeds the engine (core/embedded); messages, if nothing else is said.
+struct HandlerMetrics {
+  Counter threw;
+  Counter timed_out;
+  Counter returned_late;
+  // Threads whose handler had not returned when its subscriber was closed.
+  Counter threads_left_behind;
+  // Callbacks other than handlers.
+  Counter callbacks_threw;
+};
+
 struct Metrics {
+  AdmissionMetrics admission;
   EngineMetrics engine;
+  HandlerMetrics handlers;
   StoreMetrics store;
 };
 

@@ -98,7 +98,8 @@ class TopicLog {
 
   // Gives the batch the next offsets and stores it. On OK it is durable, and batch->first() says where. Results come in
   // the order of the offsets. Errors: UNAVAILABLE, RESOURCE_EXHAUSTED (STORAGE_FULL), FAILED_PRECONDITION (TOPIC_DELETED,
-  // after RemoveTopic); nothing is stored then.
+  // after RemoveTopic), DEADLINE_EXCEEDED when the batch's deadline passed before the write began; nothing is stored then.
+  // Once the write began the deadline does not count any more.
   virtual void Append(Ref<Batch> batch, StoreDone done) = 0;
 
   // The same, and acknowledges `range` of `source`, a cursor of the same store, in one step: a crash leaves both or

@@ -4,6 +4,7 @@
 
 #include "CLI/CLI.hpp"
 #include "core/base/version.h"
+#include "server/config/publish_limits.h"
 
 namespace sluice::server {
 namespace {
@@ -23,12 +24,44 @@ std::string CheckStore(const std::string& text) {
   return "must be local or memory; it is " + text;
 }
 
+// A negative number has become a very large one by now.
+std::string CheckBytes(const std::string& text) {
+  constexpr size_t kMostDigits = 15;
+  if (text.size() <= kMostDigits && text.find_first_not_of("0123456789") == std::string::npos) return "";
+  return "must be a size under 1 PB, such as 1GiB";
+}
+
 std::string CheckAddress(const std::string& text) {
   const size_t colon = text.rfind(':');
   const std::string port = colon == std::string::npos ? "" : text.substr(colon + 1);
   const bool digits = !port.empty() && port.size() <= 5 && port.find_first_not_of("0123456789") == std::string::npos;
   if (colon != 0 && digits && std::stoi(port) <= 65535) return "";
   return "must be HOST:PORT with a port from 0 to 65535; it is " + text;
+}
+
+void AddLimits(CLI::App& app, Options& options) {
+  app.add_option("--memory-budget", options.memory_budget_bytes,
+                 "Memory for batches on their way, recent batches and what waits to be sent, such as 1GiB; 0 for no bound")
+      ->transform(CLI::AsSizeValue(false))
+      ->check(CheckBytes)
+      ->capture_default_str();
+  app.add_option("--publish-limit", "Limits on publishing, of the server, of each project or of each topic; may be repeated: "
+                                    "topic:batches=64,bytes=16MiB,messages/s=10000,bytes/s=20MiB,wait=1s")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+      ->type_name("SCOPE:LIMIT=N,...")
+      ->each([&options](const std::string& text) {
+        const std::string wrong = ParsePublishLimit(text, &options.publish);
+        if (!wrong.empty()) throw CLI::ValidationError("--publish-limit", wrong);
+      });
+  const auto count = [&app](const char* flag, size_t& value, const char* help) {
+    app.add_option(flag, value, help)->check(CLI::PositiveNumber)->capture_default_str();
+  };
+  count("--max-topics", options.max_topics, "The most topics there may be");
+  count("--max-subscriptions", options.max_subscriptions, "The most subscriptions there may be");
+  count("--max-publish-streams", options.max_publish_streams, "The most open publish streams");
+  count("--max-subscribe-streams", options.max_subscribe_streams, "The most open subscribe streams");
+  count("--max-streams", options.max_streams, "The most open streams of both kinds");
 }
 
 }  // namespace
@@ -56,6 +89,7 @@ ParsedFlags ParseFlags(int argc, const char* const* argv) {
       ->capture_default_str();
   std::string log_format = "text";
   app.add_option("--log-format", log_format, "text or json")->check(CLI::IsMember({"text", "json"}))->capture_default_str();
+  AddLimits(app, options);
   std::string shutdown_timeout = "25s";
   app.add_option("--shutdown-timeout", shutdown_timeout, "Time for a graceful end after SIGTERM")
       ->check(CheckDuration)

@@ -106,6 +106,27 @@ void AddEngine(const EngineMetrics& m, Families* out) {
   out->Distribution("sluice_batch_messages", "Messages per published batch.", m.batch_messages);
 }
 
+void AddBreakers(const EngineMetrics& m, BreakerState store, Families* out) {
+  constexpr std::string_view kKinds[] = {"store", "delivery"};
+  const BreakerMetrics* breakers[] = {&m.store_breaker, &m.delivery_breakers};
+  out->Gauge("sluice_store_breaker_state", "The store's circuit breaker: 0 closed, 1 open, 2 half-open.",
+             static_cast<double>(store));
+  out->Gauge("sluice_delivery_breakers_open", "Subscriptions whose circuit breaker is open or half-open.",
+             Value(m.delivery_breakers.not_closed));
+  for (size_t kind = 0; kind < 2; ++kind) {
+    for (int state = 0; state < kBreakerStateCount; ++state) {
+      out->Counter("sluice_breaker_changes_total", "Changes of circuit breakers, by the state they changed to.",
+                   {{"kind", std::string(kKinds[kind])}, {"to", std::string(ToString(static_cast<BreakerState>(state)))}},
+                   Value(breakers[kind]->changes[static_cast<size_t>(state)]));
+    }
+  }
+  for (size_t kind = 0; kind < 2; ++kind) {
+    out->Counter("sluice_breaker_rejections_total",
+                 "Publishes refused, and times that a delivery was held back, by circuit breakers.",
+                 {{"kind", std::string(kKinds[kind])}}, Value(breakers[kind]->rejections));
+  }
+}
+
 void AddStore(const StoreMetrics& m, const BackendStats& stats, std::string_view durability, Families* out) {
   out->Counter("sluice_store_commits_total", "Group commits.", Value(m.commits));
   out->Counter("sluice_store_appended_bytes_total", "Bytes written to the journal.", Value(m.appended_bytes));
@@ -171,6 +192,45 @@ void AddSubscriptions(Engine& engine, Families* out) {
                "Age of the oldest message not acknowledged (the first 100 subscriptions).", {{"subscription", row.name}},
                age(row.stats.oldest_unacked_publish_time_us.value_or(now_us)));
   }
+}
+
+void AddAdmission(const AdmissionMetrics& m, Families* out) {
+  static constexpr const char* kScopes[] = {"server", "project", "topic"};
+  static constexpr const char* kLimits[] = {"batches", "bytes", "messages_per_second", "bytes_per_second"};
+  const auto each = [](const auto& value) {
+    for (size_t scope = 0; scope < kAdmissionScopes; ++scope) {
+      for (size_t limit = 0; limit < kAdmissionLimits; ++limit) {
+        value(scope, limit, std::vector<Label>{{"scope", kScopes[scope]}, {"limit", kLimits[limit]}});
+      }
+    }
+  };
+  out->Counter("sluice_admission_admitted_total", "Batches let in to be published.", Value(m.admitted));
+  each([&](size_t scope, size_t limit, const auto& labels) {
+    out->Counter("sluice_admission_waited_total", "Batches that had to wait, by the limit in their way.", labels,
+                 Value(m.waited[scope][limit]));
+  });
+  each([&](size_t scope, size_t limit, const auto& labels) {
+    out->Counter("sluice_admission_refused_total", "Batches refused, by the limit in their way.", labels,
+                 Value(m.refused[scope][limit]));
+  });
+  each([&](size_t scope, size_t limit, const auto& labels) {
+    out->Gauge("sluice_admission_waiting", "Batches that wait, by the limit in their way.", labels,
+               Value(m.waiting[scope][limit]));
+  });
+  out->Counter("sluice_admission_queue_full_total", "Batches refused since too many waited.", Value(m.refused_queue_full));
+}
+
+void AddMemory(const MemoryLedger& memory, Families* out) {
+  out->Gauge("sluice_memory_budget_bytes", "What the parts that are counted may take together; 0 for no bound.",
+             static_cast<double>(memory.budget()));
+  const std::string name = "sluice_memory_bytes";
+  const std::string help = "Bytes held in memory, by part.";
+  const auto part = [&](const char* label, MemoryPart of) {
+    out->Gauge(name, help, {{"part", label}}, static_cast<double>(memory.used(of)));
+  };
+  part("publishes", MemoryPart::kPublishes);
+  part("tail_cache", MemoryPart::kTailCache);
+  part("outgoing", MemoryPart::kOutgoing);
 }
 
 void AddRpcs(const RpcMetrics& rpcs, Families* out) {
@@ -249,6 +309,7 @@ std::vector<MetricFamily> Exposition::Collect() const {
   Engine& engine = context_.engine;
   const BackendStats stats = engine.backend_stats();
   AddEngine(context_.metrics.engine, &out);
+  AddBreakers(context_.metrics.engine, engine.store_breaker().state, &out);
   AddStore(context_.metrics.store, stats, engine.durability(), &out);
   AddSubscriptions(engine, &out);
   out.Gauge("sluice_topics", "Topics.", static_cast<double>(engine.topic_count()));
@@ -256,12 +317,12 @@ std::vector<MetricFamily> Exposition::Collect() const {
   out.Gauge("sluice_consumers", "Consumers attached to subscriptions.", Value(context_.metrics.engine.consumers));
   out.Gauge("sluice_streams", "Open streams by kind.", {{"kind", "publish"}}, Value(context_.rpcs.publish_streams));
   out.Gauge("sluice_streams", "Open streams by kind.", {{"kind", "subscribe"}}, Value(context_.rpcs.subscribe_streams));
-  out.Gauge("sluice_memory_bytes", "Bytes held in memory, by part.", {{"part", "tail_cache"}},
-            Value(context_.metrics.engine.tail_cache_bytes));
+  AddMemory(engine.memory(), &out);
   out.Gauge("sluice_memory_bytes", "Bytes held in memory, by part.", {{"part", "store"}},
             static_cast<double>(stats.memory_bytes));
   out.Gauge("sluice_memory_bytes", "Bytes held in memory, by part.", {{"part", "heap"}},
             static_cast<double>(::mallinfo2().uordblks));
+  AddAdmission(context_.metrics.admission, &out);
   AddRpcs(context_.rpcs, &out);
   AddProcess(&out);
   return out.Take();

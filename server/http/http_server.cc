@@ -27,6 +27,9 @@ class HttpServer::Pages final : public CivetHandler {
     if (uri == "/readyz") {
       if (context_.sessions.draining()) return SendText(connection, 503, "draining\n");
       if (!context_.engine.backend_stats().writable) return SendText(connection, 503, "the store takes no writes\n");
+      if (context_.engine.store_breaker().state == BreakerState::kOpen) {
+        return SendText(connection, 503, "the store fails or hangs\n");
+      }
       return SendText(connection, 200, "ready\n");
     }
     if (uri == "/") return SendText(connection, 200, "sluiced: /metrics /healthz /readyz\n");

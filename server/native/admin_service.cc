@@ -1,6 +1,5 @@
 #include "server/native/admin_service.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "core/base/error.h"
@@ -9,65 +8,9 @@
 #include "server/errors.h"
 #include "server/native/convert.h"
 #include "server/native/paging.h"
+#include "server/native/update_mask.h"
 
 namespace sluice::server {
-namespace {
-
-absl::Status BadMask(std::string_view path, std::string_view resource, std::string_view problem) {
-  return Error(Reason::kInvalidUpdateMask, fmt::format("update_mask: '{}' {} of a {}", path, problem, resource),
-               {{"field", "update_mask"}, {"value", std::string(path)}});
-}
-
-absl::Status EmptyMask() {
-  return Error(Reason::kInvalidUpdateMask, "update_mask: names no field; it must name at least one",
-               {{"field", "update_mask"}, {"value", ""}});
-}
-
-bool IsOneOf(std::string_view name, std::initializer_list<std::string_view> names) {
-  return std::find(names.begin(), names.end(), name) != names.end();
-}
-
-// Copies the fields that the mask names from `wanted`.
-absl::Status Merge(const google::protobuf::FieldMask& mask, const TopicConfig& wanted, TopicConfig* config) {
-  if (mask.paths().empty()) return EmptyMask();
-  for (const std::string& path : mask.paths()) {
-    if (path == "retention") {
-      config->retention = wanted.retention;
-    } else if (path == "retention_bytes") {
-      config->retention_bytes = wanted.retention_bytes;
-    } else if (path == "labels") {
-      config->labels = wanted.labels;
-    } else {
-      return BadMask(path, "topic", IsOneOf(path, {"name", "create_time"}) ? "is not a changeable field"
-                                                                           : "is not a known field");
-    }
-  }
-  return absl::OkStatus();
-}
-
-absl::Status Merge(const google::protobuf::FieldMask& mask, const SubscriptionConfig& wanted,
-                   SubscriptionConfig* config) {
-  if (mask.paths().empty()) return EmptyMask();
-  for (const std::string& path : mask.paths()) {
-    if (path == "ack_deadline_seconds") {
-      config->ack_deadline = wanted.ack_deadline;
-    } else if (path == "retry_policy") {
-      config->retry = wanted.retry;
-    } else if (path == "dead_letter_policy") {
-      config->dead_letter = wanted.dead_letter;
-    } else if (path == "labels") {
-      config->labels = wanted.labels;
-    } else {
-      return BadMask(path, "subscription",
-                     IsOneOf(path, {"name", "topic", "create_time", "start", "filter"}) ? "is not a changeable field"
-                                                                              : "is not a known field");
-    }
-  }
-  return absl::OkStatus();
-}
-
-}  // namespace
-
 std::function<void(const absl::Status&)> AdminService::Begin(Rpc rpc, Reactor* reactor) {
   context_.rpcs.of(rpc).StartedUnary();
   return [this, rpc, reactor](const absl::Status& status) {
@@ -219,10 +162,7 @@ grpc::ServerUnaryReactor* AdminService::UpdateSubscription(Call* call, const v1:
   auto subscription = context_.engine.FindSubscription(*name);
   if (!subscription.ok()) return finish(subscription.status()), reactor;
   SubscriptionConfig config = (*subscription)->config();
-  SubscriptionConfig wanted = config;
-  wanted.ack_deadline = AckDeadlineFrom(request->subscription().ack_deadline_seconds());
-  wanted.labels = {request->subscription().labels().begin(), request->subscription().labels().end()};
-  if (absl::Status status = Merge(request->update_mask(), wanted, &config); !status.ok()) {
+  if (absl::Status status = Merge(request->update_mask(), request->subscription(), &config); !status.ok()) {
     return finish(status), reactor;
   }
   context_.engine.UpdateSubscription(std::move(config),
@@ -267,6 +207,12 @@ grpc::ServerUnaryReactor* AdminService::GetSubscriptionStats(Call* call,
     return subscription.status();
   };
   return Answer(Rpc::kGetSubscriptionStats, call, get());
+}
+
+grpc::ServerUnaryReactor* AdminService::GetBreakers(Call* call, const v1::GetBreakersRequest*,
+                                                    v1::GetBreakersResponse* response) {
+  *response->mutable_store() = ToProto(context_.engine.store_breaker());
+  return Answer(Rpc::kGetBreakers, call, absl::OkStatus());
 }
 
 }  // namespace sluice::server

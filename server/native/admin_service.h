@@ -25,9 +25,15 @@ class AdminService final : public v1::Admin::CallbackService {
   Reactor* ListSubscriptions(Call*, const v1::ListSubscriptionsRequest*, v1::ListSubscriptionsResponse*) override;
   Reactor* UpdateSubscription(Call*, const v1::UpdateSubscriptionRequest*, v1::UpdateSubscriptionResponse*) override;
   Reactor* DeleteSubscription(Call*, const v1::DeleteSubscriptionRequest*, v1::DeleteSubscriptionResponse*) override;
+  Reactor* SeekSubscription(Call*, const v1::SeekSubscriptionRequest*, v1::SeekSubscriptionResponse*) override;
+  Reactor* CreateSnapshot(Call*, const v1::CreateSnapshotRequest*, v1::CreateSnapshotResponse*) override;
+  Reactor* GetSnapshot(Call*, const v1::GetSnapshotRequest*, v1::GetSnapshotResponse*) override;
+  Reactor* ListSnapshots(Call*, const v1::ListSnapshotsRequest*, v1::ListSnapshotsResponse*) override;
+  Reactor* DeleteSnapshot(Call*, const v1::DeleteSnapshotRequest*, v1::DeleteSnapshotResponse*) override;
   Reactor* GetTopicStats(Call*, const v1::GetTopicStatsRequest*, v1::GetTopicStatsResponse*) override;
   Reactor* GetSubscriptionStats(Call*, const v1::GetSubscriptionStatsRequest*,
                                 v1::GetSubscriptionStatsResponse*) override;
+  Reactor* GetBreakers(Call*, const v1::GetBreakersRequest*, v1::GetBreakersResponse*) override;
 
  private:
   // Counts a call's start, and gives the function that ends it.

@@ -57,8 +57,26 @@ absl::StatusOr<StartPosition> FromProto(const v1::StartPosition& start, std::str
 
 absl::Duration AckDeadlineFrom(int32_t seconds) { return seconds == 0 ? kMinAckDeadline : absl::Seconds(seconds); }
 
-absl::Status NotSupported(std::string_view field) {
-  return Error(Reason::kUnsupported, fmt::format("{}: not supported yet", field), {{"field", std::string(field)}});
+v1::BreakerState ToProto(BreakerState state) {
+  switch (state) {
+    case BreakerState::kClosed:
+      return v1::BREAKER_STATE_CLOSED;
+    case BreakerState::kOpen:
+      return v1::BREAKER_STATE_OPEN;
+    case BreakerState::kHalfOpen:
+      break;
+  }
+  return v1::BREAKER_STATE_HALF_OPEN;
+}
+
+v1::Breaker ToProto(const BreakerSnapshot& breaker) {
+  v1::Breaker out;
+  out.set_state(ToProto(breaker.state));
+  out.set_cause(std::string(ToString(breaker.cause)));
+  if (breaker.state != BreakerState::kClosed) ToProto(breaker.retry_delay, out.mutable_retry_delay());
+  out.set_opened(static_cast<int64_t>(breaker.opened));
+  out.set_rejections(static_cast<int64_t>(breaker.rejected));
+  return out;
 }
 
 absl::StatusOr<TopicConfig> FromProto(const v1::Topic& topic) {
@@ -69,6 +87,9 @@ absl::StatusOr<TopicConfig> FromProto(const v1::Topic& topic) {
   if (topic.has_retention()) config.retention = FromProto(topic.retention());
   config.retention_bytes = topic.retention_bytes();
   config.labels = LabelsFrom(topic.labels());
+  config.message_ttl = FromProto(topic.message_ttl());
+  config.max_delay = FromProto(topic.max_delay());
+  config.acked_retention = FromProto(topic.acked_retention());
   return config;
 }
 
@@ -86,6 +107,7 @@ absl::StatusOr<DeadLetterPolicy> FromProto(const v1::DeadLetterPolicy& policy) {
   dead_letter.topic = *std::move(topic);
   // Negative numbers are too large as well.
   if (policy.max_delivery_attempts() != 0) dead_letter.max_attempts = static_cast<uint32_t>(policy.max_delivery_attempts());
+  dead_letter.expired_too = policy.dead_letter_expired();
   return dead_letter;
 }
 
@@ -94,9 +116,6 @@ absl::StatusOr<SubscriptionConfig> FromProto(const v1::Subscription& subscriptio
   if (!name.ok()) return name.status();
   auto topic = TopicName::Parse(subscription.topic(), "subscription.topic");
   if (!topic.ok()) return topic.status();
-  if (subscription.enable_message_ordering()) return NotSupported("subscription.enable_message_ordering");
-  if (subscription.enable_exactly_once_delivery()) return NotSupported("subscription.enable_exactly_once_delivery");
-  if (subscription.priority_delivery()) return NotSupported("subscription.priority_delivery");
   SubscriptionConfig config;
   config.name = *std::move(name);
   config.topic = *std::move(topic);
@@ -108,6 +127,10 @@ absl::StatusOr<SubscriptionConfig> FromProto(const v1::Subscription& subscriptio
     if (!dead_letter.ok()) return dead_letter.status();
     config.dead_letter = *std::move(dead_letter);
   }
+  config.ordered = subscription.enable_message_ordering();
+  config.exactly_once = subscription.enable_exactly_once_delivery();
+  config.priority_delivery = subscription.priority_delivery();
+  config.acked_retention = FromProto(subscription.acked_retention());
   config.labels = LabelsFrom(subscription.labels());
   return config;
 }
@@ -119,6 +142,9 @@ v1::Topic ToProto(const TopicConfig& config) {
   topic.set_retention_bytes(config.retention_bytes);
   topic.mutable_labels()->insert(config.labels.begin(), config.labels.end());
   ToProto(config.create_time, topic.mutable_create_time());
+  if (config.message_ttl > absl::ZeroDuration()) ToProto(config.message_ttl, topic.mutable_message_ttl());
+  if (config.max_delay > absl::ZeroDuration()) ToProto(config.max_delay, topic.mutable_max_delay());
+  if (config.acked_retention > absl::ZeroDuration()) ToProto(config.acked_retention, topic.mutable_acked_retention());
   return topic;
 }
 
@@ -136,9 +162,16 @@ v1::Subscription ToProto(const SubscriptionConfig& config) {
     subscription.mutable_dead_letter_policy()->set_dead_letter_topic(config.dead_letter->topic.full());
     subscription.mutable_dead_letter_policy()->set_max_delivery_attempts(
         static_cast<int32_t>(config.dead_letter->max_attempts));
+    subscription.mutable_dead_letter_policy()->set_dead_letter_expired(config.dead_letter->expired_too);
   }
   subscription.mutable_labels()->insert(config.labels.begin(), config.labels.end());
   ToProto(config.create_time, subscription.mutable_create_time());
+  subscription.set_enable_message_ordering(config.ordered);
+  subscription.set_enable_exactly_once_delivery(config.exactly_once);
+  subscription.set_priority_delivery(config.priority_delivery);
+  if (config.acked_retention > absl::ZeroDuration()) {
+    ToProto(config.acked_retention, subscription.mutable_acked_retention());
+  }
   return subscription;
 }
 
@@ -171,6 +204,17 @@ v1::SubscriptionStats ToProto(const SubscriptionConfig& config, const Subscripti
   out.set_nacked_messages(static_cast<int64_t>(stats.nacked_messages));
   out.set_expired_leases(static_cast<int64_t>(stats.expired_leases));
   out.set_redelivered_messages(static_cast<int64_t>(stats.redelivered_messages));
+  out.set_held_messages(static_cast<int64_t>(stats.held_messages));
+  out.set_delivery_breaker(ToProto(stats.breaker));
+  return out;
+}
+
+v1::Snapshot ToProto(const Snapshot& snapshot) {
+  v1::Snapshot out;
+  out.set_name(snapshot.name.full());
+  out.set_topic(snapshot.topic ? snapshot.topic->full() : std::string(kDeletedTopic));
+  ToProto(snapshot.expire_time, out.mutable_expire_time());
+  out.mutable_labels()->insert(snapshot.labels.begin(), snapshot.labels.end());
   return out;
 }
 

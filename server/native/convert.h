@@ -9,6 +9,7 @@
 #include "core/engine/config.h"
 #include "core/engine/subscription.h"
 #include "core/engine/topic.h"
+#include "core/flow/circuit_breaker.h"
 #include "google/protobuf/duration.pb.h"
 #include "google/protobuf/timestamp.pb.h"
 #include "sluice/v1/admin.pb.h"
@@ -29,7 +30,7 @@ absl::Duration AckDeadlineFrom(int32_t seconds);
 
 // Names and values that are not limits are checked here, limits by Validate.
 absl::StatusOr<TopicConfig> FromProto(const v1::Topic& topic);
-// REQUIRES a topic. UNSUPPORTED for what the server cannot do yet.
+// REQUIRES a topic.
 RetryPolicy FromProto(const v1::RetryPolicy& policy);
 absl::StatusOr<DeadLetterPolicy> FromProto(const v1::DeadLetterPolicy& policy);
 absl::StatusOr<SubscriptionConfig> FromProto(const v1::Subscription& subscription);
@@ -38,7 +39,8 @@ v1::Topic ToProto(const TopicConfig& config);
 v1::Subscription ToProto(const SubscriptionConfig& config);
 v1::TopicStats ToProto(const TopicConfig& config, const TopicStats& stats);
 v1::SubscriptionStats ToProto(const SubscriptionConfig& config, const SubscriptionStats& stats);
-
-absl::Status NotSupported(std::string_view field);
+v1::Snapshot ToProto(const Snapshot& snapshot);
+v1::BreakerState ToProto(BreakerState state);
+v1::Breaker ToProto(const BreakerSnapshot& breaker);
 
 }  // namespace sluice::server

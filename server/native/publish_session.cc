@@ -1,5 +1,6 @@
 #include "server/native/publish_session.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "core/base/error.h"
@@ -7,6 +8,7 @@
 #include "core/message/limits.h"
 #include "fmt/format.h"
 #include "server/errors.h"
+#include "server/native/publish_request.h"
 
 namespace sluice::server {
 namespace {
@@ -20,8 +22,8 @@ constexpr size_t kKeptBytes = size_t{256} << 10;
 
 }  // namespace
 
-PublishSession* PublishSession::Start(ServiceContext& context, SessionList::Slot slot) {
-  auto session = std::make_shared<PublishSession>(context, slot);
+PublishSession* PublishSession::Start(ServiceContext& context, SessionList::Slot slot, Instant deadline) {
+  auto session = std::make_shared<PublishSession>(context, slot, deadline);
   session->self_ = session;
   context.rpcs.of(Rpc::kPublish).started.Add();
   context.rpcs.publish_streams.Add(1);
@@ -62,10 +64,10 @@ absl::Status PublishSession::BindTopic(std::string_view name) {
   MutexLock lock(mu_);
   if (state_ == State::kClosing) return end_;
   if (topic_ != nullptr) {
-    if (name.empty() || name == topic_name_) return absl::OkStatus();
+    if (name.empty() || name == topic_name_.full()) return absl::OkStatus();
     return Error(Reason::kTargetChanged,
-                 fmt::format("topic: this stream belongs to {}; open another one for another topic", topic_name_),
-                 {{"field", "topic"}, {"limit", topic_name_}});
+                 fmt::format("topic: this stream belongs to {}; open another one for another topic", topic_name_.full()),
+                 {{"field", "topic"}, {"limit", topic_name_.full()}});
   }
   if (name.empty()) {
     return Error(Reason::kMissingTarget, "topic: the first request of a stream must name the topic",
@@ -76,7 +78,7 @@ absl::Status PublishSession::BindTopic(std::string_view name) {
   auto topic = context_.engine.FindTopic(*parsed);
   if (!topic.ok()) return topic.status();
   topic_ = *std::move(topic);
-  topic_name_ = name;
+  topic_name_ = *std::move(parsed);
   state_ = State::kOpen;
   return absl::OkStatus();
 }
@@ -108,12 +110,17 @@ absl::StatusOr<Ref<Batch>> PublishSession::MakeBatch(const PublishScan& scan) {
     return Error(Reason::kInvalidProducer, "sequence: 0, but with a producer_id it must be 1 or more",
                  {{"field", "sequence"}, {"value", "0"}, {"limit", "1"}});
   }
-  builder_.Clear();
-  for (std::string_view message : scan.messages) {
-    if (absl::Status status = builder_.Add(message); !status.ok()) return status;
+  if (!producer_.id.empty() && scan.mode == v1::PUBLISH_MODE_PARTIAL) {
+    return Error(Reason::kInvalidProducer,
+                 "mode: partial, but with a producer_id a batch is stored whole or not at all: an answer given again could "
+                 "not name what failed",
+                 {{"field", "mode"}, {"value", "PUBLISH_MODE_PARTIAL"}, {"limit", "PUBLISH_MODE_ALL_OR_NOTHING"}});
   }
-  auto batch = builder_.Build();
-  if (batch.ok() && !producer_.id.empty()) (*batch)->set_producer({producer_.id, producer_.epoch, scan.sequence});
+  auto batch = BuildBatch(scan, &builder_);
+  if (!batch.ok() || !*batch) return batch;
+  if (!producer_.id.empty()) (*batch)->set_producer({producer_.id, producer_.epoch, scan.sequence});
+  const Clock& clock = context_.engine.clock();
+  (*batch)->set_deadline(scan.timeout ? std::min(deadline_, clock.Now() + *scan.timeout) : deadline_);
   return batch;
 }
 
@@ -128,25 +135,28 @@ absl::Status PublishSession::Handle(const PublishScan& scan) {
   // A first request may just open the stream.
   if (first && scan.messages.empty()) return absl::OkStatus();
   auto batch = MakeBatch(scan);
-  std::shared_ptr<Topic> topic;
   uint64_t sequence = 0;
   {
     MutexLock lock(mu_);
     sequence = first_sequence_ + results_.size();
     Result& result = results_.emplace_back();
     result.batch_id = scan.batch_id;
-    result.bytes = batch.ok() ? (*batch)->memory_bytes() : 0;
+    result.bytes = batch.ok() && *batch ? (*batch)->memory_bytes() : 0;
+    if (batch.ok()) result.refusals = builder_.refusals();
     ++unready_;
     bytes_in_flight_ += result.bytes;
-    topic = topic_;
   }
   if (!batch.ok()) {
     Answer(sequence, batch.status());
-    return absl::OkStatus();
+  } else if (!*batch) {
+    Answer(sequence, Published{});
+  } else {
+    const auto publisher = reinterpret_cast<uintptr_t>(this);
+    AdmitAndPublish(context_, topic_name_, topic_, publisher, *std::move(batch),
+                    [self = shared_from_this(), sequence](absl::StatusOr<Published> published) {
+                      self->Answer(sequence, std::move(published));
+                    });
   }
-  topic->Publish(*std::move(batch), [self = shared_from_this(), sequence](absl::StatusOr<Published> published) {
-    self->Answer(sequence, std::move(published));
-  });
   return absl::OkStatus();
 }
 
@@ -188,6 +198,7 @@ bool PublishSession::TakeReady(v1::PublishResponse* response) {
     if (result.error.ok()) {
       out->set_first_message_id(result.published.first.value());
       out->set_count(result.published.count);
+      if (!result.refusals.empty()) SetFailures(result.refusals, context_.metrics.engine, out->mutable_failures());
     } else {
       *out->mutable_error() = ToProto(result.error);
     }

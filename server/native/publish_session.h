@@ -28,9 +28,10 @@ class PublishSession final : public grpc::ServerBidiReactor<grpc::ByteBuffer, gr
                              public std::enable_shared_from_this<PublishSession> {
  public:
   // Begins to read; the session belongs to gRPC until OnDone.
-  static PublishSession* Start(ServiceContext& context, SessionList::Slot slot);
+  static PublishSession* Start(ServiceContext& context, SessionList::Slot slot, Instant deadline);
 
-  PublishSession(ServiceContext& context, SessionList::Slot slot) : context_(context), slot_(slot) {}
+  PublishSession(ServiceContext& context, SessionList::Slot slot, Instant deadline)
+      : context_(context), slot_(slot), deadline_(deadline) {}
 
   void OnReadDone(bool ok) override;
   void OnWriteDone(bool ok) override;
@@ -49,6 +50,7 @@ class PublishSession final : public grpc::ServerBidiReactor<grpc::ByteBuffer, gr
     bool ready = false;
     Published published;
     absl::Status error;
+    std::vector<BatchBuilder::Refusal> refusals;
     size_t bytes = 0;
   };
 
@@ -65,6 +67,8 @@ class PublishSession final : public grpc::ServerBidiReactor<grpc::ByteBuffer, gr
 
   ServiceContext& context_;
   const SessionList::Slot slot_;
+  // Of the call.
+  const Instant deadline_;
   // The stream's reference.
   std::shared_ptr<PublishSession> self_;
 
@@ -76,15 +80,16 @@ class PublishSession final : public grpc::ServerBidiReactor<grpc::ByteBuffer, gr
   BatchBuilder builder_;
   // The stream's producer; its id is empty when batches are not numbered.
   ProducerTag producer_;
+  // Set by the first request.
+  std::shared_ptr<Topic> topic_;
+  TopicName topic_name_;
 
   // Belongs to the write that is pending.
   grpc::ByteBuffer response_;
 
-  Mutex mu_;
+  Mutex mu_{LockRank::kSession};
   State state_ GUARDED_BY(mu_) = State::kAwaitingTopic;
   absl::Status end_ GUARDED_BY(mu_);
-  std::shared_ptr<Topic> topic_ GUARDED_BY(mu_);
-  std::string topic_name_ GUARDED_BY(mu_);
   std::deque<Result> results_ GUARDED_BY(mu_);
   // The sequence of results_.front().
   uint64_t first_sequence_ GUARDED_BY(mu_) = 0;

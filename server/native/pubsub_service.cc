@@ -4,6 +4,7 @@
 
 #include "core/base/error.h"
 #include "server/errors.h"
+#include "server/native/publish_request.h"
 #include "server/native/publish_session.h"
 #include "server/native/subscribe_session.h"
 
@@ -25,35 +26,38 @@ RefusedStream* Refuse(ServiceContext& context, Rpc rpc, const absl::Status& stat
   return new RefusedStream(answer);
 }
 
-// Publishes one batch from the bytes of a PublishBatchRequest; done(status or where) exactly once.
-void PublishBytes(Engine& engine, const grpc::ByteBuffer& request, Topic::PublishDone done) {
+// Publishes one batch from the bytes of a PublishBatchRequest; done(status or where) exactly once. The answer gets what
+// failed in partial mode.
+void PublishBytes(ServiceContext& context, grpc::CallbackServerContext& call, const grpc::ByteBuffer& request,
+                  v1::PublishBatchResponse* answer, Topic::PublishDone done) {
   std::vector<grpc::Slice> slices;
   std::string flat;
   PublishScan scan;
   if (absl::Status status = ScanPublish(Flatten(request, &slices, &flat), &scan); !status.ok()) return done(status);
   auto name = TopicName::Parse(scan.topic);
   if (!name.ok()) return done(name.status());
-  auto topic = engine.FindTopic(*name);
+  auto topic = context.engine.FindTopic(*name);
   if (!topic.ok()) return done(topic.status());
   BatchBuilder builder;
-  for (std::string_view message : scan.messages) {
-    if (absl::Status status = builder.Add(message); !status.ok()) return done(status);
-  }
-  auto batch = builder.Build();
+  auto batch = BuildBatch(scan, &builder);
   if (!batch.ok()) return done(batch.status());
-  (*topic)->Publish(*std::move(batch), std::move(done));
+  SetFailures(builder.refusals(), context.metrics.engine, answer->mutable_failures());
+  if (!*batch) return done(Published{});
+  (*batch)->set_deadline(DeadlineOf(call, context.engine.clock()));
+  const uint64_t publisher = context.admission.limited() ? std::hash<std::string>()(call.peer()) : 0;
+  AdmitAndPublish(context, *name, *std::move(topic), publisher, *std::move(batch), std::move(done));
 }
 
 }  // namespace
 
-grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* PubSubService::Publish(grpc::CallbackServerContext*) {
-  auto slot = context_.sessions.Reserve();
+grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* PubSubService::Publish(grpc::CallbackServerContext* call) {
+  auto slot = context_.sessions.Reserve(StreamKind::kPublish);
   if (!slot.ok()) return Refuse(context_, Rpc::kPublish, slot.status());
-  return PublishSession::Start(context_, *slot);
+  return PublishSession::Start(context_, *slot, DeadlineOf(*call, context_.engine.clock()));
 }
 
 grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* PubSubService::Subscribe(grpc::CallbackServerContext*) {
-  auto slot = context_.sessions.Reserve();
+  auto slot = context_.sessions.Reserve(StreamKind::kSubscribe);
   if (!slot.ok()) return Refuse(context_, Rpc::kSubscribe, slot.status());
   return SubscribeSession::Start(context_, *slot);
 }
@@ -63,12 +67,13 @@ grpc::ServerUnaryReactor* PubSubService::PublishBatch(grpc::CallbackServerContex
   RpcCounters& counters = context_.rpcs.of(Rpc::kPublishBatch);
   counters.StartedUnary();
   grpc::ServerUnaryReactor* reactor = call->DefaultReactor();
-  PublishBytes(context_.engine, *request, [this, &counters, reactor, response](absl::StatusOr<Published> published) {
+  auto answer = std::make_shared<v1::PublishBatchResponse>();
+  PublishBytes(context_, *call, *request, answer.get(),
+               [this, &counters, reactor, response, answer](absl::StatusOr<Published> published) {
     if (published.ok()) {
-      v1::PublishBatchResponse answer;
-      answer.set_first_message_id(published->first.value());
-      answer.set_count(published->count);
-      *response = ToBuffer(answer);
+      answer->set_first_message_id(published->first.value());
+      answer->set_count(published->count);
+      *response = ToBuffer(*answer);
     } else {
       CountRefusal(published.status(), context_.metrics.engine);
     }

@@ -27,6 +27,18 @@ absl::StatusOr<LeaseRange> ToLeases(const v1::DeliveryRange& range, std::string_
   return LeaseRange{LeaseId(range.first()), LeaseId(last)};
 }
 
+// Answers that wait to be written, or to be known, before the stream reads on.
+constexpr size_t kMaxUnanswered = 10'000;
+
+void AddResults(const std::vector<LeaseRange>& ranges, const absl::Status& status, v1::SubscribeResponse* response) {
+  for (const LeaseRange& range : ranges) {
+    v1::AckResult& result = *response->add_ack_results();
+    result.mutable_range()->set_first(range.first.value());
+    result.mutable_range()->set_last(range.last.value());
+    if (!status.ok()) *result.mutable_error() = ToProto(status);
+  }
+}
+
 absl::Status OutOfBounds(Reason reason, std::string_view field, const std::string& value, const std::string& limit) {
   return Error(reason, fmt::format("{}: {}, but it must be {}", field, value, limit),
                {{"field", std::string(field)}, {"value", value}, {"limit", limit}});
@@ -109,6 +121,9 @@ absl::Status SubscribeSession::Attach(std::shared_ptr<Subscription> subscription
   opened_.set_subscription(config.name.full());
   opened_.set_topic(config.topic ? config.topic->full() : std::string(kDeletedTopic));
   opened_.set_ack_deadline_seconds(static_cast<int32_t>(absl::ToInt64Seconds(config.ack_deadline)));
+  opened_.set_exactly_once_delivery(config.exactly_once);
+  opened_.set_message_ordering(config.ordered);
+  exactly_once_ = config.exactly_once;
   consumer_ = *consumer;
   subscription_ = std::move(subscription);
   return absl::OkStatus();
@@ -121,8 +136,11 @@ void SubscribeSession::Opened(absl::StatusOr<std::shared_ptr<Subscription>> foun
   {
     MutexLock lock(mu_);
     closed = state_ == State::kClosing;
-    if (!closed) state_ = State::kOpen;
-    say_opened_ = !closed;
+    if (!closed) {
+      state_ = State::kOpen;
+      *front_.mutable_opened() = opened_;
+      ++front_parts_;
+    }
   }
   // Who ended it meanwhile had nothing to detach yet.
   if (closed) return subscription_->Detach(consumer_);
@@ -160,7 +178,7 @@ absl::Status SubscribeSession::ApplyCredit() {
     MutexLock lock(mu_);
     if (!granted_ && credit.bytes() == 0) window_.Unlimited();
     window_.Grant(credit.bytes());
-    bytes = window_.Take();
+    bytes = window_.Take(context_.engine.memory().tight());
   }
   granted_ = true;
   subscription_->Grant(consumer_, credit.messages(), bytes);
@@ -176,8 +194,41 @@ absl::Status SubscribeSession::ApplyAcks() {
     if (!leases.ok()) return leases.status();
     acks.push_back(*leases);
   }
-  subscription_->Ack(consumer_, acks);
+  if (!exactly_once_) {
+    subscription_->Ack(consumer_, acks);
+    return absl::OkStatus();
+  }
+  {
+    MutexLock lock(mu_);
+    ++unanswered_;
+  }
+  subscription_->AckConfirmed(consumer_, acks,
+                              [self = shared_from_this()](const AckOutcome& outcome) { self->Acknowledged(outcome); });
   return absl::OkStatus();
+}
+
+void SubscribeSession::Acknowledged(const AckOutcome& outcome) {
+  {
+    MutexLock lock(mu_);
+    --unanswered_;
+    if (state_ != State::kOpen) return;
+    AddResults(outcome.confirmed, outcome.status, &front_);
+    AddResults(outcome.refused, Error(Reason::kLeaseOver, "acks: this stream does not hold these deliveries any more"),
+               &front_);
+    AddResults(outcome.too_early,
+               Error(Reason::kEarlierMessageOutstanding,
+                     "acks: an earlier message of the same ordering key has to be acknowledged first"),
+               &front_);
+    front_parts_ += outcome.confirmed.size() + outcome.refused.size() + outcome.too_early.size();
+  }
+  Advance();
+}
+
+void SubscribeSession::Lost(const v1::DeliveryRange& range) {
+  MutexLock lock(mu_);
+  if (state_ != State::kOpen) return;
+  *front_.add_lost() = range;
+  ++front_parts_;
 }
 
 absl::Status SubscribeSession::ApplyNacks() {
@@ -189,7 +240,8 @@ absl::Status SubscribeSession::ApplyNacks() {
       return OutOfBounds(Reason::kInvalidDelay, "nacks.delay", absl::FormatDuration(delay),
                          fmt::format("0 to {}", absl::FormatDuration(kMaxNackDelay)));
     }
-    subscription_->Nack(consumer_, *leases, delay);
+    const uint64_t found = subscription_->Nack(consumer_, *leases, delay);
+    if (exactly_once_ && found <= leases->last - leases->first) Lost(nack.range());
   }
   return absl::OkStatus();
 }
@@ -204,7 +256,8 @@ absl::Status SubscribeSession::ApplyExtensions() {
                          std::to_string(extension.ack_deadline_seconds()),
                          fmt::format("1 to {}", absl::ToInt64Seconds(kMaxAckDeadline)));
     }
-    subscription_->Extend(consumer_, *leases, deadline);
+    const uint64_t found = subscription_->Extend(consumer_, *leases, deadline);
+    if (exactly_once_ && found <= leases->last - leases->first) Lost(extension.range());
   }
   return absl::OkStatus();
 }
@@ -223,6 +276,10 @@ void SubscribeSession::Deliver(std::vector<Delivery>& deliveries) {
   {
     MutexLock lock(mu_);
     if (state_ == State::kClosing) return;
+    size_t bytes = 0;
+    for (const Delivery& delivery : deliveries) bytes += delivery.batch->body_bytes(delivery.begin, delivery.end);
+    held_ += bytes;
+    context_.engine.memory().Force(MemoryPart::kOutgoing, bytes);
     if (outgoing_.empty()) {
       outgoing_.swap(deliveries);
     } else {
@@ -242,7 +299,8 @@ void SubscribeSession::Close(const absl::Status& why) {
       state_ = State::kClosing;
       end_ = why;
       outgoing_.clear();
-      say_opened_ = false;
+      front_.Clear();
+      front_parts_ = 0;
     }
   }
   if (detach) subscription_->Detach(consumer_);
@@ -251,7 +309,7 @@ void SubscribeSession::Close(const absl::Status& why) {
 
 void SubscribeSession::Advance() {
   std::vector<Delivery> deliveries;
-  bool opened = false;
+  v1::SubscribeResponse front;
   bool finish = false;
   absl::Status end;
   {
@@ -262,26 +320,26 @@ void SubscribeSession::Advance() {
       finished_ = finish = true;
       end = end_;
     } else {
-      if (state_ == State::kOpen && !read_pending_) {
+      if (state_ == State::kOpen && !read_pending_ && front_parts_ + unanswered_ < kMaxUnanswered) {
         read_pending_ = true;
         // Under the lock: once it is released another thread may finish the stream.
         StartRead(&request_buffer_);
       }
-      if (write_pending_ || (!say_opened_ && outgoing_.empty())) return;
+      if (write_pending_ || (front_parts_ == 0 && outgoing_.empty())) return;
       deliveries.swap(outgoing_);
-      opened = std::exchange(say_opened_, false);
+      if (std::exchange(front_parts_, 0) > 0) front.Swap(&front_);
       write_pending_ = true;
     }
   }
-  if (!finish) return Write(std::move(deliveries), opened);
+  if (!finish) return Write(std::move(deliveries), front);
   const grpc::Status status = ToGrpc(end);
   context_.rpcs.of(Rpc::kSubscribe).Handled(status.error_code());
   Finish(status);
 }
 
 // Outside the lock: the engine may go on delivering meanwhile. The stream cannot end before this write has.
-void SubscribeSession::Write(std::vector<Delivery> deliveries, bool opened) {
-  response_ = EncodeDeliveries(&deliveries, kMaxResponseBytes, opened ? &opened_ : nullptr);
+void SubscribeSession::Write(std::vector<Delivery> deliveries, const v1::SubscribeResponse& front) {
+  response_ = EncodeDeliveries(&deliveries, kMaxResponseBytes, front);
   if (!deliveries.empty()) {
     MutexLock lock(mu_);
     if (state_ != State::kClosing) {
@@ -300,8 +358,10 @@ void SubscribeSession::OnWriteDone(bool ok) {
     MutexLock lock(mu_);
     write_pending_ = false;
     window_.Written(static_cast<int64_t>(response_.message_bytes));
-    if (ok && state_ == State::kOpen) bytes = window_.Take();
+    held_ -= response_.message_bytes;
+    if (ok && state_ == State::kOpen) bytes = window_.Take(context_.engine.memory().tight());
   }
+  context_.engine.memory().Give(MemoryPart::kOutgoing, response_.message_bytes);
   context_.rpcs.of(Rpc::kSubscribe).sent.Add();
   if (!ok) return Close(absl::CancelledError("the client is gone"));
   Advance();
@@ -311,6 +371,10 @@ void SubscribeSession::OnWriteDone(bool ok) {
 void SubscribeSession::OnCancel() { Close(absl::CancelledError("the client is gone")); }
 
 void SubscribeSession::OnDone() {
+  {
+    MutexLock lock(mu_);
+    context_.engine.memory().Give(MemoryPart::kOutgoing, held_);
+  }
   context_.rpcs.subscribe_streams.Add(-1);
   context_.sessions.Leave(slot_);
   self_ = nullptr;

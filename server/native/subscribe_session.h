@@ -66,7 +66,11 @@ class SubscribeSession final : public grpc::ServerBidiReactor<grpc::ByteBuffer, 
   void Close(const absl::Status& why) EXCLUDES(mu_);
   // Starts whatever can be started now: a read, a write, the end.
   void Advance() EXCLUDES(mu_);
-  void Write(std::vector<Delivery> deliveries, bool opened) EXCLUDES(mu_);
+  void Write(std::vector<Delivery> deliveries, const v1::SubscribeResponse& front) EXCLUDES(mu_);
+  // What became of acknowledgements that are confirmed.
+  void Acknowledged(const AckOutcome& outcome) EXCLUDES(mu_);
+  // A nack or an extension found fewer leases than it named.
+  void Lost(const v1::DeliveryRange& range) EXCLUDES(mu_);
 
   ServiceContext& context_;
   const SessionList::Slot slot_;
@@ -84,16 +88,23 @@ class SubscribeSession final : public grpc::ServerBidiReactor<grpc::ByteBuffer, 
   std::shared_ptr<Subscription> subscription_;
   ConsumerId consumer_;
   v1::Opened opened_;
+  bool exactly_once_ = false;
 
   // Belongs to the write that is pending.
   EncodedDeliveries response_;
 
-  Mutex mu_;
+  Mutex mu_{LockRank::kSession};
   State state_ GUARDED_BY(mu_) = State::kAwaitingTarget;
   absl::Status end_ GUARDED_BY(mu_);
   std::vector<Delivery> outgoing_ GUARDED_BY(mu_);
   DeliveryWindow window_ GUARDED_BY(mu_);
-  bool say_opened_ GUARDED_BY(mu_) = false;
+  // Delivered and not written yet, as it is in the memory ledger; what is left at the end goes with the stream.
+  size_t held_ GUARDED_BY(mu_) = 0;
+  // What else there is to say with the next write, in parts of it; and acknowledgements whose answer is not there yet.
+  // Reading stops while there is much of either.
+  v1::SubscribeResponse front_ GUARDED_BY(mu_);
+  size_t front_parts_ GUARDED_BY(mu_) = 0;
+  size_t unanswered_ GUARDED_BY(mu_) = 0;
   // Until the request is handled.
   bool read_pending_ GUARDED_BY(mu_) = true;
   bool write_pending_ GUARDED_BY(mu_) = false;

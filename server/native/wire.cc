@@ -138,6 +138,19 @@ std::vector<Delivery> SplitOff(std::vector<Delivery>* deliveries, size_t max_byt
   return taken;
 }
 
+// A google.protobuf.Duration: seconds 1, nanos 2.
+absl::Duration ScanDuration(std::string_view bytes) {
+  absl::Duration duration;
+  WireReader in(bytes);
+  WireField field;
+  while (in.Next(&field)) {
+    if (field.type != WireType::kVarint) continue;
+    if (field.number == 1) duration += absl::Seconds(static_cast<int64_t>(field.value));
+    if (field.number == 2) duration += absl::Nanoseconds(static_cast<int32_t>(field.value));
+  }
+  return duration;
+}
+
 }  // namespace
 
 std::string_view Flatten(const grpc::ByteBuffer& buffer, std::vector<grpc::Slice>* slices, std::string* storage) {
@@ -158,7 +171,8 @@ absl::Status ScanPublish(std::string_view bytes, PublishScan* scan) {
   scan->messages.clear();
   scan->batch_id = 0;
   scan->producer_id = {};
-  scan->producer_epoch = scan->sequence = 0;
+  scan->producer_epoch = scan->sequence = scan->mode = 0;
+  scan->timeout.reset();
   WireReader in(bytes);
   WireField field;
   using Request = v1::PublishRequest;
@@ -170,6 +184,8 @@ absl::Status ScanPublish(std::string_view bytes, PublishScan* scan) {
     if (field.number == Request::kProducerIdFieldNumber && is_bytes) scan->producer_id = field.bytes;
     if (field.number == Request::kProducerEpochFieldNumber) scan->producer_epoch = field.value;
     if (field.number == Request::kSequenceFieldNumber) scan->sequence = field.value;
+    if (field.number == Request::kModeFieldNumber && field.type == WireType::kVarint) scan->mode = field.value;
+    if (field.number == Request::kTimeoutFieldNumber && is_bytes) scan->timeout = ScanDuration(field.bytes);
   }
   if (in.ok()) return absl::OkStatus();
   return Error(Reason::kMalformedRequest, "the request is not a serialized publish request");
@@ -180,7 +196,8 @@ grpc::ByteBuffer ToBuffer(const google::protobuf::MessageLite& message) {
   return {&slice, 1};
 }
 
-EncodedDeliveries EncodeDeliveries(std::vector<Delivery>* deliveries, size_t max_bytes, const v1::Opened* opened) {
+EncodedDeliveries EncodeDeliveries(std::vector<Delivery>* deliveries, size_t max_bytes,
+                                   const v1::SubscribeResponse& front_response) {
   const std::vector<Delivery> taken = SplitOff(deliveries, max_bytes);
   size_t message_bytes = 0;
   size_t most = 0;
@@ -192,12 +209,7 @@ EncodedDeliveries EncodeDeliveries(std::vector<Delivery>* deliveries, size_t max
       most += kMaxFrameBytes + (size < kSharedMessageBytes ? size : 0);
     }
   }
-  std::string front;
-  if (opened != nullptr) {
-    v1::SubscribeResponse response;
-    *response.mutable_opened() = *opened;
-    front = response.SerializeAsString();
-  }
+  const std::string front = front_response.SerializeAsString();
   SliceWriter writer(std::max<size_t>(most + front.size(), 1));
   std::memcpy(writer.out(), front.data(), front.size());
   writer.Advance(writer.out() + front.size());

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -28,6 +29,9 @@ struct PublishScan {
   std::string_view producer_id;
   uint64_t producer_epoch = 0;
   uint64_t sequence = 0;
+  // A v1::PublishMode, known or not.
+  uint64_t mode = 0;
+  std::optional<absl::Duration> timeout;
 };
 
 // MALFORMED_REQUEST when the bytes are no message.
@@ -43,11 +47,12 @@ struct EncodedDeliveries {
 };
 
 // Splits off deliveries that take at most `max_bytes` encoded (at least one message), leaving the rest in `deliveries`;
-// what is split off is encoded as a SubscribeResponse. `opened` goes in front when it is not null.
+// what is split off is encoded as a SubscribeResponse. What `front` says goes before it.
 //
 // Each message is the stored bytes followed by its message_id and publish_time: encodings of one message may be
 // concatenated. Small messages are copied into one slice; from kSharedMessageBytes on a slice refers to the batch.
-EncodedDeliveries EncodeDeliveries(std::vector<Delivery>* deliveries, size_t max_bytes, const v1::Opened* opened);
+EncodedDeliveries EncodeDeliveries(std::vector<Delivery>* deliveries, size_t max_bytes,
+                                   const v1::SubscribeResponse& front);
 
 // Where referring becomes cheaper than copying: a slice of its own costs an allocation, two atomic operations and one
 // more piece to write, about as much as copying this.

@@ -72,7 +72,7 @@ TEST_F(ServerLifeTest, MoreStreamsThanTheLimitAreRefused) {
   {
     SubscribeStream second(*client_, "orders");
     SubscribeStream third(*client_);
-    EXPECT_EQ(CodeAndReason(third.End()), "RESOURCE_EXHAUSTED/TOO_MANY_CONSUMERS");
+    EXPECT_EQ(CodeAndReason(third.End()), "RESOURCE_EXHAUSTED/TOO_MANY_STREAMS");
     EXPECT_EQ(CodeAndReason(second.Close()), "OK");
   }
   SubscribeStream again(*client_, "orders");

@@ -22,7 +22,7 @@ class EngineFixture : public testing::Test {
   EngineFixture() { Open(); }
 
   void Open() {
-    auto engine = Engine::Open(std::make_unique<MemoryBackend>(store_), clock_, metrics_, {.run_timers = false});
+    auto engine = Engine::Open(std::make_unique<MemoryBackend>(store_, &clock_), clock_, metrics_, {.run_timers = false});
     ASSERT_TRUE(engine.ok()) << engine.status();
     engine_ = *std::move(engine);
   }

@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <cstring>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -45,6 +46,11 @@ class FaultFiles final : public FileSystem {
   // No file can grow.
   void SetFull(bool full) { full_ = full; }
   void FailSyncs(bool fail) { fail_syncs_ = fail; }
+  // Called when a sync begins.
+  void OnSync(std::function<void()> fn) EXCLUDES(mu_) {
+    MutexLock lock(mu_);
+    on_sync_ = std::move(fn);
+  }
 
   absl::StatusOr<std::vector<std::string>> List(const std::string& folder) override { return real_.List(folder); }
   absl::Status CreateFolder(const std::string& folder) override { return real_.CreateFolder(folder); }
@@ -109,6 +115,7 @@ class FaultFiles final : public FileSystem {
       if (files_.fail_syncs_) return Error(Reason::kStorageUnavailable, "fdatasync: input/output error");
       if (!files_.MayChange()) return Stopped();
       MutexLock lock(files_.mu_);
+      if (files_.on_sync_) files_.on_sync_();
       std::erase_if(files_.unsynced_, [this](const Undo& undo) { return undo.name == name_; });
       return absl::OkStatus();
     }
@@ -143,6 +150,7 @@ class FaultFiles final : public FileSystem {
   Mutex mu_;
   std::map<std::string, Name> names_ GUARDED_BY(mu_);
   std::vector<Undo> unsynced_ GUARDED_BY(mu_);
+  std::function<void()> on_sync_ GUARDED_BY(mu_);
 };
 
 }  // namespace sluice

@@ -127,20 +127,20 @@ Ref<Batch> BatchAt(Offset first, size_t payload = 100) {
 }
 
 TEST(TailCacheTest, StaysWithinItsBytesAndLosesTheOldestFirst) {
-  Gauge gauge;
+  MemoryLedger ledger(0);
   const size_t each = BatchAt(Offset(1))->memory_bytes();
-  TailCache cache(3 * each, gauge);
+  TailCache cache(3 * each, ledger);
   for (uint64_t i = 1; i <= 5; ++i) cache.Insert(TopicId(1), BatchAt(Offset(i)));
-  EXPECT_EQ(gauge.value(), static_cast<int64_t>(3 * each));
+  EXPECT_EQ(ledger.used(MemoryPart::kTailCache), 3 * each);
   EXPECT_TRUE(cache.Find(TopicId(1), Offset(2), SIZE_MAX).empty());
   EXPECT_EQ(cache.Find(TopicId(1), Offset(3), SIZE_MAX).size(), 3);
   EXPECT_EQ(cache.Find(TopicId(1), Offset(3), 0).size(), 1);
 }
 
 TEST(TailCacheTest, OneTopicMakesRoomForAnother) {
-  Gauge gauge;
+  MemoryLedger ledger(0);
   const size_t each = BatchAt(Offset(1))->memory_bytes();
-  TailCache cache(2 * each, gauge);
+  TailCache cache(2 * each, ledger);
   cache.Insert(TopicId(1), BatchAt(Offset(1)));
   cache.Insert(TopicId(2), BatchAt(Offset(1)));
   cache.Insert(TopicId(2), BatchAt(Offset(2)));
@@ -149,8 +149,8 @@ TEST(TailCacheTest, OneTopicMakesRoomForAnother) {
 }
 
 TEST(TailCacheTest, AHoleIsNeverTakenForAStretch) {
-  Gauge gauge;
-  TailCache cache(1 << 20, gauge);
+  MemoryLedger ledger(0);
+  TailCache cache(1 << 20, ledger);
   cache.Insert(TopicId(1), BatchAt(Offset(1)));
   cache.Insert(TopicId(1), BatchAt(Offset(3)));
   EXPECT_TRUE(cache.Find(TopicId(1), Offset(1), SIZE_MAX).empty());
@@ -158,13 +158,30 @@ TEST(TailCacheTest, AHoleIsNeverTakenForAStretch) {
 }
 
 TEST(TailCacheTest, DroppingGivesTheMemoryBack) {
-  Gauge gauge;
-  TailCache cache(1 << 20, gauge);
+  MemoryLedger ledger(0);
+  TailCache cache(1 << 20, ledger);
   for (uint64_t i = 1; i <= 5000; ++i) {
     cache.Insert(TopicId(1), BatchAt(Offset(i)));
     cache.DropBefore(TopicId(1), Offset(i + 1));
   }
-  EXPECT_EQ(gauge.value(), 0);
+  EXPECT_EQ(ledger.used(MemoryPart::kTailCache), 0u);
+}
+
+TEST(TailCacheTest, GivesWayToPublishesAndDoesWithoutWhereThereIsNoRoom) {
+  const size_t each = BatchAt(Offset(1))->memory_bytes();
+  MemoryLedger ledger(3 * each);
+  TailCache cache(1 << 20, ledger);
+  ledger.SetReclaim([&cache](size_t bytes) { cache.Shrink(bytes); });
+  for (uint64_t i = 1; i <= 4; ++i) cache.Insert(TopicId(1), BatchAt(Offset(i)));
+  EXPECT_TRUE(cache.Find(TopicId(1), Offset(1), SIZE_MAX).empty()) << "the oldest made room for the newest";
+  EXPECT_EQ(cache.Find(TopicId(1), Offset(2), SIZE_MAX).size(), 3);
+  ASSERT_TRUE(ledger.Take(MemoryPart::kPublishes, 2 * each));
+  EXPECT_EQ(cache.Find(TopicId(1), Offset(4), SIZE_MAX).size(), 1);
+  ASSERT_TRUE(ledger.Take(MemoryPart::kPublishes, each));
+  cache.Insert(TopicId(1), BatchAt(Offset(5)));
+  EXPECT_TRUE(cache.Find(TopicId(1), Offset(4), SIZE_MAX).empty());
+  EXPECT_TRUE(cache.Find(TopicId(1), Offset(5), SIZE_MAX).empty());
+  EXPECT_EQ(ledger.used(), 3 * each);
 }
 
 TEST(TimeIndexTest, TellsTheTimeOfAnyOffsetFromBoundedSamples) {

@@ -250,5 +250,32 @@ TEST_F(EngineTest, AFullStoreRefusesAndTakesAgainWhenSpaceIsBack) {
   EXPECT_TRUE(Publish("orders", {payload}).ok());
 }
 
+TEST_F(EngineTest, NoMoreTopicsAndSubscriptionsThanTheLimit) {
+  ASSERT_TRUE(engine_->Shutdown(absl::Seconds(5)).ok());
+  engine_ = *Engine::Open(std::make_unique<MemoryBackend>(store_), clock_, metrics_,
+                          {.max_topics = 2, .max_subscriptions = 1, .run_timers = false});
+  EXPECT_TRUE(CreateTopic("one").ok());
+  EXPECT_TRUE(CreateSubscription("first", "one").ok());
+  EXPECT_TRUE(CreateTopic("two").ok());
+  const absl::Status refused = CreateTopic("three");
+  EXPECT_EQ(ReasonOf(refused), Reason::kTooManyTopics);
+  EXPECT_EQ(refused.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(ReasonOf(CreateTopic("two")), Reason::kTopicExists) << "what is there already is said first";
+  EXPECT_EQ(ReasonOf(CreateSubscription("second", "one")), Reason::kTooManySubscriptions);
+  engine_->DeleteTopic(TopicNamed("one"), [](const absl::Status& status) { EXPECT_TRUE(status.ok()); });
+  EXPECT_TRUE(CreateTopic("three").ok());
+}
+
+TEST_F(EngineTest, ABatchPastItsDeadlineIsNotPublished) {
+  ASSERT_TRUE(CreateTopic("orders").ok());
+  Ref<Batch> batch = MakeBatch({"late"});
+  batch->set_deadline(clock_.Now() + absl::Seconds(1));
+  Advance(absl::Seconds(1));
+  absl::Status status;
+  FindTopic("orders")->Publish(batch, [&](const auto& published) { status = published.status(); });
+  EXPECT_EQ(ReasonOf(status), Reason::kDeadlineExceeded);
+  EXPECT_EQ(FindTopic("orders")->stats().published_messages, 0u);
+}
+
 }  // namespace
 }  // namespace sluice

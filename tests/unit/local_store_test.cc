@@ -445,5 +445,28 @@ TEST_F(LocalStoreTest, ReplayingTwiceIsAsGoodAsOnce) {
   }
 }
 
+// The promise of a deadline ends where the write begins: what is written is stored, and said to be.
+TEST_F(LocalStoreTest, ADeadlineThatPassesDuringTheWriteChangesNothing) {
+  ManualClock clock;
+  auto opened = LocalBackend::Open(OptionsOf(), clock, metrics_);
+  ASSERT_TRUE(opened.ok());
+  store_ = *std::move(opened);
+  CreateTopic();
+  // So that the next commit has nothing to prepare.
+  ASSERT_EQ(Append(*log_, "before"), absl::OkStatus());
+  const Instant deadline = clock.Now() + absl::Seconds(1);
+  files_.OnSync([&clock] { clock.Advance(absl::Seconds(10)); });
+  Ref<Batch> batch = MakeBatch({"x"});
+  batch->set_deadline(deadline);
+  Answer<absl::Status> answer;
+  log_->Append(batch, answer.callback());
+  EXPECT_EQ(answer.Wait(), absl::OkStatus());
+  EXPECT_GT(clock.Now(), deadline);
+  files_.OnSync(nullptr);
+  EXPECT_THAT(*ReadAll(*log_), ElementsAre("before", "x"));
+  log_ = nullptr;
+  store_ = nullptr;
+}
+
 }  // namespace
 }  // namespace sluice

@@ -5,6 +5,33 @@
 namespace sluice::cli {
 namespace {
 
+std::string_view NameOf(v1::BreakerState state) {
+  switch (state) {
+    case v1::BREAKER_STATE_CLOSED:
+      return "closed";
+    case v1::BREAKER_STATE_OPEN:
+      return "open";
+    case v1::BREAKER_STATE_HALF_OPEN:
+      return "half-open";
+    default:
+      return "unknown";
+  }
+}
+
+// What the server has stopped calling. One that is older has no such method, and nothing to say.
+void AddBreakers(const Session& session, client::Admin& admin, nlohmann::ordered_json* out) {
+  auto breakers = admin.GetBreakers();
+  if (!breakers.ok()) return;
+  if (session.json) {
+    (*out)["breakers"] = ToJson(*breakers);
+    return;
+  }
+  const v1::Breaker& store = breakers->store();
+  fmt::print("\n{:<50} {:>12} {:>10} {:>12}  {}\n", "CIRCUIT BREAKER", "STATE", "OPENED", "REJECTIONS", "LAST CHANGE");
+  fmt::print("{:<50} {:>12} {:>10} {:>12}  {}\n", "store", NameOf(store.state()), store.opened(), store.rejections(),
+             store.cause());
+}
+
 int Stats(const Session& session) {
   client::Admin admin = session.OpenAdmin();
   const std::string project = "projects/" + session.project;
@@ -38,6 +65,7 @@ int Stats(const Session& session) {
                  stats->leased_messages(), stats->delivered_messages(), stats->acked_messages(), stats->consumers());
     }
   }
+  AddBreakers(session, admin, &out);
   if (session.json) fmt::print("{}\n", out.dump());
   return kOk;
 }

@@ -111,7 +111,10 @@ void Committer::WriteAndApply(std::vector<JournalEntry>& entries, std::vector<Ou
       outcomes[i].status = NoMoreWrites();
     } else if (full && IsBatch(entries[i])) {
       outcomes[i].status = Error(Reason::kStorageFull, "the disk is full; acknowledging and deleting still work");
-    } else {
+    } else if (IsBatch(entries[i])) {
+      outcomes[i].status = entries[i].batch->CheckDeadline(clock_);
+    }
+    if (outcomes[i].status.ok()) {
       entries[i].target->BeforeWrite(entries[i]);
       batches += IsBatch(entries[i]) ? 1 : 0;
     }

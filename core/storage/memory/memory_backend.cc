@@ -14,8 +14,8 @@ absl::Status ClosedError() { return Error(Reason::kStorageUnavailable, "the memo
 // A log, until the backend that opened it is closed.
 class OpenedLog final : public TopicLog {
  public:
-  OpenedLog(std::shared_ptr<Gate> gate, std::shared_ptr<MemoryLog> log)
-      : gate_(std::move(gate)), log_(std::move(log)) {}
+  OpenedLog(std::shared_ptr<Gate> gate, std::shared_ptr<MemoryLog> log, const Clock& clock)
+      : gate_(std::move(gate)), log_(std::move(log)), clock_(clock) {}
 
   LogExtent extent() const override { return log_->extent(); }
   absl::StatusOr<std::optional<OffsetRange>> FindProduced(const ProducerTag& tag) const override {
@@ -24,6 +24,7 @@ class OpenedLog final : public TopicLog {
   void Append(Ref<Batch> batch, StoreDone done) override {
     Gate::Pass pass(*gate_);
     if (!pass) return done(ClosedError());
+    if (absl::Status status = batch->CheckDeadline(clock_); !status.ok()) return done(status);
     log_->Append(std::move(batch), std::move(done));
   }
   // What is in memory does not survive a crash: one after the other is one step.
@@ -51,6 +52,7 @@ class OpenedLog final : public TopicLog {
  private:
   const std::shared_ptr<Gate> gate_;
   const std::shared_ptr<MemoryLog> log_;
+  const Clock& clock_;
 };
 
 // A cursor, until the backend that opened it is closed.
@@ -84,7 +86,15 @@ class OpenedCursor final : public Cursor {
   const std::shared_ptr<MemoryCursor> cursor_;
 };
 
+const Clock& MachineClock() {
+  static const SystemClock clock;
+  return clock;
+}
+
 }  // namespace
+
+MemoryBackend::MemoryBackend(std::shared_ptr<MemoryStore> store, const Clock* clock)
+    : store_(std::move(store)), clock_(clock == nullptr ? MachineClock() : *clock) {}
 
 LogExtent MemoryLog::extent() const {
   MutexLock lock(mu_);
@@ -263,7 +273,7 @@ std::shared_ptr<MemoryCursor> MemoryStore::CursorOf(SubscriptionId id) const {
 }
 
 std::shared_ptr<TopicLog> MemoryBackend::OpenLog(TopicId id) {
-  return std::make_shared<OpenedLog>(gate_, store_->Log(id));
+  return std::make_shared<OpenedLog>(gate_, store_->Log(id), clock_);
 }
 
 std::shared_ptr<Cursor> MemoryBackend::OpenCursor(SubscriptionId id) {

@@ -133,8 +133,8 @@ class MemoryStore {
 // A store as one engine sees it, from when it is opened to Close().
 class MemoryBackend final : public Backend, private Catalogue {
  public:
-  explicit MemoryBackend(std::shared_ptr<MemoryStore> store = std::make_shared<MemoryStore>())
-      : store_(std::move(store)) {}
+  // The clock that batches' deadlines are compared with, longer lived than its logs; null for the machine's own.
+  explicit MemoryBackend(std::shared_ptr<MemoryStore> store = std::make_shared<MemoryStore>(), const Clock* clock = nullptr);
 
   Catalogue& catalogue() override { return *this; }
   std::shared_ptr<TopicLog> OpenLog(TopicId id) override;
@@ -152,6 +152,7 @@ class MemoryBackend final : public Backend, private Catalogue {
   void RemoveSubscription(SubscriptionId id, StoreDone done) override;
 
   const std::shared_ptr<MemoryStore> store_;
+  const Clock& clock_;
   // Every call passes it, so that Close() can shut and empty it; logs and cursors may outlive the backend.
   const std::shared_ptr<Gate> gate_ = std::make_shared<Gate>();
 };

@@ -14,7 +14,7 @@
 #include <cstdint>
 #include <optional>
 
-namespace sluice::client {
+namespace sluice {
 
 struct Credit {
   int64_t messages = 0;
@@ -55,9 +55,16 @@ class CreditWindow {
     return grant;
   }
 
+  // What is granted and not received, which is granted no more.
+  Credit TakeBack() {
+    const Credit granted = granted_;
+    StreamEnded();
+    return granted;
+  }
+
  private:
   Credit free_;
   Credit granted_;
 };
 
-}  // namespace sluice::client
+}  // namespace sluice

@@ -1,0 +1,61 @@
+#include "core/engine/store_breaker.h"
+
+#include <utility>
+
+#include "core/base/error.h"
+
+namespace sluice {
+namespace {
+
+// What the answer to an append says of the store.
+CallOutcome OutcomeOf(const absl::Status& status) {
+  if (status.ok()) return CallOutcome::kSuccess;
+  switch (ReasonOf(status).value_or(Reason::kInternal)) {
+    case Reason::kStorageUnavailable:
+    case Reason::kDataLoss:
+    case Reason::kDeadlineExceeded:
+    case Reason::kInternal:
+      return CallOutcome::kFailure;
+    case Reason::kStorageFull:
+      return CallOutcome::kSuccess;
+    default:
+      return CallOutcome::kIgnored;
+  }
+}
+
+}  // namespace
+
+StoreBreaker::StoreBreaker(const BreakerOptions& options, const Clock& clock, TimerQueue& timers,
+                           BreakerMetrics& metrics, BreakerListener listener)
+    : clock_(clock),
+      timers_(timers),
+      metrics_(metrics),
+      breaker_("the store", options, clock, [&metrics, listener = std::move(listener)](const BreakerChange& change) {
+        metrics.CountChange(static_cast<size_t>(change.to));
+        if (listener) listener({BreakerKind::kStore, "", change});
+      }) {}
+
+absl::StatusOr<CircuitBreaker::Call> StoreBreaker::Admit() {
+  auto call = breaker_.Admit();
+  if (call.ok()) {
+    Watch();
+  } else {
+    metrics_.rejections.Add();
+  }
+  return call;
+}
+
+void StoreBreaker::Record(const CircuitBreaker::Call& call, const absl::Status& status) {
+  breaker_.Record(call, OutcomeOf(status));
+}
+
+// One timer at a time. The mark goes before the look: a call that begins after it sets a timer of its own.
+void StoreBreaker::Watch() {
+  if (watching_.load(std::memory_order_relaxed) || watching_.exchange(true)) return;
+  timers_.At(clock_.Now() + kWatchInterval, [this] {
+    watching_.store(false);
+    if (breaker_.Tick()) Watch();
+  });
+}
+
+}  // namespace sluice

@@ -1,0 +1,50 @@
+// The circuit breaker between topics and their store: when appends fail, are slow or do not come back, publishes are
+// refused at once instead of queueing behind them, until probes go through again.
+//
+//   auto call = breaker.Admit();                       // UNAVAILABLE, CIRCUIT_OPEN, with a retry delay
+//   log->Append(batch, [&, call](absl::Status status) { breaker.Record(call, status); ... });
+//
+// A store that is full answers, in good time: that is no failure, and STORAGE_FULL is what its publishers are told.
+//
+// The timer queue sees stalls and the end of the open time also while nobody publishes: readiness depends on it, and who
+// takes a server that is not ready out of the traffic must get it back without sending it any.
+//
+// Thread rule: every member may be called from any thread. The timer queue is stopped before this is destroyed.
+#pragma once
+
+#include <atomic>
+
+#include "absl/status/statusor.h"
+#include "core/base/timer_queue.h"
+#include "core/engine/breaker_event.h"
+#include "core/flow/circuit_breaker.h"
+#include "core/metrics/metrics.h"
+
+namespace sluice {
+
+class StoreBreaker {
+ public:
+  // How often time is looked at while calls are under way or it is open.
+  static constexpr absl::Duration kWatchInterval = absl::Milliseconds(100);
+
+  // `listener` may be null.
+  StoreBreaker(const BreakerOptions& options, const Clock& clock, TimerQueue& timers, BreakerMetrics& metrics,
+               BreakerListener listener);
+
+  absl::StatusOr<CircuitBreaker::Call> Admit();
+  // What came of it. Mistakes of the publisher do not count.
+  void Record(const CircuitBreaker::Call& call, const absl::Status& status);
+
+  BreakerSnapshot snapshot() const { return breaker_.snapshot(); }
+
+ private:
+  void Watch();
+
+  const Clock& clock_;
+  TimerQueue& timers_;
+  BreakerMetrics& metrics_;
+  CircuitBreaker breaker_;
+  std::atomic<bool> watching_{false};
+};
+
+}  // namespace sluice

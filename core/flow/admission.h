@@ -1,0 +1,182 @@
+// Which batches may be published now. Limits stand on three scopes: the server, each project, each topic; a batch needs
+// room in all three. Where there is none it waits, as long as the scope's policy says and its own deadline allows, or is
+// refused with QUOTA_EXCEEDED and a retry delay.
+//
+//   admission.Admit({.project = "projects/shop", .topic = "projects/shop/topics/orders", .publisher = stream,
+//                    .messages = 100, .bytes = bytes, .deadline = deadline},
+//                   [&](absl::StatusOr<Admission::Grant> grant) {
+//                     ...publish, and when that is answered:  admission.Release(*grant);
+//                   });
+//
+// Fairness: who waits is let in round robin, project by project, in a project topic by topic, in a topic publisher by
+// publisher, one batch a turn; of one publisher in the order in which the batches came. A scope that is full holds back
+// only what is below it. And no publisher, topic or project may fill more of the waiting room than it leaves free, so
+// that one that floods does not keep the others out. (Where the policy is to refuse at once there is no line to stand in:
+// who comes first is served.)
+//
+// A batch is let in while there is room at all, so that a large one never waits for ever: the last may go past a limit in
+// bytes by its own size. Rates allow a burst of one second.
+//
+// Without limits Admit calls back at once, and costs the ledger's atomic operations.
+//
+// Thread rule: every member may be called from any thread. Callbacks come with no lock held, before Admit returns where
+// nothing stands in the way, else on the thread of a release or a timer; they must not block. The lock is a leaf but for
+// the timers'. Lifetime: metrics, ledger, clock and timers live longer, and the timers stop before this goes.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/statusor.h"
+#include "core/base/clock.h"
+#include "core/base/mutex.h"
+#include "core/base/timer_queue.h"
+#include "core/flow/memory_ledger.h"
+#include "core/metrics/metrics.h"
+
+namespace sluice {
+
+// 0 everywhere: no limit.
+struct AdmissionLimits {
+  // Admitted and not answered yet.
+  int64_t batches = 0;
+  int64_t bytes = 0;
+  double messages_per_second = 0;
+  double bytes_per_second = 0;
+  // How long a batch waits for room before it is refused; 0 refuses at once.
+  absl::Duration wait;
+
+  bool any() const { return batches > 0 || bytes > 0 || messages_per_second > 0 || bytes_per_second > 0; }
+};
+
+struct AdmissionOptions {
+  AdmissionLimits server;
+  // For each of them.
+  AdmissionLimits project;
+  AdmissionLimits topic;
+  // The waiting room of all together.
+  size_t max_waiting = 10'000;
+  size_t max_waiting_bytes = size_t{64} << 20;
+
+  const AdmissionLimits& of(AdmissionScope scope) const {
+    return scope == AdmissionScope::kServer ? server : scope == AdmissionScope::kProject ? project : topic;
+  }
+};
+
+class Admission {
+ private:
+  struct Node;
+  struct Waiter;
+
+ public:
+  struct Request {
+    // Full names.
+    std::string_view project;
+    std::string_view topic;
+    // Whose turn it is: a stream, a client.
+    uint64_t publisher = 0;
+    uint32_t messages = 0;
+    size_t bytes = 0;
+    Instant deadline = Instant::Never();
+  };
+
+  // Room that is to be given back once, through Release.
+  struct Grant {
+    Node* topic = nullptr;
+    size_t bytes = 0;
+  };
+  using Done = std::function<void(absl::StatusOr<Grant>)>;
+
+  Admission(AdmissionOptions options, MemoryLedger& ledger, const Clock& clock, TimerQueue& timers,
+            AdmissionMetrics& metrics);
+  ~Admission();
+
+  // Errors: RESOURCE_EXHAUSTED (QUOTA_EXCEEDED, MEMORY_BUDGET), DEADLINE_EXCEEDED, and what Close() was told.
+  template <class F>
+  void Admit(const Request& request, F&& done) EXCLUDES(mu_) {
+    if (absl::Status status = Enter(request); !status.ok()) return done(absl::StatusOr<Grant>(std::move(status)));
+    if (limited_) return AdmitLimited(request, Done(std::forward<F>(done)));
+    metrics_.admitted.Add();
+    done(absl::StatusOr<Grant>(Grant{nullptr, request.bytes}));
+  }
+
+  void Release(const Grant& grant) EXCLUDES(mu_) {
+    ledger_.Give(MemoryPart::kPublishes, grant.bytes);
+    if (grant.topic != nullptr) ReleaseLimited(grant);
+  }
+
+  // Refuses all that wait, and from now on all that would have to.
+  void Close(const absl::Status& why) EXCLUDES(mu_);
+
+  bool limited() const { return limited_; }
+
+ private:
+  // What stands in the way, and until when; Never() when that depends on others.
+  struct Hold {
+    AdmissionScope scope;
+    AdmissionLimit limit;
+    Instant until;
+  };
+  // A callback that is due. `publisher` is null for a refusal.
+  struct Told {
+    Done done;
+    absl::StatusOr<Grant> result;
+    Node* publisher = nullptr;
+  };
+
+  // The checks that need no lock; takes the bytes from the ledger.
+  absl::Status Enter(const Request& request);
+  void AdmitLimited(const Request& request, Done done) EXCLUDES(mu_);
+  void ReleaseLimited(const Grant& grant) EXCLUDES(mu_);
+
+  Node* TopicNode(const Request& request) REQUIRES(mu_);
+  Node* Child(Node* parent, std::string key, AdmissionScope scope) REQUIRES(mu_);
+  static std::optional<Hold> HeldBy(Node& node, Instant now);
+  static bool OthersFirst(const Node& topic, const Node* publisher);
+  bool RoomToWait(const Node& publisher, size_t bytes) const REQUIRES(mu_);
+  absl::Status MayWait(Node& publisher, const Request& request, Instant now, Waiter* waiter) REQUIRES(mu_);
+  void Wait(Node* publisher, std::unique_ptr<Waiter> waiter) REQUIRES(mu_);
+  std::unique_ptr<Waiter> TakeOut(uint64_t id) REQUIRES(mu_);
+  static void Use(Node* topic, uint32_t messages, size_t bytes, Instant now);
+  // Puts a node, and those above it, where their turn comes.
+  static void Queue(Node* node);
+  // Publishers are remembered while they wait.
+  static void DropIfIdle(Node* publisher);
+  // Lets in whoever may.
+  void Pump() REQUIRES(mu_);
+  Waiter* Next(Node& node, Instant now) REQUIRES(mu_);
+  void SetAlarm(Node& node, Instant at) REQUIRES(mu_);
+  void Refuse(uint64_t id, absl::Status why) REQUIRES(mu_);
+  void Expire(uint64_t id) EXCLUDES(mu_);
+  static absl::Status Refusal(const Hold& hold, Instant now);
+  void Tell() EXCLUDES(mu_);
+  void Sweep() REQUIRES(mu_);
+
+  const AdmissionOptions options_;
+  const bool limited_;
+  MemoryLedger& ledger_;
+  const Clock& clock_;
+  TimerQueue& timers_;
+  AdmissionMetrics& metrics_;
+
+  Mutex mu_;
+  // The server; below it projects, topics, and publishers with somebody who waits.
+  const std::unique_ptr<Node> root_ PT_GUARDED_BY(mu_);
+  absl::flat_hash_map<uint64_t, std::unique_ptr<Waiter>> waiters_ GUARDED_BY(mu_);
+  uint64_t next_id_ GUARDED_BY(mu_) = 1;
+  size_t topics_ GUARDED_BY(mu_) = 0;
+  size_t sweep_at_ GUARDED_BY(mu_) = 1024;
+  absl::Status closed_ GUARDED_BY(mu_);
+  // Callbacks that are due, called by one thread at a time so that a publisher's batches stay in order.
+  std::deque<Told> told_ GUARDED_BY(mu_);
+  bool telling_ GUARDED_BY(mu_) = false;
+};
+
+}  // namespace sluice

@@ -1,0 +1,48 @@
+// What both ways to publish, the stream and the single call, do with a request: make a batch of it, let it in, publish it,
+// and say which messages failed.
+//
+// Thread rule: pure functions; AdmitAndPublish may be called from any thread.
+#pragma once
+
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "core/base/clock.h"
+#include "core/message/names.h"
+#include "grpcpp/server_context.h"
+#include "server/native/wire.h"
+#include "server/service_context.h"
+
+namespace sluice::server {
+
+// The batch of a request; null when it is in partial mode and none of its messages may be stored. builder->refusals() says
+// which may not.
+absl::StatusOr<Ref<Batch>> BuildBatch(const PublishScan& scan, BatchBuilder* builder);
+
+// When the client stops to wait; Never() when it does not say.
+Instant DeadlineOf(const grpc::CallbackServerContext& call, const Clock& clock);
+
+// `failures` of an answer, each counted by its reason.
+void SetFailures(const std::vector<BatchBuilder::Refusal>& refusals, EngineMetrics& metrics,
+                 google::protobuf::RepeatedPtrField<v1::MessageFailure>* failures);
+
+// Publishes the batch when it is let in; done(status or where) exactly once. `publisher` says whose turn it is.
+template <class F>
+void AdmitAndPublish(ServiceContext& context, const TopicName& name, std::shared_ptr<Topic> topic, uint64_t publisher,
+                     Ref<Batch> batch, F done) {
+  Admission& admission = context.admission;
+  const Admission::Request request{name.project_path(),  name.full(), publisher, batch->count(), batch->memory_bytes(),
+                                   batch->deadline()};
+  admission.Admit(request, [&admission, topic = std::move(topic), batch = std::move(batch),
+                            done = std::move(done)](absl::StatusOr<Admission::Grant> grant) mutable {
+    if (!grant.ok()) return done(grant.status());
+    topic->Publish(std::move(batch), [&admission, grant = *grant, done = std::move(done)](
+                                         absl::StatusOr<Published> published) mutable {
+      admission.Release(grant);
+      done(std::move(published));
+    });
+  });
+}
+
+}  // namespace sluice::server

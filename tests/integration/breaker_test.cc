@@ -1,0 +1,97 @@
+// The store's circuit breaker, seen through gRPC and HTTP.
+#include "core/message/wire.h"
+#include "gmock/gmock.h"
+#include "tests/integration/fixture.h"
+#include "tests/integration/raw.h"
+#include "tests/support/fault_files.h"
+
+namespace sluice::server {
+namespace {
+
+using testing::HasSubstr;
+
+class BreakerTest : public ServerTest {
+ protected:
+  void SetUp() override {
+    UseLocalStore();
+    options_.files = &files_;
+    Start();
+    CreateBoth("orders");
+  }
+  // Before the files.
+  void TearDown() override {
+    client_ = nullptr;
+    server_ = nullptr;
+  }
+
+  grpc::Status TryPublish() {
+    v1::PublishBatchRequest request;
+    v1::PublishBatchResponse response;
+    request.set_topic(TopicPath("orders"));
+    request.add_messages()->set_data("x");
+    return client_->PublishBatch(request, &response);
+  }
+  v1::Breaker StoreBreaker() {
+    v1::GetBreakersResponse response;
+    EXPECT_TRUE(client_->Call(&v1::Admin::Stub::GetBreakers, v1::GetBreakersRequest(), &response).ok());
+    return response.store();
+  }
+  // grpc.health.v1: 1 is SERVING, 2 NOT_SERVING.
+  uint64_t Health(const std::string& service) {
+    std::string request;
+    AppendBytesField(&request, 1, service);
+    std::string response;
+    EXPECT_TRUE(RawCall(*client_, "/grpc.health.v1.Health/Check", request, &response).ok());
+    WireReader in(response);
+    WireField field;
+    return in.Next(&field) ? field.value : 0;
+  }
+
+  FaultFiles files_;
+};
+
+TEST_F(BreakerTest, AClosedBreakerIsShownAndTheServerReady) {
+  EXPECT_EQ(StoreBreaker().state(), v1::BREAKER_STATE_CLOSED);
+  EXPECT_FALSE(StoreBreaker().has_retry_delay());
+  EXPECT_EQ(Health("readiness"), 1u);
+  EXPECT_THAT(HttpGet(server_->http_port(), "/metrics").body, HasSubstr("\nsluice_store_breaker_state 0\n"));
+}
+
+TEST_F(BreakerTest, ABrokenDiskEndsInFastRefusalsWithARetryDelayAndAServerThatIsNotReady) {
+  files_.FailSyncs(true);
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(CodeAndReason(TryPublish()), "UNAVAILABLE/STORAGE_UNAVAILABLE");
+  // At once, unless this machine is so slow that a probe is due.
+  grpc::Status status = TryPublish();
+  while (CodeAndReason(status) == "UNAVAILABLE/STORAGE_UNAVAILABLE") status = TryPublish();
+  EXPECT_EQ(CodeAndReason(status), "UNAVAILABLE/CIRCUIT_OPEN");
+  google::rpc::Status details;
+  google::rpc::RetryInfo retry;
+  ASSERT_TRUE(details.ParseFromString(status.error_details()));
+  ASSERT_EQ(details.details_size(), 2);
+  ASSERT_TRUE(details.details(1).UnpackTo(&retry));
+  EXPECT_LE(retry.retry_delay().seconds(), 1);
+  const v1::Breaker breaker = StoreBreaker();
+  EXPECT_GE(breaker.opened(), 1);
+  EXPECT_GE(breaker.rejections(), 1);
+  const std::string page = HttpGet(server_->http_port(), "/metrics").body;
+  EXPECT_THAT(page, HasSubstr("\nsluice_breaker_changes_total{kind=\"store\",to=\"open\"} "));
+  EXPECT_THAT(page, HasSubstr("\nsluice_refused_requests_total{reason=\"CIRCUIT_OPEN\"} 1\n"));
+  EXPECT_EQ(HttpGet(server_->http_port(), "/readyz").status, 503);
+  EXPECT_EQ(Health("liveness"), 1u);
+}
+
+// It is open for a second and more, then half-open until the next publish fails, which opens it again.
+TEST_F(BreakerTest, HealthFollowsTheBreaker) {
+  files_.FailSyncs(true);
+  while (StoreBreaker().opened() == 0) TryPublish();
+  while (Health("readiness") == 2u) {
+  }
+  EXPECT_EQ(StoreBreaker().state(), v1::BREAKER_STATE_HALF_OPEN) << "without a publish";
+  EXPECT_EQ(CodeAndReason(TryPublish()), "UNAVAILABLE/STORAGE_UNAVAILABLE");
+  EXPECT_EQ(Health("readiness"), 2u);
+  EXPECT_EQ(Health(""), 2u);
+  EXPECT_EQ(StoreBreaker().opened(), 2);
+}
+
+}  // namespace
+}  // namespace sluice::server

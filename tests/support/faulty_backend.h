@@ -1,0 +1,110 @@
+// A store around another one that can be told to fail its appends, or to let them hang; the rest goes through.
+//
+//   FaultyBackend::Switch faults;
+//   auto backend = std::make_unique<FaultyBackend>(std::make_unique<MemoryBackend>(), faults);
+//   faults.FailWith(Error(Reason::kStorageUnavailable, "broken"));
+//   faults.Stall();  ...  faults.Resume();
+//
+// Thread rule: every member may be called from any thread; the switch outlives the backend.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "core/base/mutex.h"
+#include "core/storage/backend.h"
+
+namespace sluice {
+
+class FaultyBackend final : public Backend {
+ public:
+  class Switch {
+   public:
+    void FailWith(absl::Status status) EXCLUDES(mu_) {
+      MutexLock lock(mu_);
+      failure_ = std::move(status);
+    }
+    void Heal() { FailWith(absl::OkStatus()); }
+    // Appends neither reach the store nor come back, until Resume hands them on.
+    void Stall() EXCLUDES(mu_) {
+      MutexLock lock(mu_);
+      stalling_ = true;
+    }
+    void Resume() EXCLUDES(mu_) {
+      std::vector<std::function<void()>> stalled;
+      {
+        MutexLock lock(mu_);
+        stalling_ = false;
+        stalled.swap(stalled_);
+      }
+      for (const auto& append : stalled) append();
+    }
+    // Appends that were tried, whatever became of them.
+    int appends() const EXCLUDES(mu_) {
+      MutexLock lock(mu_);
+      return appends_;
+    }
+
+   private:
+    friend class FaultyBackend;
+
+    void Append(std::function<void()> append, const StoreDone& done) EXCLUDES(mu_) {
+      absl::Status failure;
+      {
+        MutexLock lock(mu_);
+        ++appends_;
+        if (stalling_) return stalled_.push_back(std::move(append));
+        failure = failure_;
+      }
+      failure.ok() ? append() : done(failure);
+    }
+
+    mutable Mutex mu_;
+    absl::Status failure_ GUARDED_BY(mu_);
+    bool stalling_ GUARDED_BY(mu_) = false;
+    std::vector<std::function<void()>> stalled_ GUARDED_BY(mu_);
+    int appends_ GUARDED_BY(mu_) = 0;
+  };
+
+  FaultyBackend(std::unique_ptr<Backend> real, Switch& faults) : real_(std::move(real)), faults_(faults) {}
+
+  Catalogue& catalogue() override { return real_->catalogue(); }
+  std::shared_ptr<TopicLog> OpenLog(TopicId id) override {
+    return std::make_shared<FaultyLog>(real_->OpenLog(id), faults_);
+  }
+  std::shared_ptr<Cursor> OpenCursor(SubscriptionId id) override { return real_->OpenCursor(id); }
+  BackendStats stats() const override { return real_->stats(); }
+  absl::Status Close() override { return real_->Close(); }
+  std::string_view durability() const override { return real_->durability(); }
+
+ private:
+  class FaultyLog final : public TopicLog {
+   public:
+    FaultyLog(std::shared_ptr<TopicLog> real, Switch& faults) : real_(std::move(real)), faults_(faults) {}
+
+    LogExtent extent() const override { return real_->extent(); }
+    void Append(Ref<Batch> batch, StoreDone done) override {
+      faults_.Append([real = real_, batch, done] { real->Append(batch, done); }, done);
+    }
+    void AppendAndAck(Ref<Batch> batch, std::shared_ptr<Cursor> source, OffsetRange range, StoreDone done) override {
+      faults_.Append([real = real_, batch, source, range, done] { real->AppendAndAck(batch, source, range, done); }, done);
+    }
+    absl::StatusOr<std::optional<OffsetRange>> FindProduced(const ProducerTag& tag) const override {
+      return real_->FindProduced(tag);
+    }
+    void Read(Offset from, size_t max_bytes, ReadDone done) override { real_->Read(from, max_bytes, std::move(done)); }
+    void OffsetAt(absl::Time time, OffsetDone done) override { real_->OffsetAt(time, std::move(done)); }
+    void Trim(Offset before) override { real_->Trim(before); }
+
+   private:
+    const std::shared_ptr<TopicLog> real_;
+    Switch& faults_;
+  };
+
+  const std::unique_ptr<Backend> real_;
+  Switch& faults_;
+};
+
+}  // namespace sluice
