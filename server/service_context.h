@@ -55,7 +55,7 @@ class SessionList {
 
  private:
   const StreamLimits limits_;
-  mutable Mutex mu_;
+  mutable Mutex mu_{LockRank::kSessionList};
   CondVar left_;
   std::list<Entry> sessions_ GUARDED_BY(mu_);
   std::array<size_t, 2> count_ GUARDED_BY(mu_){};

@@ -28,6 +28,7 @@ int Main(int argc, char** argv) {
   AddSubCommands(app, &run);
   AddPubCommand(app, &run);
   AddPullCommands(app, &run);
+  AddSnapshotCommands(app, &run);
   AddDlqCommands(app, &run);
   AddStatsCommand(app, &run);
   AddHealthCommand(app, &run);

@@ -1,5 +1,7 @@
 #include "client/cli/session.h"
 
+#include "client/cli/commands/commands.h"
+
 #include <unistd.h>
 
 #include <algorithm>
@@ -70,6 +72,12 @@ void Progress::Show(double share, std::string_view detail) {
   fmt::print(stderr, "\r\033[K{} [{}{}] {:3.0f} % {}", label_, std::string(static_cast<size_t>(full), '='),
              std::string(static_cast<size_t>(kWidth - full), ' '), share * 100, detail);
   std::fflush(stderr);
+}
+
+void SetDuration(const std::string& flag, const std::string& text, google::protobuf::Duration* out) {
+  const absl::Duration d = ParseDurationOrThrow(flag, text);
+  out->set_seconds(absl::ToInt64Seconds(d));
+  out->set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(d - absl::Seconds(out->seconds()))));
 }
 
 }  // namespace sluice::cli

@@ -32,6 +32,7 @@ struct Session {
   // "orders" becomes "projects/P/topics/orders"; a full name stays as it is.
   std::string TopicName(const std::string& name) const { return FullName(name, "topics"); }
   std::string SubscriptionName(const std::string& name) const { return FullName(name, "subscriptions"); }
+  std::string SnapshotName(const std::string& name) const { return FullName(name, "snapshots"); }
 
  private:
   std::string FullName(const std::string& name, const std::string& collection) const {

@@ -105,6 +105,43 @@ absl::Status Admin::DeleteSubscription(const std::string& name) {
   return Call<v1::DeleteSubscriptionResponse>(&v1::Admin::Stub::DeleteSubscription, request).status();
 }
 
+absl::Status Admin::Seek(const v1::SeekSubscriptionRequest& request) {
+  return Call<v1::SeekSubscriptionResponse>(&v1::Admin::Stub::SeekSubscription, request).status();
+}
+
+absl::StatusOr<v1::Snapshot> Admin::CreateSnapshot(const v1::CreateSnapshotRequest& request) {
+  auto response = Call<v1::CreateSnapshotResponse>(&v1::Admin::Stub::CreateSnapshot, request);
+  if (!response.ok()) return response.status();
+  return response->snapshot();
+}
+
+absl::StatusOr<v1::Snapshot> Admin::GetSnapshot(const std::string& name) {
+  v1::GetSnapshotRequest request;
+  request.set_name(name);
+  auto response = Call<v1::GetSnapshotResponse>(&v1::Admin::Stub::GetSnapshot, request);
+  if (!response.ok()) return response.status();
+  return response->snapshot();
+}
+
+absl::StatusOr<std::vector<v1::Snapshot>> Admin::ListSnapshots(const std::string& project) {
+  std::vector<v1::Snapshot> all;
+  v1::ListSnapshotsRequest request;
+  request.set_project(project);
+  do {
+    auto page = Call<v1::ListSnapshotsResponse>(&v1::Admin::Stub::ListSnapshots, request);
+    if (!page.ok()) return page.status();
+    all.insert(all.end(), page->snapshots().begin(), page->snapshots().end());
+    request.set_page_token(page->next_page_token());
+  } while (!request.page_token().empty());
+  return all;
+}
+
+absl::Status Admin::DeleteSnapshot(const std::string& name) {
+  v1::DeleteSnapshotRequest request;
+  request.set_name(name);
+  return Call<v1::DeleteSnapshotResponse>(&v1::Admin::Stub::DeleteSnapshot, request).status();
+}
+
 absl::StatusOr<v1::TopicStats> Admin::GetTopicStats(const std::string& name) {
   v1::GetTopicStatsRequest request;
   request.set_name(name);

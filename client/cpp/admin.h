@@ -37,6 +37,13 @@ class Admin {
                                                       const std::vector<std::string>& fields);
   absl::Status DeleteSubscription(const std::string& name);
 
+  absl::Status Seek(const v1::SeekSubscriptionRequest& request);
+  absl::StatusOr<v1::Snapshot> CreateSnapshot(const v1::CreateSnapshotRequest& request);
+  absl::StatusOr<v1::Snapshot> GetSnapshot(const std::string& name);
+  // All of `projects/P`.
+  absl::StatusOr<std::vector<v1::Snapshot>> ListSnapshots(const std::string& project);
+  absl::Status DeleteSnapshot(const std::string& name);
+
   absl::StatusOr<v1::TopicStats> GetTopicStats(const std::string& name);
   absl::StatusOr<v1::SubscriptionStats> GetSubscriptionStats(const std::string& name);
   absl::StatusOr<v1::GetBreakersResponse> GetBreakers();

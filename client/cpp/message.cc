@@ -13,6 +13,11 @@
 namespace sluice::client {
 namespace {
 
+void AppendTimes(const Message& message, std::string* out) {
+  if (message.deliver_at) AppendTimestampField(out, kDeliverAtField, absl::ToUnixMicros(*message.deliver_at));
+  if (message.expire_at) AppendTimestampField(out, kExpireAtField, absl::ToUnixMicros(*message.expire_at));
+}
+
 size_t SizeOf(const Message& message) {
   size_t size = message.data.empty() ? 0 : BytesFieldSize(message.data.size());
   for (const auto& [key, value] : message.attributes) {
@@ -20,7 +25,9 @@ size_t SizeOf(const Message& message) {
   }
   if (!message.ordering_key.empty()) size += BytesFieldSize(message.ordering_key.size());
   if (message.priority != 0) size += 2 + VarintSize(message.priority);
-  return size;
+  std::string times;
+  AppendTimes(message, &times);
+  return size + times.size();
 }
 
 void Append(const Message& message, std::string* out) {
@@ -28,11 +35,13 @@ void Append(const Message& message, std::string* out) {
   for (const auto& [key, value] : message.attributes) AppendAttribute(out, {key, value});
   if (!message.ordering_key.empty()) AppendBytesField(out, kOrderingKeyField, message.ordering_key);
   if (message.priority != 0) AppendVarintField(out, kPriorityField, message.priority);
+  AppendTimes(message, out);
 }
 
 // Data alone has no limit but the size of the request.
 bool IsPlain(const Message& message) {
-  return !message.data.empty() && message.attributes.empty() && message.ordering_key.empty() && message.priority == 0;
+  return !message.data.empty() && message.attributes.empty() && message.ordering_key.empty() && message.priority == 0 &&
+         !message.deliver_at && !message.expire_at;
 }
 
 absl::Status CheckCount(size_t count) {

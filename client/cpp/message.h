@@ -6,12 +6,14 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 
 namespace sluice::client {
 
@@ -23,6 +25,9 @@ struct Message {
   std::string ordering_key = {};
   // 0 to 9, higher is more urgent.
   uint32_t priority = 0;
+  // Not to be delivered before, and not after; by the server's clock.
+  std::optional<absl::Time> deliver_at = std::nullopt;
+  std::optional<absl::Time> expire_at = std::nullopt;
 };
 
 // Field 2 of a PublishRequest, once for each message; or why the server would refuse them.

@@ -23,7 +23,7 @@ struct HeldLocks {
 thread_local HeldLocks held;
 
 const char* NameOf(LockRank rank) {
-  constexpr const char* kNames[] = {"registry", "topic", "subscription", "session", "leaf"};
+  constexpr const char* kNames[] = {"session list", "registry", "topic", "subscription", "session", "leaf"};
   return kNames[static_cast<size_t>(rank) - 1];
 }
 

@@ -18,12 +18,14 @@
 namespace sluice {
 
 enum class LockRank : uint8_t {
-  kRegistry = 1,
-  kTopic = 2,
-  kSubscription = 3,
+  // The server's list of streams, held while they are told to end.
+  kSessionList = 1,
+  kRegistry = 2,
+  kTopic = 3,
+  kSubscription = 4,
   // Stream sessions, and the publishers and subscribers of an embedding program.
-  kSession = 4,
-  kLeaf = 5,
+  kSession = 5,
+  kLeaf = 6,
 };
 
 // What a Mutex keeps for the check.

@@ -61,13 +61,15 @@ void PublishSession::OnReadDone(bool ok) {
 }
 
 absl::Status PublishSession::BindTopic(std::string_view name) {
-  MutexLock lock(mu_);
-  if (state_ == State::kClosing) return end_;
-  if (topic_ != nullptr) {
-    if (name.empty() || name == topic_name_.full()) return absl::OkStatus();
-    return Error(Reason::kTargetChanged,
-                 fmt::format("topic: this stream belongs to {}; open another one for another topic", topic_name_.full()),
-                 {{"field", "topic"}, {"limit", topic_name_.full()}});
+  {
+    MutexLock lock(mu_);
+    if (state_ == State::kClosing) return end_;
+    if (topic_ != nullptr) {
+      if (name.empty() || name == topic_name_.full()) return absl::OkStatus();
+      return Error(Reason::kTargetChanged,
+                   fmt::format("topic: this stream belongs to {}; open another one for another topic", topic_name_.full()),
+                   {{"field", "topic"}, {"limit", topic_name_.full()}});
+    }
   }
   if (name.empty()) {
     return Error(Reason::kMissingTarget, "topic: the first request of a stream must name the topic",
@@ -77,6 +79,8 @@ absl::Status PublishSession::BindTopic(std::string_view name) {
   if (!parsed.ok()) return parsed.status();
   auto topic = context_.engine.FindTopic(*parsed);
   if (!topic.ok()) return topic.status();
+  MutexLock lock(mu_);
+  if (state_ == State::kClosing) return end_;
   topic_ = *std::move(topic);
   topic_name_ = *std::move(parsed);
   state_ = State::kOpen;

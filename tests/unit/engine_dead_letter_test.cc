@@ -242,7 +242,7 @@ TEST_F(EngineDeadLetterTest, ANackWithADelayOverridesThePolicy) {
   EXPECT_EQ(wired.consumer->Take().size(), 1u);
 }
 
-// A second of nacking everything costs a bounded number of deliveries.
+// Each message is delivered once, and then some come now and then to see how it goes: no storm.
 TEST_F(EngineDeadLetterTest, AConsumerThatNacksEverythingDoesNotSpin) {
   SubscriptionConfig config;
   config.name = SubscriptionNamed("angry");
@@ -256,9 +256,9 @@ TEST_F(EngineDeadLetterTest, AConsumerThatNacksEverythingDoesNotSpin) {
     }
     Advance(absl::Milliseconds(1));
   }
-  // 50,000 first deliveries, a burst of 10,000 and 10,000 in the second.
-  EXPECT_LE(wired.subscription->stats().delivered_messages, 50'000 + 10'000 + 10'000 + 2'000u);
-  EXPECT_GE(wired.subscription->stats().delivered_messages, 60'000u);
+  EXPECT_NE(wired.subscription->stats().breaker, BreakerState::kClosed);
+  EXPECT_GT(wired.subscription->stats().delivered_messages, 50'000u);
+  EXPECT_LT(wired.subscription->stats().delivered_messages, 50'100u);
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 
 #include "CLI/CLI.hpp"
 #include "client/cli/session.h"
+#include "google/protobuf/duration.pb.h"
 
 namespace sluice::cli {
 
@@ -17,6 +18,7 @@ void AddTopicCommands(CLI::App& app, Run* run);
 void AddSubCommands(CLI::App& app, Run* run);
 void AddPubCommand(CLI::App& app, Run* run);
 void AddPullCommands(CLI::App& app, Run* run);
+void AddSnapshotCommands(CLI::App& app, Run* run);
 void AddDlqCommands(CLI::App& app, Run* run);
 void AddStatsCommand(CLI::App& app, Run* run);
 void AddHealthCommand(CLI::App& app, Run* run);
@@ -33,6 +35,9 @@ void ParsePairs(const std::vector<std::string>& pairs, Map* out) {
     (*out)[pair.substr(0, equals)] = pair.substr(equals + 1);
   }
 }
+
+// The same into a protobuf duration.
+void SetDuration(const std::string& flag, const std::string& text, google::protobuf::Duration* out);
 
 // Durations as "90s", "10m", "7h30m". Throws CLI::ValidationError.
 inline absl::Duration ParseDurationOrThrow(const std::string& flag, const std::string& text) {

@@ -1,6 +1,7 @@
-// sluice dlq list|peek: the dead letters of subscriptions.
+// sluice dlq list|peek: the dead letters of subscriptions; redrive.cc has redrive|purge.
 #include "client/cli/commands/commands.h"
 #include "client/cli/commands/pull.h"
+#include "client/cli/commands/redrive.h"
 #include "fmt/format.h"
 
 namespace sluice::cli {
@@ -49,11 +50,12 @@ int Peek(const Session& session, const PullFlags& flags) {
 }  // namespace
 
 void AddDlqCommands(CLI::App& app, Run* run) {
-  CLI::App* dlq = app.add_subcommand("dlq", "Look at the messages that could not be delivered");
+  CLI::App* dlq = app.add_subcommand("dlq", "Look at the messages that could not be delivered, send them again or drop them");
   dlq->require_subcommand(1);
   CLI::App* list = dlq->add_subcommand("list", "The subscriptions with a dead-letter topic, and what is retained there");
   list->footer("Example:\n  sluice dlq list");
   list->callback([=] { *run = List; });
+  AddRedriveCommands(dlq, run);
   auto flags = std::make_shared<PullFlags>();
   flags->count = 10;
   CLI::App* peek = dlq->add_subcommand("peek", "Show dead letters of a subscription and their cause; they stay where they are");

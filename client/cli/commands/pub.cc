@@ -1,6 +1,7 @@
 // sluice pub TOPIC [MESSAGE] [--json]
 #include <iostream>
 #include <mutex>
+#include <optional>
 
 #include "absl/strings/escaping.h"
 #include "client/cli/commands/commands.h"
@@ -19,9 +20,17 @@ struct PubFlags {
   std::vector<std::string> attributes;
   std::string ordering_key;
   uint32_t priority = 0;
+  std::string delay;
+  std::string ttl;
 };
 
-// {"data": "...", "data_base64": "...", "attributes": {...}, "ordering_key": "...", "priority": 0}
+// From now on; nothing for empty text.
+std::optional<absl::Time> TimeAfter(const std::string& flag, const std::string& span) {
+  if (span.empty()) return std::nullopt;
+  return absl::Now() + ParseDurationOrThrow(flag, span);
+}
+
+// {"data": "...", "data_base64": "...", "attributes": {...}, "ordering_key": "...", "priority": 0, "delay": "90s", "ttl": "1h"}
 absl::StatusOr<client::Message> FromJsonLine(const std::string& line) {
   const auto json = nlohmann::json::parse(line, nullptr, false);
   if (!json.is_object()) return absl::InvalidArgumentError("not a JSON object: " + line);
@@ -40,10 +49,16 @@ absl::StatusOr<client::Message> FromJsonLine(const std::string& line) {
         message.ordering_key = value.get<std::string>();
       } else if (key == "priority") {
         message.priority = value.get<uint32_t>();
+      } else if (key == "delay") {
+        message.deliver_at = TimeAfter("delay", value.get<std::string>());
+      } else if (key == "ttl") {
+        message.expire_at = TimeAfter("ttl", value.get<std::string>());
       } else {
         return absl::InvalidArgumentError("unknown field \"" + key + "\": " + line);
       }
     }
+  } catch (const CLI::ValidationError& error) {
+    return absl::InvalidArgumentError(std::string(error.what()) + ": " + line);
   } catch (const nlohmann::json::exception& error) {
     return absl::InvalidArgumentError(std::string(error.what()) + ": " + line);
   }
@@ -95,6 +110,8 @@ int Publish(const Session& session, const PubFlags& flags) {
   client::Message base;
   base.ordering_key = flags.ordering_key;
   base.priority = flags.priority;
+  base.deliver_at = TimeAfter("--delay", flags.delay);
+  base.expire_at = TimeAfter("--ttl", flags.ttl);
   std::map<std::string, std::string> attributes;
   ParsePairs(flags.attributes, &attributes);
   base.attributes.assign(attributes.begin(), attributes.end());
@@ -132,7 +149,10 @@ void AddPubCommand(CLI::App& app, Run* run) {
   pub->add_option("--attribute,-a", flags->attributes, "KEY=VALUE; may be repeated");
   pub->add_option("--ordering-key", flags->ordering_key, "At most 1024 bytes");
   pub->add_option("--priority", flags->priority, "0 to 9");
-  pub->add_flag("--json", flags->json_lines, "Lines are JSON: data or data_base64, attributes, ordering_key, priority");
+  pub->add_option("--delay", flags->delay, "Not to be delivered before, counted from now: 90s, 2h");
+  pub->add_option("--ttl", flags->ttl, "Not to be delivered after, counted from now");
+  pub->add_flag("--json", flags->json_lines,
+                "Lines are JSON: data or data_base64, attributes, ordering_key, priority, delay, ttl");
   pub->add_flag("--quiet,-q", flags->quiet, "Say how many were published, not each id");
   pub->footer("Examples:\n  sluice pub orders 'hello' -a colour=red\n  seq 1000 | sluice pub orders --quiet");
   pub->callback([=] {

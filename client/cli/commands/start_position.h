@@ -13,7 +13,7 @@
 namespace sluice::cli {
 
 // Throws CLI::ValidationError.
-inline void ParseStart(const std::string& text, v1::StartPosition* start) {
+inline void ParseStart(const std::string& text, v1::StartPosition* start, const std::string& flag = "--from") {
   uint64_t id = 0;
   absl::Time time;
   std::string error;
@@ -28,7 +28,7 @@ inline void ParseStart(const std::string& text, v1::StartPosition* start) {
     start->mutable_time()->set_nanos(static_cast<int32_t>(
         absl::ToInt64Nanoseconds(time - absl::FromUnixSeconds(absl::ToUnixSeconds(time)))));
   } else {
-    throw CLI::ValidationError("--from", "must be earliest, latest, a time such as 2026-01-31T10:00:00Z or a message id; it is " + text);
+    throw CLI::ValidationError(flag, "must be earliest, latest, a time such as 2026-01-31T10:00:00Z or a message id; it is " + text);
   }
 }
 

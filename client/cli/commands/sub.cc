@@ -1,4 +1,6 @@
-// sluice sub create|list|describe|update|delete
+// sluice sub create|list|describe|update|seek|delete
+#include <optional>
+
 #include "absl/strings/numbers.h"
 #include "client/cli/commands/commands.h"
 #include "client/cli/commands/start_position.h"
@@ -17,6 +19,13 @@ struct SubFlags {
   std::string max_backoff;
   std::string dead_letter_topic;
   int32_t max_attempts = 0;
+  bool dead_letter_expired = false;
+  bool ordered = false;
+  bool priority_delivery = false;
+  std::optional<bool> exactly_once;
+  std::string acked_retention;
+  std::string seek_to;
+  std::string snapshot;
   std::vector<std::string> labels;
 };
 
@@ -39,14 +48,14 @@ int Show(const Session& session, const absl::StatusOr<v1::Subscription>& subscri
     fmt::print("  dead letters  {} after {} attempts\n", subscription->dead_letter_policy().dead_letter_topic(),
                subscription->dead_letter_policy().max_delivery_attempts());
   }
+  if (subscription->enable_message_ordering()) fmt::print("  order         of keys is kept\n");
+  if (subscription->enable_exactly_once_delivery()) fmt::print("  exactly once  acknowledgements are confirmed\n");
+  if (subscription->priority_delivery()) fmt::print("  priority      higher ones first\n");
+  if (subscription->has_acked_retention()) {
+    fmt::print("  keeps         acknowledged messages for {} s\n", Seconds(subscription->acked_retention()));
+  }
   for (const auto& [key, value] : subscription->labels()) fmt::print("  label         {}={}\n", key, value);
   return kOk;
-}
-
-void SetDuration(const std::string& flag, const std::string& text, google::protobuf::Duration* out) {
-  const absl::Duration d = ParseDurationOrThrow(flag, text);
-  out->set_seconds(absl::ToInt64Seconds(d));
-  out->set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(d - absl::Seconds(out->seconds()))));
 }
 
 std::vector<std::string> Fill(const Session& session, const SubFlags& flags, v1::Subscription* subscription) {
@@ -61,11 +70,20 @@ std::vector<std::string> Fill(const Session& session, const SubFlags& flags, v1:
     v1::DeadLetterPolicy& dead_letter = *subscription->mutable_dead_letter_policy();
     dead_letter.set_dead_letter_topic(session.TopicName(flags.dead_letter_topic));
     dead_letter.set_max_delivery_attempts(flags.max_attempts);
+    dead_letter.set_dead_letter_expired(flags.dead_letter_expired);
     fields.emplace_back("dead_letter_policy");
   }
   if (flags.ack_deadline != 0) {
     subscription->set_ack_deadline_seconds(flags.ack_deadline);
     fields.emplace_back("ack_deadline_seconds");
+  }
+  if (flags.exactly_once) {
+    subscription->set_enable_exactly_once_delivery(*flags.exactly_once);
+    fields.emplace_back("enable_exactly_once_delivery");
+  }
+  if (!flags.acked_retention.empty()) {
+    SetDuration("--acked-retention", flags.acked_retention, subscription->mutable_acked_retention());
+    fields.emplace_back("acked_retention");
   }
   if (!flags.labels.empty()) {
     ParsePairs(flags.labels, subscription->mutable_labels());
@@ -81,6 +99,9 @@ void AddSettings(CLI::App* command, const std::shared_ptr<SubFlags>& flags) {
   CLI::Option* dead_letter =
       command->add_option("--dead-letter-topic", flags->dead_letter_topic, "Where messages go that nobody acknowledges");
   command->add_option("--max-attempts", flags->max_attempts, "After how many deliveries, 5 to 100")->needs(dead_letter);
+  command->add_flag("--dead-letter-expired", flags->dead_letter_expired, "Messages that expire go there too")->needs(dead_letter);
+  command->add_option("--exactly-once", flags->exactly_once, "true: acknowledgements are confirmed, and refused when late");
+  command->add_option("--acked-retention", flags->acked_retention, "Keep acknowledged messages this long, to seek back to");
   command->add_option("--label", flags->labels, "KEY=VALUE; may be repeated");
 }
 
@@ -101,6 +122,8 @@ void AddSubCommands(CLI::App& app, Run* run) {
   create->add_option("--from", flags->from, "earliest, latest, a time (2026-01-31T10:00:00Z) or a message id")
       ->capture_default_str();
   create->add_option("--filter", flags->filter, "Only messages that match, as in: attributes.colour = \"red\" AND priority >= 5");
+  create->add_flag("--ordered", flags->ordered, "Messages of one ordering key in the order of their publication");
+  create->add_flag("--priority-delivery", flags->priority_delivery, "Higher priorities first");
   AddSettings(create, flags);
   create->callback([=] {
     *run = [=](const Session& session) {
@@ -109,6 +132,8 @@ void AddSubCommands(CLI::App& app, Run* run) {
       wanted.set_topic(session.TopicName(flags->topic));
       ParseStart(flags->from, wanted.mutable_start());
       wanted.set_filter(flags->filter);
+      wanted.set_enable_message_ordering(flags->ordered);
+      wanted.set_priority_delivery(flags->priority_delivery);
       Fill(session, *flags, &wanted);
       return Show(session, session.OpenAdmin().CreateSubscription(wanted), "created ");
     };
@@ -126,6 +151,22 @@ void AddSubCommands(CLI::App& app, Run* run) {
       wanted.set_name(session.SubscriptionName(flags->name));
       const std::vector<std::string> fields = Fill(session, *flags, &wanted);
       return Show(session, session.OpenAdmin().UpdateSubscription(wanted, fields), "updated ");
+    };
+  });
+  CLI::App* seek = named("seek", "Begin anew somewhere else", "sluice sub seek billing --to=2026-01-31T10:00:00Z");
+  CLI::Option* to = seek->add_option("--to", flags->seek_to, "earliest, latest (drops the backlog), a time, or a message id");
+  seek->add_option("--snapshot", flags->snapshot, "As it was when this snapshot was made")->excludes(to);
+  seek->callback([=] {
+    *run = [=](const Session& session) {
+      v1::SeekSubscriptionRequest request;
+      request.set_name(session.SubscriptionName(flags->name));
+      if (!flags->snapshot.empty()) request.set_snapshot(session.SnapshotName(flags->snapshot));
+      if (!flags->seek_to.empty()) ParseStart(flags->seek_to, request.mutable_position(), "--to");
+      const absl::Status status = session.OpenAdmin().Seek(request);
+      if (!status.ok()) return Report(session, status);
+      session.json ? fmt::print("{}\n", nlohmann::json{{"sought", request.name()}}.dump())
+                   : fmt::print("{} begins anew\n", request.name());
+      return static_cast<int>(kOk);
     };
   });
   named("delete", "Delete a subscription", "sluice sub delete billing")->callback([=] {

@@ -9,6 +9,9 @@ struct TopicFlags {
   std::string name;
   std::string retention;
   int64_t retention_bytes = -1;
+  std::string message_ttl;
+  std::string max_delay;
+  std::string acked_retention;
   std::vector<std::string> labels;
 };
 
@@ -22,6 +25,9 @@ int Show(const Session& session, const absl::StatusOr<v1::Topic>& topic, std::st
   }
   fmt::print("{}{}\n  retention        {}\n  retention_bytes  {}\n", done, topic->name(), Seconds(topic->retention()),
              topic->retention_bytes() == 0 ? "no limit" : std::to_string(topic->retention_bytes()));
+  if (topic->has_message_ttl()) fmt::print("  message_ttl      {}\n", Seconds(topic->message_ttl()));
+  if (topic->has_max_delay()) fmt::print("  max_delay        {}\n", Seconds(topic->max_delay()));
+  if (topic->has_acked_retention()) fmt::print("  acked_retention  {}\n", Seconds(topic->acked_retention()));
   for (const auto& [key, value] : topic->labels()) fmt::print("  label            {}={}\n", key, value);
   return kOk;
 }
@@ -38,6 +44,18 @@ std::vector<std::string> Fill(const TopicFlags& flags, v1::Topic* topic) {
     topic->set_retention_bytes(flags.retention_bytes);
     fields.emplace_back("retention_bytes");
   }
+  if (!flags.message_ttl.empty()) {
+    SetDuration("--message-ttl", flags.message_ttl, topic->mutable_message_ttl());
+    fields.emplace_back("message_ttl");
+  }
+  if (!flags.max_delay.empty()) {
+    SetDuration("--max-delay", flags.max_delay, topic->mutable_max_delay());
+    fields.emplace_back("max_delay");
+  }
+  if (!flags.acked_retention.empty()) {
+    SetDuration("--acked-retention", flags.acked_retention, topic->mutable_acked_retention());
+    fields.emplace_back("acked_retention");
+  }
   if (!flags.labels.empty()) {
     ParsePairs(flags.labels, topic->mutable_labels());
     fields.emplace_back("labels");
@@ -48,6 +66,9 @@ std::vector<std::string> Fill(const TopicFlags& flags, v1::Topic* topic) {
 void AddSettings(CLI::App* command, const std::shared_ptr<TopicFlags>& flags) {
   command->add_option("--retention", flags->retention, "Longest time a message is kept, 10m to 744h");
   command->add_option("--retention-bytes", flags->retention_bytes, "Most bytes that are kept; 0 for no limit");
+  command->add_option("--message-ttl", flags->message_ttl, "Messages are not delivered after this time, 1s to 744h");
+  command->add_option("--max-delay", flags->max_delay, "How far ahead a message may ask to be delivered");
+  command->add_option("--acked-retention", flags->acked_retention, "Keep acknowledged messages this long, to seek back to");
   command->add_option("--label", flags->labels, "KEY=VALUE; may be repeated");
 }
 
