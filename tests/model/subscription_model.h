@@ -121,8 +121,9 @@ class SubscriptionModel {
   // The engine was opened again and found this in the store; the leases are over.
   void Recovered(const CursorState& state, const Moment& at);
 
-  // Whether all that may be delivered is. With `idle` the store has nothing to do any more.
-  void CheckProgress(const Moment& at, bool idle) const;
+  // Whether all that may be delivered is. With `idle` the store has nothing to do any more; with `held_back` the engine
+  // has a reason of its own to wait.
+  void CheckProgress(const Moment& at, bool idle, bool held_back) const;
 
   // The live leases of a consumer, in order; the highest that ever was.
   std::vector<LeaseId> LeasesOf(ConsumerId consumer) const;

@@ -85,8 +85,9 @@ bool SubscriptionModel::Due(const State& state, const Moment& at) {
   return state.due_since <= at.now && at.now - state.due_since >= kWallClockPatience && state.most_due <= at.now;
 }
 
-void SubscriptionModel::CheckProgress(const Moment& at, bool idle) const {
-  const bool credit = std::any_of(consumers_.begin(), consumers_.end(), [](const auto& c) { return c.second.any(); });
+void SubscriptionModel::CheckProgress(const Moment& at, bool idle, bool held_back) const {
+  const bool credit = !held_back && std::any_of(consumers_.begin(), consumers_.end(),
+                                                [](const auto& consumer) { return consumer.second.any(); });
   // Keys of which a message was dead-lettered, and those of which an earlier message is not settled.
   std::set<std::string_view> bereaved;
   for (const auto& [offset, state] : states_) {

@@ -32,7 +32,9 @@ void World::Settle() {
 void World::Check() {
   const bool idle = stage_->size() == 0;
   for (const SubscriptionState& subscription : subscriptions_) {
-    subscription.model->CheckProgress(moment(), idle);
+    // An open breaker holds messages back from consumers that fail everything; how many, and when, has its own tests.
+    const bool held_back = EngineOf(subscription)->stats().breaker != BreakerState::kClosed;
+    subscription.model->CheckProgress(moment(), idle, held_back);
     CheckCounts(subscription);
     if (idle) subscription.model->Saved();
   }
