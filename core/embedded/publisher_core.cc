@@ -137,10 +137,17 @@ void PublisherCore::Send(Collected collected) {
   } else {
     std::vector<std::string_view> messages;
     messages.reserve(collected.count);
+    bool plain = true;
+    std::pair<int64_t, uint32_t> latest_delivery(kDeliverAtOnce, 0);
     for (const Part& part : collected.parts) {
+      const auto begin = static_cast<uint32_t>(messages.size());
+      plain &= part.messages->plain();
+      latest_delivery = std::max(latest_delivery, {part.messages->latest_delivery_us(),
+                                                   begin + part.messages->latest_delivery_index()});
       for (uint32_t i = 0; i < part.messages->count(); ++i) messages.push_back(part.messages->message(i));
     }
-    batch = Batch::Compose(messages);
+    batch = Batch::Compose(messages, plain);
+    batch->set_latest_delivery(latest_delivery.first, latest_delivery.second);
   }
   topic_->Publish(std::move(batch), [self = shared_from_this(), collected = std::move(collected)](
                                         const absl::StatusOr<Published>& published) {
