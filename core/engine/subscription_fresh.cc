@@ -148,9 +148,9 @@ void Subscription::Hold(const Ref<Batch>& batch, const Arrival& arrival, const M
   const OffsetRange one{next_, next_ + 1};
   NotePassedOver(one);
   if (!arrival.key.empty()) {
-    const absl::Duration wait = absl::Microseconds(arrival.deliver_at_us - now.wall_us);
-    const bool due = arrival.deliver_at_us <= now.wall_us;
-    keys_.Wait(arrival.key, {next_, arrival.attempts, due ? Instant() : now.now + wait});
+    Instant when;
+    if (arrival.deliver_at_us > now.wall_us) when = now.now + absl::Microseconds(arrival.deliver_at_us - now.wall_us);
+    keys_.Wait(arrival.key, {next_, arrival.attempts, when});
   } else if (arrival.fate == Fate::kNotYet) {
     return ready_.AddScheduled({one, arrival.attempts, arrival.priority}, arrival.deliver_at_us);
   } else {
