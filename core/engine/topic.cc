@@ -191,7 +191,8 @@ void Topic::Add(const std::shared_ptr<Subscription>& subscription) {
 
 absl::Duration Topic::AckedRetention() const {
   absl::Duration longest = config().acked_retention;
-  for (const auto& subscription : *subscriptions()) {
+  const auto subscriptions = this->subscriptions();
+  for (const auto& subscription : *subscriptions) {
     longest = std::max(longest, subscription->config().acked_retention);
   }
   return longest;

@@ -75,8 +75,16 @@ TEST_F(ServerLifeTest, MoreStreamsThanTheLimitAreRefused) {
     EXPECT_EQ(CodeAndReason(third.End()), "RESOURCE_EXHAUSTED/TOO_MANY_STREAMS");
     EXPECT_EQ(CodeAndReason(second.Close()), "OK");
   }
-  SubscribeStream again(*client_, "orders");
-  EXPECT_EQ(CodeAndReason(again.Close()), "OK");
+  // The client hears of a stream's end a moment before the server has let go of it.
+  std::string again;
+  for (int tries = 0; tries < 1'000 && again != "OK"; ++tries) {
+    SubscribeStream stream(*client_);
+    v1::SubscribeRequest request;
+    request.set_subscription(SubscriptionPath("orders"));
+    stream.Send(request);
+    again = CodeAndReason(stream.Close());
+  }
+  EXPECT_EQ(again, "OK");
 }
 
 TEST_F(ServerLifeTest, MetadataHasALimit) {
