@@ -260,7 +260,18 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   uint64_t held() const REQUIRES(mu_) { return keys_.waiting() + ready_.scheduled() + (by_priority() ? ready_.count() : 0); }
   bool buries_expired() const REQUIRES(mu_) { return config_.dead_letter && config_.dead_letter->expired_too; }
   bool by_priority() const REQUIRES(mu_) { return config_.priority_delivery; }
-  void ApplySeek(MutexLock& lock) REQUIRES(mu_);
+  struct PendingSeek {
+    CursorState state;
+    StoreDone done;
+  };
+  // What a seek did under the lock, to be told outside of it.
+  struct Sought {
+    PendingSeek seek;
+    Offset old_floor;
+    std::shared_ptr<Topic> topic;
+  };
+  Sought ApplySeek() REQUIRES(mu_);
+  void TellSought(Sought sought) EXCLUDES(mu_);
   void TellSkipped() EXCLUDES(mu_);
   Moment Look() const;
   Ref<Batch> FreshBatch() REQUIRES(mu_);
@@ -335,10 +346,6 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   Instant armed_ GUARDED_BY(mu_) = Instant::Never();
 
   // A seek waits for the pump, and for those who are just telling the cursor what they acknowledged.
-  struct PendingSeek {
-    CursorState state;
-    StoreDone done;
-  };
   std::optional<PendingSeek> seek_ GUARDED_BY(mu_);
   int telling_ GUARDED_BY(mu_) = 0;
   // Grows with each seek.

@@ -65,8 +65,15 @@ void Subscription::Pump() {
   pumping_ = true;
   do {
     pump_again_ = false;
-    if (seek_ && telling_ == 0) ApplySeek(lock);
-    while (std::shared_ptr<Consumer> consumer = Collect()) {
+    for (;;) {
+      if (seek_ && telling_ == 0) {
+        Sought sought = ApplySeek();
+        lock.Unlock();
+        TellSought(std::move(sought));
+        lock.Lock();
+      }
+      const std::shared_ptr<Consumer> consumer = Collect();
+      if (consumer == nullptr) break;
       const Offset delivered_end = next_;
       const std::vector<OffsetRange> held = std::exchange(newly_held_, {});
       lock.Unlock();
@@ -75,7 +82,6 @@ void Subscription::Pump() {
       consumer->Deliver(outgoing_);
       outgoing_.clear();
       lock.Lock();
-      if (seek_ && telling_ == 0) ApplySeek(lock);
     }
     if (!skipped_.empty()) {
       lock.Unlock();

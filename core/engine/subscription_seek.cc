@@ -20,24 +20,24 @@ void Subscription::Seek(CursorState state, StoreDone done) {
   Pump();
 }
 
-void Subscription::ApplySeek(MutexLock& lock) {
-  PendingSeek seek = *std::move(seek_);
+Subscription::Sought Subscription::ApplySeek() {
+  Sought sought{*std::move(seek_), acked_.floor(), topic_};
   seek_.reset();
-  const Offset old_floor = acked_.floor();
   ForgetAll();
   skipped_.clear();
   wanted_.reset();
   ++epoch_;
-  BeginAt(seek.state);
-  std::shared_ptr<Topic> topic = topic_;
-  lock.Unlock();
+  BeginAt(sought.seek.state);
+  return sought;
+}
+
+void Subscription::TellSought(Sought sought) {
   if (cursor_ != nullptr) {
-    cursor_->Seek(std::move(seek.state), std::move(seek.done));
+    cursor_->Seek(std::move(sought.seek.state), std::move(sought.seek.done));
   } else {
-    seek.done(absl::OkStatus());
+    sought.seek.done(absl::OkStatus());
   }
-  if (topic != nullptr && floor() > old_floor) topic->FloorMoved(old_floor);
-  lock.Lock();
+  if (sought.topic != nullptr && floor() > sought.old_floor) sought.topic->FloorMoved(sought.old_floor);
 }
 
 CursorState Subscription::Progress() const {
