@@ -360,9 +360,10 @@ void Subscription::OnRead(Offset from, absl::StatusOr<std::vector<Ref<Batch>>> r
 
 void Subscription::ArmTimer() {
   const Moment now = ready_.scheduled() > 0 ? Look() : Moment{};
+  // An open time that is over waits for a consumer with credit, not for the clock.
+  const Instant look = breaker_.next_look() > context_->clock.Now() ? breaker_.next_look() : Instant::Never();
   const Instant due =
-      std::min({leases_.next_deadline(), ready_.next_due(now.now, now.wall_us), keys_.next_due(),
-                breaker_.next_look()});
+      std::min({leases_.next_deadline(), ready_.next_due(now.now, now.wall_us), keys_.next_due(), look});
   if (due >= armed_) return;
   armed_ = due;
   context_->timers.At(due, [weak = weak_from_this()] {

@@ -80,7 +80,12 @@ void World::Open() {
   metrics_ = std::make_unique<Metrics>();
   truth_ = {};
   dying_ = false;
-  const EngineOptions options{.tail_cache_bytes = options_.tail_cache_bytes, .run_timers = false};
+  EngineOptions options{.tail_cache_bytes = options_.tail_cache_bytes, .run_timers = false};
+  // This store takes its time on purpose.
+  options.store_breaker.failure_ratio = 0;
+  options.store_breaker.consecutive_failures = 0;
+  options.store_breaker.slow_ratio = 0;
+  options.store_breaker.stalled_call = absl::ZeroDuration();
   auto engine = Engine::Open(std::move(store), clock_, *metrics_, options);
   if (!engine.ok()) {
     fmt::print("the engine does not open: {}\n", engine.status().ToString());

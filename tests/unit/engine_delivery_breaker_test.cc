@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "gmock/gmock.h"
+#include "tests/support/engine_fixture.h"
 
 namespace sluice {
 namespace {
@@ -129,6 +130,20 @@ TEST_F(DeliveryBreakerTest, CountsWhatItDoesAndLeavesNothingBehind) {
   EXPECT_EQ(metrics_.not_closed.value(), 1);
   breaker_.reset();
   EXPECT_EQ(metrics_.not_closed.value(), 0) << "gone with its subscription";
+}
+
+using SubscriptionBreakerTest = EngineFixture;
+
+TEST_F(SubscriptionBreakerTest, AnOpenTimeThatIsOverWaitsForCreditWithoutATimer) {
+  auto wired = Wire(100);
+  ASSERT_TRUE(Publish("orders", std::vector<std::string>(100, "bad")).ok());
+  wired.subscription->Nack(wired.id, Leases(wired.consumer->Take())[0], absl::ZeroDuration());
+  ASSERT_EQ(wired.subscription->stats().breaker, BreakerState::kOpen);
+  // This would not return, were the same timer due again and again.
+  Advance(absl::Seconds(2));
+  EXPECT_GT(engine_->timers().NextDue(), clock_.Now());
+  wired.subscription->Grant(wired.id, 100, Subscription::kNoByteLimit);
+  EXPECT_EQ(wired.consumer->TakeData().size(), 10);
 }
 
 }  // namespace
