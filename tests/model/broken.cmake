@@ -34,7 +34,7 @@ function(sluice_broken_engine)
   add_executable(model_broken_${ARG_NAME} model_test.cc ${copy})
   target_link_libraries(model_broken_${ARG_NAME} PRIVATE model_world sluice_warnings)
   # What the change leaves unused is not what is tested here.
-  set_source_files_properties(${copy} PROPERTIES COMPILE_OPTIONS "-Wno-unused")
+  set_source_files_properties(${copy} PROPERTIES COMPILE_OPTIONS "-Wno-unused;-Wno-unused-parameter")
   add_test(NAME model_catches_${ARG_NAME} COMMAND model_broken_${ARG_NAME} --seeds=${ARG_SEEDS})
   set_tests_properties(model_catches_${ARG_NAME} PROPERTIES
     LABELS model TIMEOUT 120 PASS_REGULAR_EXPRESSION "VIOLATED: ${ARG_VIOLATES}")

@@ -235,22 +235,20 @@ absl::StatusOr<std::vector<BatchLocation>> View::Find(TopicId topic, Offset from
   return found;
 }
 
+// Not a binary search: the wall clock may have been set back meanwhile.
 absl::StatusOr<std::optional<Offset>> View::OffsetAt(TopicId topic, int64_t time_us, Offset from, Offset end) const {
-  std::optional<Offset> found;
+  constexpr size_t kAtOnce = 1024;
   while (from < end) {
-    const Offset middle = from + (end - from) / 2;
-    auto batches = Find(topic, middle, 1);
+    auto batches = Find(topic, from, kAtOnce);
     if (!batches.ok()) return batches.status();
-    if (batches->empty() || batches->front().first >= end) {
-      end = middle;
-    } else if (batches->front().publish_time_us >= time_us) {
-      found = batches->front().first;
-      end = std::min(middle, batches->front().first);
-    } else {
-      from = batches->front().end();
+    if (batches->empty()) break;
+    for (const BatchLocation& batch : *batches) {
+      if (batch.first >= end) return std::nullopt;
+      if (batch.publish_time_us >= time_us) return batch.first;
     }
+    from = batches->back().end();
   }
-  return found;
+  return std::nullopt;
 }
 
 absl::Status View::Write(const Checkpoint& checkpoint) {
