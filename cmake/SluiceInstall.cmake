@@ -8,10 +8,10 @@ function(sluice_install_targets part)
   install(TARGETS ${ARGN} EXPORT sluice-${part} ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
   install(EXPORT sluice-${part} NAMESPACE sluice:: FILE sluice-${part}-targets.cmake DESTINATION ${package_dir})
 endfunction()
-sluice_install_targets(core sluice_core_flow sluice_core_message sluice_core_base)
+sluice_install_targets(core sluice_core_flow sluice_core_message sluice_core_metrics sluice_core_base)
 sluice_install_targets(client sluice_client sluice_protos)
-sluice_install_targets(embedded sluice_core_embedded sluice_core_engine sluice_core_filter sluice_core_metrics
-  sluice_core_storage sluice_core_storage_local sluice_core_storage_memory)
+sluice_install_targets(embedded sluice_core_embedded sluice_core_engine sluice_core_filter sluice_core_storage
+  sluice_core_storage_local sluice_core_storage_memory)
 foreach(folder client/cpp core/base core/embedded core/engine core/filter core/flow core/message core/metrics core/storage)
   install(DIRECTORY ${PROJECT_SOURCE_DIR}/${folder}/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/sluice/${folder}
     FILES_MATCHING PATTERN "*.h")

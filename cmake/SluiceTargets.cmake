@@ -12,15 +12,18 @@ function(sluice_library name)
   endif()
 endfunction()
 
+# What every test runs with, as arguments of set_tests_properties.
+set(SLUICE_TEST_ENVIRONMENT "")
+if(CMAKE_CXX_FLAGS MATCHES "-fsanitize=thread")
+  set(SLUICE_TEST_ENVIRONMENT
+    ENVIRONMENT "TSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/support/tsan.supp:history_size=7")
+endif()
+
 # A GoogleTest program; every test in it becomes one of ctest's. LABELS: unit, conformance, integration, fault.
 function(sluice_test name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPS;LABELS" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE ${ARG_DEPS} sluice_warnings GTest::gmock GTest::gtest_main)
-  set(environment "")
-  if(CMAKE_CXX_FLAGS MATCHES "-fsanitize=thread")
-    set(environment ENVIRONMENT "TSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/support/tsan.supp")
-  endif()
   gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60
-    PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT 300 ${environment})
+    PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT 300 ${SLUICE_TEST_ENVIRONMENT})
 endfunction()

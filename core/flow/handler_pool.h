@@ -156,11 +156,13 @@ class HandlerPool : public std::enable_shared_from_this<HandlerPool<Run>> {
     for (Run& run : queue_) fn(run);
   }
 
-  // Calls fn(run) for every run that is being handled, late or not.
+  // Calls fn(run) for every run whose handler has not returned, late or not.
   template <class Fn>
   void ForEachCall(Fn fn) const EXCLUDES(mu_) {
     MutexLock lock(mu_);
-    for (const auto& call : calls_) fn(call->run);
+    for (const auto& call : calls_) {
+      if (!call->returned) fn(call->run);
+    }
   }
 
   // Whether every thread is in a call that has timed out.

@@ -80,17 +80,20 @@ TEST_F(BreakerTest, ABrokenDiskEndsInFastRefusalsWithARetryDelayAndAServerThatIs
   EXPECT_EQ(Health("liveness"), 1u);
 }
 
-// It is open for a second and more, then half-open until the next publish fails, which opens it again.
+// It is open for a second and more, then half-open until the next publish fails, which opens it again. Health is told of a
+// change a moment after it.
 TEST_F(BreakerTest, HealthFollowsTheBreaker) {
   files_.FailSyncs(true);
-  while (StoreBreaker().opened() == 0) TryPublish();
-  while (Health("readiness") == 2u) {
-  }
-  EXPECT_EQ(StoreBreaker().state(), v1::BREAKER_STATE_HALF_OPEN) << "without a publish";
-  EXPECT_EQ(CodeAndReason(TryPublish()), "UNAVAILABLE/STORAGE_UNAVAILABLE");
-  EXPECT_EQ(Health("readiness"), 2u);
+  // A machine that stops for a second may miss that it was open.
+  while (Health("readiness") != 2u) TryPublish();
   EXPECT_EQ(Health(""), 2u);
-  EXPECT_EQ(StoreBreaker().opened(), 2);
+  // It becomes ready again without a publish.
+  while (Health("readiness") != 1u) {
+  }
+  const uint64_t opened = StoreBreaker().opened();
+  EXPECT_EQ(StoreBreaker().state(), v1::BREAKER_STATE_HALF_OPEN);
+  EXPECT_EQ(CodeAndReason(TryPublish()), "UNAVAILABLE/STORAGE_UNAVAILABLE");
+  EXPECT_EQ(StoreBreaker().opened(), opened + 1);
 }
 
 }  // namespace
