@@ -7,6 +7,7 @@
 
 #include "absl/time/time.h"
 #include "core/flow/admission.h"
+#include "core/flow/lease_quota.h"
 #include "server/log.h"
 
 namespace sluice {
@@ -37,6 +38,8 @@ struct Options {
   int max_streams_per_connection = 10'000;
   size_t max_topics = 1'000'000;
   size_t max_subscriptions = 1'000'000;
+  // Delivered and not settled, of all subscriptions together and of one: each takes up to 100 bytes.
+  LeaseLimits leases = {.server = 10'000'000, .subscription = 1'000'000};
   // For batches on their way, the tail cache and what waits to be sent; 0 for no bound.
   size_t memory_budget_bytes = size_t{1} << 30;
   // Limits on publishing.

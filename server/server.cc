@@ -38,6 +38,7 @@ EngineOptions EngineOptionsOf(const Options& options) {
   engine.memory_budget_bytes = options.memory_budget_bytes;
   engine.max_topics = options.max_topics;
   engine.max_subscriptions = options.max_subscriptions;
+  engine.leases = options.leases;
   return engine;
 }
 

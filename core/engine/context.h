@@ -12,9 +12,10 @@
 #include "core/base/error.h"
 #include "core/base/gate.h"
 #include "core/base/timer_queue.h"
-#include "core/engine/breaker_event.h"
+#include "core/engine/options.h"
 #include "core/engine/store_breaker.h"
 #include "core/engine/tail_cache.h"
+#include "core/flow/lease_quota.h"
 #include "core/flow/memory_ledger.h"
 #include "core/message/names.h"
 #include "core/metrics/metrics.h"
@@ -26,15 +27,15 @@ class Topic;
 
 struct EngineContext {
   EngineContext(std::unique_ptr<Backend> the_backend, const Clock& the_clock, Metrics& the_metrics,
-                size_t tail_cache_bytes, size_t memory_budget_bytes, const BreakerOptions& store_breaker_options,
-                BreakerListener the_listener)
+                const EngineOptions& options)
       : clock(the_clock),
         metrics(the_metrics),
         timers(the_clock),
-        memory(memory_budget_bytes),
-        tail(tail_cache_bytes, memory),
-        on_breaker(std::move(the_listener)),
-        store_breaker(store_breaker_options, the_clock, timers, the_metrics.engine.store_breaker, on_breaker),
+        memory(options.memory_budget_bytes),
+        tail(options.tail_cache_bytes, memory),
+        leases(options.leases, timers, the_clock),
+        on_breaker(options.on_breaker),
+        store_breaker(options.store_breaker, the_clock, timers, the_metrics.engine.store_breaker, on_breaker),
         backend(std::move(the_backend)) {
     memory.SetReclaim([this](size_t bytes) { tail.Shrink(bytes); });
   }
@@ -44,6 +45,7 @@ struct EngineContext {
   TimerQueue timers;
   MemoryLedger memory;
   TailCache tail;
+  LeaseQuota leases;
   // May be null.
   const BreakerListener on_breaker;
   // Every append goes through it.

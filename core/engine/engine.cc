@@ -60,11 +60,9 @@ void AddTo(Topic& topic, const std::shared_ptr<Subscription>& subscription) {
 }
 
 absl::StatusOr<std::unique_ptr<Engine>> Engine::Open(std::unique_ptr<Backend> backend, const Clock& clock,
-                                                     Metrics& metrics, EngineOptions options) {
+                                                     Metrics& metrics, const EngineOptions& options) {
   if (absl::Status status = Validate(options.store_breaker, "store_breaker"); !status.ok()) return status;
-  auto context =
-      std::make_shared<EngineContext>(std::move(backend), clock, metrics, options.tail_cache_bytes,
-                                      options.memory_budget_bytes, options.store_breaker, std::move(options.on_breaker));
+  auto context = std::make_shared<EngineContext>(std::move(backend), clock, metrics, options);
   auto engine = std::unique_ptr<Engine>(new Engine(std::move(context), options));
   engine->context_->find_topic = [engine = engine.get()](const TopicName& name) {
     return engine->FindTopic(name).value_or(nullptr);

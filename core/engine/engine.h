@@ -27,28 +27,13 @@
 #include "core/base/timer_queue.h"
 #include "core/engine/config.h"
 #include "core/engine/context.h"
+#include "core/engine/options.h"
 #include "core/engine/subscription.h"
 #include "core/engine/topic.h"
 #include "core/metrics/metrics.h"
 #include "core/storage/backend.h"
 
 namespace sluice {
-
-struct EngineOptions {
-  // Memory for recent batches, shared by all topics.
-  size_t tail_cache_bytes = size_t{64} << 20;
-  // When publishes are refused because the store fails or stalls.
-  BreakerOptions store_breaker = {};
-  // Told of every change of a circuit breaker; may be null.
-  BreakerListener on_breaker = nullptr;
-  // For all of core/flow/memory_ledger.h; 0 for no bound.
-  size_t memory_budget_bytes = 0;
-  // The most there may be; what a store holds already is opened all the same.
-  size_t max_topics = SIZE_MAX;
-  size_t max_subscriptions = SIZE_MAX;
-  // False where a test runs timers() by hand.
-  bool run_timers = true;
-};
 
 // The errors for a name that there is not, that there is already, and that another request is about to change.
 absl::Status NotFoundError(Reason reason, const std::string& name);
@@ -87,7 +72,7 @@ class Engine {
   // INVALID_ARGUMENT for options; DATA_LOSS, or what the store says.
   static absl::StatusOr<std::unique_ptr<Engine>> Open(std::unique_ptr<Backend> backend,
                                                       const Clock& clock, Metrics& metrics,
-                                                      EngineOptions options = {});
+                                                      const EngineOptions& options = {});
   ~Engine();
 
   // ALREADY_EXISTS, INVALID_ARGUMENT, RESOURCE_EXHAUSTED (TOO_MANY_TOPICS). The create time is set here.

@@ -65,6 +65,11 @@ absl::StatusOr<ConsumerId> Subscription::Attach(std::shared_ptr<Consumer> consum
   state.consumer = std::move(consumer);
   state.client_id = std::move(options.client_id);
   consumers_.push_back(std::move(state));
+  if (!lease_share_) {
+    lease_share_.emplace(context_->leases, [weak = weak_from_this()] {
+      if (auto self = weak.lock()) self->Pump();
+    });
+  }
   context_->metrics.engine.consumers.Add(1);
   return consumers_.back().id;
 }
@@ -107,6 +112,7 @@ Subscription::Acked Subscription::BeginAck(ConsumerId consumer, const std::vecto
   acked.topic = topic_;
   const BreakerState before = breaker_.state();
   acked.settled = TakeAcked(consumer, ranges, &acked.offsets, outcome);
+  LeasesEnded();
   if (!acked.offsets.empty()) ++telling_;
   // What the breaker held back may go now, and a key that this consumer held may go to others.
   acked.pump = breaker_.state() != before || (!acked.offsets.empty() && keys_.has_ready());
@@ -267,6 +273,7 @@ uint64_t Subscription::Nack(ConsumerId consumer, LeaseRange range, absl::Duratio
   {
     MutexLock lock(mu_);
     settled = leases_.Take(consumer, range, Releasing(ReleaseCause::kNacked, delay));
+    LeasesEnded();
     nacked_ += settled;
     if (settled > 0) ArmTimer();
   }
@@ -293,6 +300,7 @@ void Subscription::Detach(ConsumerId consumer) {
     gone = std::move(state->consumer);
     consumers_.erase(consumers_.begin() + (state - consumers_.data()));
     leases_.TakeAll(consumer, Releasing(ReleaseCause::kConsumerGone));
+    LeasesEnded();
     if (cursor_ == nullptr) ephemeral_of = topic_;
   }
   context_->metrics.engine.consumers.Add(-1);
@@ -385,6 +393,7 @@ void Subscription::ForgetAll() {
     Note(lease, DeliveryOutcome::kReturned);
   });
   leases_.Clear();
+  LeasesEnded();
   ready_ = ReadySet();
   keys_ = KeyQueues();
   condemned_.clear();

@@ -42,6 +42,7 @@
 #include "core/engine/ready_set.h"
 #include "core/engine/topic.h"
 #include "core/filter/filter.h"
+#include "core/flow/lease_quota.h"
 #include "core/flow/token_bucket.h"
 #include "core/storage/backend.h"
 
@@ -198,6 +199,11 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   // `delay` is what a nack asks for; without one the retry policy decides.
   void Release(const Lease& lease, ReleaseCause cause, absl::Duration delay) REQUIRES(mu_);
   void ReleaseKeyed(const Lease& lease, ReleaseCause cause, absl::Duration delay) REQUIRES(mu_);
+  // How many more may be leased, `most` at the most.
+  uint64_t LeaseRoom(uint64_t most) REQUIRES(mu_) { return lease_share_->Room(leases_.count(), most); }
+  void LeasesEnded() REQUIRES(mu_) {
+    if (lease_share_) lease_share_->Ended(leases_.count());
+  }
   // When what fails now may come again; Instant() for at once.
   Instant RetryTime(const Lease& lease, ReleaseCause cause, absl::Duration delay, uint64_t count) REQUIRES(mu_);
   // The same as a function, for the lease table to call under our lock.
@@ -313,6 +319,8 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
 
   AckSet acked_ GUARDED_BY(mu_);
   LeaseTable leases_ GUARDED_BY(mu_);
+  // From the first consumer on.
+  std::optional<LeaseQuota::Share> lease_share_ GUARDED_BY(mu_);
   ReadySet ready_ GUARDED_BY(mu_);
   KeyQueues keys_ GUARDED_BY(mu_);
   // Deliveries before the restart or the seek, of what lies below the end; one where it does not say.

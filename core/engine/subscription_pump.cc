@@ -144,9 +144,10 @@ std::shared_ptr<Consumer> Subscription::Collect() {
     if (consumer == nullptr) return nullptr;
     const Moment now = Look();
     const size_t runs = consumers_.size() == 1 ? kRunsPerTurn : 1;
-    while (outgoing_.size() < runs && consumer->has_credit() && breaker_.Allowance(now.now) > 0 &&
+    while (outgoing_.size() < runs && consumer->has_credit() && breaker_.Allowance(now.now) > 0 && LeaseRoom(1) > 0 &&
            LeaseSomething(consumer, now)) {
     }
+    LeasesEnded();
     ArmTimer();
     if (!outgoing_.empty()) return consumer->consumer;
   }
@@ -233,13 +234,15 @@ bool Subscription::LeaseFresh(ConsumerState* consumer, const Moment& now) {
   return true;
 }
 
-// Leases as much of the batch from `from` on as the consumer has credit for, `most` at the most and one at least.
+// Leases as much of the batch from `from` on as the consumer has credit for and the limits have room for, `most` at the
+// most and one at least.
 uint32_t Subscription::LeaseRun(ConsumerState* consumer, const Ref<Batch>& batch, Offset from, uint64_t most,
                                 const Arrival& kind, Instant now) {
   const auto begin = static_cast<uint32_t>(from - batch->first());
   auto count = static_cast<uint32_t>(
       std::min({most, static_cast<uint64_t>(batch->count() - begin), static_cast<uint64_t>(consumer->message_credit),
                 breaker_.Allowance(now)}));
+  count = static_cast<uint32_t>(LeaseRoom(count));
   if (consumer->counts_bytes) {
     const auto fits = [&](uint32_t n) {
       return static_cast<int64_t>(batch->body_bytes(begin, begin + n)) <= consumer->byte_credit;
@@ -377,6 +380,7 @@ void Subscription::OnTimer() {
     armed_ = Instant::Never();
     const Moment now = Look();
     const uint64_t expired = leases_.TakeExpired(now.now, Releasing(ReleaseCause::kDeadlinePassed));
+    LeasesEnded();
     expired_ += expired;
     context_->metrics.engine.expired_leases.Add(expired);
     ready_.Promote(now.now, now.wall_us);

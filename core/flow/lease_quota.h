@@ -4,12 +4,15 @@
 //
 //   LeaseQuota quota({.server = 10'000'000, .subscription = 1'000'000}, timers, clock);
 //   LeaseQuota::Share share(quota, [weak] { if (auto s = weak.lock()) s->Pump(); });       // one each
-//   const uint64_t count = share.Take(wanted);         // 0: stop, the function is called later
-//   share.Give(count);                                 // when leases end, however they do
+//   const uint64_t count = share.Room(leased, wanted);   // fewer than wanted: the function is called when there is more
+//   share.Ended(leased);                                  // after leases ended, however they did
 //
-// Thread rule: every member may be called from any thread, also under a subscription's lock: its own lock is a leaf but
-// for the timers', and functions are called by the timers, with no lock held. A share is used by one subscription; what
-// it holds is given back when it goes. The quota and the timers outlive the shares.
+// A share takes a little more than it is asked for, and gives it back later, so that not every message asks the quota: where
+// there are few leases left in the server, others may keep up to 128 each that they do not use.
+//
+// Thread rule: a share is used by one thread at a time, under a subscription's lock say: the quota's own lock is a leaf
+// but for the timers', and functions are called by the timers, with no lock held. What a share holds is given back when it
+// goes. The quota outlives the shares, and the timers' thread is stopped before the quota goes.
 #pragma once
 
 #include <cstdint>
@@ -42,10 +45,11 @@ class LeaseQuota {
     Share(const Share&) = delete;
     Share& operator=(const Share&) = delete;
 
-    // How many of `most` may be leased now, which are taken. Fewer than asked for, and `wake` is called once there is room
-    // again.
-    uint64_t Take(uint64_t most) { return quota_.Take(state_, most); }
-    void Give(uint64_t count) { quota_.Give(state_, count); }
+    // How many more than the `in_use` there are may be leased now, `most` at the most. Fewer than that, and `wake` is called
+    // once there is room again.
+    uint64_t Room(uint64_t in_use, uint64_t most);
+    // Of what it holds, only `in_use` are leased.
+    void Ended(uint64_t in_use);
 
    private:
     friend class LeaseQuota;
@@ -58,29 +62,38 @@ class LeaseQuota {
     };
     LeaseQuota& quota_;
     const std::shared_ptr<State> state_;
+    // What it has taken and not given back.
+    uint64_t taken_ = 0;
+    // Got less than it wanted last time.
+    bool short_of_room_ = false;
   };
 
-  LeaseQuota(LeaseLimits limits, TimerQueue& timers, const Clock& clock) : limits_(limits), timers_(timers), clock_(clock) {}
+  LeaseQuota(LeaseLimits limits, TimerQueue& timers, const Clock& clock);
 
-  uint64_t leased() const EXCLUDES(mu_) {
+  // Taken by shares.
+  uint64_t taken() const EXCLUDES(mu_) {
     MutexLock lock(mu_);
-    return leased_;
+    return taken_;
   }
 
  private:
   using State = Share::State;
 
-  uint64_t Take(const std::shared_ptr<State>& share, uint64_t most) EXCLUDES(mu_);
+  // `wanted` and up to `more`. The share is called when it gets less than wanted.
+  uint64_t Take(const std::shared_ptr<State>& share, uint64_t wanted, uint64_t more) EXCLUDES(mu_);
   void Give(const std::shared_ptr<State>& share, uint64_t count) EXCLUDES(mu_);
   // Calls the first in the line that has room.
   void WakeNext() REQUIRES(mu_);
 
   const LeaseLimits limits_;
+  const bool unlimited_;
+  // What a share keeps in hand.
+  const uint64_t reserve_;
   TimerQueue& timers_;
   const Clock& clock_;
 
   mutable Mutex mu_;
-  uint64_t leased_ GUARDED_BY(mu_) = 0;
+  uint64_t taken_ GUARDED_BY(mu_) = 0;
   std::deque<std::shared_ptr<State>> line_ GUARDED_BY(mu_);
 };
 

@@ -54,11 +54,13 @@ void AddLimits(CLI::App& app, Options& options) {
         const std::string wrong = ParsePublishLimit(text, &options.publish);
         if (!wrong.empty()) throw CLI::ValidationError("--publish-limit", wrong);
       });
-  const auto count = [&app](const char* flag, size_t& value, const char* help) {
+  const auto count = [&app](const char* flag, auto& value, const char* help) {
     app.add_option(flag, value, help)->check(CLI::PositiveNumber)->capture_default_str();
   };
   count("--max-topics", options.max_topics, "The most topics there may be");
   count("--max-subscriptions", options.max_subscriptions, "The most subscriptions there may be");
+  count("--max-leased-messages", options.leases.server, "The most messages delivered and not settled; more wait");
+  count("--max-leased-messages-per-subscription", options.leases.subscription, "The same, of one subscription");
   count("--max-publish-streams", options.max_publish_streams, "The most open publish streams");
   count("--max-subscribe-streams", options.max_subscribe_streams, "The most open subscribe streams");
   count("--max-streams", options.max_streams, "The most open streams of both kinds");

@@ -19,10 +19,13 @@ namespace sluice {
 
 class EngineFixture : public testing::Test {
  protected:
-  EngineFixture() { Open(); }
+  explicit EngineFixture(EngineOptions options = {}) : options_(std::move(options)) {
+    options_.run_timers = false;
+    Open();
+  }
 
   void Open() {
-    auto engine = Engine::Open(std::make_unique<MemoryBackend>(store_, &clock_), clock_, metrics_, {.run_timers = false});
+    auto engine = Engine::Open(std::make_unique<MemoryBackend>(store_, &clock_), clock_, metrics_, options_);
     ASSERT_TRUE(engine.ok()) << engine.status();
     engine_ = *std::move(engine);
   }
@@ -104,6 +107,7 @@ class EngineFixture : public testing::Test {
     return ranges;
   }
 
+  EngineOptions options_;
   ManualClock clock_;
   Metrics metrics_;
   std::shared_ptr<MemoryStore> store_ = std::make_shared<MemoryStore>();

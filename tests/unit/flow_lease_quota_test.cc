@@ -27,9 +27,9 @@ class LeaseQuotaTest : public testing::Test {
 TEST_F(LeaseQuotaTest, WithoutLimitsEverythingMayBeLeased) {
   LeaseQuota quota({}, timers_, clock_);
   LeaseQuota::Share share(quota, Note("a"));
-  EXPECT_EQ(share.Take(1'000'000), 1'000'000u);
-  share.Give(1'000'000);
-  EXPECT_EQ(quota.leased(), 0u);
+  EXPECT_EQ(share.Room(0, 1'000'000), 1'000'000u);
+  share.Ended(0);
+  EXPECT_EQ(quota.taken(), 0u);
   EXPECT_EQ(Woken(), "");
 }
 
@@ -37,12 +37,13 @@ TEST_F(LeaseQuotaTest, ASubscriptionStopsAtItsOwnLimitAndIsCalledWhenItHasRoom) 
   LeaseQuota quota({.server = 100, .subscription = 10}, timers_, clock_);
   LeaseQuota::Share a(quota, Note("a"));
   LeaseQuota::Share b(quota, Note("b"));
-  EXPECT_EQ(a.Take(15), 10u);
-  EXPECT_EQ(b.Take(5), 5u) << "others do not notice";
-  b.Give(5);
+  EXPECT_EQ(a.Room(0, 15), 10u);
+  EXPECT_EQ(b.Room(0, 5), 5u) << "others do not notice";
+  b.Ended(0);
   EXPECT_EQ(Woken(), "") << "it is not what stands in the way";
-  a.Give(1);
+  a.Ended(9);
   EXPECT_EQ(Woken(), "a");
+  EXPECT_EQ(a.Room(9, 15), 1u);
 }
 
 TEST_F(LeaseQuotaTest, ThoseWhoFindTheServerFullAreCalledInTurn) {
@@ -50,17 +51,29 @@ TEST_F(LeaseQuotaTest, ThoseWhoFindTheServerFullAreCalledInTurn) {
   LeaseQuota::Share a(quota, Note("a"));
   LeaseQuota::Share b(quota, Note("b"));
   LeaseQuota::Share c(quota, Note("c"));
-  EXPECT_EQ(a.Take(20), 10u);
-  EXPECT_EQ(b.Take(5), 0u);
-  EXPECT_EQ(c.Take(5), 0u);
-  a.Give(10);
-  EXPECT_EQ(Woken(), "a") << "it asked first, for the rest";
-  EXPECT_EQ(a.Take(1), 1u);
-  EXPECT_EQ(Woken(), "b");
-  EXPECT_EQ(b.Take(9), 9u);
+  EXPECT_EQ(a.Room(0, 20), 10u);
+  EXPECT_EQ(b.Room(0, 5), 0u);
+  EXPECT_EQ(c.Room(0, 5), 0u);
+  a.Ended(0);
+  EXPECT_EQ(Woken(), "abc") << "a asked first, for the rest";
+  EXPECT_EQ(b.Room(0, 10), 10u);
+  EXPECT_EQ(a.Room(0, 1), 0u);
+  EXPECT_EQ(c.Room(0, 1), 0u);
   EXPECT_EQ(Woken(), "") << "full again";
-  b.Give(2);
-  EXPECT_EQ(Woken(), "c");
+  b.Ended(8);
+  EXPECT_EQ(Woken(), "ac");
+}
+
+TEST_F(LeaseQuotaTest, WhoDoesNotWantAnyMoreDoesNotKeepOthersFromBeingCalled) {
+  LeaseQuota quota({.server = 10}, timers_, clock_);
+  LeaseQuota::Share a(quota, Note("a"));
+  LeaseQuota::Share b(quota, Note("b"));
+  LeaseQuota::Share c(quota, Note("c"));
+  EXPECT_EQ(a.Room(0, 10), 10u);
+  EXPECT_EQ(b.Room(0, 5), 0u);
+  EXPECT_EQ(c.Room(0, 5), 0u);
+  a.Ended(0);
+  EXPECT_EQ(Woken(), "bc");
 }
 
 TEST_F(LeaseQuotaTest, WhatASubscriptionHeldComesBackWhenItGoes) {
@@ -68,11 +81,34 @@ TEST_F(LeaseQuotaTest, WhatASubscriptionHeldComesBackWhenItGoes) {
   std::optional<LeaseQuota::Share> a;
   a.emplace(quota, Note("a"));
   LeaseQuota::Share b(quota, Note("b"));
-  EXPECT_EQ(a->Take(11), 10u);
-  EXPECT_EQ(b.Take(1), 0u);
+  EXPECT_EQ(a->Room(0, 11), 10u);
+  EXPECT_EQ(b.Room(0, 1), 0u);
   a.reset();
-  EXPECT_EQ(quota.leased(), 0u);
+  EXPECT_EQ(quota.taken(), 0u);
   EXPECT_EQ(Woken(), "b");
+}
+
+TEST_F(LeaseQuotaTest, AShareKeepsALittleInHandWhileItIsInUseAndHasEnough) {
+  LeaseQuota quota({.server = 100'000}, timers_, clock_);
+  LeaseQuota::Share share(quota, Note("a"));
+  EXPECT_EQ(share.Room(0, 100), 100u);
+  EXPECT_EQ(quota.taken(), 164u);
+  EXPECT_EQ(share.Room(100, 64), 64u);
+  EXPECT_EQ(quota.taken(), 164u) << "without asking";
+  share.Ended(36);
+  EXPECT_EQ(quota.taken(), 164u);
+  share.Ended(35);
+  EXPECT_EQ(quota.taken(), 35u + 64u);
+  share.Ended(0);
+  EXPECT_EQ(quota.taken(), 0u);
+}
+
+TEST_F(LeaseQuotaTest, WhoGotLessThanItWantedKeepsNothingInHand) {
+  LeaseQuota quota({.server = 100'000}, timers_, clock_);
+  LeaseQuota::Share share(quota, Note("a"));
+  EXPECT_EQ(share.Room(0, 200'000), 100'000u);
+  share.Ended(99'999);
+  EXPECT_EQ(Woken(), "a");
 }
 
 }  // namespace
