@@ -1,13 +1,34 @@
 #include "core/base/clock.h"
 
-#include <chrono>
+#include <ctime>
 
 namespace sluice {
 
-Instant SystemClock::Now() const {
-  return Instant(std::chrono::duration_cast<std::chrono::nanoseconds>(
-                     std::chrono::steady_clock::now().time_since_epoch())
-                     .count());
+namespace {
+
+constexpr int64_t kNanosPerSecond = 1'000'000'000;
+constexpr int64_t kNanosPerMicro = 1'000;
+constexpr int64_t kBelieveNanos = 1'000'000;
+
+Instant Read(clockid_t clock) {
+  timespec time{};
+  clock_gettime(clock, &time);
+  return Instant(time.tv_sec * kNanosPerSecond + time.tv_nsec);
+}
+
+}  // namespace
+
+Instant SystemClock::Now() const { return Read(CLOCK_MONOTONIC); }
+
+Instant SystemClock::RoughNow() const { return Read(CLOCK_MONOTONIC_COARSE); }
+
+Clock::Times SystemClock::Both() const {
+  const Instant now = Now();
+  if (now.nanos() > believed_until_.load(std::memory_order_acquire)) {
+    wall_ahead_.store(Read(CLOCK_REALTIME).nanos() - now.nanos(), std::memory_order_relaxed);
+    believed_until_.store(now.nanos() + kBelieveNanos, std::memory_order_release);
+  }
+  return {now, (now.nanos() + wall_ahead_.load(std::memory_order_relaxed)) / kNanosPerMicro};
 }
 
 Instant ManualClock::Now() const {

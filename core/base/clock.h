@@ -6,6 +6,7 @@
 // Thread rule: every member may be called from any thread.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <limits>
 
@@ -39,9 +40,19 @@ class Instant {
 
 class Clock {
  public:
+  struct Times {
+    Instant now;
+    // Microseconds since 1970.
+    int64_t wall_us = 0;
+  };
+
   virtual ~Clock() = default;
   virtual Instant Now() const = 0;
   virtual absl::Time WallNow() const = 0;
+  // Both at the price of one. The wall clock may be taken to run evenly for a millisecond.
+  virtual Times Both() const { return {Now(), absl::ToUnixMicros(WallNow())}; }
+  // Up to 10 ms late, and much cheaper: for what counts in seconds.
+  virtual Instant RoughNow() const { return Now(); }
 };
 
 // The machine's clocks.
@@ -49,6 +60,13 @@ class SystemClock final : public Clock {
  public:
   Instant Now() const override;
   absl::Time WallNow() const override { return absl::Now(); }
+  Times Both() const override;
+  Instant RoughNow() const override;
+
+ private:
+  // Wall clock minus steady clock in nanoseconds, as it was found to be last, and until when to believe it.
+  mutable std::atomic<int64_t> wall_ahead_{0};
+  mutable std::atomic<int64_t> believed_until_{std::numeric_limits<int64_t>::min()};
 };
 
 // A clock that stands still until it is told otherwise.

@@ -28,11 +28,29 @@ size_t SequenceLength(const unsigned char* s, size_t size) {
   return 0;
 }
 
+// Whether these are 4 to 16 bytes of ASCII, as most keys and values are: the first and the last half of them, which overlap.
+bool IsShortAscii(const unsigned char* s, size_t size) {
+  constexpr uint64_t kHighBits = 0x8080808080808080u;
+  uint64_t first = 0;
+  uint64_t last = 0;
+  if (size >= 8 && size <= 16) {
+    std::memcpy(&first, s, 8);
+    std::memcpy(&last, s + size - 8, 8);
+  } else if (size >= 4 && size < 8) {
+    std::memcpy(&first, s, 4);
+    std::memcpy(&last, s + size - 4, 4);
+  } else {
+    return false;
+  }
+  return ((first | last) & kHighBits) == 0;
+}
+
 }  // namespace
 
 bool IsValidUtf8(std::string_view text) {
   const auto* s = reinterpret_cast<const unsigned char*>(text.data());
   size_t size = text.size();
+  if (IsShortAscii(s, size)) return true;
   while (size > 0) {
     uint64_t eight = 0;
     if (size >= sizeof eight) {

@@ -35,8 +35,8 @@ StoreBreaker::StoreBreaker(const BreakerOptions& options, const Clock& clock, Ti
         if (listener) listener({BreakerKind::kStore, "", change});
       }) {}
 
-absl::StatusOr<CircuitBreaker::Call> StoreBreaker::Admit() {
-  auto call = breaker_.Admit();
+absl::StatusOr<CircuitBreaker::Call> StoreBreaker::Admit(Instant now) {
+  auto call = breaker_.Admit(now);
   if (call.ok()) {
     Watch();
   } else {
@@ -45,8 +45,8 @@ absl::StatusOr<CircuitBreaker::Call> StoreBreaker::Admit() {
   return call;
 }
 
-void StoreBreaker::Record(const CircuitBreaker::Call& call, const absl::Status& status) {
-  breaker_.Record(call, OutcomeOf(status));
+void StoreBreaker::Record(const CircuitBreaker::Call& call, const absl::Status& status, Instant now) {
+  breaker_.Record(call, OutcomeOf(status), now);
 }
 
 // One timer at a time. The mark goes before the look: a call that begins after it sets a timer of its own.

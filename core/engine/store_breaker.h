@@ -31,9 +31,9 @@ class StoreBreaker {
   StoreBreaker(const BreakerOptions& options, const Clock& clock, TimerQueue& timers, BreakerMetrics& metrics,
                BreakerListener listener);
 
-  absl::StatusOr<CircuitBreaker::Call> Admit();
+  absl::StatusOr<CircuitBreaker::Call> Admit(Instant now);
   // What came of it. Mistakes of the publisher do not count.
-  void Record(const CircuitBreaker::Call& call, const absl::Status& status);
+  void Record(const CircuitBreaker::Call& call, const absl::Status& status, Instant now);
 
   BreakerSnapshot snapshot() const { return breaker_.snapshot(); }
 

@@ -208,12 +208,8 @@ void Subscription::TellAcked(absl::Span<const OffsetRange> acked, Offset old_flo
 }
 
 void Subscription::Told() {
-  bool seek_waits = false;
-  {
-    MutexLock lock(mu_);
-    seek_waits = --telling_ == 0 && seek_.has_value();
-  }
-  if (seek_waits) Pump();
+  // Whichever comes second, this or the seek, sees the other.
+  if (telling_.fetch_sub(1) == 1 && seek_waits_.load()) Pump();
 }
 
 Instant Subscription::RetryTime(const Lease& lease, ReleaseCause cause, absl::Duration delay, uint64_t count) {
@@ -275,7 +271,7 @@ uint64_t Subscription::Nack(ConsumerId consumer, LeaseRange range, absl::Duratio
     settled = leases_.Take(consumer, range, Releasing(ReleaseCause::kNacked, delay));
     LeasesEnded();
     nacked_ += settled;
-    if (settled > 0) ArmTimer();
+    if (settled > 0) ArmTimer(Look());
   }
   if (settled == 0) return 0;
   context_->metrics.engine.nacked_messages.Add(settled);
@@ -285,8 +281,9 @@ uint64_t Subscription::Nack(ConsumerId consumer, LeaseRange range, absl::Duratio
 
 uint64_t Subscription::Extend(ConsumerId consumer, LeaseRange range, absl::Duration deadline) {
   MutexLock lock(mu_);
-  const uint64_t extended = leases_.Extend(consumer, range, context_->clock.Now() + deadline);
-  if (extended > 0) ArmTimer();
+  const Moment now = Look();
+  const uint64_t extended = leases_.Extend(consumer, range, now.now + deadline);
+  if (extended > 0) ArmTimer(now);
   return extended;
 }
 
@@ -416,6 +413,7 @@ void Subscription::End(const absl::Status& why) {
     next_ = end_;
     if (seek_) unsought = std::move(seek_->done);
     seek_.reset();
+    seek_waits_ = false;
   }
   context_->metrics.engine.consumers.Add(-static_cast<int64_t>(consumers.size()));
   for (const ConsumerState& consumer : consumers) consumer.consumer->Ended(why);

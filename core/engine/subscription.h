@@ -31,6 +31,7 @@
 
 #include "absl/status/statusor.h"
 #include "core/base/mutex.h"
+#include "core/base/queue.h"
 #include "core/engine/config.h"
 #include "core/engine/consumer.h"
 #include "core/engine/context.h"
@@ -162,11 +163,7 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   };
 
   // What clocks say, looked at once for many messages.
-  struct Moment {
-    Instant now;
-    absl::Time wall;
-    int64_t wall_us = 0;
-  };
+  using Moment = Clock::Times;
   // What becomes of a message that is seen for the first time.
   enum class Fate { kGoes, kFiltered, kExpired, kCondemned, kUsedUp, kNotYet, kBehindItsKey, kByPriority };
   struct Arrival {
@@ -217,7 +214,7 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   void MakeAvailable(OffsetRange offsets, uint32_t attempts, uint8_t priority, Instant when) REQUIRES(mu_);
   // For the breaker: what became of a lease.
   void Note(const Lease& lease, DeliveryOutcome outcome) REQUIRES(mu_) {
-    breaker_.OnSettled(lease.first, lease.count, outcome, context_->clock.Now());
+    breaker_.OnSettled(lease.first, lease.count, outcome, context_->clock.RoughNow());
   }
   // What is under way is over.
   void ForgetAll() REQUIRES(mu_);
@@ -231,8 +228,12 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   void Told() EXCLUDES(mu_);
   absl::Status NotAvailable() const REQUIRES(mu_);
 
-  // What goes out (subscription_pump.cc).
-  void Pump() EXCLUDES(mu_);
+  // What goes out (subscription_pump.cc). `appended` is what has just become durable, if that is why. Returns whether nothing
+  // is left of what there was.
+  bool Pump(const Ref<Batch>* appended = nullptr) EXCLUDES(mu_);
+  // Returns whether there is someone to have it now.
+  bool TakeIn(const Ref<Batch>& batch) REQUIRES(mu_);
+  bool NothingLeft() const REQUIRES(mu_) { return next_ >= end_ && ready_.empty() && keys_.waiting() == 0; }
   void NoteDelivery(Offset delivered_end, absl::Span<const OffsetRange> held);
   std::shared_ptr<Consumer> Collect() REQUIRES(mu_);
   ConsumerState* NextConsumer() REQUIRES(mu_);
@@ -279,7 +280,7 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   Sought ApplySeek() REQUIRES(mu_);
   void TellSought(Sought sought) EXCLUDES(mu_);
   void TellSkipped() EXCLUDES(mu_);
-  Moment Look() const;
+  Moment Look() const { return context_->clock.Both(); }
   Ref<Batch> FreshBatch() REQUIRES(mu_);
   Ref<Batch> ReadyBatch(Offset offset) REQUIRES(mu_);
   void StartRead(Offset from) EXCLUDES(mu_);
@@ -291,7 +292,7 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   void Buried(const Condemned& condemned, uint64_t epoch, const absl::Status& status) EXCLUDES(mu_);
   void Settle(const Condemned& condemned) REQUIRES(mu_);
   void TryAgain(const Condemned& condemned) REQUIRES(mu_);
-  void ArmTimer() REQUIRES(mu_);
+  void ArmTimer(const Moment& now) REQUIRES(mu_);
   void OnTimer() EXCLUDES(mu_);
 
   const std::shared_ptr<EngineContext> context_;
@@ -338,7 +339,7 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   Offset next_ GUARDED_BY(mu_);
   Offset end_ GUARDED_BY(mu_);
   // Batches at hand from next_ on, in one stretch; and those of messages that were passed over or come again.
-  std::deque<Ref<Batch>> window_ GUARDED_BY(mu_);
+  Queue<Ref<Batch>> window_ GUARDED_BY(mu_);
   size_t window_bytes_ GUARDED_BY(mu_) = 0;
   HeldBatches held_ GUARDED_BY(mu_);
   // Passed over without a delivery, and not told to the cursor yet.
@@ -355,7 +356,9 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
 
   // A seek waits for the pump, and for those who are just telling the cursor what they acknowledged.
   std::optional<PendingSeek> seek_ GUARDED_BY(mu_);
-  int telling_ GUARDED_BY(mu_) = 0;
+  std::atomic<bool> seek_waits_ = false;
+  // Raised under the lock only.
+  std::atomic<int> telling_ = 0;
   // Grows with each seek.
   uint64_t epoch_ GUARDED_BY(mu_) = 0;
 

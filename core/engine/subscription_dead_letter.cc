@@ -98,7 +98,7 @@ void Subscription::Buried(const Condemned& condemned, uint64_t epoch, const absl
     burying_ = false;
     ScheduleBurial();
     // The next of the key may have to wait.
-    ArmTimer();
+    ArmTimer(Look());
   }
   if (!status.ok()) context_->metrics.engine.dead_letter_failures.Add(condemned.offsets.size());
   if (status.ok() && topic != nullptr && floor() != old_floor) topic->FloorMoved(old_floor);

@@ -19,25 +19,21 @@ constexpr absl::Duration kReadRetryDelay = absl::Milliseconds(100);
 
 bool Subscription::OnAppended(const Ref<Batch>& batch) {
   // A snapshot stands still.
-  if (snapshot_) return true;
-  bool wanted = false;
-  {
-    MutexLock lock(mu_);
-    if (!ended_.ok()) return true;
-    const bool contiguous = (window_.empty() ? next_ : window_.back()->end()) == batch->first();
-    end_ = std::max(end_, batch->end());
-    // What the filter leaves out does not wait for a consumer.
-    if (contiguous && window_.empty()) SkipFiltered(batch);
-    // Without credit nobody waits for it, and it would only take memory.
-    wanted = std::any_of(consumers_.begin(), consumers_.end(), [](const auto& c) { return c.has_credit(); });
-    if (wanted && contiguous && window_bytes_ < kWindowBytes) {
-      window_.push_back(batch);
-      window_bytes_ += batch->memory_bytes();
-    }
+  return snapshot_ || Pump(&batch);
+}
+
+bool Subscription::TakeIn(const Ref<Batch>& batch) {
+  const bool contiguous = (window_.empty() ? next_ : window_.back()->end()) == batch->first();
+  end_ = std::max(end_, batch->end());
+  // What the filter leaves out does not wait for a consumer.
+  if (contiguous && window_.empty()) SkipFiltered(batch);
+  // Without credit nobody waits for it, and it would only take memory.
+  const bool wanted = std::any_of(consumers_.begin(), consumers_.end(), [](const auto& c) { return c.has_credit(); });
+  if (wanted && contiguous && window_bytes_ < kWindowBytes) {
+    window_.push_back(batch);
+    window_bytes_ += batch->memory_bytes();
   }
-  wanted ? Pump() : TellSkipped();
-  MutexLock lock(mu_);
-  return next_ >= batch->end() && ready_.empty() && keys_.waiting() == 0;
+  return wanted;
 }
 
 // Before Delivered moves past them: after a crash they would count as delivered.
@@ -56,11 +52,20 @@ void Subscription::TellSkipped() {
   TellAcked(skipped, old_floor, topic);
 }
 
-void Subscription::Pump() {
+bool Subscription::Pump(const Ref<Batch>* appended) {
   MutexLock lock(mu_);
+  if (appended != nullptr) {
+    if (!ended_.ok()) return true;
+    if (!TakeIn(*appended)) {
+      const bool nothing_left = NothingLeft();
+      lock.Unlock();
+      TellSkipped();
+      return nothing_left;
+    }
+  }
   if (pumping_) {
     pump_again_ = true;
-    return;
+    return false;
   }
   pumping_ = true;
   do {
@@ -76,8 +81,9 @@ void Subscription::Pump() {
       if (consumer == nullptr) break;
       const Offset delivered_end = next_;
       const std::vector<OffsetRange> held = std::exchange(newly_held_, {});
+      const bool skipped = !skipped_.empty();
       lock.Unlock();
-      TellSkipped();
+      if (skipped) TellSkipped();
       NoteDelivery(delivered_end, held);
       consumer->Deliver(outgoing_);
       outgoing_.clear();
@@ -98,11 +104,13 @@ void Subscription::Pump() {
   } while (pump_again_);
   pumping_ = false;
   ScheduleBurial();
+  const bool nothing_left = NothingLeft();
   const auto change = breaker_.TakeChange();
-  if (!change || !context_->on_breaker) return;
+  if (!change || !context_->on_breaker) return nothing_left;
   const std::string name = config_.name.full();
   lock.Unlock();
   context_->on_breaker({BreakerKind::kDelivery, name, *change});
+  return nothing_left;
 }
 
 // Before the consumer knows of the messages, so that the cursor never sees an ack of what was not delivered.
@@ -129,11 +137,6 @@ Subscription::ConsumerState* Subscription::NextConsumer() {
   return nullptr;
 }
 
-Subscription::Moment Subscription::Look() const {
-  const absl::Time wall = context_->clock.WallNow();
-  return {context_->clock.Now(), wall, absl::ToUnixMicros(wall)};
-}
-
 // Fills outgoing_ with leased runs for one consumer; null when there is nothing to deliver, or nobody to deliver to.
 std::shared_ptr<Consumer> Subscription::Collect() {
   if (topic_ == nullptr || (next_ >= end_ && ready_.empty() && !keys_.has_ready())) return nullptr;
@@ -148,7 +151,7 @@ std::shared_ptr<Consumer> Subscription::Collect() {
            LeaseSomething(consumer, now)) {
     }
     LeasesEnded();
-    ArmTimer();
+    ArmTimer(now);
     if (!outgoing_.empty()) return consumer->consumer;
   }
   return nullptr;
@@ -180,6 +183,7 @@ bool Subscription::LeaseReady(ConsumerState* consumer, const Moment& now) {
 }
 
 bool Subscription::LeaseNextOfKey(ConsumerState* consumer, const Moment& now) {
+  if (!keys_.has_ready()) return false;
   const auto next = keys_.Next(consumer->id);
   if (!next) return false;
   const Ref<Batch> batch = ReadyBatch(next->offset);
@@ -229,8 +233,8 @@ bool Subscription::LeaseFresh(ConsumerState* consumer, const Moment& now) {
     window_bytes_ -= batch->memory_bytes();
     window_.pop_front();
   }
-  const absl::Duration age = now.wall - batch->publish_time();
-  context_->metrics.engine.delivery_seconds.Observe(std::max(age, absl::ZeroDuration()), count);
+  const int64_t age_us = std::max<int64_t>(now.wall_us - batch->publish_time_us(), 0);
+  context_->metrics.engine.delivery_seconds.Observe(absl::Microseconds(age_us), count);
   return true;
 }
 
@@ -361,10 +365,9 @@ void Subscription::OnRead(Offset from, absl::StatusOr<std::vector<Ref<Batch>>> r
   Pump();
 }
 
-void Subscription::ArmTimer() {
-  const Moment now = ready_.scheduled() > 0 ? Look() : Moment{};
+void Subscription::ArmTimer(const Moment& now) {
   // An open time that is over waits for a consumer with credit, not for the clock.
-  const Instant look = breaker_.next_look() > context_->clock.Now() ? breaker_.next_look() : Instant::Never();
+  const Instant look = breaker_.next_look() > now.now ? breaker_.next_look() : Instant::Never();
   const Instant due =
       std::min({leases_.next_deadline(), ready_.next_due(now.now, now.wall_us), keys_.next_due(), look});
   if (due >= armed_) return;
@@ -385,7 +388,7 @@ void Subscription::OnTimer() {
     context_->metrics.engine.expired_leases.Add(expired);
     ready_.Promote(now.now, now.wall_us);
     keys_.Promote(now.now);
-    ArmTimer();
+    ArmTimer(now);
   }
   Pump();
 }

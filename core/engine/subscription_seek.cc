@@ -16,6 +16,7 @@ void Subscription::Seek(CursorState state, StoreDone done) {
       return done(why);
     }
     seek_ = {std::move(state), std::move(done)};
+    seek_waits_ = true;
   }
   Pump();
 }
@@ -23,6 +24,7 @@ void Subscription::Seek(CursorState state, StoreDone done) {
 Subscription::Sought Subscription::ApplySeek() {
   Sought sought{*std::move(seek_), acked_.floor(), topic_};
   seek_.reset();
+  seek_waits_ = false;
   ForgetAll();
   skipped_.clear();
   wanted_.reset();

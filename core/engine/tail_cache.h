@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstddef>
+#include <atomic>
 #include <deque>
 #include <vector>
 
@@ -45,7 +46,8 @@ class TailCache {
 
   mutable Mutex mu_;
   size_t bytes_ GUARDED_BY(mu_) = 0;
-  size_t count_ GUARDED_BY(mu_) = 0;
+  // Changed under the lock only.
+  std::atomic<size_t> count_ = 0;
   absl::flat_hash_map<TopicId, std::deque<Ref<Batch>>> topics_ GUARDED_BY(mu_);
   // Which topic's oldest batch goes next; entries whose batch was dropped already are passed over.
   std::deque<std::pair<TopicId, Offset>> order_ GUARDED_BY(mu_);

@@ -73,12 +73,13 @@ absl::StatusOr<CircuitBreaker::Call> Topic::BeginPublish(const Ref<Batch>& batch
     return Error(Reason::kTopicNotFound, fmt::format("topic: {} does not exist", name),
                  {{"field", "topic"}, {"value", name}});
   }
-  batch->set_publish_time(context_->clock.WallNow());
+  const Clock::Times times = context_->clock.Both();
+  batch->set_publish_time_us(times.wall_us);
   if (absl::Status status = CheckDelay(*batch); !status.ok()) {
     context_->gate.Leave();
     return status;
   }
-  auto call = context_->store_breaker.Admit();
+  auto call = context_->store_breaker.Admit(times.now);
   if (!call.ok()) context_->gate.Leave();
   return call;
 }
@@ -99,9 +100,10 @@ absl::Status Topic::CheckDelay(const Batch& batch) const {
 StoreDone Topic::PublishEnd(const Ref<Batch>& batch, const CircuitBreaker::Call& call, PublishDone done) {
   return [self = shared_from_this(), batch, call, done = std::move(done)](const absl::Status& status) {
     EngineContext& context = *self->context_;
-    context.store_breaker.Record(call, status);
+    const Instant now = context.clock.Now();
+    context.store_breaker.Record(call, status, now);
     if (status.ok()) {
-      context.metrics.engine.publish_seconds.Observe(context.clock.Now() - call.start);
+      context.metrics.engine.publish_seconds.Observe(now - call.start);
       self->OnAppended(batch);
       done(Published{batch->first(), batch->count()});
     } else {
@@ -224,14 +226,15 @@ std::shared_ptr<const Topic::SubscriptionList> Topic::subscriptions() const {
 void Topic::FloorMoved(Offset old_floor) {
   // What is acknowledged goes when its time is over (TrimAcked).
   if (keeps_acked_.load(std::memory_order_acquire)) return;
-  std::shared_ptr<const SubscriptionList> subscriptions;
+  std::optional<Offset> floor;
   {
     MutexLock lock(mu_);
     // Where another subscription holds the log back, there is nothing to do.
     if (old_floor > trimmed_ || subscriptions_->empty()) return;
-    subscriptions = subscriptions_;
+    floor = LowestFloor(*subscriptions_);
+    if (!floor || !NoteTrimmed(*floor)) return;
   }
-  if (const auto floor = LowestFloor(*subscriptions)) TrimTo(*floor);
+  DropTrimmed(*floor);
 }
 
 std::optional<Offset> Topic::LowestFloor(const SubscriptionList& subscriptions) const {
@@ -260,10 +263,19 @@ void Topic::TrimAcked() {
 void Topic::TrimTo(Offset floor) {
   {
     MutexLock lock(mu_);
-    if (floor <= trimmed_) return;
-    trimmed_ = floor;
-    times_.DropBefore(floor);
+    if (!NoteTrimmed(floor)) return;
   }
+  DropTrimmed(floor);
+}
+
+bool Topic::NoteTrimmed(Offset floor) {
+  if (floor <= trimmed_) return false;
+  trimmed_ = floor;
+  times_.DropBefore(floor);
+  return true;
+}
+
+void Topic::DropTrimmed(Offset floor) {
   context_->tail.DropBefore(id_, floor);
   log_->Trim(floor);
 }

@@ -102,6 +102,9 @@ class Topic : public std::enable_shared_from_this<Topic> {
   // Messages below `before` go, acknowledged or not; those not acknowledged are counted in `dropped`.
   void DropBefore(Offset before, Counter& dropped) EXCLUDES(mu_);
   void TrimTo(Offset floor) EXCLUDES(mu_);
+  // The two halves of it. The first returns whether there is something to be done.
+  bool NoteTrimmed(Offset floor) REQUIRES(mu_);
+  void DropTrimmed(Offset floor) EXCLUDES(mu_);
   // What every subscription has acknowledged; nothing without one that counts.
   std::optional<Offset> LowestFloor(const SubscriptionList& subscriptions) const;
   // The longest that this topic or one of its subscriptions wants acknowledged messages kept.

@@ -9,7 +9,7 @@ namespace {
 
 // 0 stands for never.
 bool Reaches(uint64_t part, uint64_t whole, double ratio) {
-  return ratio > 0 && static_cast<double>(part) >= ratio * static_cast<double>(whole);
+  return part > 0 && ratio > 0 && static_cast<double>(part) >= ratio * static_cast<double>(whole);
 }
 
 }  // namespace

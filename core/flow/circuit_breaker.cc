@@ -5,8 +5,7 @@
 
 namespace sluice {
 
-absl::StatusOr<CircuitBreaker::Call> CircuitBreaker::Admit() {
-  const Instant now = clock_.Now();
+absl::StatusOr<CircuitBreaker::Call> CircuitBreaker::Admit(Instant now) {
   absl::StatusOr<Call> call = Call{.start = now};
   std::optional<BreakerChange> change;
   {
@@ -25,8 +24,7 @@ absl::StatusOr<CircuitBreaker::Call> CircuitBreaker::Admit() {
   return call;
 }
 
-void CircuitBreaker::Record(const Call& call, CallOutcome outcome) {
-  const Instant now = clock_.Now();
+void CircuitBreaker::Record(const Call& call, CallOutcome outcome, Instant now) {
   std::optional<BreakerChange> change;
   {
     MutexLock lock(mu_);

@@ -92,8 +92,11 @@ class CircuitBreaker {
       : name_(std::move(name)), options_(options), clock_(clock), observer_(std::move(observer)), machine_(options) {}
 
   // Allocates nothing unless it refuses.
-  absl::StatusOr<Call> Admit() EXCLUDES(mu_);
-  void Record(const Call& call, CallOutcome outcome) EXCLUDES(mu_);
+  absl::StatusOr<Call> Admit() { return Admit(clock_.Now()); }
+  void Record(const Call& call, CallOutcome outcome) { Record(call, outcome, clock_.Now()); }
+  // For those who have just looked at the clock.
+  absl::StatusOr<Call> Admit(Instant now) EXCLUDES(mu_);
+  void Record(const Call& call, CallOutcome outcome, Instant now) EXCLUDES(mu_);
 
   // Returns whether there is something that time may change: whether to call again.
   bool Tick() EXCLUDES(mu_);

@@ -35,6 +35,7 @@ class RollingWindow {
 
   // Lets go of what is too old by now.
   void Forget(Instant now) {
+    if (now.nanos() < newest_end_) return;
     const int64_t at = now.nanos() / width_;
     const int64_t passed = std::min<int64_t>(at - newest_, kSlices);
     for (int64_t i = 1; i <= passed; ++i) {
@@ -43,6 +44,7 @@ class RollingWindow {
       slice = {};
     }
     newest_ = std::max(newest_, at);
+    newest_end_ = (newest_ + 1) * width_;
   }
 
   void Clear() {
@@ -65,6 +67,8 @@ class RollingWindow {
   const int64_t width_;
   // Slice number `n` is at n % kSlices; the newest one there is.
   int64_t newest_ = 0;
+  // In nanoseconds.
+  int64_t newest_end_ = 0;
   std::array<CallCounts, kSlices> slices_{};
   CallCounts sum_;
 };

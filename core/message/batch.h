@@ -77,10 +77,8 @@ class Batch : public RefCounted<Batch> {
 
   // For the log that appends the batch, before anyone else sees it.
   void set_first(Offset first) { first_ = first; }
-  void set_publish_time(absl::Time time) {
-    const int64_t us = absl::ToUnixMicros(time);
-    std::memcpy(record_ + 8, &us, sizeof us);
-  }
+  void set_publish_time(absl::Time time) { set_publish_time_us(absl::ToUnixMicros(time)); }
+  void set_publish_time_us(int64_t us) { std::memcpy(record_ + 8, &us, sizeof us); }
   char* mutable_record() { return record_; }
 
   // The latest time that one of its messages is to wait for, and which; for the topic that takes it, not stored.

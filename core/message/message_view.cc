@@ -52,9 +52,12 @@ void AppendTimestampField(std::string* out, uint32_t number, int64_t micros) {
 }
 
 void AppendAttribute(std::string* out, AttributeView attribute) {
-  AppendBytesHeader(out, kAttributesField, BytesFieldSize(attribute.key.size()) + BytesFieldSize(attribute.value.size()));
-  AppendBytesField(out, 1, attribute.key);
-  AppendBytesField(out, 2, attribute.value);
+  const size_t entry = BytesFieldSize(attribute.key.size()) + BytesFieldSize(attribute.value.size());
+  const size_t at = out->size();
+  out->resize(at + BytesFieldSize(entry));
+  char* end = WriteBytesHeader(out->data() + at, kAttributesField, entry);
+  end = WriteBytesField(end, 1, attribute.key);
+  WriteBytesField(end, 2, attribute.value);
 }
 
 MessageView::MessageView(std::string_view bytes) : bytes_(bytes) {

@@ -11,6 +11,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -101,6 +102,10 @@ class VarintWriter {
 
 // Bytes that a field takes whose tag takes one (numbers up to 15).
 inline size_t BytesFieldSize(size_t size) { return 1 + VarintSize(size) + size; }
+
+// The same for a field, where there is room for it (BytesFieldSize). The header is what stands before the bytes.
+char* WriteBytesHeader(char* out, uint32_t number, size_t size);
+char* WriteBytesField(char* out, uint32_t number, std::string_view bytes);
 
 // Appends a field to a string; the header is what stands before the bytes.
 void AppendVarintField(std::string* out, uint32_t number, uint64_t value);
@@ -193,11 +198,19 @@ inline void AppendVarintField(std::string* out, uint32_t number, uint64_t value)
   out->append(buffer, end);
 }
 
+inline char* WriteBytesHeader(char* out, uint32_t number, size_t size) {
+  return WriteVarint(WriteVarint(out, WireTag(number, WireType::kBytes)), size);
+}
+
+inline char* WriteBytesField(char* out, uint32_t number, std::string_view bytes) {
+  out = WriteBytesHeader(out, number, bytes.size());
+  if (!bytes.empty()) std::memcpy(out, bytes.data(), bytes.size());
+  return out + bytes.size();
+}
+
 inline void AppendBytesHeader(std::string* out, uint32_t number, size_t size) {
   char buffer[2 * kMaxVarintBytes];
-  char* end = WriteVarint(buffer, WireTag(number, WireType::kBytes));
-  end = WriteVarint(end, size);
-  out->append(buffer, end);
+  out->append(buffer, WriteBytesHeader(buffer, number, size));
 }
 
 inline void AppendBytesField(std::string* out, uint32_t number, std::string_view bytes) {

@@ -42,7 +42,9 @@ class Histogram {
       : bounds_(bounds), buckets_(bounds.size() + 1) {}
 
   void Observe(double value, uint64_t times = 1);
-  void Observe(absl::Duration d, uint64_t times = 1) { Observe(absl::ToDoubleSeconds(d), times); }
+  void Observe(absl::Duration d, uint64_t times = 1) {
+    Observe(static_cast<double>(absl::ToInt64Nanoseconds(d)) * 1e-9, times);
+  }
 
   // Upper bounds without the last, infinite one; counts per bucket (not cumulative) with it.
   const std::vector<double>& bounds() const { return bounds_; }

@@ -5,6 +5,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "core/base/clock.h"
 #include "core/base/named_type.h"
+#include "core/base/queue.h"
 #include "core/base/ref.h"
 #include "gtest/gtest.h"
 
@@ -126,6 +127,37 @@ TEST(SystemClockTest, NeverGoesBack) {
     EXPECT_GE(now, last);
     last = now;
   }
+}
+
+TEST(QueueTest, IsFirstInFirstOutHoweverItGrows) {
+  Queue<int> queue;
+  int in = 0;
+  int out = 0;
+  for (int round = 0; round < 1000; ++round) {
+    for (int i = 0; i < round % 7; ++i) queue.push_back(in++);
+    for (int i = 0; i < round % 5 && !queue.empty(); ++i) {
+      EXPECT_EQ(queue.front(), out++);
+      queue.pop_front();
+    }
+    ASSERT_EQ(queue.size(), static_cast<size_t>(in - out));
+    if (!queue.empty()) {
+      EXPECT_EQ(queue.back(), in - 1);
+    }
+  }
+  for (int value : queue) EXPECT_EQ(value, out++);
+  EXPECT_EQ(out, in);
+}
+
+TEST(QueueTest, LetsGoOfWhatIsPopped) {
+  int alive = 0;
+  Queue<Ref<Tracked>> queue;
+  queue.push_back(MakeRef<Tracked>(&alive));
+  queue.push_back(MakeRef<Tracked>(&alive));
+  queue.pop_front();
+  EXPECT_EQ(alive, 1);
+  queue.clear();
+  EXPECT_EQ(alive, 0);
+  EXPECT_TRUE(queue.empty());
 }
 
 }  // namespace

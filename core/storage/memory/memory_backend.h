@@ -23,6 +23,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "core/base/gate.h"
 #include "core/base/mutex.h"
+#include "core/base/queue.h"
 #include "core/storage/backend.h"
 
 namespace sluice {
@@ -66,7 +67,7 @@ class MemoryLog {
   const std::shared_ptr<MemoryBudget> budget_;
 
   mutable Mutex mu_;
-  std::deque<Ref<Batch>> batches_ GUARDED_BY(mu_);
+  Queue<Ref<Batch>> batches_ GUARDED_BY(mu_);
   ProducerWindows producers_ GUARDED_BY(mu_);
   // `first` may lie within the front batch.
   LogExtent extent_ GUARDED_BY(mu_);
