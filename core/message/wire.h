@@ -151,6 +151,19 @@ inline bool WireReader::ReadShortVarint(uint64_t* value) {
 
 inline bool WireReader::Next(WireField* field) {
   if (at_ >= end_ || !ok_) return false;
+  // What nearly every field is: bytes, with a tag and a length of one byte each.
+  if (end_ - at_ >= 2) {
+    const auto short_tag = static_cast<unsigned char>(at_[0]);
+    const auto short_size = static_cast<unsigned char>(at_[1]);
+    const bool is_bytes = (short_tag & 0x87) == static_cast<unsigned char>(WireType::kBytes) && short_tag >= 8;
+    if (is_bytes && short_size < 0x80 && short_size <= end_ - at_ - 2) {
+      field->number = short_tag >> 3;
+      field->type = WireType::kBytes;
+      field->bytes = {at_ + 2, short_size};
+      at_ += 2 + short_size;
+      return true;
+    }
+  }
   uint64_t tag = 0;
   if (!ReadShortVarint(&tag) || tag >> 3 == 0) return Fail();
   field->number = static_cast<uint32_t>(tag >> 3);

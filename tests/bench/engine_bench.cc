@@ -10,8 +10,7 @@
 #include <new>
 
 #include "benchmark/benchmark.h"
-#include "core/engine/engine.h"
-#include "core/storage/memory/memory_backend.h"
+#include "tests/bench/bench_engine.h"
 
 namespace {
 thread_local uint64_t allocations = 0;
@@ -35,56 +34,11 @@ void operator delete[](void* p, size_t) noexcept { std::free(p); }
 namespace sluice {
 namespace {
 
-class AckingConsumer : public Consumer {
- public:
-  void Deliver(std::vector<Delivery>& deliveries) override {
-    for (const Delivery& d : deliveries) {
-      ranges_.assign(1, {d.first_lease, d.first_lease + (d.count() - 1)});
-      seen_ += d.count();
-      subscription->Ack(id, ranges_);
-    }
-  }
-  void Ended(absl::Status) override {}
-  uint64_t seen() const { return seen_; }
-
-  std::shared_ptr<Subscription> subscription;
-  ConsumerId id;
-
- private:
-  std::vector<LeaseRange> ranges_;
-  uint64_t seen_ = 0;
-};
-
 // One engine for all threads of a run, a topic and a consumer for each.
-struct Bench {
-  Bench() {
-    auto opened = Engine::Open(std::make_unique<MemoryBackend>(), clock, metrics, {});
-    engine = *std::move(opened);
-  }
-  SystemClock clock;
-  Metrics metrics;
-  std::unique_ptr<Engine> engine;
-};
-
-std::shared_ptr<AckingConsumer> Wire(Engine& engine, int n) {
-  TopicConfig topic;
-  topic.name = *TopicName::Parse("projects/bench/topics/topic" + std::to_string(n));
-  engine.CreateTopic(topic, [](const auto& made) { if (!made.ok()) std::abort(); });
-  SubscriptionConfig config;
-  config.name = *SubscriptionName::Parse("projects/bench/subscriptions/sub" + std::to_string(n));
-  config.topic = topic.name;
-  engine.CreateSubscription(config, Latest{}, [](const auto& made) { if (!made.ok()) std::abort(); });
-  auto consumer = std::make_shared<AckingConsumer>();
-  consumer->subscription = *engine.FindSubscription(config.name);
-  consumer->id = *consumer->subscription->Attach(consumer, {});
-  consumer->subscription->Grant(consumer->id, int64_t{1} << 50, Subscription::kNoByteLimit);
-  return consumer;
-}
-
-std::unique_ptr<Bench> bench;
+std::unique_ptr<BenchEngine> bench;
 
 void PublishDeliverAck(benchmark::State& state) {
-  if (state.thread_index() == 0) bench = std::make_unique<Bench>();
+  if (state.thread_index() == 0) bench = std::make_unique<BenchEngine>();
   std::shared_ptr<AckingConsumer> consumer;
   std::shared_ptr<Topic> topic;
   BatchBuilder builder;
@@ -97,9 +51,9 @@ void PublishDeliverAck(benchmark::State& state) {
   uint64_t bytes_before = 0;
   for (auto _ : state) {
     if (topic == nullptr) {  // the engine exists once the loop has begun for all
-      consumer = Wire(*bench->engine, state.thread_index());
-      topic = *bench->engine->FindTopic(
-          *TopicName::Parse("projects/bench/topics/topic" + std::to_string(state.thread_index())));
+      const std::string number = std::to_string(state.thread_index());
+      topic = bench->MakeTopic("topic" + number);
+      consumer = bench->Subscribe("sub" + number, "topic" + number);
       allocations_before = allocations;
       bytes_before = allocated_bytes;
     }
