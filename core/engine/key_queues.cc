@@ -13,11 +13,8 @@ bool KeyQueues::MayGo(std::string_view key, ConsumerId consumer) const {
 }
 
 KeyQueues::Key& KeyQueues::KeyNamed(std::string_view name) {
-  auto it = keys_.find(name);
-  if (it == keys_.end()) {
-    it = keys_.try_emplace(std::string(name)).first;
-    it->second.name = it->first;
-  }
+  const auto [it, is_new] = keys_.try_emplace(name);
+  if (is_new) it->second.name = it->first;
   return it->second;
 }
 

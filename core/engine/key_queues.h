@@ -29,6 +29,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/inlined_vector.h"
 #include "absl/container/node_hash_map.h"
+#include "absl/hash/hash.h"
 #include "core/base/clock.h"
 #include "core/engine/lease_table.h"
 
@@ -146,7 +147,9 @@ class KeyQueues {
   // By name, found without making a string.
   struct NameHash {
     using is_transparent = void;
-    size_t operator()(std::string_view name) const { return std::hash<std::string_view>()(name); }
+    size_t operator()(std::string_view name) const {
+      return absl::Hash<absl::string_view>()(absl::string_view(name.data(), name.size()));
+    }
   };
   absl::node_hash_map<std::string, Key, NameHash, std::equal_to<>> keys_;
   // Messages out, those condemned included.

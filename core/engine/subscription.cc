@@ -152,16 +152,12 @@ uint64_t Subscription::TakeAcked(ConsumerId consumer, const std::vector<LeaseRan
       next = lease.first + lease.count;
       if (lease.keyed) return AckKeyed(lease, acked, outcome);
       Note(lease, DeliveryOutcome::kAcked);
-      MarkAcked(lease.offsets());
       if (outcome != nullptr) outcome->confirmed.push_back({lease.first, next - 1});
-      if (!acked->empty() && acked->back().end == lease.offset) {
-        acked->back().end = lease.offsets().end;
-      } else {
-        acked->push_back(lease.offsets());
-      }
+      AddTo(acked, lease.offsets());
     });
     if (outcome != nullptr && next <= range.last) outcome->refused.push_back({next, range.last});
   }
+  for (const OffsetRange& range : *acked) MarkAcked(range);
   if (outcome != nullptr) settled -= outcome->too_early.size();
   settled_ += settled;
   context_->metrics.engine.acked_messages.Add(settled);
@@ -169,31 +165,29 @@ uint64_t Subscription::TakeAcked(ConsumerId consumer, const std::vector<LeaseRan
 }
 
 void Subscription::AckKeyed(const Lease& lease, OffsetRanges* acked, AckOutcome* outcome) {
+  uint32_t kept = 0;
   for (uint32_t i = 0; i < lease.count; ++i) {
     const Offset offset = lease.offset + i;
     const LeaseId id = lease.first + i;
     // Retention was faster: there is nothing left to keep in order.
     const bool out = keys_.IsOut(offset);
-    Lease one = lease;
-    one.first = id;
-    one.offset = offset;
-    one.count = 1;
     if (outcome != nullptr && out && keys_.HasEarlier(offset)) {
       // A confirmed message cannot come again, and this one would have to if the earlier one does.
+      Lease one = lease;
+      one.first = id;
+      one.offset = offset;
+      one.count = 1;
       leases_.Restore(one);
       outcome->too_early.push_back({id, id});
+      ++kept;
       continue;
     }
-    Note(one, DeliveryOutcome::kAcked);
-    if (out) {
-      keys_.Ack(offset, [&](Offset settled) {
-        mu_.AssertHeld();
-        MarkAcked({settled, settled + 1});
-        acked->push_back({settled, settled + 1});
-      });
-    }
+    if (out) keys_.Ack(offset, [acked](Offset settled) { AddTo(acked, {settled, settled + 1}); });
     if (outcome != nullptr) outcome->confirmed.push_back({id, id});
   }
+  Lease settled = lease;
+  settled.count -= kept;
+  if (settled.count > 0) Note(settled, DeliveryOutcome::kAcked);
 }
 
 void Subscription::TellAcked(absl::Span<const OffsetRange> acked, Offset old_floor,

@@ -176,6 +176,13 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
     int64_t deliver_at_us = kDeliverAtOnce;
   };
   using OffsetRanges = absl::InlinedVector<OffsetRange, 8>;
+  static void AddTo(OffsetRanges* ranges, OffsetRange more) {
+    if (!ranges->empty() && ranges->back().end == more.begin) {
+      ranges->back().end = more.end;
+    } else {
+      ranges->push_back(more);
+    }
+  }
 
   // What clients say (subscription.cc).
   ConsumerState* FindConsumer(ConsumerId id) REQUIRES(mu_);
@@ -262,6 +269,7 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   // Counts as acknowledged; the cursor is told soon.
   void Skip(OffsetRange range) REQUIRES(mu_);
   void Expire(OffsetRange range, uint32_t attempts) REQUIRES(mu_);
+  bool TtlPassed(const Batch& batch, const Moment& now) const REQUIRES(mu_);
   bool Expired(const Batch& batch, Offset offset, const Moment& now) const REQUIRES(mu_);
   uint32_t AttemptsBefore(Offset offset) const REQUIRES(mu_);
   uint64_t held() const REQUIRES(mu_) { return keys_.waiting() + ready_.scheduled() + (by_priority() ? ready_.count() : 0); }
@@ -342,6 +350,8 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   Queue<Ref<Batch>> window_ GUARDED_BY(mu_);
   size_t window_bytes_ GUARDED_BY(mu_) = 0;
   HeldBatches held_ GUARDED_BY(mu_);
+  // Of the messages that FreshRun has just found; they point into their batch.
+  std::vector<std::string_view> fresh_keys_ GUARDED_BY(mu_);
   // Passed over without a delivery, and not told to the cursor yet.
   std::vector<OffsetRange> newly_held_ GUARDED_BY(mu_);
   // Left out by the filter and not told to the cursor yet, and the floor before.

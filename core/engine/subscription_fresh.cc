@@ -49,10 +49,14 @@ void Subscription::Expire(OffsetRange range, uint32_t attempts) {
   }
 }
 
-bool Subscription::Expired(const Batch& batch, Offset offset, const Moment& now) const {
+bool Subscription::TtlPassed(const Batch& batch, const Moment& now) const {
   const int64_t ttl_us = topic_->message_ttl_us();
-  if (ttl_us > 0 && batch.publish_time_us() + ttl_us <= now.wall_us) return true;
-  return !batch.plain() && MessageView(MessageAt(batch, offset)).expire_at_us() <= now.wall_us;
+  return ttl_us > 0 && batch.publish_time_us() + ttl_us <= now.wall_us;
+}
+
+bool Subscription::Expired(const Batch& batch, Offset offset, const Moment& now) const {
+  return TtlPassed(batch, now) ||
+         (!batch.plain() && MessageView(MessageAt(batch, offset)).expire_at_us() <= now.wall_us);
 }
 
 uint32_t Subscription::AttemptsBefore(Offset offset) const {
@@ -75,13 +79,15 @@ Subscription::Arrival Subscription::Judge(const Batch& batch, Offset offset, Con
     return arrival;
   }
   arrival.attempts = AttemptsBefore(offset);
+  bool expired = TtlPassed(batch, now);
   if (!batch.plain()) {
     const MessageView message(bytes);
     if (config_.ordered) arrival.key = message.ordering_key();
     if (by_priority()) arrival.priority = static_cast<uint8_t>(message.priority());
     arrival.deliver_at_us = message.deliver_at_us();
+    expired |= message.expire_at_us() <= now.wall_us;
   }
-  if (arrival.attempts != kCondemned && Expired(batch, offset, now)) {
+  if (arrival.attempts != kCondemned && expired) {
     // One that cannot be copied now must not come out of order, should the clock be set back.
     arrival.fate = buries_expired() && !arrival.key.empty() ? Fate::kBehindItsKey : Fate::kExpired;
   } else if (!arrival.key.empty()) {
@@ -161,8 +167,10 @@ void Subscription::Hold(const Ref<Batch>& batch, const Arrival& arrival, const M
 
 uint64_t Subscription::FreshRun(const Batch& batch, ConsumerId consumer, int64_t most, const Moment& now,
                                 Arrival* first) {
+  fresh_keys_.clear();
   if (AllGo(batch)) return batch.end() - next_;
   *first = Judge(batch, next_, consumer, now);
+  if (!first->key.empty()) fresh_keys_.push_back(first->key);
   const Offset limit = std::min(acked_.UnackedEnd(next_, batch.end()), next_ + static_cast<uint64_t>(most));
   Offset end = next_ + 1;
   for (; end < limit; ++end) {
@@ -170,6 +178,7 @@ uint64_t Subscription::FreshRun(const Batch& batch, ConsumerId consumer, int64_t
     if (arrival.fate != Fate::kGoes || arrival.attempts != first->attempts || arrival.key.empty() != first->key.empty()) {
       break;
     }
+    if (!arrival.key.empty()) fresh_keys_.push_back(arrival.key);
   }
   return end - next_;
 }

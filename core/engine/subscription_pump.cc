@@ -225,8 +225,7 @@ bool Subscription::LeaseFresh(ConsumerState* consumer, const Moment& now) {
   next_ += count;
   if (!first.key.empty()) {
     for (uint32_t i = 0; i < count; ++i) {
-      const MessageView message(batch->message(static_cast<uint32_t>(from - batch->first()) + i));
-      keys_.Out(message.ordering_key(), consumer->id, from + i, lease + i, first.attempts + 1);
+      keys_.Out(fresh_keys_[i], consumer->id, from + i, lease + i, first.attempts + 1);
     }
   }
   if (next_ >= batch->end()) {
