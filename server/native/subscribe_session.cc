@@ -354,14 +354,16 @@ void SubscribeSession::OnWriteDone(bool ok) {
   int64_t bytes = 0;
   // An idle stream holds no messages.
   response_.buffer.Clear();
+  // Once the lock is released the next write may begin on another thread.
+  const size_t written = response_.message_bytes;
   {
     MutexLock lock(mu_);
     write_pending_ = false;
-    window_.Written(static_cast<int64_t>(response_.message_bytes));
-    held_ -= response_.message_bytes;
+    window_.Written(static_cast<int64_t>(written));
+    held_ -= written;
     if (ok && state_ == State::kOpen) bytes = window_.Take(context_.engine.memory().tight());
   }
-  context_.engine.memory().Give(MemoryPart::kOutgoing, response_.message_bytes);
+  context_.engine.memory().Give(MemoryPart::kOutgoing, written);
   context_.rpcs.of(Rpc::kSubscribe).sent.Add();
   if (!ok) return Close(absl::CancelledError("the client is gone"));
   Advance();

@@ -20,9 +20,11 @@ namespace sluice::cli {
 // both are kept as ranges.
 class Tracker {
  public:
-  void SetPublishers(size_t count) EXCLUDES(mu_) {
+  // With keys, message number `n` of a publisher has key n % keys, and those of a key are to come in order. 0 for none.
+  void SetPublishers(size_t count, uint64_t keys) EXCLUDES(mu_) {
     MutexLock lock(mu_);
     publishers_.resize(count);
+    for (Publisher& publisher : publishers_) publisher.last_of_key.resize(keys);
   }
 
   void Accepted(size_t publisher, uint64_t first, size_t count) EXCLUDES(mu_) {
@@ -42,6 +44,7 @@ class Tracker {
         ++duplicates_;
       } else {
         ++delivered_;
+        NoteOrder(publishers_[publisher], sequence);
       }
     });
   }
@@ -55,6 +58,11 @@ class Tracker {
     MutexLock lock(mu_);
     return duplicates_;
   }
+  // Delivered after a later one of its key.
+  uint64_t out_of_order() const EXCLUDES(mu_) {
+    MutexLock lock(mu_);
+    return out_of_order_;
+  }
   // Delivered, but never published here.
   uint64_t unknown() const EXCLUDES(mu_) {
     MutexLock lock(mu_);
@@ -65,13 +73,23 @@ class Tracker {
   struct Publisher {
     AckSet accepted{Offset(0)};
     AckSet delivered{Offset(0)};
+    std::vector<uint64_t> last_of_key;
   };
+
+  void NoteOrder(Publisher& publisher, uint64_t sequence) REQUIRES(mu_) {
+    if (publisher.last_of_key.empty()) return;
+    uint64_t& last = publisher.last_of_key[sequence % publisher.last_of_key.size()];
+    out_of_order_ += sequence < last ? 1 : 0;
+    last = std::max(last, sequence);
+  }
+
   mutable Mutex mu_;
   std::vector<Publisher> publishers_ GUARDED_BY(mu_);
   uint64_t accepted_ GUARDED_BY(mu_) = 0;
   uint64_t delivered_ GUARDED_BY(mu_) = 0;
   uint64_t duplicates_ GUARDED_BY(mu_) = 0;
   uint64_t unknown_ GUARDED_BY(mu_) = 0;
+  uint64_t out_of_order_ GUARDED_BY(mu_) = 0;
 };
 
 // Latencies in nanoseconds, in buckets 1.6 % wide (64 to an octave).

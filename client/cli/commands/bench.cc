@@ -27,6 +27,9 @@ struct BenchFlags {
   double rate = 0;
   // Of all publishers together; 0 for as many as the duration allows.
   uint64_t messages = 0;
+  // Ordering keys; 0 for none.
+  uint64_t keys = 0;
+  bool ordered = false;
   // Of the topic and the subscription; made up when empty.
   std::string name;
   bool publish_only = false;
@@ -99,6 +102,7 @@ absl::Status Bench::SetUp() {
   v1::Subscription subscription;
   subscription.set_name(session_.SubscriptionName(name_));
   subscription.set_topic(topic.name());
+  subscription.set_enable_message_ordering(flags_.ordered);
   return admin.CreateSubscription(subscription).status();
 }
 
@@ -127,6 +131,7 @@ void Bench::PublishLoop(size_t number) {
       if (const int64_t early = intended - NowNanos(); early > 0) absl::SleepFor(absl::Nanoseconds(early));
     }
     for (client::Message& message : messages) {
+      if (flags_.keys > 0) message.ordering_key = fmt::format("key-{}-{}", number, sequence % flags_.keys);
       const Stamp stamp{static_cast<uint32_t>(number), 0, sequence++, intended};
       std::memcpy(message.data.data(), &stamp, sizeof stamp);
     }
@@ -221,7 +226,7 @@ void Bench::PublishAll() {
 
 int Bench::Run() {
   if (absl::Status status = SetUp(); !status.ok()) return Report(session_, status);
-  tracker_.SetPublishers(flags_.publishers);
+  tracker_.SetPublishers(flags_.publishers, flags_.ordered ? flags_.keys : 0);
   started_ = published_until_ = NowNanos();
   {
     const auto subscribers =
@@ -258,6 +263,7 @@ int Bench::Summarize() {
   nlohmann::ordered_json out = {
       {"published", published}, {"refused", refused_.load()}, {"delivered", delivered_.load()}, {"lost", lost},
       {"duplicates", tracker_.duplicates()}, {"unknown", tracker_.unknown()}};
+  if (flags_.ordered) out["out_of_order"] = tracker_.out_of_order();
   if (!flags_.receive_only) {
     out["published_per_second"] = rate(published, published_until_);
     out["publish_latency_us"] = ToJson(publish_latency_);
@@ -276,11 +282,12 @@ int Bench::Summarize() {
     if (!flags_.publish_only) {
       fmt::print("delivered {}  {:.0f}/s  lost {}  duplicates {}  unknown {}\n", delivered_.load(),
                  rate(delivered_, delivered_until_), lost, tracker_.duplicates(), tracker_.unknown());
+      if (flags_.ordered) fmt::print("out of order {}\n", tracker_.out_of_order());
       Print("end-to-end latency", delivery_latency_);
     }
   }
   if (!error_.ok()) return Report(session_, error_);
-  return lost == 0 && tracker_.unknown() == 0 ? kOk : kFailed;
+  return lost + tracker_.unknown() + tracker_.out_of_order() == 0 ? kOk : kFailed;
 }
 
 }  // namespace
@@ -299,13 +306,17 @@ void AddBenchCommand(CLI::App& app, Run* run) {
   bench->add_option("--inflight", flags->inflight, "Requests a publisher keeps in flight")->capture_default_str();
   bench->add_option("--rate", flags->rate, "Messages per second of all publishers together; 0 for as fast as it goes")
       ->capture_default_str();
+  CLI::Option* keys = bench->add_option("--keys", flags->keys, "Ordering keys that each publisher goes through in turn; 0 for none")
+      ->capture_default_str();
+  bench->add_flag("--ordered", flags->ordered, "Let the subscription keep the order of each key, and count what breaks it")
+      ->needs(keys);
   CLI::Option* name = bench->add_option("--name", flags->name, "Of the topic and the subscription; made up when not given");
   CLI::Option* publish_only = bench->add_flag("--publish-only", flags->publish_only, "Let the subscription fill; no deliveries");
   bench->add_flag("--receive-only", flags->receive_only, "Receive what --publish-only --keep with the same --messages left")
       ->needs(name)->needs("--messages")->excludes(publish_only);
   bench->add_flag("--keep", flags->keep, "Leave topic and subscription behind");
   bench->footer("Example:\n  sluice bench --duration=10s --batch=100 --size=100 --inflight=16\n\n"
-                "Latencies count from the moment a message was meant to be sent. Exit code 1 when anything is lost.");
+                "Latencies count from the moment a message was meant to be sent. Exit code 1 when anything is lost or out of order.");
   bench->callback([=] {
     *run = [=](const Session& session) { return Bench(session, *flags).Run(); };
   });
