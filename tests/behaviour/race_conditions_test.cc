@@ -19,7 +19,7 @@ class FickleConsumer : public Consumer {
     if (subscription == nullptr) return;
     for (const Delivery& delivery : deliveries) {
       const LeaseRange leases{delivery.first_lease, delivery.first_lease + (delivery.count() - 1)};
-      switch (turn_++ % 4) {
+      switch (turn_++ % 5) {
         case 0:
           subscription->Ack(id, {leases});
           break;
@@ -28,6 +28,9 @@ class FickleConsumer : public Consumer {
           break;
         case 2:
           subscription->Extend(id, leases, absl::Seconds(60));
+          break;
+        case 3:
+          subscription->AckConfirmed(id, {leases}, [](const AckOutcome&) {});
           break;
         default:
           break;  // held until the consumer goes
@@ -62,6 +65,7 @@ class RaceConditions : public testing::Test {
   static SubscriptionName SubscriptionOf(int n) {
     return *SubscriptionName::Parse("projects/test/subscriptions/sub" + std::to_string(n));
   }
+  static SnapshotName SnapshotOf(int n) { return *SnapshotName::Parse("projects/test/snapshots/snap" + std::to_string(n)); }
   static TopicConfig ConfigOf(const TopicName& name, int round = 0) {
     TopicConfig config;
     config.name = name;
@@ -74,6 +78,8 @@ class RaceConditions : public testing::Test {
     config.name = name;
     config.topic = topic;
     config.ack_deadline = absl::Seconds(10 + round % 50);
+    config.ordered = name == SubscriptionOf(1);
+    config.priority_delivery = name == SubscriptionOf(2);
     return config;
   }
 
@@ -82,7 +88,7 @@ class RaceConditions : public testing::Test {
     const TopicName topic = TopicOf(round % 3);
     const SubscriptionName subscription = SubscriptionOf(round % 3);
     const auto ignore = [](const auto&) {};
-    switch (call % 14) {
+    switch (call % 18) {
       case 0: return engine.CreateTopic(ConfigOf(topic), ignore);
       case 1: return engine.UpdateTopic(ConfigOf(topic, round), ignore);
       case 2: return round % 20 == 0 ? engine.DeleteTopic(topic, ignore) : engine.CreateTopic(ConfigOf(topic), ignore);
@@ -102,13 +108,20 @@ class RaceConditions : public testing::Test {
                                     });
       case 11: return ignore(engine.backend_stats());
       case 12: return ignore(engine.topic_count() + engine.subscription_count() + engine.durability().size());
+      case 13: return engine.Seek(subscription, round % 2 == 0 ? StartPosition(Earliest{}) : StartPosition(Latest{}), ignore);
+      case 14: return engine.CreateSnapshot(SnapshotOf(round % 3), subscription, {}, ignore);
+      case 15: return engine.Seek(subscription, SnapshotOf(round % 3), ignore);
+      case 16:
+        ignore(engine.FindSnapshot(SnapshotOf(round % 3)));
+        ignore(engine.ListSnapshots("projects/test", "", 10));
+        return engine.DeleteSnapshot(SnapshotOf(round % 3), ignore);
       default: return ignore(engine.timers().NextDue());
     }
   }
 
   static void CallTopic(Topic& topic, int round) {
     switch (round % 4) {
-      case 0: return topic.Publish(MakeBatch({"a", "b", "c"}), nullptr_callback);
+      case 0: return topic.Publish(MakeKeyedBatch(), nullptr_callback);
       case 1: {
         Ref<Batch> batch = MakeBatch({"once"});
         batch->set_producer({"producer", 1, static_cast<uint64_t>(round)});
@@ -117,6 +130,12 @@ class RaceConditions : public testing::Test {
       case 2: return static_cast<void>(topic.config());
       default: return static_cast<void>(topic.stats());
     }
+  }
+
+  static Ref<Batch> MakeKeyedBatch() {
+    BatchBuilder builder;
+    for (const char* key : {"", "a", "a", "b"}) EXPECT_TRUE(builder.Add({.data = "x", .ordering_key = key}).ok());
+    return *builder.Build();
   }
 
   // Attaches, takes some, settles some, goes.

@@ -1,16 +1,16 @@
-// Publishing in process: single messages in batches, and batches as they are.
+// Batches in process: collected from single messages, and given as they are.
 #include "tests/support/broker_fixture.h"
 
 namespace sluice::embedded {
 namespace {
 
-class EmbeddedPublishing : public BrokerFixture {
+class BatchOperations : public BrokerFixture {
  protected:
   uint64_t batches() const { return broker_->metrics().engine.published_batches.value(); }
   uint64_t messages() const { return broker_->metrics().engine.published_messages.value(); }
 };
 
-TEST_F(EmbeddedPublishing, ABatchGoesWhenItHasItsMessages) {
+TEST_F(BatchOperations, ABatchGoesWhenItHasItsMessages) {
   auto publisher = *broker_->OpenPublisher(kTopic, {.batch_messages = 3, .batch_delay = absl::Hours(1)});
   std::vector<uint64_t> ids;
   for (int i = 0; i < 7; ++i) publisher->Publish({.data = "x"}, [&](const auto& id) { ids.push_back(*id); });
@@ -20,7 +20,7 @@ TEST_F(EmbeddedPublishing, ABatchGoesWhenItHasItsMessages) {
   EXPECT_EQ(ids.size(), 7u);
 }
 
-TEST_F(EmbeddedPublishing, ABatchGoesWhenItHasItsBytes) {
+TEST_F(BatchOperations, ABatchGoesWhenItHasItsBytes) {
   auto publisher = *broker_->OpenPublisher(kTopic, {.batch_bytes = 1000, .batch_delay = absl::Hours(1)});
   const std::string data(400, 'x');
   for (int i = 0; i < 3; ++i) publisher->Publish({.data = data}, nullptr);
@@ -29,7 +29,7 @@ TEST_F(EmbeddedPublishing, ABatchGoesWhenItHasItsBytes) {
   EXPECT_EQ(messages(), 4u) << "one that is larger than a batch goes alone";
 }
 
-TEST_F(EmbeddedPublishing, ABatchGoesWhenItsFirstMessageHasWaited) {
+TEST_F(BatchOperations, ABatchGoesWhenItsFirstMessageHasWaited) {
   auto publisher = *broker_->OpenPublisher(kTopic, {.batch_delay = absl::Milliseconds(10)});
   auto first = publisher->Publish({.data = "a"});
   Advance(absl::Milliseconds(6));
@@ -45,13 +45,7 @@ TEST_F(EmbeddedPublishing, ABatchGoesWhenItsFirstMessageHasWaited) {
   EXPECT_EQ(third.get().value_or(0), 3u);
 }
 
-TEST_F(EmbeddedPublishing, WithoutADelayAMessageGoesAtOnce) {
-  auto publisher = *broker_->OpenPublisher(kTopic);
-  EXPECT_EQ(publisher->Publish({.data = "a"}).get().value_or(0), 1u);
-  EXPECT_EQ(batches(), 1u);
-}
-
-TEST_F(EmbeddedPublishing, ABadMessageTakesNoneBesideItAlong) {
+TEST_F(BatchOperations, ABadMessageTakesNoneBesideItAlong) {
   auto publisher = *broker_->OpenPublisher(kTopic, {.batch_delay = absl::Hours(1)});
   auto good = publisher->Publish({.data = "good"});
   EXPECT_EQ(ReasonOf(publisher->Publish({}).get().status()), Reason::kEmptyMessage);
@@ -61,7 +55,7 @@ TEST_F(EmbeddedPublishing, ABadMessageTakesNoneBesideItAlong) {
   EXPECT_EQ(also_good.get().value_or(0), 2u);
 }
 
-TEST_F(EmbeddedPublishing, ABatchIsStoredWholeOrNotAtAll) {
+TEST_F(BatchOperations, ABatchIsStoredWholeOrNotAtAll) {
   auto publisher = *broker_->OpenPublisher(kTopic, {.batch_delay = absl::Hours(1)});
   auto before = publisher->Publish({.data = "before"});
   std::vector<OutgoingMessage> messages(3);
@@ -73,14 +67,7 @@ TEST_F(EmbeddedPublishing, ABatchIsStoredWholeOrNotAtAll) {
   EXPECT_EQ(before.get().value_or(0), 1u);
 }
 
-TEST_F(EmbeddedPublishing, ADeletedTopicIsSaidSo) {
-  auto publisher = *broker_->OpenPublisher(kTopic);
-  ASSERT_TRUE(broker_->DeleteTopic(kTopic).ok());
-  EXPECT_EQ(ReasonOf(publisher->Publish({.data = "a"}).get().status()), Reason::kTopicNotFound);
-  EXPECT_EQ(ReasonOf(broker_->OpenPublisher(kTopic).status()), Reason::kTopicNotFound);
-}
-
-TEST_F(EmbeddedPublishing, OneVerdictSettlesAWholeBatch) {
+TEST_F(BatchOperations, OneVerdictSettlesAWholeBatch) {
   std::atomic<size_t> calls = 0;
   std::atomic<size_t> received = 0;
   auto subscriber = broker_->SubscribeBatches(kSubscription, [&](std::span<const Message> messages) {
@@ -92,15 +79,6 @@ TEST_F(EmbeddedPublishing, OneVerdictSettlesAWholeBatch) {
   WaitUntil([&] { return stats().backlog_messages == 0; });
   EXPECT_EQ(received, 500u);
   EXPECT_LE(calls, 4u);
-}
-
-TEST_F(EmbeddedPublishing, ADeletedSubscriptionEndsItsSubscriber) {
-  absl::Status ended;
-  auto subscriber = Subscribe([](const Message&) { return Verdict::Ack(); },
-                              {.ended = [&](const absl::Status& why) { ended = why; }});
-  ASSERT_TRUE(broker_->DeleteSubscription(kSubscription).ok());
-  EXPECT_EQ(ReasonOf(ended), Reason::kSubscriptionNotFound);
-  EXPECT_TRUE(subscriber->Close(absl::Seconds(10)).ok());
 }
 
 }  // namespace

@@ -12,7 +12,7 @@ namespace {
 
 using testing::ElementsAre;
 
-class BadDiskTest : public ServerTest {
+class ErrorPropagation : public ServerTest {
  protected:
   void SetUp() override { UseLocalStore(); }
 
@@ -25,7 +25,7 @@ class BadDiskTest : public ServerTest {
   }
 };
 
-TEST_F(BadDiskTest, FullDiskRefusesMessagesServesAndTakesAcksAndThenAcceptsAgain) {
+TEST_F(ErrorPropagation, FullDiskRefusesMessagesServesAndTakesAcksAndThenAcceptsAgain) {
   constexpr size_t kLarge = 1 << 20;
   FaultFiles files;
   options_.files = &files;
@@ -52,7 +52,7 @@ TEST_F(BadDiskTest, FullDiskRefusesMessagesServesAndTakesAcksAndThenAcceptsAgain
   server_ = nullptr;
 }
 
-TEST_F(BadDiskTest, DamagedRecordIsDataLossForItsTopicAndTheOthersServeOn) {
+TEST_F(ErrorPropagation, DamagedRecordIsDataLossForItsTopicAndTheOthersServeOn) {
   Start();
   CreateBoth("damaged");
   CreateBoth("sound");

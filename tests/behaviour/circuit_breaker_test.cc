@@ -13,7 +13,7 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-class EngineBreakerTest : public EngineFixture {
+class CircuitBreakerBehaviour : public EngineFixture {
  protected:
   void SetUp() override {
     ASSERT_TRUE(engine_->Shutdown(absl::Seconds(5)).ok());
@@ -52,7 +52,7 @@ class EngineBreakerTest : public EngineFixture {
   std::vector<std::string> events_;
 };
 
-TEST_F(EngineBreakerTest, AFailingStoreMakesPublishesFailFastWithARetryDelay) {
+TEST_F(CircuitBreakerBehaviour, AFailingStoreMakesPublishesFailFastWithARetryDelay) {
   OpenByFailing();
   const int tried = faults_.appends();
   const absl::Status refused = Publish("orders", {"a"}).status();
@@ -66,7 +66,7 @@ TEST_F(EngineBreakerTest, AFailingStoreMakesPublishesFailFastWithARetryDelay) {
   EXPECT_EQ(counted().changes[static_cast<size_t>(BreakerState::kOpen)].value(), 1u);
 }
 
-TEST_F(EngineBreakerTest, RecoversByItselfThroughAProbe) {
+TEST_F(CircuitBreakerBehaviour, RecoversByItselfThroughAProbe) {
   OpenByFailing();
   Advance(options_.open_time);
   EXPECT_EQ(state(), BreakerState::kHalfOpen) << "without a publish: readiness depends on it";
@@ -81,7 +81,7 @@ TEST_F(EngineBreakerTest, RecoversByItselfThroughAProbe) {
   EXPECT_EQ(FindTopic("orders")->log().extent().next, Offset(3)) << "what was refused is not stored";
 }
 
-TEST_F(EngineBreakerTest, AStoreThatHangsMakesPublishesFailFast) {
+TEST_F(CircuitBreakerBehaviour, AStoreThatHangsMakesPublishesFailFast) {
   faults_.Stall();
   absl::StatusOr<Published> first = absl::UnknownError("no answer");
   FindTopic("orders")->Publish(MakeBatch({"a"}), [&](const auto& published) { first = published; });
@@ -98,7 +98,7 @@ TEST_F(EngineBreakerTest, AStoreThatHangsMakesPublishesFailFast) {
 }
 
 // Publishers that wait for their answers send nothing that could find it out.
-TEST_F(EngineBreakerTest, AStoreThatHangsIsSeenWithoutAnotherPublish) {
+TEST_F(CircuitBreakerBehaviour, AStoreThatHangsIsSeenWithoutAnotherPublish) {
   faults_.Stall();
   FindTopic("orders")->Publish(MakeBatch({"a"}), [](const auto&) {});
   for (absl::Duration d; d < options_.stalled_call - absl::Seconds(1); d += absl::Seconds(1)) Advance(absl::Seconds(1));
@@ -107,7 +107,7 @@ TEST_F(EngineBreakerTest, AStoreThatHangsIsSeenWithoutAnotherPublish) {
   EXPECT_EQ(state(), BreakerState::kOpen);
 }
 
-TEST_F(EngineBreakerTest, AProbeThatHangsOpensItAgain) {
+TEST_F(CircuitBreakerBehaviour, AProbeThatHangsOpensItAgain) {
   OpenByFailing();
   faults_.Stall();
   Advance(options_.open_time);
@@ -118,7 +118,7 @@ TEST_F(EngineBreakerTest, AProbeThatHangsOpensItAgain) {
   EXPECT_EQ(engine_->store_breaker().retry_delay, options_.open_time * 2);
 }
 
-TEST_F(EngineBreakerTest, AFullStoreKeepsItsOwnReason) {
+TEST_F(CircuitBreakerBehaviour, AFullStoreKeepsItsOwnReason) {
   faults_.FailWith(Error(Reason::kStorageFull, "full"));
   for (int i = 0; i < 100; ++i) EXPECT_EQ(Try(), Reason::kStorageFull);
   EXPECT_EQ(state(), BreakerState::kClosed);
@@ -129,7 +129,7 @@ TEST_F(EngineBreakerTest, AFullStoreKeepsItsOwnReason) {
   EXPECT_EQ(state(), BreakerState::kClosed) << "it answers";
 }
 
-TEST_F(EngineBreakerTest, MistakesOfPublishersDoNotCount) {
+TEST_F(CircuitBreakerBehaviour, MistakesOfPublishersDoNotCount) {
   for (const Reason reason : {Reason::kTopicDeleted, Reason::kProducerFenced, Reason::kTooMuchInFlight}) {
     faults_.FailWith(Error(reason, "not the store's fault"));
     for (int i = 0; i < 100; ++i) EXPECT_EQ(Try(), reason);
@@ -143,7 +143,7 @@ TEST_F(EngineBreakerTest, MistakesOfPublishersDoNotCount) {
   EXPECT_EQ(counted().rejections.value(), 0u);
 }
 
-TEST_F(EngineBreakerTest, DeliveryGoesOnWhilePublishesAreRefused) {
+TEST_F(CircuitBreakerBehaviour, DeliveryGoesOnWhilePublishesAreRefused) {
   ASSERT_TRUE(CreateSubscription("billing", "orders").ok());
   ASSERT_TRUE(Publish("orders", {"before"}).ok());
   OpenByFailing();
@@ -153,13 +153,13 @@ TEST_F(EngineBreakerTest, DeliveryGoesOnWhilePublishesAreRefused) {
   EXPECT_EQ(wired.subscription->Ack(wired.id, Leases(got)), 1u);
 }
 
-TEST_F(EngineBreakerTest, RefusedPublishesDoNotHoldUpTheShutdown) {
+TEST_F(CircuitBreakerBehaviour, RefusedPublishesDoNotHoldUpTheShutdown) {
   OpenByFailing();
   EXPECT_EQ(Try(), Reason::kCircuitOpen);
   EXPECT_TRUE(engine_->Shutdown(absl::ZeroDuration()).ok());
 }
 
-TEST_F(EngineBreakerTest, AnIdleEngineSetsNoTimers) {
+TEST_F(CircuitBreakerBehaviour, AnIdleEngineSetsNoTimers) {
   const Instant retention = engine_->timers().NextDue();
   ASSERT_TRUE(Publish("orders", {"a"}).ok());
   EXPECT_LT(engine_->timers().NextDue(), retention);
@@ -167,7 +167,7 @@ TEST_F(EngineBreakerTest, AnIdleEngineSetsNoTimers) {
   EXPECT_EQ(engine_->timers().NextDue(), retention);
 }
 
-TEST_F(EngineBreakerTest, OptionsOutOfBoundsAreRefused) {
+TEST_F(CircuitBreakerBehaviour, OptionsOutOfBoundsAreRefused) {
   EngineOptions options;
   options.store_breaker.probes = 0;
   const auto engine = Engine::Open(std::make_unique<MemoryBackend>(), clock_, metrics_, options);

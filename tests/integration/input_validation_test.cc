@@ -12,7 +12,7 @@
 namespace sluice::server {
 namespace {
 
-class BadInputTest : public ServerTest {
+class InputValidation : public ServerTest {
  protected:
   void SetUp() override {
     Start();
@@ -77,7 +77,7 @@ class BadInputTest : public ServerTest {
   grpc::Status last_;
 };
 
-TEST_F(BadInputTest, MessagesPerRequest) {
+TEST_F(InputValidation, MessagesPerRequest) {
   const auto messages = [](int count) {
     return [count](v1::PublishBatchRequest* request) {
       for (int i = 0; i < count; ++i) request->add_messages()->set_data("x");
@@ -91,7 +91,7 @@ TEST_F(BadInputTest, MessagesPerRequest) {
   EXPECT_EQ(client_->Stats("orders").backlog_messages(), 1000);
 }
 
-TEST_F(BadInputTest, BytesPerRequest) {
+TEST_F(InputValidation, BytesPerRequest) {
   // A message of one field: its tag, 4 bytes of length, the data.
   EXPECT_EQ(PublishOne([](auto* m) { m->set_data(std::string(10'000'000 - 5, 'x')); }), "OK");
   EXPECT_EQ(PublishOne([](auto* m) { m->set_data(std::string(10'000'000 - 4, 'x')); }), "INVALID_ARGUMENT/REQUEST_TOO_LARGE");
@@ -99,7 +99,7 @@ TEST_F(BadInputTest, BytesPerRequest) {
   ExpectServing();
 }
 
-TEST_F(BadInputTest, EmptyMessage) {
+TEST_F(InputValidation, EmptyMessage) {
   EXPECT_EQ(PublishOne([](auto* m) { m->clear_data(); }), "INVALID_ARGUMENT/EMPTY_MESSAGE");
   EXPECT_EQ(PublishOne([](auto* m) {
               m->clear_data();
@@ -108,7 +108,7 @@ TEST_F(BadInputTest, EmptyMessage) {
             "OK");
 }
 
-TEST_F(BadInputTest, Attributes) {
+TEST_F(InputValidation, Attributes) {
   const auto with = [](int count) {
     return [count](v1::Message* m) {
       for (int i = 0; i < count; ++i) (*m->mutable_attributes())["k" + std::to_string(i)] = "v";
@@ -126,7 +126,7 @@ TEST_F(BadInputTest, Attributes) {
   EXPECT_EQ(PublishOne(pair("", "v")), "INVALID_ARGUMENT/INVALID_ATTRIBUTE");
 }
 
-TEST_F(BadInputTest, OrderingKeyAndPriority) {
+TEST_F(InputValidation, OrderingKeyAndPriority) {
   EXPECT_EQ(PublishOne([](auto* m) { m->set_ordering_key(std::string(1024, 'k')); }), "OK");
   EXPECT_EQ(PublishOne([](auto* m) { m->set_ordering_key(std::string(1025, 'k')); }), "INVALID_ARGUMENT/ORDERING_KEY_TOO_LONG");
   EXPECT_EQ(PublishOne([](auto* m) { m->set_ordering_key("\xff\xfe"); }), "INVALID_ARGUMENT/INVALID_UTF8");
@@ -134,7 +134,7 @@ TEST_F(BadInputTest, OrderingKeyAndPriority) {
   EXPECT_EQ(PublishOne([](auto* m) { m->set_priority(10); }), "INVALID_ARGUMENT/INVALID_PRIORITY");
 }
 
-TEST_F(BadInputTest, Names) {
+TEST_F(InputValidation, Names) {
   for (const std::string& id : {std::string("abc"), "A" + std::string(254, 'x'), std::string("a.b_c~d+e%f-1")}) {
     EXPECT_EQ(CreateTopic([&](auto* t) { t->set_name(TopicPath(id)); }), "OK") << id;
     client_->DeleteTopic(id);
@@ -148,7 +148,7 @@ TEST_F(BadInputTest, Names) {
   EXPECT_EQ(CreateTopic([](auto* t) { t->set_name(SubscriptionPath("orders")); }), "INVALID_ARGUMENT/INVALID_NAME");
 }
 
-TEST_F(BadInputTest, AckDeadline) {
+TEST_F(InputValidation, AckDeadline) {
   const auto deadline = [](int seconds) {
     return [seconds](v1::Subscription* s) { s->set_ack_deadline_seconds(seconds); };
   };
@@ -158,7 +158,7 @@ TEST_F(BadInputTest, AckDeadline) {
   }
 }
 
-TEST_F(BadInputTest, Filters) {
+TEST_F(InputValidation, Filters) {
   const auto with_filter = [this](const std::string& filter) {
     return CreateSubscription([&](v1::Subscription* s) { s->set_filter(filter); });
   };
@@ -173,7 +173,7 @@ TEST_F(BadInputTest, Filters) {
   EXPECT_EQ(Subscribe({request}), "INVALID_ARGUMENT/INVALID_FILTER");
 }
 
-TEST_F(BadInputTest, RetryAndDeadLetterPolicies) {
+TEST_F(InputValidation, RetryAndDeadLetterPolicies) {
   ASSERT_TRUE(client_->CreateTopic("graveyard").ok());
   const auto with_backoff = [this](int64_t minimum, int64_t maximum) {
     return CreateSubscription([&](v1::Subscription* s) {
@@ -204,7 +204,7 @@ TEST_F(BadInputTest, RetryAndDeadLetterPolicies) {
   EXPECT_EQ(with_dead_letter("graveyard", 5), "INVALID_ARGUMENT/INVALID_NAME");
 }
 
-TEST_F(BadInputTest, Producers) {
+TEST_F(InputValidation, Producers) {
   const auto publish = [this](const std::string& first, const std::string& second) {
     PublishStream stream(*client_);
     v1::PublishRequest request;
@@ -226,7 +226,7 @@ TEST_F(BadInputTest, Producers) {
   EXPECT_EQ(publish("one", "other"), "INVALID_ARGUMENT/TARGET_CHANGED");
 }
 
-TEST_F(BadInputTest, WhatIsMissingAndWhatIsThereAlready) {
+TEST_F(InputValidation, WhatIsMissingAndWhatIsThereAlready) {
   EXPECT_EQ(Publish([](auto* r) {
               r->set_topic(TopicPath("nobody"));
               r->add_messages()->set_data("x");
@@ -242,7 +242,7 @@ TEST_F(BadInputTest, WhatIsMissingAndWhatIsThereAlready) {
   EXPECT_EQ(CodeAndReason(client_->DeleteSubscription("nobody")), "NOT_FOUND/SUBSCRIPTION_NOT_FOUND");
 }
 
-TEST_F(BadInputTest, StreamTargets) {
+TEST_F(InputValidation, StreamTargets) {
   EXPECT_EQ(Subscribe({{}}), "INVALID_ARGUMENT/MISSING_TARGET");
   client_->CreateSubscription("second", "orders");
   v1::SubscribeRequest second;
@@ -250,7 +250,7 @@ TEST_F(BadInputTest, StreamTargets) {
   EXPECT_EQ(Subscribe({Opening(), second}), "INVALID_ARGUMENT/TARGET_CHANGED");
 }
 
-TEST_F(BadInputTest, Credit) {
+TEST_F(InputValidation, Credit) {
   for (const int64_t messages : {int64_t{0}, int64_t{-1}, INT64_MIN}) {
     v1::SubscribeRequest request = Opening();
     *request.mutable_credit() = SubscribeStream::CreditOf(messages);
@@ -261,7 +261,7 @@ TEST_F(BadInputTest, Credit) {
   EXPECT_EQ(Subscribe({bytes}), "INVALID_ARGUMENT/INVALID_CREDIT");
 }
 
-TEST_F(BadInputTest, DelaysAndExtensions) {
+TEST_F(InputValidation, DelaysAndExtensions) {
   v1::SubscribeRequest nack = Opening();
   nack.add_nacks()->mutable_range()->set_first(1);
   nack.mutable_nacks(0)->mutable_delay()->set_seconds(601);
@@ -272,14 +272,14 @@ TEST_F(BadInputTest, DelaysAndExtensions) {
   EXPECT_EQ(Subscribe({extend}), "INVALID_ARGUMENT/INVALID_ACK_DEADLINE");
 }
 
-TEST_F(BadInputTest, GarbageOnThePort) {
+TEST_F(InputValidation, GarbageOnThePort) {
   Exchange(server_->grpc_port(), std::string(5000, '\xfe'));
   Exchange(server_->grpc_port(), "GET / HTTP/1.1\r\nHost: sluice\r\n\r\n");
   Exchange(server_->http_port(), std::string(5000, '\xfe') + "\r\n\r\n");
   ExpectServing();
 }
 
-TEST_F(BadInputTest, DataFolders) {
+TEST_F(InputValidation, DataFolders) {
   const auto reason_of = [](const Options& options) {
     const auto started = Server::Start(options);
     return started.ok() ? "OK" : std::string(ReasonName(ReasonOf(started.status()).value_or(Reason::kInternal)));
