@@ -80,6 +80,10 @@ std::shared_ptr<const Received> ParseResponse(const grpc::ByteBuffer& buffer, si
       ReceivedMessage& message = received->messages.emplace_back();
       if (!ParseDelivery(field.bytes, &message)) return nullptr;
     }
+    if (field.number == v1::SubscribeResponse::kAckResultsFieldNumber &&
+        !received->ack_results.emplace_back().ParseFromArray(field.bytes.data(), static_cast<int>(field.bytes.size()))) {
+      return nullptr;
+    }
     if (field.number == v1::SubscribeResponse::kOpenedFieldNumber &&
         !received->opened.emplace().ParseFromArray(field.bytes.data(), static_cast<int>(field.bytes.size()))) {
       return nullptr;

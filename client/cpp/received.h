@@ -50,6 +50,7 @@ struct Received {
   // What `messages` point into.
   const ContiguousBytes bytes;
   std::vector<ReceivedMessage> messages;
+  std::vector<v1::AckResult> ack_results;
   // In the first response of a stream.
   std::optional<v1::Opened> opened;
 };

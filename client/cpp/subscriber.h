@@ -34,7 +34,7 @@
 namespace sluice::client {
 
 struct SubscriberOptions {
-  // Handlers that run at once.
+  // Handlers that run at once; one at a time where the subscription keeps the order of keys.
   size_t concurrency = 4;
   // Messages and bytes on their way to handlers or in them: the server is granted no more.
   int64_t max_outstanding_messages = 1000;
@@ -44,6 +44,10 @@ struct SubscriberOptions {
   absl::Duration failure_delay = absl::Seconds(1);
   // For the server's statistics.
   std::string client_id = {};
+  // For subscriptions with exactly-once delivery: told of each acknowledged message whether it is done with for good (OK), or
+  // why it may be delivered again: LEASE_OVER when the lease was over, UNAVAILABLE when the stream ended before the
+  // answer. Must not block.
+  std::function<void(uint64_t message_id, const absl::Status& status)> confirmed = nullptr;
   // Called once when the subscriber ends by itself; must not block.
   std::function<void(const absl::Status&)> finished = nullptr;
 };

@@ -110,24 +110,32 @@ void SubscriberCore::OnWritten() {
 void SubscriberCore::OnMessage(const grpc::ByteBuffer& message) {
   auto received = ParseResponse(message, likely_count_);
   std::shared_ptr<Stream> broken;
+  std::vector<Confirmation> told;
   {
     MutexLock lock(mu_);
-    // What comes now goes back when the stream ends.
-    if (state_ != State::kReceiving) return;
-    if (received == nullptr) {
-      broken = stream_;
-    } else {
+    if (received != nullptr) told = confirmations_.Settle(received->ack_results);
+    // Messages that come later go back when the stream ends.
+    if (state_ == State::kReceiving && received == nullptr) broken = stream_;
+    if (state_ == State::kReceiving && received != nullptr) {
       if (received->opened) Opened(*received->opened);
       if (!received->messages.empty()) Enqueue(std::move(received));
     }
   }
   if (broken != nullptr) broken->Cancel();
+  Tell(told);
+}
+
+void SubscriberCore::Tell(const std::vector<Confirmation>& told) const {
+  if (!options_.confirmed) return;
+  for (const Confirmation& one : told) options_.confirmed(one.message_id, one.status);
 }
 
 void SubscriberCore::Opened(const v1::Opened& opened) {
   opened_ = true;
   backoff_.Reset();
   ack_deadline_ = absl::Seconds(std::max(opened.ack_deadline_seconds(), 1));
+  if (opened.message_ordering()) pool_->HandleInOrder();
+  exactly_once_ = opened.exactly_once_delivery();
   stream_event_at_ = clock_.Now() + ack_deadline_ / kExtensionsPerLease;
   alarm_.RingBy(stream_event_at_, *this);
 }
@@ -147,6 +155,7 @@ void SubscriberCore::OnHandled(const Run& run, HandlerEvent event, const std::op
     // Later streams do not know these ids.
     if (verdict && run.stream_number == stream_number_) {
       verdict->acked() ? settlements_.Ack(run.ids()) : settlements_.Nack(run.ids(), verdict->delay());
+      if (verdict->acked() && exactly_once_ && options_.confirmed) confirmations_.Expect(run.messages());
     }
     // Only when it takes neither memory nor a thread any more.
     if (event != HandlerEvent::kTimedOut) window_.Settled(CreditOf(run.messages()));
@@ -162,6 +171,12 @@ void SubscriberCore::DropQueue() {
 }
 
 void SubscriberCore::OnClosed(const absl::Status& status) {
+  std::vector<Confirmation> told;
+  {
+    MutexLock lock(mu_);
+    told = confirmations_.GiveUp();
+  }
+  Tell(told);
   {
     MutexLock lock(mu_);
     stream_ = nullptr;

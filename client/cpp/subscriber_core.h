@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "client/cpp/backoff.h"
+#include "client/cpp/confirmations.h"
 #include "client/cpp/settlements.h"
 #include "client/cpp/stream.h"
 #include "client/cpp/subscriber.h"
@@ -74,6 +75,7 @@ class SubscriberCore final : public StreamEvents,
   void Opened(const v1::Opened& opened) REQUIRES(mu_);
   void Enqueue(std::shared_ptr<const Received> received) REQUIRES(mu_);
   void DropQueue() REQUIRES(mu_);
+  void Tell(const std::vector<Confirmation>& told) const EXCLUDES(mu_);
 
   // Writes what there is to say, unless a write is under way.
   void Speak() EXCLUDES(mu_);
@@ -97,6 +99,8 @@ class SubscriberCore final : public StreamEvents,
   Backoff backoff_ GUARDED_BY(mu_);
   CreditWindow window_ GUARDED_BY(mu_);
   Settlements settlements_ GUARDED_BY(mu_);
+  bool exactly_once_ GUARDED_BY(mu_) = false;
+  Confirmations confirmations_ GUARDED_BY(mu_);
   uint64_t received_ GUARDED_BY(mu_) = 0;
   uint64_t connections_ GUARDED_BY(mu_) = 0;
 

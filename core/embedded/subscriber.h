@@ -34,7 +34,7 @@
 namespace sluice::embedded {
 
 struct SubscriberOptions {
-  // Handlers that run at once.
+  // Handlers that run at once; one at a time where the subscription keeps the order of keys.
   size_t concurrency = 4;
   // Messages and bytes that wait for handlers or are in them: no more are leased.
   int64_t max_outstanding_messages = 1000;

@@ -36,7 +36,9 @@ absl::Status SubscriberCore::Start(size_t messages_per_call, Subscriber::BatchHa
   }
   const auto id = subscription->Attach(shared_from_this(), {.client_id = "embedded"});
   if (!id.ok()) return id.status();
-  const absl::Duration ack_deadline = subscription->config().ack_deadline;
+  const SubscriptionConfig config = subscription->config();
+  const absl::Duration ack_deadline = config.ack_deadline;
+  if (config.ordered) pool_->HandleInOrder();
   // The pool keeps us until it is shut down, and a thread that is left behind until it ends.
   pool_->Start(
       messages_per_call,

@@ -77,17 +77,24 @@ class HandlerPool : public std::enable_shared_from_this<HandlerPool<Run>> {
   };
 
   HandlerPool(const Clock& clock, TimerQueue& timers, HandlerOptions options)
-      : clock_(clock), options_(options), concurrency_(std::max<size_t>(options.concurrency, 1)), alarm_(timers) {}
+      : clock_(clock), options_(options), alarm_(timers), concurrency_(std::max<size_t>(options.concurrency, 1)) {}
   ~HandlerPool() { Shutdown(absl::ZeroDuration()); }
 
   // Once. One call gets `messages_per_call` at the most. What comes from handlers after `owner` is gone is counted only.
   void Start(size_t messages_per_call, Handler handler, std::weak_ptr<Owner> owner) EXCLUDES(mu_) {
-    auto workers = std::make_unique<WorkerPool>(WorkerPoolOptions{.threads = concurrency_, .max_queued = concurrency_});
+    const size_t threads = std::max<size_t>(options_.concurrency, 1);
+    auto workers = std::make_unique<WorkerPool>(WorkerPoolOptions{.threads = threads, .max_queued = threads});
     MutexLock lock(mu_);
     messages_per_call_ = messages_per_call;
     handler_ = std::make_shared<const Handler>(std::move(handler));
     owner_ = std::move(owner);
     workers_ = std::move(workers);
+  }
+
+  // From now on one call at a time, whatever the options say: where the order of messages counts. REQUIRES: no call has begun.
+  void HandleInOrder() EXCLUDES(mu_) {
+    MutexLock lock(mu_);
+    concurrency_ = 1;
   }
 
   // False, and the run is not taken, when the pool is closed or was not started.
@@ -297,7 +304,6 @@ class HandlerPool : public std::enable_shared_from_this<HandlerPool<Run>> {
 
   const Clock& clock_;
   const HandlerOptions options_;
-  const size_t concurrency_;
 
   mutable Mutex mu_;
   // No call is under way any more.
@@ -309,6 +315,7 @@ class HandlerPool : public std::enable_shared_from_this<HandlerPool<Run>> {
   std::weak_ptr<Owner> owner_ GUARDED_BY(mu_);
   // From Start to Shutdown.
   std::unique_ptr<WorkerPool> workers_ GUARDED_BY(mu_);
+  size_t concurrency_ GUARDED_BY(mu_);
   std::deque<Run> queue_ GUARDED_BY(mu_);
   std::vector<std::shared_ptr<Call>> calls_ GUARDED_BY(mu_);
   // Threads that have a call, or look for one.

@@ -211,6 +211,63 @@ TEST_F(SubscriberTest, EphemeralSubscriptionGoesOnBehindWhatWasReceived) {
   EXPECT_EQ(Handshake().ephemeral().start().message_id(), 9u);
 }
 
+TEST_F(SubscriberTest, WhereOrderCountsOneHandlerRunsAtATime) {
+  HoldingHandler handler(1);
+  Open({.concurrency = 4});
+  subscriber_->Start(std::ref(handler));
+  streams_.NextRequest();
+  v1::SubscribeResponse opened = Opened();
+  opened.mutable_opened()->set_message_ordering(true);
+  streams_.Reply(opened);
+  streams_.Reply(Deliveries(1, 3));
+  handler.WaitUntilEntered();
+  EXPECT_EQ(subscriber_->counters().acked, 0u) << "nothing overtakes the first";
+  handler.LetGo();
+  std::vector<std::pair<uint64_t, uint64_t>> acked;
+  while (acked.empty() || acked.back().second < 3) {
+    for (const auto& pair : Pairs(streams_.NextRequest().acks())) acked.push_back(pair);
+  }
+  EXPECT_TRUE(std::is_sorted(acked.begin(), acked.end()));
+}
+
+class ExactlyOnceSubscriberTest : public SubscriberTest {
+ protected:
+  // Three messages, acknowledged.
+  void SetUp() override {
+    Open({.concurrency = 1, .confirmed = [this](uint64_t id, const absl::Status& status) {
+            told_.push_back(std::to_string(id) + " " + std::string(absl::StatusCodeToString(status.code())));
+          }});
+    subscriber_->StartBatches([](std::span<const ReceivedMessage>) { return Verdict::Ack(); });
+    streams_.NextRequest();
+    v1::SubscribeResponse opened = Opened();
+    opened.mutable_opened()->set_exactly_once_delivery(true);
+    streams_.Reply(opened);
+    streams_.Reply(Deliveries(1, 3));
+    EXPECT_THAT(Pairs(streams_.NextRequest().acks()), ElementsAre(std::pair(1, 3)));
+  }
+
+  std::vector<std::string> told_;
+};
+
+TEST_F(ExactlyOnceSubscriberTest, EachAcknowledgementIsToldHowItEnded) {
+  v1::SubscribeResponse response;
+  v1::AckResult& confirmed = *response.add_ack_results();
+  confirmed.mutable_range()->set_first(1);
+  confirmed.mutable_range()->set_last(2);
+  v1::AckResult& refused = *response.add_ack_results();
+  refused.mutable_range()->set_first(3);
+  refused.mutable_error()->set_code(static_cast<int32_t>(absl::StatusCode::kFailedPrecondition));
+  streams_.Reply(response);
+  EXPECT_THAT(told_, ElementsAre("1 OK", "2 OK", "3 FAILED_PRECONDITION"));
+  streams_.Reply(response);
+  EXPECT_EQ(told_.size(), 3u) << "once";
+}
+
+TEST_F(ExactlyOnceSubscriberTest, WhatAStreamLeavesOpenIsUnknown) {
+  streams_.End(absl::UnavailableError("gone"));
+  EXPECT_THAT(told_, ElementsAre("1 UNAVAILABLE", "2 UNAVAILABLE", "3 UNAVAILABLE"));
+}
+
 TEST_F(SubscriberTest, SilentServerIsGivenUp) {
   Open();
   subscriber_->Start([](const ReceivedMessage&) { return Verdict::Ack(); });
