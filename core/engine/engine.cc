@@ -331,26 +331,29 @@ void Engine::UpdateSubscription(SubscriptionConfig config, Done<SubscriptionConf
       });
 }
 
-void Engine::DeleteSubscription(const SubscriptionName& subscription_name, StatusDone done) {
+void Engine::DeleteSubscription(const SubscriptionName& name, StatusDone done) {
+  Drop(Reason::kSubscriptionNotFound, name.full(), std::move(done));
+}
+
+void Engine::Drop(Reason missing, const std::string& name, StatusDone done) {
   Gate::Pass pass(context_->gate);
   if (!pass) return done(DrainingError());
-  const std::string& name = subscription_name.full();
   absl::StatusOr<std::shared_ptr<Subscription>> found;
   {
     MutexLock lock(mu_);
-    found = BeginChange(subscriptions_, name, Reason::kSubscriptionNotFound);
+    found = BeginChange(Stored(missing), name, missing);
   }
   if (!found.ok()) return done(found.status());
   context_->backend->catalogue().RemoveSubscription(
-      (*found)->id(), [this, name, subscription = *found, done = std::move(done),
+      (*found)->id(), [this, missing, name, subscription = *found, done = std::move(done),
                        pass = std::make_shared<Gate::Pass>(std::move(pass))](const absl::Status& status) {
         if (status.ok()) {
           {
             MutexLock lock(mu_);
-            subscriptions_.erase(name);
+            Stored(missing).erase(name);
           }
           subscription->LeaveTopic();
-          subscription->End(NotFoundError(Reason::kSubscriptionNotFound, name));
+          subscription->End(NotFoundError(missing, name));
         }
         Free(name);
         done(status);

@@ -143,6 +143,12 @@ class Engine {
   absl::Status CheckDeadLetter(const SubscriptionConfig& config) const EXCLUDES(mu_);
   void ScheduleRetention();
   void DropExpiredSnapshots() EXCLUDES(mu_);
+  using SubscriptionMap = absl::btree_map<std::string, std::shared_ptr<Subscription>>;
+  // Where those are that are said to be missing with this reason: subscriptions or snapshots.
+  SubscriptionMap& Stored(Reason missing) REQUIRES(mu_) {
+    return missing == Reason::kSnapshotNotFound ? snapshots_ : subscriptions_;
+  }
+  void Drop(Reason missing, const std::string& name, StatusDone done) EXCLUDES(mu_);
   using Resolve = std::function<void(const Subscription&, const std::shared_ptr<Topic>&, Done<CursorState>)>;
   // Seeks to what `resolve` says.
   void SeekTo(const SubscriptionName& name, const Resolve& resolve, StatusDone done) EXCLUDES(mu_);
@@ -171,9 +177,9 @@ class Engine {
 
   mutable Mutex mu_{LockRank::kRegistry};
   absl::btree_map<std::string, std::shared_ptr<Topic>> topics_ GUARDED_BY(mu_);
-  absl::btree_map<std::string, std::shared_ptr<Subscription>> subscriptions_ GUARDED_BY(mu_);
+  SubscriptionMap subscriptions_ GUARDED_BY(mu_);
   // Subscriptions that nobody reads, by the names of the snapshots.
-  absl::btree_map<std::string, std::shared_ptr<Subscription>> snapshots_ GUARDED_BY(mu_);
+  SubscriptionMap snapshots_ GUARDED_BY(mu_);
   // Names being created, changed or deleted.
   absl::flat_hash_set<std::string> changing_ GUARDED_BY(mu_);
 };

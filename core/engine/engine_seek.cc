@@ -166,30 +166,8 @@ void Engine::UpdateSnapshot(const SnapshotName& snapshot, Labels labels, Done<Sn
       });
 }
 
-void Engine::DeleteSnapshot(const SnapshotName& snapshot, StatusDone done) {
-  Gate::Pass pass(context_->gate);
-  if (!pass) return done(DrainingError());
-  const std::string& name = snapshot.full();
-  absl::StatusOr<std::shared_ptr<Subscription>> found;
-  {
-    MutexLock lock(mu_);
-    found = BeginChange(snapshots_, name, Reason::kSnapshotNotFound);
-  }
-  if (!found.ok()) return done(found.status());
-  context_->backend->catalogue().RemoveSubscription(
-      (*found)->id(), [this, name, stored = *found, done = std::move(done),
-                       pass = std::make_shared<Gate::Pass>(std::move(pass))](const absl::Status& status) {
-        if (status.ok()) {
-          {
-            MutexLock lock(mu_);
-            snapshots_.erase(name);
-          }
-          stored->LeaveTopic();
-          stored->End(NotFoundError(Reason::kSnapshotNotFound, name));
-        }
-        Free(name);
-        done(status);
-      });
+void Engine::DeleteSnapshot(const SnapshotName& name, StatusDone done) {
+  Drop(Reason::kSnapshotNotFound, name.full(), std::move(done));
 }
 
 absl::StatusOr<Snapshot> Engine::FindSnapshot(const SnapshotName& name) const {
