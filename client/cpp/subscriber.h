@@ -13,7 +13,8 @@
 //
 // For many messages a second use StartBatches: one call of the handler and one range of acks for all that came together.
 //
-// Thread rule: every member may be called from any thread; Stop and the destructor not from a handler or from `finished`.
+// Thread rule: every member may be called from any thread; Stop and the destructor not from a handler,
+// from `finished` or `confirmed`.
 // Lifetime: the destructor waits for handlers that are running; after it none runs.
 #pragma once
 

@@ -113,7 +113,7 @@ void SubscriberCore::OnMessage(const grpc::ByteBuffer& message) {
   std::vector<Confirmation> told;
   {
     MutexLock lock(mu_);
-    if (received != nullptr) told = confirmations_.Settle(received->ack_results);
+    if (received != nullptr) told = TakeTold(confirmations_.Settle(received->ack_results));
     // Messages that come later go back when the stream ends.
     if (state_ == State::kReceiving && received == nullptr) broken = stream_;
     if (state_ == State::kReceiving && received != nullptr) {
@@ -125,9 +125,19 @@ void SubscriberCore::OnMessage(const grpc::ByteBuffer& message) {
   Tell(told);
 }
 
-void SubscriberCore::Tell(const std::vector<Confirmation>& told) const {
-  if (!options_.confirmed) return;
+std::vector<Confirmation> SubscriberCore::TakeTold(std::vector<Confirmation> told) {
+  // After the end there may be nobody any more to be told.
+  if (state_ == State::kEnded) told.clear();
+  if (!told.empty()) ++calling_;
+  return told;
+}
+
+void SubscriberCore::Tell(const std::vector<Confirmation>& told) {
+  if (told.empty()) return;
   for (const Confirmation& one : told) options_.confirmed(one.message_id, one.status);
+  MutexLock lock(mu_);
+  --calling_;
+  quiet_.NotifyAll();
 }
 
 void SubscriberCore::Opened(const v1::Opened& opened) {
@@ -174,7 +184,7 @@ void SubscriberCore::OnClosed(const absl::Status& status) {
   std::vector<Confirmation> told;
   {
     MutexLock lock(mu_);
-    told = confirmations_.GiveUp();
+    told = TakeTold(confirmations_.GiveUp());
   }
   Tell(told);
   {
@@ -198,11 +208,11 @@ void SubscriberCore::OnClosed(const absl::Status& status) {
       return;
     }
     state_ = State::kEnded;
-    finishing_ = true;
+    ++calling_;
   }
   if (options_.finished) options_.finished(status);
   MutexLock lock(mu_);
-  finishing_ = false;
+  --calling_;
   quiet_.NotifyAll();
 }
 
@@ -251,6 +261,7 @@ absl::Status SubscriberCore::Stop(absl::Duration timeout) {
   bool done = pool_->WaitIdle(timeout);
   Speak();
   std::shared_ptr<Stream> stream;
+  std::vector<Confirmation> told;
   {
     MutexLock lock(mu_);
     while (stream_ != nullptr && (writing_ || !settlements_.empty()) && system_clock.Now() < end) {
@@ -265,24 +276,29 @@ absl::Status SubscriberCore::Stop(absl::Duration timeout) {
     while (stream_ != nullptr && system_clock.Now() < end) quiet_.WaitFor(lock, end - system_clock.Now());
     done = done && stream_ == nullptr;
     stream = stream_;
+    told = TakeTold(confirmations_.GiveUp());
     state_ = State::kEnded;
   }
   if (stream != nullptr) stream->Cancel();
+  Tell(told);
   return done ? absl::OkStatus() : Error(Reason::kDeadlineExceeded, "not everything was settled in time");
 }
 
 void SubscriberCore::Abandon() {
   std::shared_ptr<Stream> stream;
+  std::vector<Confirmation> told;
   {
     MutexLock lock(mu_);
+    told = TakeTold(confirmations_.GiveUp());
     state_ = State::kEnded;
     DropQueue();
     stream = std::move(stream_);
   }
   if (stream != nullptr) stream->Cancel();
+  Tell(told);
   pool_->Shutdown(absl::InfiniteDuration());
   MutexLock lock(mu_);
-  while (finishing_) quiet_.Wait(lock);
+  while (calling_ > 0) quiet_.Wait(lock);
 }
 
 SubscriberCounters SubscriberCore::counters() const {

@@ -75,7 +75,9 @@ class SubscriberCore final : public StreamEvents,
   void Opened(const v1::Opened& opened) REQUIRES(mu_);
   void Enqueue(std::shared_ptr<const Received> received) REQUIRES(mu_);
   void DropQueue() REQUIRES(mu_);
-  void Tell(const std::vector<Confirmation>& told) const EXCLUDES(mu_);
+  // What is to be told the caller, once the lock is released: Tell(TakeTold(...)).
+  std::vector<Confirmation> TakeTold(std::vector<Confirmation> told) REQUIRES(mu_);
+  void Tell(const std::vector<Confirmation>& told) EXCLUDES(mu_);
 
   // Writes what there is to say, unless a write is under way.
   void Speak() EXCLUDES(mu_);
@@ -116,8 +118,8 @@ class SubscriberCore final : public StreamEvents,
   absl::Duration ack_deadline_ GUARDED_BY(mu_) = absl::Seconds(10);
   // For a subscription of the stream's own: where the next one begins.
   uint64_t resume_at_id_ GUARDED_BY(mu_) = 0;
-  // `finished` is being called.
-  bool finishing_ GUARDED_BY(mu_) = false;
+  // Calls of `finished` and `confirmed` that are running.
+  int calling_ GUARDED_BY(mu_) = 0;
 };
 
 }  // namespace sluice::client

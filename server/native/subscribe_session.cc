@@ -61,10 +61,11 @@ void SubscribeSession::OnReadDone(bool ok) {
   {
     MutexLock lock(mu_);
     if (!ok) read_pending_ = false;
+    half_closed_ = !ok;
     first = ok && state_ == State::kAwaitingTarget;
     if (first) state_ = State::kOpening;
   }
-  if (!ok) return Close(absl::OkStatus());
+  if (!ok) return EndIfAnswered();
   context_.rpcs.of(Rpc::kSubscribe).received.Add();
   grpc::ProtoBufferReader reader(&request_buffer_);
   const bool parsed = request_.ParseFromZeroCopyStream(&reader);
@@ -222,6 +223,16 @@ void SubscribeSession::Acknowledged(const AckOutcome& outcome) {
     front_parts_ += outcome.confirmed.size() + outcome.refused.size() + outcome.too_early.size();
   }
   Advance();
+  EndIfAnswered();
+}
+
+void SubscribeSession::EndIfAnswered() {
+  {
+    MutexLock lock(mu_);
+    if (!half_closed_) return;
+    if (state_ == State::kOpen && (unanswered_ > 0 || front_parts_ > 0)) return;
+  }
+  Close(absl::OkStatus());
 }
 
 void SubscribeSession::Lost(const v1::DeliveryRange& range) {
@@ -320,7 +331,7 @@ void SubscribeSession::Advance() {
       finished_ = finish = true;
       end = end_;
     } else {
-      if (state_ == State::kOpen && !read_pending_ && front_parts_ + unanswered_ < kMaxUnanswered) {
+      if (state_ == State::kOpen && !read_pending_ && !half_closed_ && front_parts_ + unanswered_ < kMaxUnanswered) {
         read_pending_ = true;
         // Under the lock: once it is released another thread may finish the stream.
         StartRead(&request_buffer_);
@@ -368,6 +379,7 @@ void SubscribeSession::OnWriteDone(bool ok) {
   if (!ok) return Close(absl::CancelledError("the client is gone"));
   Advance();
   if (bytes > 0) subscription_->Grant(consumer_, 0, bytes);
+  EndIfAnswered();
 }
 
 void SubscribeSession::OnCancel() { Close(absl::CancelledError("the client is gone")); }

@@ -64,6 +64,8 @@ class SubscribeSession final : public grpc::ServerBidiReactor<grpc::ByteBuffer, 
   // A request was handled: reading goes on, or the stream ends.
   void Handled(const absl::Status& status) EXCLUDES(mu_);
   void Close(const absl::Status& why) EXCLUDES(mu_);
+  // Ends the stream of a client that has said all, once it has been told what became of its acknowledgements.
+  void EndIfAnswered() EXCLUDES(mu_);
   // Starts whatever can be started now: a read, a write, the end.
   void Advance() EXCLUDES(mu_);
   void Write(std::vector<Delivery> deliveries, const v1::SubscribeResponse& front) EXCLUDES(mu_);
@@ -105,6 +107,8 @@ class SubscribeSession final : public grpc::ServerBidiReactor<grpc::ByteBuffer, 
   v1::SubscribeResponse front_ GUARDED_BY(mu_);
   size_t front_parts_ GUARDED_BY(mu_) = 0;
   size_t unanswered_ GUARDED_BY(mu_) = 0;
+  // The client has said all.
+  bool half_closed_ GUARDED_BY(mu_) = false;
   // Until the request is handled.
   bool read_pending_ GUARDED_BY(mu_) = true;
   bool write_pending_ GUARDED_BY(mu_) = false;

@@ -238,14 +238,14 @@ class SubscribeStream {
     v1::SubscribeResponse response;
     EXPECT_TRUE(stream_->Read(&response));
     EXPECT_TRUE(response.has_opened());
-    waiting_.insert(waiting_.end(), response.deliveries().begin(), response.deliveries().end());
+    Keep(response);
     return response.opened();
   }
   // The next `count` deliveries, or fewer when the stream ends before.
   std::vector<v1::Delivery> Take(size_t count) {
     for (v1::SubscribeResponse response; waiting_.size() < count && stream_->Read(&response);) {
       EXPECT_FALSE(response.has_opened());
-      waiting_.insert(waiting_.end(), response.deliveries().begin(), response.deliveries().end());
+      Keep(response);
     }
     std::vector<v1::Delivery> taken;
     for (; taken.size() < count && !waiting_.empty(); waiting_.pop_front()) taken.push_back(waiting_.front());
@@ -264,15 +264,25 @@ class SubscribeStream {
   void Cancel() { context_.TryCancel(); }
   // Waits for the end.
   grpc::Status End() {
-    for (v1::SubscribeResponse response; stream_->Read(&response);) {
-    }
+    for (v1::SubscribeResponse response; stream_->Read(&response);) Keep(response);
     return stream_->Finish();
   }
+  // What became of acknowledgements, as far as it was read: "1-3 OK", "4-4 LEASE_OVER".
+  const std::vector<std::string>& ack_results() const { return ack_results_; }
 
  private:
+  void Keep(const v1::SubscribeResponse& response) {
+    waiting_.insert(waiting_.end(), response.deliveries().begin(), response.deliveries().end());
+    for (const v1::AckResult& result : response.ack_results()) {
+      ack_results_.push_back(std::to_string(result.range().first()) + "-" + std::to_string(result.range().last()) + " " +
+                             (result.has_error() ? result.error().reason() : "OK"));
+    }
+  }
+
   grpc::ClientContext context_;
   std::unique_ptr<grpc::ClientReaderWriter<v1::SubscribeRequest, v1::SubscribeResponse>> stream_;
   std::deque<v1::Delivery> waiting_;
+  std::vector<std::string> ack_results_;
 };
 
 }  // namespace sluice::server

@@ -12,6 +12,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::SizeIs;
+using ::testing::UnorderedElementsAre;
 
 class SubscribeTest : public StoreTest {};
 SLUICE_OVER_EVERY_STORE(SubscribeTest);
@@ -212,6 +213,24 @@ TEST_P(SubscribeTest, DeliversABacklogThatIsLargerThanEveryWindow) {
   const auto got = stream.Take(kBatches * 50);
   ASSERT_THAT(got, SizeIs(kBatches * 50));
   for (size_t i = 0; i < got.size(); ++i) ASSERT_EQ(got[i].message().message_id(), std::to_string(i + 1));
+}
+
+// A client that ends its stream is first told what became of all it acknowledged.
+TEST_P(SubscribeTest, WithExactlyOnceDeliveryEveryAcknowledgementIsAnsweredBeforeTheEnd) {
+  CreateBoth("orders");
+  v1::CreateSubscriptionResponse created;
+  v1::CreateSubscriptionRequest request;
+  request.mutable_subscription()->set_name(SubscriptionPath("once"));
+  request.mutable_subscription()->set_topic(TopicPath("orders"));
+  request.mutable_subscription()->set_enable_exactly_once_delivery(true);
+  ASSERT_EQ(CodeAndReason(client_->Call(&v1::Admin::Stub::CreateSubscription, request, &created)), "OK");
+  client_->Publish("orders", {"1", "2", "3"});
+  SubscribeStream stream(*client_, "once", 10);
+  ASSERT_THAT(stream.Take(3), SizeIs(3));
+  stream.Ack(1, 3);
+  stream.Ack(3, 4);
+  EXPECT_EQ(CodeAndReason(stream.Close()), "OK");
+  EXPECT_THAT(stream.ack_results(), UnorderedElementsAre("1-3 OK", "3-4 LEASE_OVER"));
 }
 
 class SubscribeStreamTest : public ServerTest {

@@ -51,8 +51,10 @@ class HoldingHandler {
 
   Verdict operator()(const ReceivedMessage& message) {
     if (message.id == held_) {
+      // A test that is over does not wait for us before it destroys this.
+      Answer<int> released = released_;
       entered_.callback()(0);
-      released_.Wait();
+      released.Wait();
     }
     return Verdict::Ack();
   }
@@ -131,7 +133,14 @@ TEST_F(SubscriberTest, VerdictsCollectWhileAWriteIsUnderWay) {
   while (subscriber_->counters().acked < 9) std::this_thread::yield();
   EXPECT_EQ(streams_.waiting_requests(), 0u);
   streams_.Written();
-  EXPECT_THAT(Pairs(streams_.NextRequest().acks()), ElementsAre(std::pair(4, 9)));
+  // The last one may be told a moment after it was counted.
+  uint64_t acked_to = 3;
+  while (acked_to < 9) {
+    for (const auto& [first, last] : Pairs(streams_.NextRequest().acks())) {
+      EXPECT_EQ(first, acked_to + 1);
+      acked_to = last;
+    }
+  }
 }
 
 TEST_F(SubscriberTest, HandlerThatThrowsNacksAndNothingEnds) {
