@@ -12,6 +12,25 @@ namespace {
 
 constexpr std::string_view kOriginalTopic = "SluiceDeadLetterTopic";
 
+// That the subscription is of a topic that others send their dead letters to. Its source has a backlog too, which is not to be
+// dropped for a slip of the name.
+absl::Status CheckIsOfDeadLetters(const Session& session, const std::string& name) {
+  client::Admin admin = session.OpenAdmin();
+  const auto subscription = admin.GetSubscription(name);
+  if (!subscription.ok()) return subscription.status();
+  const auto all = admin.ListSubscriptions("projects/" + session.project);
+  if (!all.ok()) return all.status();
+  for (const v1::Subscription& source : *all) {
+    if (source.has_dead_letter_policy() && source.dead_letter_policy().dead_letter_topic() == subscription->topic()) {
+      return absl::OkStatus();
+    }
+  }
+  const bool is_source = subscription->has_dead_letter_policy();
+  return absl::FailedPreconditionError(fmt::format(
+      "{} receives from {}, which is no dead-letter topic; name a subscription of {}", name, subscription->topic(),
+      is_source ? subscription->dead_letter_policy().dead_letter_topic() : "one that is"));
+}
+
 // The message as it was before it became a dead letter.
 v1::Message Revive(const v1::Message& letter) {
   v1::Message message = letter;
@@ -30,6 +49,7 @@ class Redrive {
 
   int Run() {
     const std::string name = session_.SubscriptionName(flags_.subscription);
+    if (absl::Status status = CheckIsOfDeadLetters(session_, name); !status.ok()) return Report(session_, status);
     const auto stats = session_.OpenAdmin().GetSubscriptionStats(name);
     if (!stats.ok()) return Report(session_, stats.status());
     wanted_ = stats->backlog_messages();
@@ -94,6 +114,7 @@ int Purge(const Session& session, const std::string& subscription) {
   v1::SeekSubscriptionRequest request;
   request.set_name(session.SubscriptionName(subscription));
   request.mutable_position()->set_latest(true);
+  if (absl::Status status = CheckIsOfDeadLetters(session, request.name()); !status.ok()) return Report(session, status);
   const auto stats = session.OpenAdmin().GetSubscriptionStats(request.name());
   if (!stats.ok()) return Report(session, stats.status());
   const absl::Status status = session.OpenAdmin().Seek(request);

@@ -100,7 +100,11 @@ void AddSettings(CLI::App* command, const std::shared_ptr<SubFlags>& flags) {
       command->add_option("--dead-letter-topic", flags->dead_letter_topic, "Where messages go that nobody acknowledges");
   command->add_option("--max-attempts", flags->max_attempts, "After how many deliveries, 5 to 100")->needs(dead_letter);
   command->add_flag("--dead-letter-expired", flags->dead_letter_expired, "Messages that expire go there too")->needs(dead_letter);
-  command->add_option("--exactly-once", flags->exactly_once, "true: acknowledgements are confirmed, and refused when late");
+  command
+      ->add_option("--exactly-once", flags->exactly_once,
+                   "Acknowledgements are confirmed, and refused when late; =false turns it off")
+      ->expected(0, 1)
+      ->default_str("true");
   command->add_option("--acked-retention", flags->acked_retention, "Keep acknowledged messages this long, to seek back to");
   command->add_option("--label", flags->labels, "KEY=VALUE; may be repeated");
 }
