@@ -87,7 +87,7 @@ absl::Status Server::OpenEngine() {
   }
   EngineOptions engine_options = EngineOptionsOf(options_);
   engine_options.on_breaker = [this](const BreakerEvent& event) { OnBreaker(event); };
-  auto engine = Engine::Open(std::move(backend), clock_, metrics_, std::move(engine_options));
+  auto engine = Engine::Open(std::move(backend), clock_, metrics_, engine_options);
   if (!engine.ok()) return engine.status();
   engine_ = *std::move(engine);
   if (const uint64_t damaged = engine_->backend_stats().damaged_stretches; damaged > 0) {

@@ -34,7 +34,7 @@ class CircuitBreakerBehaviour : public EngineFixture {
       events_.push_back(std::string(ToString(event.change.to)) + ": " + std::string(ToString(event.change.cause)));
     };
     auto engine = Engine::Open(std::make_unique<FaultyBackend>(std::make_unique<MemoryBackend>(store_), faults_), clock_,
-                               metrics_, std::move(options));
+                               metrics_, options);
     ASSERT_TRUE(engine.ok()) << engine.status();
     engine_ = *std::move(engine);
   }
