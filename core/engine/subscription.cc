@@ -153,7 +153,7 @@ uint64_t Subscription::TakeAcked(ConsumerId consumer, const std::vector<LeaseRan
       if (lease.keyed) return AckKeyed(lease, acked, outcome);
       Note(lease, DeliveryOutcome::kAcked);
       if (outcome != nullptr) outcome->confirmed.push_back({lease.first, next - 1});
-      AddTo(acked, lease.offsets());
+      Append(acked, lease.offsets());
     });
     if (outcome != nullptr && next <= range.last) outcome->refused.push_back({next, range.last});
   }
@@ -182,7 +182,7 @@ void Subscription::AckKeyed(const Lease& lease, OffsetRanges* acked, AckOutcome*
       ++kept;
       continue;
     }
-    if (out) keys_.Ack(offset, [acked](Offset settled) { AddTo(acked, {settled, settled + 1}); });
+    if (out) keys_.Ack(offset, [acked](Offset settled) { Append(acked, {settled, settled + 1}); });
     if (outcome != nullptr) outcome->confirmed.push_back({id, id});
   }
   Lease settled = lease;

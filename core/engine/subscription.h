@@ -176,7 +176,9 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
     int64_t deliver_at_us = kDeliverAtOnce;
   };
   using OffsetRanges = absl::InlinedVector<OffsetRange, 8>;
-  static void AddTo(OffsetRanges* ranges, OffsetRange more) {
+  // Behind the others, as one with the last where it follows on it.
+  template <class Ranges>
+  static void Append(Ranges* ranges, OffsetRange more) {
     if (!ranges->empty() && ranges->back().end == more.begin) {
       ranges->back().end = more.end;
     } else {

@@ -33,11 +33,7 @@ void Subscription::Skip(OffsetRange range) {
   if (range.empty()) return;
   if (skipped_.empty()) floor_before_skips_ = acked_.floor();
   MarkAcked(range);
-  if (!skipped_.empty() && skipped_.back().end == range.begin) {
-    skipped_.back().end = range.end;
-  } else {
-    skipped_.push_back(range);
-  }
+  Append(&skipped_, range);
 }
 
 void Subscription::Expire(OffsetRange range, uint32_t attempts) {
@@ -142,11 +138,7 @@ bool Subscription::PassOver(const Ref<Batch>& batch, ConsumerId consumer, const 
 
 void Subscription::NotePassedOver(OffsetRange one) {
   if (one.begin < history_.end) return;
-  if (!newly_held_.empty() && newly_held_.back().end == one.begin) {
-    newly_held_.back().end = one.end;
-  } else {
-    newly_held_.push_back(one);
-  }
+  Append(&newly_held_, one);
 }
 
 // next_ is held back.

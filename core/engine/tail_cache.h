@@ -5,8 +5,8 @@
 // Thread rule: every member may be called from any thread; its lock is a leaf.
 #pragma once
 
-#include <cstddef>
 #include <atomic>
+#include <cstddef>
 #include <deque>
 #include <vector>
 

@@ -363,6 +363,7 @@ void SubscribeSession::Write(std::vector<Delivery> deliveries, const v1::Subscri
 
 void SubscribeSession::OnWriteDone(bool ok) {
   int64_t bytes = 0;
+  bool half_closed = false;
   // An idle stream holds no messages.
   response_.buffer.Clear();
   // Once the lock is released the next write may begin on another thread.
@@ -370,6 +371,7 @@ void SubscribeSession::OnWriteDone(bool ok) {
   {
     MutexLock lock(mu_);
     write_pending_ = false;
+    half_closed = half_closed_;
     window_.Written(static_cast<int64_t>(written));
     held_ -= written;
     if (ok && state_ == State::kOpen) bytes = window_.Take(context_.engine.memory().tight());
@@ -379,7 +381,7 @@ void SubscribeSession::OnWriteDone(bool ok) {
   if (!ok) return Close(absl::CancelledError("the client is gone"));
   Advance();
   if (bytes > 0) subscription_->Grant(consumer_, 0, bytes);
-  EndIfAnswered();
+  if (half_closed) EndIfAnswered();
 }
 
 void SubscribeSession::OnCancel() { Close(absl::CancelledError("the client is gone")); }

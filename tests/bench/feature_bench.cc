@@ -5,7 +5,6 @@
 // `time` is per message (per lease in the last ones); what else is measured stands in the counters.
 #include <malloc.h>
 
-#include <array>
 #include <random>
 
 #include "benchmark/benchmark.h"

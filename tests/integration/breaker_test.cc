@@ -94,6 +94,9 @@ TEST_F(BreakerTest, HealthFollowsTheBreaker) {
   EXPECT_EQ(StoreBreaker().state(), v1::BREAKER_STATE_HALF_OPEN);
   EXPECT_EQ(CodeAndReason(TryPublish()), "UNAVAILABLE/STORAGE_UNAVAILABLE");
   EXPECT_EQ(StoreBreaker().opened(), opened + 1);
+  // And is not ready again.
+  while (Health("readiness") != 2u) TryPublish();
+  EXPECT_EQ(Health(""), 2u);
 }
 
 }  // namespace
