@@ -56,6 +56,8 @@ enum class Reason {
   kInvalidPage,
   kMissingTarget,
   kTargetChanged,
+  kInvalidAckId,
+  kInvalidRequest,
   kUnsupported,
   // Missing, or there already.
   kTopicNotFound,
@@ -66,6 +68,8 @@ enum class Reason {
   kSnapshotExists,
   // Wrong state.
   kTopicDeleted,
+  kSubscriptionDetached,
+  kPushSubscription,
   kProducerFenced,
   kSequenceTooOld,
   kSnapshotTooShort,

@@ -20,6 +20,7 @@ enum StoredField : uint32_t {
   kTopicMessageTtl = 6,
   kTopicMaxDelay = 7,
   kTopicAckedRetention = 8,
+  kTopicIamPolicy = 100,
   kSubscriptionTopic = 2,
   kSubscriptionAckDeadline = 3,
   kSubscriptionLabels = 5,
@@ -33,6 +34,10 @@ enum StoredField : uint32_t {
   kSubscriptionAckedRetention = 13,
   kSubscriptionTopicId = 100,
   kSubscriptionSnapshotUntil = 101,
+  kSubscriptionRetention = 102,
+  kSubscriptionExpireAfter = 103,
+  kSubscriptionDetached = 104,
+  kSubscriptionIamPolicy = 105,
 };
 
 absl::Status OutOfBounds(Reason reason, std::string_view field, const std::string& value, const std::string& limit) {
@@ -204,6 +209,13 @@ absl::Status Validate(const SubscriptionConfig& config) {
   }
   absl::Status status = CheckSpan(Reason::kInvalidRetention, "subscription.acked_retention", config.acked_retention,
                                   kMinRetention, kMaxRetention);
+  if (status.ok()) {
+    status = CheckSpan(Reason::kInvalidRetention, "subscription.retention", config.retention, kMinRetention, kMaxRetention);
+  }
+  if (status.ok()) {
+    status = CheckSpan(Reason::kInvalidRetention, "subscription.expire_after", config.expire_after, kMinExpireAfter,
+                       absl::InfiniteDuration());
+  }
   if (!status.ok()) return status;
   if (auto filter = Filter::Compile(config.filter); !filter.ok()) return filter.status();
   return CheckLabels(config.labels);
@@ -218,6 +230,7 @@ std::string Encode(const TopicConfig& config) {
   AppendSpan(&out, kTopicMessageTtl, config.message_ttl);
   AppendSpan(&out, kTopicMaxDelay, config.max_delay);
   AppendSpan(&out, kTopicAckedRetention, config.acked_retention);
+  if (!config.iam_policy.empty()) AppendBytesField(&out, kTopicIamPolicy, config.iam_policy);
   AppendVarintField(&out, kTopicCreateTime, static_cast<uint64_t>(absl::ToUnixMicros(config.create_time)));
   return out;
 }
@@ -236,6 +249,10 @@ std::string Encode(const SubscriptionConfig& config) {
   if (config.exactly_once) AppendVarintField(&out, kSubscriptionExactlyOnce, 1);
   if (config.priority_delivery) AppendVarintField(&out, kSubscriptionPriorityDelivery, 1);
   AppendSpan(&out, kSubscriptionAckedRetention, config.acked_retention);
+  AppendSpan(&out, kSubscriptionRetention, config.retention);
+  AppendSpan(&out, kSubscriptionExpireAfter, config.expire_after);
+  if (config.detached) AppendVarintField(&out, kSubscriptionDetached, 1);
+  if (!config.iam_policy.empty()) AppendBytesField(&out, kSubscriptionIamPolicy, config.iam_policy);
   if (config.snapshot_until) {
     AppendVarintField(&out, kSubscriptionSnapshotUntil, static_cast<uint64_t>(absl::ToUnixMicros(*config.snapshot_until)));
   }
@@ -256,6 +273,7 @@ absl::StatusOr<TopicConfig> DecodeTopicConfig(std::string_view bytes) {
     if (field.number == kTopicMessageTtl) config.message_ttl = DurationOf(field.value);
     if (field.number == kTopicMaxDelay) config.max_delay = DurationOf(field.value);
     if (field.number == kTopicAckedRetention) config.acked_retention = DurationOf(field.value);
+    if (field.number == kTopicIamPolicy) config.iam_policy = field.bytes;
     if (field.number == kTopicCreateTime) config.create_time = absl::FromUnixMicros(static_cast<int64_t>(field.value));
   }
   auto parsed = TopicName::Parse(name);
@@ -281,6 +299,10 @@ absl::StatusOr<SubscriptionConfig> DecodeSubscriptionConfig(std::string_view byt
     if (field.number == kSubscriptionExactlyOnce) config.exactly_once = field.value != 0;
     if (field.number == kSubscriptionPriorityDelivery) config.priority_delivery = field.value != 0;
     if (field.number == kSubscriptionAckedRetention) config.acked_retention = DurationOf(field.value);
+    if (field.number == kSubscriptionRetention) config.retention = DurationOf(field.value);
+    if (field.number == kSubscriptionExpireAfter) config.expire_after = DurationOf(field.value);
+    if (field.number == kSubscriptionDetached) config.detached = field.value != 0;
+    if (field.number == kSubscriptionIamPolicy) config.iam_policy = field.bytes;
     if (field.number == kSubscriptionSnapshotUntil) {
       config.snapshot_until = absl::FromUnixMicros(static_cast<int64_t>(field.value));
     }
@@ -302,6 +324,11 @@ absl::StatusOr<SubscriptionConfig> DecodeSubscriptionConfig(std::string_view byt
     config.topic = *std::move(parsed_topic);
   }
   return config;
+}
+
+absl::Status DetachedError(const SubscriptionName& name) {
+  return Error(Reason::kSubscriptionDetached, fmt::format("{}: it was detached from its topic", name.full()),
+               {{"field", "subscription"}, {"value", name.full()}});
 }
 
 SubscriptionName StoredNameOf(const SnapshotName& snapshot) {

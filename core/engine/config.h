@@ -33,6 +33,8 @@ struct TopicConfig {
   // What every subscription has acknowledged is kept for this time after it was published, for those who seek back.
   absl::Duration acked_retention;
   Labels labels;
+  // Who may do what: a serialized google.iam.v1.Policy; empty for none.
+  std::string iam_policy;
   absl::Time create_time;
 };
 
@@ -63,9 +65,17 @@ struct SubscriptionConfig {
   bool priority_delivery = false;
   // As the topic's, for this subscription's sake.
   absl::Duration acked_retention;
+  // A message that was not acknowledged goes after this time, for this subscription; zero for as long as the topic has it.
+  absl::Duration retention;
+  // Without any use for this time the subscription is deleted; zero for never.
+  absl::Duration expire_after;
+  // For good: it has no messages and gets none.
+  bool detached = false;
   // Set for a snapshot: a subscription that nobody reads, whose progress others seek to, until then.
   std::optional<absl::Time> snapshot_until;
   Labels labels;
+  // As the topic's.
+  std::string iam_policy;
   absl::Time create_time;
 };
 
@@ -86,6 +96,9 @@ SnapshotName SnapshotNameOf(const SubscriptionName& stored);
 struct Earliest {};
 struct Latest {};
 using StartPosition = std::variant<Latest, Earliest, absl::Time, Offset>;
+
+// What a detached subscription answers.
+absl::Status DetachedError(const SubscriptionName& name);
 
 // Every limit of a configuration; errors name the field.
 absl::Status Validate(const TopicConfig& config);

@@ -41,6 +41,8 @@ struct EngineContext {
   }
 
   const Clock& clock;
+  // Tells what was given out by this engine from what an earlier one gave out over the same store.
+  const uint32_t incarnation = static_cast<uint32_t>(absl::ToUnixMicros(absl::Now()));
   Metrics& metrics;
   TimerQueue timers;
   MemoryLedger memory;

@@ -100,6 +100,7 @@ absl::Status Engine::Recover() {
     auto found = by_id.find(config->topic_id);
     std::shared_ptr<Topic> topic = found == by_id.end() ? nullptr : found->second;
     if (topic == nullptr) config->topic.reset();
+    if (config->detached) topic = nullptr;
     std::shared_ptr<Cursor> cursor = context_->backend->OpenCursor(record.id);
     const CursorState state = cursor->state();
     auto subscription = std::make_shared<Subscription>(context_, record.id, *std::move(config), topic,
@@ -117,6 +118,7 @@ absl::Status Engine::Recover() {
 void Engine::ScheduleRetention() {
   context_->timers.At(context_->clock.Now() + kRetentionInterval, [this] {
     DropExpiredSnapshots();
+    DropIdleSubscriptions();
     for (const auto& topic : ListTopics("", "", SIZE_MAX)) topic->EnforceRetention();
     ScheduleRetention();
   });
@@ -313,6 +315,7 @@ void Engine::UpdateSubscription(SubscriptionConfig config, Done<SubscriptionConf
   config.create_time = old.create_time;
   config.topic = old.topic;
   config.topic_id = old.topic_id;
+  config.detached = old.detached;
   if (absl::Status status = CheckDeadLetter(config); !status.ok()) {
     Free(name);
     return done(status);
@@ -333,6 +336,45 @@ void Engine::UpdateSubscription(SubscriptionConfig config, Done<SubscriptionConf
 
 void Engine::DeleteSubscription(const SubscriptionName& name, StatusDone done) {
   Drop(Reason::kSubscriptionNotFound, name.full(), std::move(done));
+}
+
+void Engine::DetachSubscription(const SubscriptionName& subscription_name, StatusDone done) {
+  Gate::Pass pass(context_->gate);
+  if (!pass) return done(DrainingError());
+  const std::string& name = subscription_name.full();
+  absl::StatusOr<std::shared_ptr<Subscription>> found;
+  {
+    MutexLock lock(mu_);
+    found = BeginChange(subscriptions_, name, Reason::kSubscriptionNotFound);
+  }
+  if (!found.ok()) return done(found.status());
+  SubscriptionConfig config = (*found)->config();
+  config.detached = true;
+  SubscriptionRecord record{(*found)->id(), Encode(config)};
+  context_->backend->catalogue().PutSubscription(
+      std::move(record), nullptr,
+      [this, name, subscription = *found, config = std::move(config), done = std::move(done),
+       pass = std::make_shared<Gate::Pass>(std::move(pass))](const absl::Status& status) {
+        if (status.ok()) {
+          subscription->SetConfig(config);
+          subscription->LeaveTopic();
+          subscription->End(DetachedError(config.name));
+        }
+        Free(name);
+        done(status);
+      });
+}
+
+// A restart counts as a use, since nobody could use it meanwhile.
+void Engine::DropIdleSubscriptions() {
+  const Instant now = context_->clock.Now();
+  for (const auto& subscription : ListSubscriptions("", "", SIZE_MAX)) {
+    const SubscriptionConfig config = subscription->config();
+    const auto since = subscription->idle_since();
+    if (config.expire_after <= absl::ZeroDuration() || !since || now - *since < config.expire_after) continue;
+    context_->metrics.engine.expired_subscriptions.Add();
+    DeleteSubscription(config.name, [](const absl::Status&) {});
+  }
 }
 
 void Engine::Drop(Reason missing, const std::string& name, StatusDone done) {

@@ -85,9 +85,11 @@ class Engine {
   // NOT_FOUND (the topic), ALREADY_EXISTS, INVALID_ARGUMENT, RESOURCE_EXHAUSTED (TOO_MANY_SUBSCRIPTIONS).
   // REQUIRES: config.topic.
   void CreateSubscription(SubscriptionConfig config, StartPosition start, Done<SubscriptionConfig> done);
-  // Changes ack_deadline, labels, retry, dead_letter, exactly_once and acked_retention.
+  // Changes everything but name, topic, filter, ordered, priority_delivery and create_time.
   void UpdateSubscription(SubscriptionConfig config, Done<SubscriptionConfig> done);
   void DeleteSubscription(const SubscriptionName& name, StatusDone done);
+  // Cuts it off from its topic for good: its backlog goes, consumers end with FAILED_PRECONDITION (SUBSCRIPTION_DETACHED).
+  void DetachSubscription(const SubscriptionName& name, StatusDone done);
 
   absl::StatusOr<std::shared_ptr<Topic>> FindTopic(const TopicName& name) const;
   absl::StatusOr<std::shared_ptr<Subscription>> FindSubscription(const SubscriptionName& name) const;
@@ -130,6 +132,7 @@ class Engine {
   size_t subscription_count() const EXCLUDES(mu_);
   TimerQueue& timers() { return context_->timers; }
   MemoryLedger& memory() { return context_->memory; }
+  uint32_t incarnation() const { return context_->incarnation; }
   const Clock& clock() const { return context_->clock; }
   Metrics& metrics() { return context_->metrics; }
 
@@ -143,6 +146,7 @@ class Engine {
   absl::Status CheckDeadLetter(const SubscriptionConfig& config) const EXCLUDES(mu_);
   void ScheduleRetention();
   void DropExpiredSnapshots() EXCLUDES(mu_);
+  void DropIdleSubscriptions() EXCLUDES(mu_);
   using SubscriptionMap = absl::btree_map<std::string, std::shared_ptr<Subscription>>;
   // Where those are that are said to be missing with this reason: subscriptions or snapshots.
   SubscriptionMap& Stored(Reason missing) REQUIRES(mu_) {

@@ -23,11 +23,16 @@ namespace sluice {
 
 using ConsumerId = Named<uint64_t, struct ConsumerIdTag>;
 
+// For those who name a lease without saying whose it is. No consumer has this id.
+inline constexpr ConsumerId kAnyone{0};
+
 // Ids first to first + count - 1 for offsets offset to offset + count - 1.
 struct Lease {
   LeaseId first;
   Offset offset;
   uint32_t count = 0;
+  // Of the messages as they are stored. Of a part of a run it is its share, so that the parts add up to the whole.
+  uint32_t bytes = 0;
   ConsumerId consumer;
   Instant deadline;
   uint32_t attempt = 1;
@@ -37,6 +42,17 @@ struct Lease {
   uint8_t priority = 0;
 
   OffsetRange offsets() const { return {offset, offset + count}; }
+
+  // Ids [begin, end) of it.
+  Lease Part(LeaseId begin, LeaseId end) const {
+    const auto bytes_before = [this](LeaseId id) { return static_cast<uint32_t>(uint64_t{bytes} * (id - first) / count); };
+    Lease part = *this;
+    part.bytes = bytes_before(end) - bytes_before(begin);
+    part.offset += begin - first;
+    part.first = begin;
+    part.count = static_cast<uint32_t>(end - begin);
+    return part;
+  }
 };
 
 class LeaseTable {
@@ -56,7 +72,7 @@ class LeaseTable {
   // Puts back what was taken out.
   void Restore(const Lease& lease) { Insert(lease); }
 
-  // Takes out the parts of `range` that `consumer` holds and calls fn(part) for each. Returns how many leases.
+  // Takes out the parts of `range` that `consumer` holds (or kAnyone) and calls fn(part) for each. Returns how many leases.
   template <class Fn>
   uint64_t Take(ConsumerId consumer, LeaseRange range, Fn&& fn) {
     uint64_t taken = 0;
@@ -66,15 +82,15 @@ class LeaseTable {
       const Lease run = it->second;
       const LeaseId begin = std::max(range.first, run.first);
       const LeaseId end = std::min(range.last, run.first + (run.count - 1)) + 1;
-      if (run.consumer != consumer || begin >= end) {
+      if ((run.consumer != consumer && consumer != kAnyone) || begin >= end) {
         ++it;
         continue;
       }
       Erase(it);
-      if (run.first < begin) Insert(Part(run, run.first, begin));
-      if (end < run.first + run.count) Insert(Part(run, end, run.first + run.count));
+      if (run.first < begin) Insert(run.Part(run.first, begin));
+      if (end < run.first + run.count) Insert(run.Part(end, run.first + run.count));
       taken += end - begin;
-      fn(Part(run, begin, end));
+      fn(run.Part(begin, end));
       it = runs_.lower_bound(end);
     }
     return taken;
@@ -139,14 +155,6 @@ class LeaseTable {
   static constexpr LeaseId kLast{UINT64_MAX};
 
   using Runs = absl::btree_map<LeaseId, Lease>;
-
-  // Ids [begin, end) of a run.
-  static Lease Part(Lease run, LeaseId begin, LeaseId end) {
-    run.offset += begin - run.first;
-    run.first = begin;
-    run.count = static_cast<uint32_t>(end - begin);
-    return run;
-  }
 
   void Insert(const Lease& run) {
     runs_.insert(std::prev(runs_.end()), {run.first, run});

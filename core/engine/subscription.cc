@@ -20,7 +20,10 @@ Subscription::Subscription(std::shared_ptr<EngineContext> context, SubscriptionI
       topic_(std::move(topic)),
       acked_(state.acked) {
   MutexLock lock(mu_);
-  if (topic_ == nullptr) {
+  last_used_ = context_->clock.Now();
+  if (config_.detached) {
+    ended_ = DetachedError(config_.name);
+  } else if (topic_ == nullptr) {
     ended_ = Error(Reason::kTopicDeleted, fmt::format("{}: its topic was deleted", config_.name.full()),
                    {{"field", "subscription"}, {"value", config_.name.full()}});
   }
@@ -64,6 +67,12 @@ absl::StatusOr<ConsumerId> Subscription::Attach(std::shared_ptr<Consumer> consum
   ++next_consumer_;
   state.consumer = std::move(consumer);
   state.client_id = std::move(options.client_id);
+  state.ack_deadline = options.ack_deadline;
+  state.leases_outlive_it = options.leases_outlive_it;
+  state.messages_left = options.max_outstanding_messages;
+  state.bytes_left = options.max_outstanding_bytes;
+  state.limited = std::min(state.messages_left, state.bytes_left) != AttachOptions::kNoOutstandingLimit;
+  if (state.limited) ++limited_consumers_;
   consumers_.push_back(std::move(state));
   if (!lease_share_) {
     lease_share_.emplace(context_->leases, [weak = weak_from_this()] {
@@ -111,11 +120,12 @@ Subscription::Acked Subscription::BeginAck(ConsumerId consumer, const std::vecto
   acked.old_floor = acked_.floor();
   acked.topic = topic_;
   const BreakerState before = breaker_.state();
+  if (consumer == kAnyone) last_used_ = context_->clock.RoughNow();
   acked.settled = TakeAcked(consumer, ranges, &acked.offsets, outcome);
   LeasesEnded();
   if (!acked.offsets.empty()) ++telling_;
   // What the breaker held back may go now, and a key that this consumer held may go to others.
-  acked.pump = breaker_.state() != before || (!acked.offsets.empty() && keys_.has_ready());
+  acked.pump = RoomCame() || breaker_.state() != before || (!acked.offsets.empty() && keys_.has_ready());
   return acked;
 }
 
@@ -165,7 +175,7 @@ uint64_t Subscription::TakeAcked(ConsumerId consumer, const std::vector<LeaseRan
 }
 
 void Subscription::AckKeyed(const Lease& lease, OffsetRanges* acked, AckOutcome* outcome) {
-  uint32_t kept = 0;
+  Lease settled = lease;
   for (uint32_t i = 0; i < lease.count; ++i) {
     const Offset offset = lease.offset + i;
     const LeaseId id = lease.first + i;
@@ -173,20 +183,16 @@ void Subscription::AckKeyed(const Lease& lease, OffsetRanges* acked, AckOutcome*
     const bool out = keys_.IsOut(offset);
     if (outcome != nullptr && out && keys_.HasEarlier(offset)) {
       // A confirmed message cannot come again, and this one would have to if the earlier one does.
-      Lease one = lease;
-      one.first = id;
-      one.offset = offset;
-      one.count = 1;
+      const Lease one = lease.Part(id, id + 1);
       leases_.Restore(one);
       outcome->too_early.push_back({id, id});
-      ++kept;
+      --settled.count;
+      settled.bytes -= one.bytes;
       continue;
     }
     if (out) keys_.Ack(offset, [acked](Offset settled) { Append(acked, {settled, settled + 1}); });
     if (outcome != nullptr) outcome->confirmed.push_back({id, id});
   }
-  Lease settled = lease;
-  settled.count -= kept;
   if (settled.count > 0) Note(settled, DeliveryOutcome::kAcked);
 }
 
@@ -273,6 +279,15 @@ uint64_t Subscription::Nack(ConsumerId consumer, LeaseRange range, absl::Duratio
   return settled;
 }
 
+void Subscription::Return(ConsumerId consumer, LeaseRange range) {
+  {
+    MutexLock lock(mu_);
+    leases_.Take(consumer, range, Releasing(ReleaseCause::kConsumerGone));
+    LeasesEnded();
+  }
+  Pump();
+}
+
 uint64_t Subscription::Extend(ConsumerId consumer, LeaseRange range, absl::Duration deadline) {
   MutexLock lock(mu_);
   const Moment now = Look();
@@ -289,9 +304,12 @@ void Subscription::Detach(ConsumerId consumer) {
     ConsumerState* state = FindConsumer(consumer);
     if (state == nullptr) return;
     gone = std::move(state->consumer);
+    const bool outlived = state->leases_outlive_it;
+    if (state->limited) --limited_consumers_;
     consumers_.erase(consumers_.begin() + (state - consumers_.data()));
-    leases_.TakeAll(consumer, Releasing(ReleaseCause::kConsumerGone));
+    if (!outlived) leases_.TakeAll(consumer, Releasing(ReleaseCause::kConsumerGone));
     LeasesEnded();
+    last_used_ = context_->clock.RoughNow();
     if (cursor_ == nullptr) ephemeral_of = topic_;
   }
   context_->metrics.engine.consumers.Add(-1);
@@ -307,9 +325,34 @@ SubscriptionConfig Subscription::config() const {
   return config_;
 }
 
+Subscription::Properties Subscription::properties() const {
+  MutexLock lock(mu_);
+  return {config_.exactly_once, config_.ordered, config_.dead_letter.has_value()};
+}
+
 void Subscription::SetConfig(SubscriptionConfig config) {
   MutexLock lock(mu_);
   config_ = std::move(config);
+  last_used_ = context_->clock.Now();
+}
+
+void Subscription::SetAckDeadline(ConsumerId consumer, absl::Duration deadline) {
+  MutexLock lock(mu_);
+  if (ConsumerState* state = FindConsumer(consumer)) state->ack_deadline = deadline;
+}
+
+void Subscription::GiveRoom(const Lease& lease) {
+  ConsumerState* state = FindConsumer(lease.consumer);
+  if (state == nullptr || !state->limited) return;
+  state->messages_left += lease.count;
+  state->bytes_left += lease.bytes;
+  room_came_ = true;
+}
+
+std::optional<Instant> Subscription::idle_since() const {
+  MutexLock lock(mu_);
+  if (!consumers_.empty() || leases_.count() > 0) return std::nullopt;
+  return last_used_;
 }
 
 SubscriptionStats Subscription::stats() const {
@@ -384,6 +427,7 @@ void Subscription::ForgetAll() {
     Note(lease, DeliveryOutcome::kReturned);
   });
   leases_.Clear();
+  first_since_seek_ = leases_.next();
   LeasesEnded();
   ready_ = ReadySet();
   keys_ = KeyQueues();
@@ -402,6 +446,7 @@ void Subscription::End(const absl::Status& why) {
     MutexLock lock(mu_);
     if (ended_.ok()) ended_ = why;
     consumers.swap(consumers_);
+    limited_consumers_ = 0;
     topic.swap(topic_);
     ForgetAll();
     next_ = end_;

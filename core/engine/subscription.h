@@ -19,10 +19,12 @@
 // Thread rule: every public member may be called from any thread. Lock order: docs/adr/0005.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <limits>
 #include <map>
 #include <memory>
 #include <optional>
@@ -52,6 +54,22 @@ namespace sluice {
 struct AttachOptions {
   // For statistics and logs.
   std::string client_id;
+  // Of its leases; the subscription's when zero.
+  absl::Duration ack_deadline = absl::ZeroDuration();
+  // Its leases go on to their deadlines when it detaches, for clients that open another stream and settle them there.
+  bool leases_outlive_it = false;
+  // The most it may hold unsettled, beside its credit: room comes back as leases end, however they do.
+  int64_t max_outstanding_messages = kNoOutstandingLimit;
+  int64_t max_outstanding_bytes = kNoOutstandingLimit;
+
+  static constexpr int64_t kNoOutstandingLimit = std::numeric_limits<int64_t>::max();
+};
+
+// Deliveries as they are known to a client that may be late: it names their leases, and which messages they were.
+struct LateAck {
+  LeaseRange leases;
+  // Of the first.
+  Offset offset;
 };
 
 struct SubscriptionStats {
@@ -106,7 +124,8 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   // and the calls below do nothing for a consumer that is not attached.
   void Grant(ConsumerId consumer, int64_t messages, int64_t bytes) EXCLUDES(mu_);
 
-  // Ids that this consumer does not hold are passed over. Returns how many leases were settled.
+  // Ids that this consumer does not hold are passed over; kAnyone settles them whoever holds them. Returns how many leases
+  // were settled.
   uint64_t Ack(ConsumerId consumer, const std::vector<LeaseRange>& ranges) EXCLUDES(mu_);
   uint64_t Nack(ConsumerId consumer, LeaseRange range, absl::Duration delay) EXCLUDES(mu_);
   // The same as Ack, and says when it is durable; what the consumer does not hold is refused, not passed over. For
@@ -116,10 +135,33 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   // `deadline` counts from now.
   uint64_t Extend(ConsumerId consumer, LeaseRange range, absl::Duration deadline) EXCLUDES(mu_);
 
+  // Gives leases back that were not used: their messages become available at once, and it is no failure.
+  void Return(ConsumerId consumer, LeaseRange range) EXCLUDES(mu_);
+
+  // Acknowledges messages whose leases are over, as far as they were not sought again since. `before_restart` says that the
+  // leases are those of an engine before this one. Of an ordered subscription only what is out again counts.
+  void AckLate(const std::vector<LateAck>& late, bool before_restart) EXCLUDES(mu_);
+  // For exactly-once delivery, of leases of an engine before this one: what was delivered by that one and not by this is
+  // confirmed when durable; everything else is refused.
+  void AckLateConfirmed(const std::vector<LateAck>& late, AckDone done) EXCLUDES(mu_);
+
+  // For leases from now on.
+  void SetAckDeadline(ConsumerId consumer, absl::Duration deadline) EXCLUDES(mu_);
+
   // After this no Deliver begins; one that is running may still end.
   void Detach(ConsumerId consumer) EXCLUDES(mu_);
 
+  // Since when nobody is connected or says anything; nothing while somebody is.
+  std::optional<Instant> idle_since() const EXCLUDES(mu_);
+
   SubscriptionConfig config() const EXCLUDES(mu_);
+  // What of it matters to every response.
+  struct Properties {
+    bool exactly_once = false;
+    bool ordered = false;
+    bool dead_letters = false;
+  };
+  Properties properties() const EXCLUDES(mu_);
   SubscriptionStats stats() const EXCLUDES(mu_);
 
   // The rest is for the engine and the topic.
@@ -158,8 +200,26 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
     int64_t message_credit = 0;
     int64_t byte_credit = 0;
     bool counts_bytes = true;
+    absl::Duration ack_deadline;
+    bool leases_outlive_it = false;
+    // What it may hold more; bytes below 0 after a message larger than what was left.
+    bool limited = false;
+    int64_t messages_left = 0;
+    int64_t bytes_left = 0;
 
-    bool has_credit() const { return message_credit > 0 && (!counts_bytes || byte_credit > 0); }
+    int64_t message_room() const { return limited ? std::min(message_credit, messages_left) : message_credit; }
+    int64_t byte_room() const {
+      const int64_t credit = counts_bytes ? byte_credit : std::numeric_limits<int64_t>::max();
+      return limited ? std::min(credit, bytes_left) : credit;
+    }
+    bool has_credit() const { return message_room() > 0 && byte_room() > 0; }
+    void Use(uint32_t messages, uint32_t bytes) {
+      message_credit -= messages;
+      if (counts_bytes) byte_credit -= bytes;
+      if (!limited) return;
+      messages_left -= messages;
+      bytes_left -= bytes;
+    }
   };
 
   // What clocks say, looked at once for many messages.
@@ -221,10 +281,17 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   }
   // What of these offsets is not settled may be delivered again from `when` on; Instant() for at once.
   void MakeAvailable(OffsetRange offsets, uint32_t attempts, uint8_t priority, Instant when) REQUIRES(mu_);
-  // For the breaker: what became of a lease.
+  // For the breaker, and for who held it: what became of a lease.
   void Note(const Lease& lease, DeliveryOutcome outcome) REQUIRES(mu_) {
     breaker_.OnSettled(lease.first, lease.count, outcome, context_->clock.RoughNow());
+    if (limited_consumers_ > 0) GiveRoom(lease);
   }
+  void GiveRoom(const Lease& lease) REQUIRES(mu_);
+  // Whether somebody may have more who could not before.
+  bool RoomCame() REQUIRES(mu_) { return std::exchange(room_came_, false) && !NothingLeft(); }
+  // Whether a message may be acknowledged without a lease.
+  bool LateAckCounts(Offset offset) const REQUIRES(mu_);
+  bool LateConfirmCounts(Offset offset) const REQUIRES(mu_);
   // What is under way is over.
   void ForgetAll() REQUIRES(mu_);
   bool AttemptsUsedUp(uint32_t attempts) const REQUIRES(mu_);
@@ -246,6 +313,9 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   void NoteDelivery(Offset delivered_end, absl::Span<const OffsetRange> held);
   std::shared_ptr<Consumer> Collect() REQUIRES(mu_);
   ConsumerState* NextConsumer() REQUIRES(mu_);
+  absl::Duration AckDeadlineOf(const ConsumerState& consumer) const REQUIRES(mu_) {
+    return consumer.ack_deadline > absl::ZeroDuration() ? consumer.ack_deadline : config_.ack_deadline;
+  }
   bool LeaseSomething(ConsumerState* consumer, const Moment& now) REQUIRES(mu_);
   bool LeaseReady(ConsumerState* consumer, const Moment& now) REQUIRES(mu_);
   bool LeaseNextOfKey(ConsumerState* consumer, const Moment& now) REQUIRES(mu_);
@@ -327,9 +397,14 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   std::vector<ConsumerState> consumers_ GUARDED_BY(mu_);
   size_t turn_ GUARDED_BY(mu_) = 0;
   ConsumerId next_consumer_ GUARDED_BY(mu_){1};
+  size_t limited_consumers_ GUARDED_BY(mu_) = 0;
+  bool room_came_ GUARDED_BY(mu_) = false;
+  Instant last_used_ GUARDED_BY(mu_);
 
   AckSet acked_ GUARDED_BY(mu_);
   LeaseTable leases_ GUARDED_BY(mu_);
+  // Leases before this one ended by a seek: what they were of may be wanted again.
+  LeaseId first_since_seek_ GUARDED_BY(mu_){1};
   // From the first consumer on.
   std::optional<LeaseQuota::Share> lease_share_ GUARDED_BY(mu_);
   ReadySet ready_ GUARDED_BY(mu_);

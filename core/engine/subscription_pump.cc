@@ -168,6 +168,11 @@ bool Subscription::LeaseReady(ConsumerState* consumer, const Moment& now) {
   const auto front = ready_.Front();
   if (!front) return false;
   const Offset begin = front->offsets.begin;
+  // Acknowledged late, while it waited here.
+  if (acked_.Contains(begin)) {
+    ready_.PopFront(1);
+    return true;
+  }
   const Ref<Batch> batch = ReadyBatch(begin);
   if (!batch) return false;
   if (Expired(*batch, begin, now)) {
@@ -175,8 +180,9 @@ bool Subscription::LeaseReady(ConsumerState* consumer, const Moment& now) {
     Expire({begin, begin + 1}, front->attempts);
     return true;
   }
+  const Offset end = std::min(acked_.UnackedEnd(begin, front->offsets.end), batch->end());
   uint64_t most = 1;
-  while (most < front->offsets.size() && begin + most < batch->end() && !Expired(*batch, begin + most, now)) ++most;
+  while (begin + most < end && !Expired(*batch, begin + most, now)) ++most;
   const Arrival kind = {.attempts = front->attempts, .priority = front->priority};
   ready_.PopFront(LeaseRun(consumer, batch, begin, most, kind, now.now));
   return true;
@@ -242,24 +248,19 @@ bool Subscription::LeaseFresh(ConsumerState* consumer, const Moment& now) {
 uint32_t Subscription::LeaseRun(ConsumerState* consumer, const Ref<Batch>& batch, Offset from, uint64_t most,
                                 const Arrival& kind, Instant now) {
   const auto begin = static_cast<uint32_t>(from - batch->first());
-  auto count = static_cast<uint32_t>(
-      std::min({most, static_cast<uint64_t>(batch->count() - begin), static_cast<uint64_t>(consumer->message_credit),
-                breaker_.Allowance(now)}));
+  auto count = static_cast<uint32_t>(std::min({most, static_cast<uint64_t>(batch->count() - begin),
+                                               static_cast<uint64_t>(consumer->message_room()), breaker_.Allowance(now)}));
   count = static_cast<uint32_t>(LeaseRoom(count));
-  if (consumer->counts_bytes) {
-    const auto fits = [&](uint32_t n) {
-      return static_cast<int64_t>(batch->body_bytes(begin, begin + n)) <= consumer->byte_credit;
-    };
-    while (count > 1 && !fits(count)) --count;
-    consumer->byte_credit -= static_cast<int64_t>(batch->body_bytes(begin, begin + count));
-  }
-  consumer->message_credit -= count;
+  while (count > 1 && static_cast<int64_t>(batch->body_bytes(begin, begin + count)) > consumer->byte_room()) --count;
+  const auto bytes = static_cast<uint32_t>(batch->body_bytes(begin, begin + count));
+  consumer->Use(count, bytes);
   const uint32_t attempt = kind.attempts + 1;
   const LeaseId first = leases_.Add({.first = {},
                                      .offset = from,
                                      .count = count,
+                                     .bytes = bytes,
                                      .consumer = consumer->id,
-                                     .deadline = now + config_.ack_deadline,
+                                     .deadline = now + AckDeadlineOf(*consumer),
                                      .attempt = attempt,
                                      .keyed = !kind.key.empty(),
                                      .priority = kind.priority});
@@ -277,7 +278,7 @@ uint32_t Subscription::LeaseRun(ConsumerState* consumer, const Ref<Batch>& batch
   }
   delivered_ += count;
   context_->metrics.engine.delivered_messages.Add(count);
-  context_->metrics.engine.delivered_bytes.Add(batch->body_bytes(begin, begin + count));
+  context_->metrics.engine.delivered_bytes.Add(bytes);
   return count;
 }
 

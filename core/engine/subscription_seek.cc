@@ -15,6 +15,7 @@ void Subscription::Seek(CursorState state, StoreDone done) {
       lock.Unlock();
       return done(why);
     }
+    last_used_ = context_->clock.RoughNow();
     seek_ = {std::move(state), std::move(done)};
     seek_waits_ = true;
   }

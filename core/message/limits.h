@@ -35,6 +35,7 @@ inline constexpr uint32_t kMaxDeliveryAttempts = 100;
 inline constexpr absl::Duration kMinRetention = absl::Minutes(10);
 inline constexpr absl::Duration kMaxRetention = absl::Hours(31 * 24);
 inline constexpr absl::Duration kDefaultRetention = absl::Hours(7 * 24);
+inline constexpr absl::Duration kMinExpireAfter = absl::Hours(24);
 inline constexpr absl::Duration kMinMessageTtl = absl::Seconds(1);
 // A snapshot lives this long, less the age of the oldest message that it keeps, and is not made for less than the other.
 inline constexpr absl::Duration kSnapshotLife = absl::Hours(7 * 24);

@@ -106,6 +106,8 @@ struct EngineMetrics {
   Counter dropped_by_retention_time;
   Counter dropped_by_retention_bytes;
   Counter dropped_by_topic_deletion;
+  // Subscriptions deleted because nobody used them for as long as they say.
+  Counter expired_subscriptions;
   // Refusals by reason.
   std::array<Counter, kReasonCount> refused;
   // From acceptance to durable.

@@ -96,6 +96,8 @@ void AddEngine(const EngineMetrics& m, Families* out) {
   out->Counter(dropped, dropped_help, {{"reason", "retention_time"}}, Value(m.dropped_by_retention_time));
   out->Counter(dropped, dropped_help, {{"reason", "retention_bytes"}}, Value(m.dropped_by_retention_bytes));
   out->Counter(dropped, dropped_help, {{"reason", "topic_deleted"}}, Value(m.dropped_by_topic_deletion));
+  out->Counter("sluice_expired_subscriptions_total", "Subscriptions deleted because they were not used for their time.",
+               Value(m.expired_subscriptions));
   for (int i = 0; i < kReasonCount; ++i) {
     out->Counter("sluice_refused_requests_total", "Requests and batches refused, by reason.",
                  {{"reason", std::string(ReasonName(static_cast<Reason>(i)))}}, Value(m.refused[static_cast<size_t>(i)]));
