@@ -100,6 +100,8 @@ absl::Status Server::OpenEngine() {
 absl::Status Server::StartGrpc() {
   pubsub_ = std::make_unique<PubSubService>(*context_);
   admin_ = std::make_unique<AdminService>(*context_);
+  publisher_ = std::make_unique<GooglePublisher>(*context_);
+  subscriber_ = std::make_unique<GoogleSubscriber>(*context_);
   unknown_ = std::make_unique<UnknownMethods>(context_->rpcs.of(Rpc::kUnknown));
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
@@ -108,6 +110,8 @@ absl::Status Server::StartGrpc() {
   builder.AddListeningPort(options_.listen, grpc::InsecureServerCredentials(), &grpc_port_);
   builder.RegisterService(pubsub_.get());
   builder.RegisterService(admin_.get());
+  builder.RegisterService(publisher_.get());
+  builder.RegisterService(subscriber_.get());
   builder.RegisterCallbackGenericService(unknown_.get());
   grpc_ = builder.BuildAndStart();
   if (grpc_ == nullptr || grpc_port_ == 0) {

@@ -18,6 +18,8 @@
 #include "core/engine/engine.h"
 #include "grpcpp/health_check_service_interface.h"
 #include "grpcpp/server.h"
+#include "server/google/publisher_service.h"
+#include "server/google/subscriber_service.h"
 #include "server/http/http_server.h"
 #include "server/native/admin_service.h"
 #include "server/native/pubsub_service.h"
@@ -69,6 +71,8 @@ class Server {
   std::unique_ptr<ServiceContext> context_;
   std::unique_ptr<PubSubService> pubsub_;
   std::unique_ptr<AdminService> admin_;
+  std::unique_ptr<GooglePublisher> publisher_;
+  std::unique_ptr<GoogleSubscriber> subscriber_;
   std::unique_ptr<UnknownMethods> unknown_;
   std::unique_ptr<grpc::Server> grpc_;
   std::unique_ptr<HttpServer> http_;

@@ -1,7 +1,9 @@
-// Counts the calls of methods that no service has, and refuses them.
+// Counts the calls of methods that no service has, and refuses them with a text that says so.
 //
 // Thread rule: gRPC calls it from its own threads; constant after construction.
 #pragma once
+
+#include <string>
 
 #include "grpcpp/generic/async_generic_service.h"
 #include "server/rpc_metrics.h"
@@ -15,10 +17,20 @@ class UnknownMethods final : public grpc::CallbackGenericService {
   grpc::ServerGenericBidiReactor* CreateReactor(grpc::GenericCallbackServerContext* call) override {
     counters_.started.Add();
     counters_.Handled(grpc::StatusCode::UNIMPLEMENTED);
-    return grpc::CallbackGenericService::CreateReactor(call);
+    return new Refusal(call->method());
   }
 
  private:
+  class Refusal final : public grpc::ServerGenericBidiReactor {
+   public:
+    explicit Refusal(const std::string& method) {
+      const bool schemas = method.find("google.pubsub.v1.SchemaService/") != std::string::npos;
+      Finish({grpc::StatusCode::UNIMPLEMENTED,
+              schemas ? "this server does not keep schemas yet" : "this server has no method " + method});
+    }
+    void OnDone() override { delete this; }
+  };
+
   RpcCounters& counters_;
 };
 

@@ -5,27 +5,11 @@
 #include "core/base/error.h"
 #include "core/base/strings.h"
 #include "fmt/format.h"
-#include "server/errors.h"
 #include "server/native/convert.h"
 #include "server/native/paging.h"
 #include "server/native/update_mask.h"
 
 namespace sluice::server {
-std::function<void(const absl::Status&)> AdminService::Begin(Rpc rpc, Reactor* reactor) {
-  context_.rpcs.of(rpc).StartedUnary();
-  return [this, rpc, reactor](const absl::Status& status) {
-    CountRefusal(status, context_.metrics.engine);
-    const grpc::Status answer = ToGrpc(status);
-    context_.rpcs.of(rpc).HandledUnary(answer.error_code());
-    reactor->Finish(answer);
-  };
-}
-
-grpc::ServerUnaryReactor* AdminService::Answer(Rpc rpc, Call* call, const absl::Status& status) {
-  Reactor* reactor = call->DefaultReactor();
-  Begin(rpc, reactor)(status);
-  return reactor;
-}
 
 grpc::ServerUnaryReactor* AdminService::CreateTopic(Call* call, const v1::CreateTopicRequest* request,
                                                     v1::CreateTopicResponse* response) {

@@ -5,6 +5,7 @@
 
 #include "grpcpp/support/server_callback.h"
 #include "server/service_context.h"
+#include "server/unary_call.h"
 #include "sluice/v1/admin.grpc.pb.h"
 
 namespace sluice::server {
@@ -36,10 +37,8 @@ class AdminService final : public v1::Admin::CallbackService {
   Reactor* GetBreakers(Call*, const v1::GetBreakersRequest*, v1::GetBreakersResponse*) override;
 
  private:
-  // Counts a call's start, and gives the function that ends it.
-  std::function<void(const absl::Status&)> Begin(Rpc rpc, Reactor* reactor);
-  // For calls that answer at once.
-  Reactor* Answer(Rpc rpc, Call* call, const absl::Status& status);
+  UnaryFinish Begin(Rpc rpc, Reactor* reactor) { return BeginUnary(context_, rpc, reactor); }
+  Reactor* Answer(Rpc rpc, Call* call, const absl::Status& status) { return AnswerUnary(context_, rpc, call, status); }
 
   ServiceContext& context_;
 };

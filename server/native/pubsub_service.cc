@@ -7,24 +7,10 @@
 #include "server/native/publish_request.h"
 #include "server/native/publish_session.h"
 #include "server/native/subscribe_session.h"
+#include "server/refused_stream.h"
 
 namespace sluice::server {
 namespace {
-
-// A stream that ends before it began.
-class RefusedStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
- public:
-  explicit RefusedStream(const grpc::Status& status) { Finish(status); }
-  void OnDone() override { delete this; }
-};
-
-RefusedStream* Refuse(ServiceContext& context, Rpc rpc, const absl::Status& status) {
-  CountRefusal(status, context.metrics.engine);
-  const grpc::Status answer = ToGrpc(status);
-  context.rpcs.of(rpc).started.Add();
-  context.rpcs.of(rpc).Handled(answer.error_code());
-  return new RefusedStream(answer);
-}
 
 // Publishes one batch from the bytes of a PublishBatchRequest; done(status or where) exactly once. The answer gets what
 // failed in partial mode.
@@ -52,13 +38,13 @@ void PublishBytes(ServiceContext& context, grpc::CallbackServerContext& call, co
 
 grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* PubSubService::Publish(grpc::CallbackServerContext* call) {
   auto slot = context_.sessions.Reserve(StreamKind::kPublish);
-  if (!slot.ok()) return Refuse(context_, Rpc::kPublish, slot.status());
+  if (!slot.ok()) return RefuseStream(context_, Rpc::kPublish, slot.status());
   return PublishSession::Start(context_, *slot, DeadlineOf(*call, context_.engine.clock()));
 }
 
 grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* PubSubService::Subscribe(grpc::CallbackServerContext*) {
   auto slot = context_.sessions.Reserve(StreamKind::kSubscribe);
-  if (!slot.ok()) return Refuse(context_, Rpc::kSubscribe, slot.status());
+  if (!slot.ok()) return RefuseStream(context_, Rpc::kSubscribe, slot.status());
   return SubscribeSession::Start(context_, *slot);
 }
 

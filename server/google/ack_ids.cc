@@ -1,0 +1,201 @@
+#include "server/google/ack_ids.h"
+
+#include <map>
+#include <utility>
+
+#include "google/rpc/error_details.pb.h"
+#include "google/rpc/status.pb.h"
+#include "server/google/texts.h"
+
+namespace sluice::server {
+namespace {
+
+// Ack ids of one subscription, read; those with consecutive leases and messages in one.
+struct ReadIds {
+  std::vector<LateAck> current;
+  // Of earlier incarnations of the engine.
+  std::map<uint32_t, std::vector<LateAck>> earlier;
+  std::vector<std::string> invalid;
+
+  static void Append(std::vector<LateAck>* acks, const AckId& id) {
+    if (!acks->empty()) {
+      LateAck& last = acks->back();
+      const uint64_t count = last.leases.last - last.leases.first + 1;
+      if (id.lease == last.leases.last + 1 && id.offset == last.offset + count) {
+        last.leases.last = id.lease;
+        return;
+      }
+    }
+    acks->push_back({{id.lease, id.lease}, id.offset});
+  }
+};
+
+ReadIds Read(const Engine& engine, const Subscription& subscription, const std::vector<std::string_view>& ack_ids) {
+  ReadIds ids;
+  for (std::string_view text : ack_ids) {
+    AckId id;
+    if (!ReadAckId(text, &id) || id.subscription != subscription.id() || id.lease == LeaseId(0)) {
+      ids.invalid.emplace_back(text);
+    } else {
+      ReadIds::Append(id.incarnation == engine.incarnation() ? &ids.current : &ids.earlier[id.incarnation], id);
+    }
+  }
+  return ids;
+}
+
+std::vector<LeaseRange> LeasesOf(const std::vector<LateAck>& acks) {
+  std::vector<LeaseRange> leases;
+  leases.reserve(acks.size());
+  for (const LateAck& ack : acks) leases.push_back(ack.leases);
+  return leases;
+}
+
+uint64_t CountOf(const std::vector<LateAck>& acks) {
+  uint64_t count = 0;
+  for (const LateAck& ack : acks) count += ack.leases.last - ack.leases.first + 1;
+  return count;
+}
+
+void AcknowledgeLoosely(Subscription& subscription, const ReadIds& ids) {
+  if (!ids.current.empty() && subscription.Ack(kAnyone, LeasesOf(ids.current)) < CountOf(ids.current)) {
+    subscription.AckLate(ids.current, /*before_restart=*/false);
+  }
+  for (const auto& [incarnation, acks] : ids.earlier) subscription.AckLate(acks, /*before_restart=*/true);
+}
+
+// The ids of leases, found again by what they are of.
+class Names {
+ public:
+  explicit Names(const std::vector<std::string_view>& ack_ids) {
+    for (std::string_view text : ack_ids) {
+      AckId id;
+      if (ReadAckId(text, &id)) names_[{id.incarnation, id.lease}] = text;
+    }
+  }
+
+  void Find(uint32_t incarnation, const std::vector<LeaseRange>& ranges, std::vector<std::string>* found) const {
+    for (const LeaseRange& range : ranges) {
+      auto it = names_.lower_bound({incarnation, range.first});
+      for (; it != names_.end() && it->first.first == incarnation && it->first.second <= range.last; ++it) {
+        found->push_back(it->second);
+      }
+    }
+  }
+
+ private:
+  std::map<std::pair<uint32_t, LeaseId>, std::string> names_;
+};
+
+// Gathers the outcomes of the two calls that a request may need, and answers after the last.
+class Gathered : public std::enable_shared_from_this<Gathered> {
+ public:
+  Gathered(const std::vector<std::string_view>& ack_ids, std::vector<std::string> invalid, AckIdsDone done)
+      : names_(ack_ids), done_(std::move(done)) {
+    outcome_.invalid = std::move(invalid);
+  }
+
+  Subscription::AckDone Expect(uint32_t incarnation) {
+    MutexLock lock(mu_);
+    ++expected_;
+    return [self = shared_from_this(), incarnation](const AckOutcome& outcome) { self->Add(incarnation, outcome); };
+  }
+
+  // No more is expected than what was asked for.
+  void Answer() {
+    AckIdsOutcome outcome;
+    {
+      MutexLock lock(mu_);
+      if (expected_-- > 1) return;
+      outcome = std::move(outcome_);
+    }
+    done_(std::move(outcome));
+  }
+
+ private:
+  void Add(uint32_t incarnation, const AckOutcome& outcome) {
+    {
+      MutexLock lock(mu_);
+      names_.Find(incarnation, outcome.confirmed, outcome.status.ok() ? &outcome_.confirmed : &outcome_.failed);
+      names_.Find(incarnation, outcome.refused, &outcome_.invalid);
+      names_.Find(incarnation, outcome.too_early, &outcome_.unordered);
+    }
+    Answer();
+  }
+
+  const Names names_;
+  const AckIdsDone done_;
+  Mutex mu_;
+  AckIdsOutcome outcome_ GUARDED_BY(mu_);
+  // One for who asks.
+  int expected_ GUARDED_BY(mu_) = 1;
+};
+
+}  // namespace
+
+void AcknowledgeIds(Engine& engine, const std::shared_ptr<Subscription>& subscription,
+                    const std::vector<std::string_view>& ack_ids, const AckIdsDone& done) {
+  ReadIds ids = Read(engine, *subscription, ack_ids);
+  if (!subscription->properties().exactly_once) {
+    if (!ids.invalid.empty()) return done(texts::InvalidAckId(ids.invalid.front()));
+    AcknowledgeLoosely(*subscription, ids);
+    return done(AckIdsOutcome());
+  }
+  auto gathered = std::make_shared<Gathered>(ack_ids, std::move(ids.invalid), done);
+  if (!ids.current.empty()) {
+    subscription->AckConfirmed(kAnyone, LeasesOf(ids.current), gathered->Expect(engine.incarnation()));
+  }
+  for (const auto& [incarnation, acks] : ids.earlier) {
+    subscription->AckLateConfirmed(acks, gathered->Expect(incarnation));
+  }
+  gathered->Answer();
+}
+
+absl::StatusOr<AckIdsOutcome> ModifyDeadlineOfIds(Engine& engine, const std::shared_ptr<Subscription>& subscription,
+                                                  const std::vector<std::string_view>& ack_ids, int32_t seconds) {
+  const ReadIds ids = Read(engine, *subscription, ack_ids);
+  AckIdsOutcome outcome;
+  const auto modify = [&](LeaseRange range) {
+    return seconds == 0 ? subscription->Nack(kAnyone, range, absl::ZeroDuration())
+                        : subscription->Extend(kAnyone, range, absl::Seconds(seconds));
+  };
+  if (!subscription->properties().exactly_once) {
+    if (!ids.invalid.empty()) return texts::InvalidAckId(ids.invalid.front());
+    for (const LateAck& ack : ids.current) modify(ack.leases);
+    return outcome;
+  }
+  outcome.invalid = ids.invalid;
+  const Names names(ack_ids);
+  for (const LateAck& ack : ids.current) {
+    // What was extended may be extended again to see what was not; what was given back is gone.
+    const uint64_t count = ack.leases.last - ack.leases.first + 1;
+    if (seconds > 0 && modify(ack.leases) == count) {
+      names.Find(engine.incarnation(), {ack.leases}, &outcome.confirmed);
+      continue;
+    }
+    for (LeaseId lease = ack.leases.first; lease <= ack.leases.last; ++lease) {
+      const bool held = modify({lease, lease}) == 1;
+      names.Find(engine.incarnation(), {{lease, lease}}, held ? &outcome.confirmed : &outcome.invalid);
+    }
+  }
+  for (const auto& [incarnation, acks] : ids.earlier) names.Find(incarnation, LeasesOf(acks), &outcome.invalid);
+  return outcome;
+}
+
+grpc::Status ExactlyOnceError(const AckIdsOutcome& outcome) {
+  google::rpc::ErrorInfo info;
+  info.set_reason("EXACTLY_ONCE_ACKID_FAILURE");
+  info.set_domain("pubsub.googleapis.com");
+  const auto add = [&info](const std::vector<std::string>& ids, std::string_view why) {
+    for (const std::string& id : ids) (*info.mutable_metadata())[id] = why;
+  };
+  add(outcome.invalid, texts::kPermanentFailure);
+  add(outcome.unordered, texts::kUnorderedFailure);
+  add(outcome.failed, texts::kTransientFailure);
+  google::rpc::Status details;
+  details.set_code(grpc::StatusCode::INVALID_ARGUMENT);
+  details.set_message(std::string(texts::AckIdsFailed()));
+  details.add_details()->PackFrom(info);
+  return {grpc::StatusCode::INVALID_ARGUMENT, details.message(), details.SerializeAsString()};
+}
+
+}  // namespace sluice::server

@@ -1,0 +1,175 @@
+#include "server/google/publisher_service.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "core/base/error.h"
+#include "server/errors.h"
+#include "server/google/calls.h"
+#include "server/google/convert.h"
+#include "server/google/wire.h"
+#include "server/native/publish_request.h"
+
+namespace sluice::server {
+namespace {
+
+// Names of the topic's subscriptions, or of its snapshots, in order.
+std::vector<std::string> NamesAt(const Topic& topic, bool snapshots, std::string_view after, size_t limit) {
+  std::vector<std::string> names;
+  for (const auto list = topic.subscriptions(); const auto& subscription : *list) {
+    if (subscription->ephemeral() || subscription->is_snapshot() != snapshots) continue;
+    const SubscriptionName name = subscription->config().name;
+    std::string full = snapshots ? SnapshotNameOf(name).full() : name.full();
+    if (full > after) names.push_back(std::move(full));
+  }
+  std::sort(names.begin(), names.end());
+  if (names.size() > limit) names.resize(limit);
+  return names;
+}
+
+}  // namespace
+
+grpc::ServerUnaryReactor* GooglePublisher::CreateTopic(Call* call, const pubsub::Topic* request, pubsub::Topic* response) {
+  Reactor* reactor = call->DefaultReactor();
+  auto finish = BeginGoogle(context_, Rpc::kGoogleCreateTopic, reactor);
+  auto config = FromGoogle(*request);
+  if (!config.ok()) return finish(config.status()), reactor;
+  context_.engine.CreateTopic(*std::move(config), [finish, response](const absl::StatusOr<TopicConfig>& made) {
+    if (made.ok()) *response = ToGoogle(*made);
+    finish(made.status());
+  });
+  return reactor;
+}
+
+grpc::ServerUnaryReactor* GooglePublisher::UpdateTopic(Call* call, const pubsub::UpdateTopicRequest* request,
+                                                       pubsub::Topic* response) {
+  Reactor* reactor = call->DefaultReactor();
+  auto finish = BeginGoogle(context_, Rpc::kGoogleUpdateTopic, reactor);
+  auto name = TopicName::Parse(request->topic().name(), "topic.name");
+  if (!name.ok()) return finish(name.status()), reactor;
+  auto topic = context_.engine.FindTopic(*name);
+  if (!topic.ok()) return finish(topic.status()), reactor;
+  TopicConfig config = (*topic)->config();
+  if (absl::Status status = MergeGoogle(request->update_mask(), request->topic(), &config); !status.ok()) {
+    return finish(status), reactor;
+  }
+  context_.engine.UpdateTopic(std::move(config), [finish, response](const absl::StatusOr<TopicConfig>& updated) {
+    if (updated.ok()) *response = ToGoogle(*updated);
+    finish(updated.status());
+  });
+  return reactor;
+}
+
+void GooglePublisher::PublishBytes(Call& call, const grpc::ByteBuffer& request, Topic::PublishDone done) {
+  std::vector<grpc::Slice> slices;
+  std::string flat;
+  PublishScan scan;
+  // A PublishRequest has the fields 1 and 2 of ours, and no others.
+  if (absl::Status status = ScanPublish(Flatten(request, &slices, &flat), &scan); !status.ok()) return done(status);
+  if (request.Length() > kMaxRequestBytes) return done(texts::RequestTooLarge(request.Length()));
+  auto name = TopicName::Parse(scan.topic);
+  if (!name.ok()) return done(name.status());
+  if (scan.messages.empty()) return done(texts::TooFewMessages());
+  if (scan.messages.size() > kMaxMessagesPerBatch) return done(texts::TooManyMessages(scan.messages.size()));
+  auto topic = context_.engine.FindTopic(*name);
+  if (!topic.ok()) return done(topic.status());
+  BatchBuilder builder;
+  for (std::string_view message : scan.messages) {
+    if (absl::Status status = builder.Add(message); !status.ok()) return done(status);
+  }
+  auto batch = builder.Build();
+  if (!batch.ok()) return done(batch.status());
+  (*batch)->set_deadline(DeadlineOf(call, context_.engine.clock()));
+  const uint64_t publisher = context_.admission.limited() ? std::hash<std::string>()(call.peer()) : 0;
+  AdmitAndPublish(context_, *name, *std::move(topic), publisher, *std::move(batch), std::move(done));
+}
+
+grpc::ServerUnaryReactor* GooglePublisher::Publish(Call* call, const grpc::ByteBuffer* request,
+                                                   grpc::ByteBuffer* response) {
+  Reactor* reactor = call->DefaultReactor();
+  PublishBytes(*call, *request,
+               [finish = BeginGoogle(context_, Rpc::kGooglePublish, reactor),
+                response](const absl::StatusOr<Published>& published) {
+                 if (published.ok()) *response = EncodeMessageIds(published->first, published->count);
+                 finish(published.status());
+               });
+  return reactor;
+}
+
+grpc::ServerUnaryReactor* GooglePublisher::GetTopic(Call* call, const pubsub::GetTopicRequest* request,
+                                                    pubsub::Topic* response) {
+  auto get = [&]() -> absl::Status {
+    auto name = TopicName::Parse(request->topic(), "topic");
+    if (!name.ok()) return name.status();
+    auto topic = context_.engine.FindTopic(*name);
+    if (topic.ok()) *response = ToGoogle((*topic)->config());
+    return topic.status();
+  };
+  return AnswerGoogle(context_, Rpc::kGoogleGetTopic, call, get());
+}
+
+grpc::ServerUnaryReactor* GooglePublisher::ListTopics(Call* call, const pubsub::ListTopicsRequest* request,
+                                                      pubsub::ListTopicsResponse* response) {
+  auto list = [&]() -> absl::Status {
+    if (absl::Status status = CheckProjectName(request->project(), "project"); !status.ok()) return status;
+    return ListPage(
+        "topics of " + request->project(), *request, response,
+        [&](std::string_view after, size_t limit) { return context_.engine.ListTopics(request->project(), after, limit); },
+        [&](const auto& topic) {
+          *response->add_topics() = ToGoogle(topic->config());
+          return response->topics().rbegin()->name();
+        });
+  };
+  return AnswerGoogle(context_, Rpc::kGoogleListTopics, call, list());
+}
+
+grpc::ServerUnaryReactor* GooglePublisher::ListTopicSubscriptions(
+    Call* call, const pubsub::ListTopicSubscriptionsRequest* request, pubsub::ListTopicSubscriptionsResponse* response) {
+  auto list = [&]() -> absl::Status {
+    auto name = TopicName::Parse(request->topic(), "topic");
+    if (!name.ok()) return name.status();
+    auto topic = context_.engine.FindTopic(*name);
+    if (!topic.ok()) return topic.status();
+    return ListPage(
+        "subscriptions at " + name->full(), *request, response,
+        [&](std::string_view after, size_t limit) { return NamesAt(**topic, /*snapshots=*/false, after, limit); },
+        [&](const std::string& found) { return *response->add_subscriptions() = found; });
+  };
+  return AnswerGoogle(context_, Rpc::kGoogleListTopicSubscriptions, call, list());
+}
+
+grpc::ServerUnaryReactor* GooglePublisher::ListTopicSnapshots(Call* call, const pubsub::ListTopicSnapshotsRequest* request,
+                                                              pubsub::ListTopicSnapshotsResponse* response) {
+  auto list = [&]() -> absl::Status {
+    auto name = TopicName::Parse(request->topic(), "topic");
+    if (!name.ok()) return name.status();
+    auto topic = context_.engine.FindTopic(*name);
+    if (!topic.ok()) return topic.status();
+    return ListPage(
+        "snapshots at " + name->full(), *request, response,
+        [&](std::string_view after, size_t limit) { return NamesAt(**topic, /*snapshots=*/true, after, limit); },
+        [&](const std::string& found) { return *response->add_snapshots() = found; });
+  };
+  return AnswerGoogle(context_, Rpc::kGoogleListTopicSnapshots, call, list());
+}
+
+grpc::ServerUnaryReactor* GooglePublisher::DeleteTopic(Call* call, const pubsub::DeleteTopicRequest* request,
+                                                       google::protobuf::Empty*) {
+  Reactor* reactor = call->DefaultReactor();
+  auto finish = BeginGoogle(context_, Rpc::kGoogleDeleteTopic, reactor);
+  auto name = TopicName::Parse(request->topic(), "topic");
+  name.ok() ? context_.engine.DeleteTopic(*name, finish) : finish(name.status());
+  return reactor;
+}
+
+grpc::ServerUnaryReactor* GooglePublisher::DetachSubscription(Call* call,
+                                                              const pubsub::DetachSubscriptionRequest* request,
+                                                              pubsub::DetachSubscriptionResponse*) {
+  Reactor* reactor = call->DefaultReactor();
+  auto finish = BeginGoogle(context_, Rpc::kGoogleDetachSubscription, reactor);
+  auto name = SubscriptionName::Parse(request->subscription(), "subscription");
+  name.ok() ? context_.engine.DetachSubscription(*name, finish) : finish(name.status());
+  return reactor;
+}
+
+}  // namespace sluice::server

@@ -1,0 +1,56 @@
+// One Pull: a consumer for as long as it takes to get the first messages, and a while at the most when there are none.
+//
+// Thread rule: as a stream session: one mutex guards all; gRPC and the engine each hold a reference.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "core/base/mutex.h"
+#include "core/engine/engine.h"
+#include "grpcpp/support/server_callback.h"
+#include "server/google/wire.h"
+#include "server/service_context.h"
+
+namespace sluice::server {
+
+class PullCall final : public grpc::ServerUnaryReactor,
+                       public SessionHandle,
+                       public Consumer,
+                       public std::enable_shared_from_this<PullCall> {
+ public:
+  // Ends by itself.
+  static PullCall* Start(ServiceContext& context, SessionList::Slot slot, const grpc::CallbackServerContext& call,
+                         const grpc::ByteBuffer& request, grpc::ByteBuffer* response);
+
+  PullCall(ServiceContext& context, SessionList::Slot slot, grpc::ByteBuffer* response)
+      : context_(context), slot_(slot), response_(response) {}
+
+  void OnCancel() override { Answer(absl::CancelledError("the client is gone"), {}); }
+  void OnDone() override;
+
+  void Deliver(std::vector<Delivery>& deliveries) override;
+  void Ended(absl::Status why) override;
+  void End(const absl::Status& why) override { Answer(why, {}); }
+
+ private:
+  // An error, or nothing while it waits.
+  absl::Status Begin(const pubsub::PullRequest& request, Instant deadline) EXCLUDES(mu_);
+  // The first to say something.
+  void Answer(const absl::Status& status, std::vector<Delivery> deliveries) EXCLUDES(mu_);
+  void Return(const std::vector<Delivery>& deliveries);
+
+  ServiceContext& context_;
+  const SessionList::Slot slot_;
+  grpc::ByteBuffer* const response_;
+  // The call's reference.
+  std::shared_ptr<PullCall> self_;
+  // Set before it is attached.
+  std::shared_ptr<Subscription> subscription_;
+
+  Mutex mu_{LockRank::kSession};
+  ConsumerId consumer_ GUARDED_BY(mu_);
+  bool answered_ GUARDED_BY(mu_) = false;
+};
+
+}  // namespace sluice::server

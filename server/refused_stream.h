@@ -1,0 +1,26 @@
+// A stream that ends before it began.
+//
+// Thread rule: as a session: it belongs to gRPC until OnDone.
+#pragma once
+
+#include "grpcpp/support/server_callback.h"
+#include "server/errors.h"
+#include "server/service_context.h"
+
+namespace sluice::server {
+
+class RefusedStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
+ public:
+  explicit RefusedStream(const grpc::Status& status) { Finish(status); }
+  void OnDone() override { delete this; }
+};
+
+inline RefusedStream* RefuseStream(ServiceContext& context, Rpc rpc, const absl::Status& status) {
+  CountRefusal(status, context.metrics.engine);
+  const grpc::Status answer = ToGrpc(status);
+  context.rpcs.of(rpc).started.Add();
+  context.rpcs.of(rpc).Handled(answer.error_code());
+  return new RefusedStream(answer);
+}
+
+}  // namespace sluice::server
