@@ -12,8 +12,9 @@
 namespace sluice::server {
 namespace {
 
-// One response, and the most that an empty one waits; and one that is to come at once, when what there is has to be read.
-constexpr int64_t kMaxPullBytes = 10'000'000;
+// One response, below the 4 MiB that a client accepts whose channel says nothing else; a single message may be larger. The
+// most that an empty one waits; and one that is to come at once, when what there is has to be read.
+constexpr int64_t kMaxPullBytes = int64_t{3} << 20;
 constexpr absl::Duration kLongestWait = absl::Seconds(60);
 constexpr absl::Duration kShortestWait = absl::Milliseconds(500);
 // Before the client gives up.
