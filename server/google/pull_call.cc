@@ -64,7 +64,7 @@ absl::Status PullCall::Begin(const pubsub::PullRequest& request, Instant deadlin
   const bool nothing = at_once && subscription_->stats().backlog_messages == 0;
   const absl::Duration wait = nothing ? absl::ZeroDuration() : at_once ? kShortestWait : kLongestWait;
   const Instant until = deadline == Instant::Never() ? now + wait : std::min(now + wait, deadline + -kBeforeDeadline);
-  if (consumer.ok() && !nothing) subscription_->Grant(consumer_, request.max_messages(), kMaxPullBytes);
+  if (consumer.ok() && !nothing) subscription_->Grant(*consumer, request.max_messages(), kMaxPullBytes);
   if (until <= now) {
     Answer(absl::OkStatus(), {});
   } else {
