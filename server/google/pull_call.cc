@@ -97,7 +97,7 @@ void PullCall::Answer(const absl::Status& status, std::vector<Delivery> deliveri
     *response_ = deliveries.empty() ? EmptyMessage() : EncodeDeliveries(&deliveries, kMaxPullBytes, "", frame).buffer;
     Return(deliveries);
   }
-  CountRefusal(status, context_.metrics.engine);
+  if (!absl::IsCancelled(status)) CountRefusal(status, context_.metrics.engine);
   const grpc::Status answer = ToGrpc(texts::Told(status));
   context_.rpcs.of(Rpc::kGooglePull).HandledUnary(answer.error_code());
   Finish(answer);
