@@ -64,7 +64,6 @@ constexpr std::array<ReasonEntry, kReasonCount> kReasons = {{
     {Reason::kSnapshotExists, "SNAPSHOT_EXISTS", Code::kAlreadyExists},
     {Reason::kTopicDeleted, "TOPIC_DELETED", Code::kFailedPrecondition},
     {Reason::kSubscriptionDetached, "SUBSCRIPTION_DETACHED", Code::kFailedPrecondition},
-    {Reason::kPushSubscription, "PUSH_SUBSCRIPTION", Code::kFailedPrecondition},
     {Reason::kProducerFenced, "PRODUCER_FENCED", Code::kFailedPrecondition},
     {Reason::kSequenceTooOld, "SEQUENCE_TOO_OLD", Code::kFailedPrecondition},
     {Reason::kSnapshotTooShort, "SNAPSHOT_TOO_SHORT", Code::kFailedPrecondition},

@@ -69,7 +69,6 @@ enum class Reason {
   // Wrong state.
   kTopicDeleted,
   kSubscriptionDetached,
-  kPushSubscription,
   kProducerFenced,
   kSequenceTooOld,
   kSnapshotTooShort,

@@ -20,7 +20,6 @@ enum StoredField : uint32_t {
   kTopicMessageTtl = 6,
   kTopicMaxDelay = 7,
   kTopicAckedRetention = 8,
-  kTopicIamPolicy = 100,
   kSubscriptionTopic = 2,
   kSubscriptionAckDeadline = 3,
   kSubscriptionLabels = 5,
@@ -37,7 +36,6 @@ enum StoredField : uint32_t {
   kSubscriptionRetention = 102,
   kSubscriptionExpireAfter = 103,
   kSubscriptionDetached = 104,
-  kSubscriptionIamPolicy = 105,
 };
 
 absl::Status OutOfBounds(Reason reason, std::string_view field, const std::string& value, const std::string& limit) {
@@ -230,7 +228,6 @@ std::string Encode(const TopicConfig& config) {
   AppendSpan(&out, kTopicMessageTtl, config.message_ttl);
   AppendSpan(&out, kTopicMaxDelay, config.max_delay);
   AppendSpan(&out, kTopicAckedRetention, config.acked_retention);
-  if (!config.iam_policy.empty()) AppendBytesField(&out, kTopicIamPolicy, config.iam_policy);
   AppendVarintField(&out, kTopicCreateTime, static_cast<uint64_t>(absl::ToUnixMicros(config.create_time)));
   return out;
 }
@@ -252,7 +249,6 @@ std::string Encode(const SubscriptionConfig& config) {
   AppendSpan(&out, kSubscriptionRetention, config.retention);
   AppendSpan(&out, kSubscriptionExpireAfter, config.expire_after);
   if (config.detached) AppendVarintField(&out, kSubscriptionDetached, 1);
-  if (!config.iam_policy.empty()) AppendBytesField(&out, kSubscriptionIamPolicy, config.iam_policy);
   if (config.snapshot_until) {
     AppendVarintField(&out, kSubscriptionSnapshotUntil, static_cast<uint64_t>(absl::ToUnixMicros(*config.snapshot_until)));
   }
@@ -273,7 +269,6 @@ absl::StatusOr<TopicConfig> DecodeTopicConfig(std::string_view bytes) {
     if (field.number == kTopicMessageTtl) config.message_ttl = DurationOf(field.value);
     if (field.number == kTopicMaxDelay) config.max_delay = DurationOf(field.value);
     if (field.number == kTopicAckedRetention) config.acked_retention = DurationOf(field.value);
-    if (field.number == kTopicIamPolicy) config.iam_policy = field.bytes;
     if (field.number == kTopicCreateTime) config.create_time = absl::FromUnixMicros(static_cast<int64_t>(field.value));
   }
   auto parsed = TopicName::Parse(name);
@@ -302,7 +297,6 @@ absl::StatusOr<SubscriptionConfig> DecodeSubscriptionConfig(std::string_view byt
     if (field.number == kSubscriptionRetention) config.retention = DurationOf(field.value);
     if (field.number == kSubscriptionExpireAfter) config.expire_after = DurationOf(field.value);
     if (field.number == kSubscriptionDetached) config.detached = field.value != 0;
-    if (field.number == kSubscriptionIamPolicy) config.iam_policy = field.bytes;
     if (field.number == kSubscriptionSnapshotUntil) {
       config.snapshot_until = absl::FromUnixMicros(static_cast<int64_t>(field.value));
     }

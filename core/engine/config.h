@@ -33,8 +33,6 @@ struct TopicConfig {
   // What every subscription has acknowledged is kept for this time after it was published, for those who seek back.
   absl::Duration acked_retention;
   Labels labels;
-  // Who may do what: a serialized google.iam.v1.Policy; empty for none.
-  std::string iam_policy;
   absl::Time create_time;
 };
 
@@ -74,8 +72,6 @@ struct SubscriptionConfig {
   // Set for a snapshot: a subscription that nobody reads, whose progress others seek to, until then.
   std::optional<absl::Time> snapshot_until;
   Labels labels;
-  // As the topic's.
-  std::string iam_policy;
   absl::Time create_time;
 };
 

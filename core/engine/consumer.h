@@ -13,6 +13,12 @@
 
 namespace sluice {
 
+// Leases `first` to `last`, both included.
+struct LeaseRange {
+  LeaseId first;
+  LeaseId last;
+};
+
 // Messages [begin, end) of a batch under consecutive leases; `attempt` is 1 the first time.
 struct Delivery {
   Ref<Batch> batch;
@@ -23,12 +29,7 @@ struct Delivery {
 
   uint32_t count() const { return end - begin; }
   OffsetRange offsets() const { return {batch->first() + begin, batch->first() + end}; }
-};
-
-// Leases `first` to `last`, both included.
-struct LeaseRange {
-  LeaseId first;
-  LeaseId last;
+  LeaseRange leases() const { return {first_lease, first_lease + (count() - 1)}; }
 };
 
 class Consumer {

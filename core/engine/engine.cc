@@ -300,80 +300,79 @@ absl::Status Engine::CheckDeadLetter(const SubscriptionConfig& config) const {
   return absl::OkStatus();
 }
 
-void Engine::UpdateSubscription(SubscriptionConfig config, Done<SubscriptionConfig> done) {
-  if (absl::Status status = Validate(config); !status.ok()) return done(status);
+void Engine::Reconfigure(Reason missing, const std::string& name, const Change& change, Apply apply,
+                         Done<SubscriptionConfig> done) {
   Gate::Pass pass(context_->gate);
   if (!pass) return done(DrainingError());
-  const std::string name = config.name.full();
   absl::StatusOr<std::shared_ptr<Subscription>> found;
   {
     MutexLock lock(mu_);
-    found = BeginChange(subscriptions_, name, Reason::kSubscriptionNotFound);
+    found = BeginChange(Stored(missing), name, missing);
   }
   if (!found.ok()) return done(found.status());
-  const SubscriptionConfig old = (*found)->config();
-  config.create_time = old.create_time;
-  config.topic = old.topic;
-  config.topic_id = old.topic_id;
-  config.detached = old.detached;
-  if (absl::Status status = CheckDeadLetter(config); !status.ok()) {
+  SubscriptionConfig config = (*found)->config();
+  if (absl::Status status = change(&config); !status.ok()) {
     Free(name);
     return done(status);
   }
   SubscriptionRecord record{(*found)->id(), Encode(config)};
   context_->backend->catalogue().PutSubscription(
       std::move(record), nullptr,
-      [this, name, subscription = *found, config = std::move(config), done = std::move(done),
+      [this, name, subscription = *found, config = std::move(config), apply = std::move(apply), done = std::move(done),
        pass = std::make_shared<Gate::Pass>(std::move(pass))](const absl::Status& status) {
-        if (status.ok()) subscription->SetConfig(config);
-        if (auto topic = config.topic ? FindTopic(*config.topic) : absl::NotFoundError(""); topic.ok()) {
-          (*topic)->AckedRetentionChanged();
+        if (status.ok()) {
+          subscription->SetConfig(config);
+          if (apply) apply(*subscription);
         }
         Free(name);
         status.ok() ? done(config) : done(status);
       });
 }
 
+void Engine::UpdateSubscription(SubscriptionConfig config, Done<SubscriptionConfig> done) {
+  if (absl::Status status = Validate(config); !status.ok()) return done(status);
+  const std::string name = config.name.full();
+  const auto change = [&](SubscriptionConfig* current) {
+    config.create_time = current->create_time;
+    config.topic = current->topic;
+    config.topic_id = current->topic_id;
+    config.detached = current->detached;
+    *current = std::move(config);
+    return CheckDeadLetter(*current);
+  };
+  const auto apply = [this](const Subscription& subscription) {
+    const auto topic_name = subscription.config().topic;
+    if (auto topic = topic_name ? FindTopic(*topic_name) : absl::NotFoundError(""); topic.ok()) {
+      (*topic)->AckedRetentionChanged();
+    }
+  };
+  Reconfigure(Reason::kSubscriptionNotFound, name, change, apply, std::move(done));
+}
+
 void Engine::DeleteSubscription(const SubscriptionName& name, StatusDone done) {
   Drop(Reason::kSubscriptionNotFound, name.full(), std::move(done));
 }
 
-void Engine::DetachSubscription(const SubscriptionName& subscription_name, StatusDone done) {
-  Gate::Pass pass(context_->gate);
-  if (!pass) return done(DrainingError());
-  const std::string& name = subscription_name.full();
-  absl::StatusOr<std::shared_ptr<Subscription>> found;
-  {
-    MutexLock lock(mu_);
-    found = BeginChange(subscriptions_, name, Reason::kSubscriptionNotFound);
-  }
-  if (!found.ok()) return done(found.status());
-  SubscriptionConfig config = (*found)->config();
-  config.detached = true;
-  SubscriptionRecord record{(*found)->id(), Encode(config)};
-  context_->backend->catalogue().PutSubscription(
-      std::move(record), nullptr,
-      [this, name, subscription = *found, config = std::move(config), done = std::move(done),
-       pass = std::make_shared<Gate::Pass>(std::move(pass))](const absl::Status& status) {
-        if (status.ok()) {
-          subscription->SetConfig(config);
-          subscription->LeaveTopic();
-          subscription->End(DetachedError(config.name));
-        }
-        Free(name);
-        done(status);
-      });
+void Engine::DetachSubscription(const SubscriptionName& name, StatusDone done) {
+  const auto change = [](SubscriptionConfig* config) {
+    config->detached = true;
+    return absl::OkStatus();
+  };
+  const auto apply = [name](Subscription& subscription) {
+    subscription.LeaveTopic();
+    subscription.End(DetachedError(name));
+  };
+  Reconfigure(Reason::kSubscriptionNotFound, name.full(), change, apply,
+              [done = std::move(done)](const absl::StatusOr<SubscriptionConfig>& detached) { done(detached.status()); });
 }
 
 // A restart counts as a use, since nobody could use it meanwhile.
 void Engine::DropIdleSubscriptions() {
   const Instant now = context_->clock.Now();
   for (const auto& subscription : ListSubscriptions("", "", SIZE_MAX)) {
-    const SubscriptionConfig config = subscription->config();
-    const auto since = subscription->idle_since();
-    if (config.expire_after <= absl::ZeroDuration() || !since || now - *since < config.expire_after) continue;
+    if (!subscription->Unused(now)) continue;
     context_->metrics.engine.expired_subscriptions.Add();
-    DeleteSubscription(config.name, [](const absl::Status&) {});
+    DeleteSubscription(subscription->config().name, [](const absl::Status&) {});
   }
 }
 

@@ -153,6 +153,12 @@ class Engine {
     return missing == Reason::kSnapshotNotFound ? snapshots_ : subscriptions_;
   }
   void Drop(Reason missing, const std::string& name, StatusDone done) EXCLUDES(mu_);
+  // Changes what a subscription or a snapshot is set to: change(&config), an error of which is the answer; once that is stored
+  // apply(subscription), which may be null.
+  using Change = std::function<absl::Status(SubscriptionConfig*)>;
+  using Apply = std::function<void(Subscription&)>;
+  void Reconfigure(Reason missing, const std::string& name, const Change& change, Apply apply,
+                   Done<SubscriptionConfig> done) EXCLUDES(mu_);
   using Resolve = std::function<void(const Subscription&, const std::shared_ptr<Topic>&, Done<CursorState>)>;
   // Seeks to what `resolve` says.
   void SeekTo(const SubscriptionName& name, const Resolve& resolve, StatusDone done) EXCLUDES(mu_);

@@ -10,8 +10,7 @@
 namespace sluice {
 namespace {
 
-Snapshot Describe(const Subscription& stored) {
-  const SubscriptionConfig config = stored.config();
+Snapshot Describe(const SubscriptionConfig& config) {
   return {SnapshotNameOf(config.name), config.topic, *config.snapshot_until, config.labels};
 }
 
@@ -140,30 +139,14 @@ void Engine::StoreSnapshot(const SnapshotName& name, SubscriptionConfig config, 
 }
 
 void Engine::UpdateSnapshot(const SnapshotName& snapshot, Labels labels, Done<Snapshot> done) {
-  Gate::Pass pass(context_->gate);
-  if (!pass) return done(DrainingError());
-  const std::string& name = snapshot.full();
-  absl::StatusOr<std::shared_ptr<Subscription>> found;
-  {
-    MutexLock lock(mu_);
-    found = BeginChange(snapshots_, name, Reason::kSnapshotNotFound);
-  }
-  if (!found.ok()) return done(found.status());
-  SubscriptionConfig config = (*found)->config();
-  config.labels = std::move(labels);
-  if (absl::Status status = Validate(config); !status.ok()) {
-    Free(name);
-    return done(status);
-  }
-  SubscriptionRecord record{(*found)->id(), Encode(config)};
-  context_->backend->catalogue().PutSubscription(
-      std::move(record), nullptr,
-      [this, name, stored = *found, config, done = std::move(done),
-       pass = std::make_shared<Gate::Pass>(std::move(pass))](const absl::Status& status) {
-        if (status.ok()) stored->SetConfig(config);
-        Free(name);
-        status.ok() ? done(Describe(*stored)) : done(status);
-      });
+  const auto change = [&](SubscriptionConfig* config) {
+    config->labels = std::move(labels);
+    return Validate(*config);
+  };
+  Reconfigure(Reason::kSnapshotNotFound, snapshot.full(), change, /*apply=*/nullptr,
+              [done = std::move(done)](const absl::StatusOr<SubscriptionConfig>& updated) {
+                updated.ok() ? done(Describe(*updated)) : done(updated.status());
+              });
 }
 
 void Engine::DeleteSnapshot(const SnapshotName& name, StatusDone done) {
@@ -174,14 +157,14 @@ absl::StatusOr<Snapshot> Engine::FindSnapshot(const SnapshotName& name) const {
   MutexLock lock(mu_);
   auto it = snapshots_.find(name.full());
   if (it == snapshots_.end()) return NotFoundError(Reason::kSnapshotNotFound, name.full());
-  return Describe(*it->second);
+  return Describe(it->second->config());
 }
 
 std::vector<Snapshot> Engine::ListSnapshots(std::string_view project_path, std::string_view after, size_t limit) const {
   std::vector<Snapshot> page;
   MutexLock lock(mu_);
   const std::string prefix = project_path.empty() ? "" : fmt::format("{}/snapshots/", project_path);
-  for (const auto& stored : PageOf(snapshots_, prefix, after, limit)) page.push_back(Describe(*stored));
+  for (const auto& stored : PageOf(snapshots_, prefix, after, limit)) page.push_back(Describe(stored->config()));
   return page;
 }
 

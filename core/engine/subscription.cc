@@ -139,16 +139,17 @@ uint64_t Subscription::Ack(ConsumerId consumer, const std::vector<LeaseRange>& r
 void Subscription::AckConfirmed(ConsumerId consumer, const std::vector<LeaseRange>& ranges, AckDone done) {
   AckOutcome outcome;
   const Acked acked = BeginAck(consumer, ranges, &outcome);
-  if (acked.offsets.empty()) {
-    done(std::move(outcome));
-  } else {
-    TellAcked(acked.offsets, acked.old_floor, acked.topic,
-              [outcome = std::move(outcome), done = std::move(done)](const absl::Status& status) mutable {
-                outcome.status = status;
-                done(std::move(outcome));
-              });
-  }
+  Confirm(acked, std::move(outcome), std::move(done));
   if (acked.pump) Pump();
+}
+
+void Subscription::Confirm(const Acked& acked, AckOutcome outcome, AckDone done) {
+  if (acked.offsets.empty()) return done(std::move(outcome));
+  TellAcked(acked.offsets, acked.old_floor, acked.topic,
+            [outcome = std::move(outcome), done = std::move(done)](const absl::Status& status) mutable {
+              outcome.status = status;
+              done(std::move(outcome));
+            });
 }
 
 uint64_t Subscription::TakeAcked(ConsumerId consumer, const std::vector<LeaseRange>& ranges, OffsetRanges* acked,
@@ -279,10 +280,12 @@ uint64_t Subscription::Nack(ConsumerId consumer, LeaseRange range, absl::Duratio
   return settled;
 }
 
-void Subscription::Return(ConsumerId consumer, LeaseRange range) {
+void Subscription::Return(const std::vector<Delivery>& deliveries) {
   {
     MutexLock lock(mu_);
-    leases_.Take(consumer, range, Releasing(ReleaseCause::kConsumerGone));
+    for (const Delivery& delivery : deliveries) {
+      leases_.Take(kAnyone, delivery.leases(), Releasing(ReleaseCause::kConsumerGone));
+    }
     LeasesEnded();
   }
   Pump();
@@ -349,10 +352,10 @@ void Subscription::GiveRoom(const Lease& lease) {
   room_came_ = true;
 }
 
-std::optional<Instant> Subscription::idle_since() const {
+bool Subscription::Unused(Instant now) const {
   MutexLock lock(mu_);
-  if (!consumers_.empty() || leases_.count() > 0) return std::nullopt;
-  return last_used_;
+  return config_.expire_after > absl::ZeroDuration() && consumers_.empty() && leases_.count() == 0 &&
+         now - last_used_ >= config_.expire_after;
 }
 
 SubscriptionStats Subscription::stats() const {

@@ -136,7 +136,7 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   uint64_t Extend(ConsumerId consumer, LeaseRange range, absl::Duration deadline) EXCLUDES(mu_);
 
   // Gives leases back that were not used: their messages become available at once, and it is no failure.
-  void Return(ConsumerId consumer, LeaseRange range) EXCLUDES(mu_);
+  void Return(const std::vector<Delivery>& deliveries) EXCLUDES(mu_);
 
   // Acknowledges messages whose leases are over, as far as they were not sought again since. `before_restart` says that the
   // leases are those of an engine before this one. Of an ordered subscription only what is out again counts.
@@ -151,8 +151,8 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   // After this no Deliver begins; one that is running may still end.
   void Detach(ConsumerId consumer) EXCLUDES(mu_);
 
-  // Since when nobody is connected or says anything; nothing while somebody is.
-  std::optional<Instant> idle_since() const EXCLUDES(mu_);
+  // Whether nobody used it for as long as it says (expire_after).
+  bool Unused(Instant now) const EXCLUDES(mu_);
 
   SubscriptionConfig config() const EXCLUDES(mu_);
   // What of it matters to every response.
@@ -260,6 +260,8 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   // Settles what the consumer holds of `ranges`. `outcome` is null where nobody asks.
   uint64_t TakeAcked(ConsumerId consumer, const std::vector<LeaseRange>& ranges, OffsetRanges* acked,
                      AckOutcome* outcome) REQUIRES(mu_);
+  // Tells of it, and when it is durable tells who asked.
+  void Confirm(const Acked& acked, AckOutcome outcome, AckDone done) EXCLUDES(mu_);
   void AckKeyed(const Lease& lease, OffsetRanges* acked, AckOutcome* outcome) REQUIRES(mu_);
   void BeginAt(const CursorState& state) REQUIRES(mu_);
   // `delay` is what a nack asks for; without one the retry policy decides.
@@ -289,6 +291,10 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   void GiveRoom(const Lease& lease) REQUIRES(mu_);
   // Whether somebody may have more who could not before.
   bool RoomCame() REQUIRES(mu_) { return std::exchange(room_came_, false) && !NothingLeft(); }
+  // What late acknowledgements do: settle(acked) under the lock, and all that is told afterwards.
+  template <class Fn>
+  Acked TakeLate(Fn&& settle) EXCLUDES(mu_);
+  void SettleLate(Offset offset, Acked* acked) REQUIRES(mu_);
   // Whether a message may be acknowledged without a lease.
   bool LateAckCounts(Offset offset) const REQUIRES(mu_);
   bool LateConfirmCounts(Offset offset) const REQUIRES(mu_);

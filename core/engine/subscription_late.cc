@@ -1,5 +1,7 @@
 // Acknowledgements that come when their lease is over: after its deadline, from a stream that was opened again, or after a
 // restart. They are not refused to clients that do not ask for exactly-once delivery, and save a delivery.
+#include <utility>
+
 #include "core/engine/subscription.h"
 
 namespace sluice {
@@ -16,62 +18,59 @@ bool Subscription::LateConfirmCounts(Offset offset) const {
   return AttemptsBefore(offset) != kCondemned;
 }
 
-void Subscription::AckLate(const std::vector<LateAck>& late, bool before_restart) {
+void Subscription::SettleLate(Offset offset, Acked* acked) {
+  Append(&acked->offsets, {offset, offset + 1});
+  acked->settled += MarkAcked({offset, offset + 1});
+}
+
+template <class Fn>
+Subscription::Acked Subscription::TakeLate(Fn&& settle) {
   Acked acked;
-  {
-    MutexLock lock(mu_);
-    acked.old_floor = acked_.floor();
-    acked.topic = topic_;
-    last_used_ = context_->clock.RoughNow();
+  MutexLock lock(mu_);
+  acked.old_floor = acked_.floor();
+  acked.topic = topic_;
+  last_used_ = context_->clock.RoughNow();
+  settle(&acked);
+  settled_ += acked.settled;
+  context_->metrics.engine.acked_messages.Add(acked.settled);
+  if (!acked.offsets.empty()) ++telling_;
+  return acked;
+}
+
+void Subscription::AckLate(const std::vector<LateAck>& late, bool before_restart) {
+  const Acked acked = TakeLate([&](Acked* taken) {
+    mu_.AssertHeld();
+    const auto settle = [&](Offset offset) {
+      mu_.AssertHeld();
+      SettleLate(offset, taken);
+    };
     for (const LateAck& ack : late) {
       if (!before_restart && ack.leases.first < first_since_seek_) continue;
       const Offset end = ack.offset + (ack.leases.last - ack.leases.first) + 1;
       for (Offset offset = ack.offset; offset < end; ++offset) {
-        if (!LateAckCounts(offset)) continue;
-        const auto settle = [&acked](Offset settled) { Append(&acked.offsets, {settled, settled + 1}); };
-        config_.ordered ? keys_.Ack(offset, settle) : settle(offset);
+        if (LateAckCounts(offset)) config_.ordered ? keys_.Ack(offset, settle) : settle(offset);
       }
     }
-    for (const OffsetRange& range : acked.offsets) acked.settled += MarkAcked(range);
-    settled_ += acked.settled;
-    if (!acked.offsets.empty()) ++telling_;
-  }
+  });
   if (acked.offsets.empty()) return;
-  context_->metrics.engine.acked_messages.Add(acked.settled);
   TellAcked(acked.offsets, acked.old_floor, acked.topic);
   Pump();
 }
 
 void Subscription::AckLateConfirmed(const std::vector<LateAck>& late, AckDone done) {
   AckOutcome outcome;
-  Acked acked;
-  {
-    MutexLock lock(mu_);
-    acked.old_floor = acked_.floor();
-    acked.topic = topic_;
-    last_used_ = context_->clock.RoughNow();
+  const Acked acked = TakeLate([&](Acked* taken) {
+    mu_.AssertHeld();
     for (const LateAck& ack : late) {
       for (LeaseId lease = ack.leases.first; lease <= ack.leases.last; ++lease) {
         const Offset offset = ack.offset + (lease - ack.leases.first);
-        if (LateConfirmCounts(offset)) {
-          outcome.confirmed.push_back({lease, lease});
-          Append(&acked.offsets, {offset, offset + 1});
-          acked.settled += MarkAcked({offset, offset + 1});
-        } else {
-          outcome.refused.push_back({lease, lease});
-        }
+        const bool counts = LateConfirmCounts(offset);
+        (counts ? outcome.confirmed : outcome.refused).push_back({lease, lease});
+        if (counts) SettleLate(offset, taken);
       }
     }
-    settled_ += acked.settled;
-    if (!acked.offsets.empty()) ++telling_;
-  }
-  context_->metrics.engine.acked_messages.Add(acked.settled);
-  if (acked.offsets.empty()) return done(std::move(outcome));
-  TellAcked(acked.offsets, acked.old_floor, acked.topic,
-            [outcome = std::move(outcome), done = std::move(done)](const absl::Status& status) mutable {
-              outcome.status = status;
-              done(std::move(outcome));
-            });
+  });
+  Confirm(acked, std::move(outcome), std::move(done));
 }
 
 }  // namespace sluice

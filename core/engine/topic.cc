@@ -285,37 +285,35 @@ void Topic::DropBefore(Offset before, Counter& dropped) {
   TrimTo(before);
 }
 
-void Topic::EnforceRetention() {
-  const TopicConfig config = this->config();
-  const absl::Time oldest = context_->clock.WallNow() - config.retention;
-  if (config.retention_bytes > 0) EnforceRetentionBytes(config.retention_bytes);
-  EnforceSubscriptionRetention(config.retention);
-  if (keeps_acked_.load(std::memory_order_acquire)) TrimAcked();
-  const LogExtent extent = log_->extent();
-  if (extent.first >= extent.next) return;
-  const auto first_time = PublishTimeOf(extent.first);
+void Topic::FindOlder(absl::Duration age, Offset from, std::function<void(Offset)> found) {
+  if (from >= durable_end()) return;
+  const absl::Time oldest = context_->clock.WallNow() - age;
+  const auto first_time = PublishTimeOf(from);
   if (first_time && absl::FromUnixMicros(*first_time) >= oldest) return;
   Gate::Pass pass(context_->gate);
   if (!pass) return;
-  log_->OffsetAt(oldest, [self = shared_from_this()](absl::StatusOr<Offset> before) {
-    if (before.ok()) self->DropBefore(*before, self->context_->metrics.engine.dropped_by_retention_time);
+  log_->OffsetAt(oldest, [found = std::move(found)](absl::StatusOr<Offset> before) {
+    if (before.ok()) found(*before);
+  });
+}
+
+void Topic::EnforceRetention() {
+  const TopicConfig config = this->config();
+  if (config.retention_bytes > 0) EnforceRetentionBytes(config.retention_bytes);
+  EnforceSubscriptionRetention(config.retention);
+  if (keeps_acked_.load(std::memory_order_acquire)) TrimAcked();
+  FindOlder(config.retention, log_->extent().first, [self = shared_from_this()](Offset before) {
+    self->DropBefore(before, self->context_->metrics.engine.dropped_by_retention_time);
   });
 }
 
 void Topic::EnforceSubscriptionRetention(absl::Duration longest) {
   for (const auto list = subscriptions(); const auto& subscription : *list) {
     const absl::Duration retention = subscription->config().retention;
-    const Offset floor = subscription->floor();
-    if (retention <= absl::ZeroDuration() || retention >= longest || floor >= durable_end()) continue;
-    const absl::Time oldest = context_->clock.WallNow() - retention;
-    const auto floor_time = PublishTimeOf(floor);
-    if (floor_time && absl::FromUnixMicros(*floor_time) >= oldest) continue;
-    Gate::Pass pass(context_->gate);
-    if (!pass) return;
-    log_->OffsetAt(oldest, [self = shared_from_this(), subscription](absl::StatusOr<Offset> before) {
-      if (!before.ok()) return;
+    if (retention <= absl::ZeroDuration() || retention >= longest) continue;
+    FindOlder(retention, subscription->floor(), [self = shared_from_this(), subscription](Offset before) {
       const Offset old_floor = subscription->floor();
-      self->context_->metrics.engine.dropped_by_retention_time.Add(subscription->DropBefore(*before));
+      self->context_->metrics.engine.dropped_by_retention_time.Add(subscription->DropBefore(before));
       self->FloorMoved(old_floor);
     });
   }

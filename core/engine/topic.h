@@ -99,6 +99,8 @@ class Topic : public std::enable_shared_from_this<Topic> {
   StoreDone PublishEnd(const Ref<Batch>& batch, const CircuitBreaker::Call& call, PublishDone done);
   void OnAppended(const Ref<Batch>& batch) EXCLUDES(mu_);
   void EnforceRetentionBytes(int64_t limit) EXCLUDES(mu_);
+  // Calls found(before) when there are messages from `from` on that are older than `age`: those below `before`.
+  void FindOlder(absl::Duration age, Offset from, std::function<void(Offset)> found) EXCLUDES(mu_);
   // Those of subscriptions that keep their messages for a shorter time.
   void EnforceSubscriptionRetention(absl::Duration longest) EXCLUDES(mu_);
   // Messages below `before` go, acknowledged or not; those not acknowledged are counted in `dropped`.

@@ -66,7 +66,7 @@ void GooglePublisher::PublishBytes(Call& call, const grpc::ByteBuffer& request, 
   PublishScan scan;
   // A PublishRequest has the fields 1 and 2 of ours, and no others.
   if (absl::Status status = ScanPublish(Flatten(request, &slices, &flat), &scan); !status.ok()) return done(status);
-  if (request.Length() > kMaxRequestBytes) return done(texts::RequestTooLarge(request.Length()));
+  if (request.Length() > kMaxRequestBytes) return done(texts::RequestTooLarge(request.Length(), kMaxRequestBytes));
   auto name = TopicName::Parse(scan.topic);
   if (!name.ok()) return done(name.status());
   if (scan.messages.empty()) return done(texts::TooFewMessages());

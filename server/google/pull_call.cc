@@ -90,23 +90,20 @@ void PullCall::Answer(const absl::Status& status, std::vector<Delivery> deliveri
     consumer = consumer_;
   }
   // What came too late for this answer is for the next one.
-  if (!first) return Return(deliveries);
+  if (!first) {
+    if (!deliveries.empty()) subscription_->Return(deliveries);
+    return;
+  }
   if (subscription_ != nullptr) {
     subscription_->Detach(consumer);
     const GoogleFrame frame(subscription_->id(), context_.engine.incarnation(), subscription_->properties().dead_letters);
     *response_ = deliveries.empty() ? EmptyMessage() : EncodeDeliveries(&deliveries, kMaxPullBytes, "", frame).buffer;
-    Return(deliveries);
+    if (!deliveries.empty()) subscription_->Return(deliveries);
   }
   if (!absl::IsCancelled(status)) CountRefusal(status, context_.metrics.engine);
   const grpc::Status answer = ToGrpc(texts::Told(status));
   context_.rpcs.of(Rpc::kGooglePull).HandledUnary(answer.error_code());
   Finish(answer);
-}
-
-void PullCall::Return(const std::vector<Delivery>& deliveries) {
-  for (const Delivery& delivery : deliveries) {
-    subscription_->Return(kAnyone, {delivery.first_lease, delivery.first_lease + (delivery.count() - 1)});
-  }
 }
 
 void PullCall::OnDone() {

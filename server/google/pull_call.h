@@ -38,7 +38,6 @@ class PullCall final : public grpc::ServerUnaryReactor,
   absl::Status Begin(const pubsub::PullRequest& request, Instant deadline) EXCLUDES(mu_);
   // The first to say something.
   void Answer(const absl::Status& status, std::vector<Delivery> deliveries) EXCLUDES(mu_);
-  void Return(const std::vector<Delivery>& deliveries);
 
   ServiceContext& context_;
   const SessionList::Slot slot_;

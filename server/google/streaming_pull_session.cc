@@ -223,9 +223,7 @@ void StreamingPullSession::Deliver(std::vector<Delivery>& deliveries) {
     }
   }
   if (!closing) return Advance();
-  for (const Delivery& delivery : deliveries) {
-    subscription_->Return(kAnyone, {delivery.first_lease, delivery.first_lease + (delivery.count() - 1)});
-  }
+  subscription_->Return(deliveries);
 }
 
 void StreamingPullSession::Ended(absl::Status why) {
@@ -249,9 +247,7 @@ void StreamingPullSession::Close(const absl::Status& why) {
   if (detach) {
     subscription_->Detach(consumer_);
     // Nobody knows of these leases.
-    for (const Delivery& delivery : unsent) {
-      subscription_->Return(kAnyone, {delivery.first_lease, delivery.first_lease + (delivery.count() - 1)});
-    }
+    subscription_->Return(unsent);
   }
   Advance();
 }

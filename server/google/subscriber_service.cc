@@ -20,7 +20,7 @@ constexpr size_t kMaxAckRequestBytes = 524'288;
 // The subscription of a request that carries ack ids, checked as far as both kinds are alike.
 absl::StatusOr<std::shared_ptr<Subscription>> Check(const Engine& engine, bool scanned, size_t bytes, const AckScan& scan) {
   if (!scanned) return Error(Reason::kMalformedRequest, "the request is not a serialized google.pubsub.v1 request");
-  if (bytes > kMaxAckRequestBytes) return texts::AckRequestTooLarge(bytes, kMaxAckRequestBytes);
+  if (bytes > kMaxAckRequestBytes) return texts::RequestTooLarge(bytes, kMaxAckRequestBytes);
   auto name = SubscriptionName::Parse(scan.subscription);
   if (!name.ok()) return name.status();
   if (scan.ack_ids.empty()) return texts::NoAckIds();

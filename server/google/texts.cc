@@ -63,10 +63,6 @@ absl::Status Told(const absl::Status& status) {
   }
 }
 
-absl::Status InvalidName(std::string_view name) {
-  return Error(Reason::kInvalidName, NameText(name), About("name", name));
-}
-
 absl::Status TooFewMessages() {
   return Error(Reason::kNoMessages,
                "The value for message_count is too small. You passed 0 in the request, but the minimum value is 1.",
@@ -78,12 +74,7 @@ absl::Status TooManyMessages(size_t count) {
                About("messages", std::to_string(count), std::to_string(kMaxMessagesPerBatch)));
 }
 
-absl::Status RequestTooLarge(size_t bytes) {
-  return Error(Reason::kRequestTooLarge, TooLargeText("request_size", bytes, kMaxRequestBytes),
-               About("request", std::to_string(bytes), std::to_string(kMaxRequestBytes)));
-}
-
-absl::Status AckRequestTooLarge(size_t bytes, size_t limit) {
+absl::Status RequestTooLarge(size_t bytes, size_t limit) {
   return Error(Reason::kRequestTooLarge, TooLargeText("request_size", bytes, limit),
                About("request", std::to_string(bytes), std::to_string(limit)));
 }
@@ -148,10 +139,6 @@ absl::Status ExpirationTooSmall(absl::Duration ttl) {
                            "value is 24h.",
                            SpanText(ttl)),
                About("expiration_policy.ttl", SpanText(ttl), "24h"));
-}
-
-absl::Status PushSubscription() {
-  return Error(Reason::kPushSubscription, "This method is not supported for this subscription type.");
 }
 
 absl::Status Unsupported(std::string_view field, std::string_view what) {

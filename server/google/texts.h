@@ -17,12 +17,9 @@ namespace sluice::server::texts {
 // The same error in the words of the service.
 absl::Status Told(const absl::Status& status);
 
-absl::Status InvalidName(std::string_view name);
 absl::Status TooFewMessages();
 absl::Status TooManyMessages(size_t count);
-absl::Status RequestTooLarge(size_t bytes);
-// The most that a request may have beside messages: acknowledgements.
-absl::Status AckRequestTooLarge(size_t bytes, size_t limit);
+absl::Status RequestTooLarge(size_t bytes, size_t limit);
 absl::Status InvalidAckDeadline(int64_t seconds);
 absl::Status NoAckIds();
 absl::Status InvalidAckId(std::string_view ack_id);
@@ -33,7 +30,6 @@ absl::Status MaskImmutable(std::string_view resource, std::string_view path);
 absl::Status MaskUnknown(std::string_view resource, std::string_view path);
 absl::Status RetentionOutOfBounds(absl::Duration retention);
 absl::Status ExpirationTooSmall(absl::Duration ttl);
-absl::Status PushSubscription();
 // Something this server does not do: nothing is accepted and then ignored.
 absl::Status Unsupported(std::string_view field, std::string_view what);
 

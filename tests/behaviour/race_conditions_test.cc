@@ -18,7 +18,7 @@ class FickleConsumer : public Consumer {
     const auto subscription = subscription_.lock();
     if (subscription == nullptr) return;
     for (const Delivery& delivery : deliveries) {
-      const LeaseRange leases{delivery.first_lease, delivery.first_lease + (delivery.count() - 1)};
+      const LeaseRange leases = delivery.leases();
       switch (turn_++ % 5) {
         case 0:
           subscription->Ack(id, {leases});

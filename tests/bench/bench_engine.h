@@ -18,7 +18,7 @@ class AckingConsumer : public Consumer {
  public:
   void Deliver(std::vector<Delivery>& deliveries) override {
     for (const Delivery& d : deliveries) {
-      ranges_.assign(1, {d.first_lease, d.first_lease + (d.count() - 1)});
+      ranges_.assign(1, d.leases());
       seen_ += d.count();
       subscription->Ack(id, ranges_);
     }

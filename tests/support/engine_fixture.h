@@ -103,7 +103,7 @@ class EngineFixture : public testing::Test {
   // Everything of these deliveries.
   static std::vector<LeaseRange> Leases(const std::vector<Delivery>& deliveries) {
     std::vector<LeaseRange> ranges;
-    for (const Delivery& d : deliveries) ranges.push_back({d.first_lease, d.first_lease + (d.count() - 1)});
+    for (const Delivery& d : deliveries) ranges.push_back(d.leases());
     return ranges;
   }
 

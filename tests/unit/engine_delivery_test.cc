@@ -184,7 +184,7 @@ TEST_F(EngineDeliveryTest, AConsumerMayAcknowledgeFromWithinDeliver) {
     void Deliver(std::vector<Delivery>& deliveries) override {
       for (const Delivery& d : deliveries) {
         seen += d.count();
-        subscription->Ack(id, {{d.first_lease, d.first_lease + (d.count() - 1)}});
+        subscription->Ack(id, {d.leases()});
         subscription->Grant(id, d.count(), Subscription::kNoByteLimit);
       }
     }

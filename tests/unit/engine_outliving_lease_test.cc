@@ -34,7 +34,7 @@ class OutlivingLeaseTest : public EngineFixture {
   static std::vector<LateAck> Late(const std::vector<Delivery>& deliveries) {
     std::vector<LateAck> late;
     for (const Delivery& d : deliveries) {
-      late.push_back({{d.first_lease, d.first_lease + (d.count() - 1)}, d.offsets().begin});
+      late.push_back({d.leases(), d.offsets().begin});
     }
     return late;
   }
@@ -98,10 +98,10 @@ TEST_F(OutlivingLeaseTest, WhatIsReturnedGoesToOthersAtOnce) {
   Subscribe();
   const auto first = ConnectOutliving();
   ASSERT_TRUE(Publish("orders", {"a"}).ok());
-  const auto leases = Leases(first.consumer->Take());
+  const auto delivered = first.consumer->Take();
   first.subscription->Detach(first.id);
   const auto second = ConnectOutliving();
-  second.subscription->Return(kAnyone, leases[0]);
+  second.subscription->Return(delivered);
   EXPECT_THAT(second.consumer->TakeData(), ElementsAre("a"));
 }
 
