@@ -10,12 +10,32 @@
 namespace sluice::server {
 namespace {
 
+// The ids of leases, found again by what they are of.
+class Names {
+ public:
+  void Add(const AckId& id, std::string_view text) { names_[{id.incarnation, id.lease}] = text; }
+
+  void Find(uint32_t incarnation, const std::vector<LeaseRange>& ranges, std::vector<std::string>* found) const {
+    for (const LeaseRange& range : ranges) {
+      auto it = names_.lower_bound({incarnation, range.first});
+      for (; it != names_.end() && it->first.first == incarnation && it->first.second <= range.last; ++it) {
+        found->push_back(it->second);
+      }
+    }
+  }
+
+ private:
+  std::map<std::pair<uint32_t, LeaseId>, std::string> names_;
+};
+
 // Ack ids of one subscription, read; those with consecutive leases and messages in one.
 struct ReadIds {
   std::vector<LateAck> current;
   // Of earlier incarnations of the engine.
   std::map<uint32_t, std::vector<LateAck>> earlier;
   std::vector<std::string> invalid;
+  // Of those that are not invalid; only where each is told of.
+  Names names;
 
   static void Append(std::vector<LateAck>* acks, const AckId& id) {
     if (!acks->empty()) {
@@ -30,15 +50,17 @@ struct ReadIds {
   }
 };
 
-ReadIds Read(const Engine& engine, const Subscription& subscription, const std::vector<std::string_view>& ack_ids) {
+ReadIds Read(const Engine& engine, const Subscription& subscription, const std::vector<std::string_view>& ack_ids,
+             bool named) {
   ReadIds ids;
   for (std::string_view text : ack_ids) {
     AckId id;
     if (!ReadAckId(text, &id) || id.subscription != subscription.id() || id.lease == LeaseId(0)) {
       ids.invalid.emplace_back(text);
-    } else {
-      ReadIds::Append(id.incarnation == engine.incarnation() ? &ids.current : &ids.earlier[id.incarnation], id);
+      continue;
     }
+    ReadIds::Append(id.incarnation == engine.incarnation() ? &ids.current : &ids.earlier[id.incarnation], id);
+    if (named) ids.names.Add(id, text);
   }
   return ids;
 }
@@ -63,34 +85,11 @@ void AcknowledgeLoosely(Subscription& subscription, const ReadIds& ids) {
   for (const auto& [incarnation, acks] : ids.earlier) subscription.AckLate(acks, /*before_restart=*/true);
 }
 
-// The ids of leases, found again by what they are of.
-class Names {
- public:
-  explicit Names(const std::vector<std::string_view>& ack_ids) {
-    for (std::string_view text : ack_ids) {
-      AckId id;
-      if (ReadAckId(text, &id)) names_[{id.incarnation, id.lease}] = text;
-    }
-  }
-
-  void Find(uint32_t incarnation, const std::vector<LeaseRange>& ranges, std::vector<std::string>* found) const {
-    for (const LeaseRange& range : ranges) {
-      auto it = names_.lower_bound({incarnation, range.first});
-      for (; it != names_.end() && it->first.first == incarnation && it->first.second <= range.last; ++it) {
-        found->push_back(it->second);
-      }
-    }
-  }
-
- private:
-  std::map<std::pair<uint32_t, LeaseId>, std::string> names_;
-};
-
-// Gathers the outcomes of the two calls that a request may need, and answers after the last.
+// Gathers the outcomes of the calls that a request may need, and answers after the last.
 class Gathered : public std::enable_shared_from_this<Gathered> {
  public:
-  Gathered(const std::vector<std::string_view>& ack_ids, std::vector<std::string> invalid, AckIdsDone done)
-      : names_(ack_ids), done_(std::move(done)) {
+  Gathered(Names names, std::vector<std::string> invalid, AckIdsDone done)
+      : names_(std::move(names)), done_(std::move(done)) {
     outcome_.invalid = std::move(invalid);
   }
 
@@ -134,13 +133,14 @@ class Gathered : public std::enable_shared_from_this<Gathered> {
 
 void AcknowledgeIds(Engine& engine, const std::shared_ptr<Subscription>& subscription,
                     const std::vector<std::string_view>& ack_ids, const AckIdsDone& done) {
-  ReadIds ids = Read(engine, *subscription, ack_ids);
-  if (!subscription->properties().exactly_once) {
+  const bool exactly_once = subscription->properties().exactly_once;
+  ReadIds ids = Read(engine, *subscription, ack_ids, exactly_once);
+  if (!exactly_once) {
     if (!ids.invalid.empty()) return done(texts::InvalidAckId(ids.invalid.front()));
     AcknowledgeLoosely(*subscription, ids);
     return done(AckIdsOutcome());
   }
-  auto gathered = std::make_shared<Gathered>(ack_ids, std::move(ids.invalid), done);
+  auto gathered = std::make_shared<Gathered>(std::move(ids.names), std::move(ids.invalid), done);
   if (!ids.current.empty()) {
     subscription->AckConfirmed(kAnyone, LeasesOf(ids.current), gathered->Expect(engine.incarnation()));
   }
@@ -152,32 +152,32 @@ void AcknowledgeIds(Engine& engine, const std::shared_ptr<Subscription>& subscri
 
 absl::StatusOr<AckIdsOutcome> ModifyDeadlineOfIds(Engine& engine, const std::shared_ptr<Subscription>& subscription,
                                                   const std::vector<std::string_view>& ack_ids, int32_t seconds) {
-  const ReadIds ids = Read(engine, *subscription, ack_ids);
+  const bool exactly_once = subscription->properties().exactly_once;
+  const ReadIds ids = Read(engine, *subscription, ack_ids, exactly_once);
   AckIdsOutcome outcome;
   const auto modify = [&](LeaseRange range) {
     return seconds == 0 ? subscription->Nack(kAnyone, range, absl::ZeroDuration())
                         : subscription->Extend(kAnyone, range, absl::Seconds(seconds));
   };
-  if (!subscription->properties().exactly_once) {
+  if (!exactly_once) {
     if (!ids.invalid.empty()) return texts::InvalidAckId(ids.invalid.front());
     for (const LateAck& ack : ids.current) modify(ack.leases);
     return outcome;
   }
   outcome.invalid = ids.invalid;
-  const Names names(ack_ids);
   for (const LateAck& ack : ids.current) {
     // What was extended may be extended again to see what was not; what was given back is gone.
     const uint64_t count = ack.leases.last - ack.leases.first + 1;
     if (seconds > 0 && modify(ack.leases) == count) {
-      names.Find(engine.incarnation(), {ack.leases}, &outcome.confirmed);
+      ids.names.Find(engine.incarnation(), {ack.leases}, &outcome.confirmed);
       continue;
     }
     for (LeaseId lease = ack.leases.first; lease <= ack.leases.last; ++lease) {
       const bool held = modify({lease, lease}) == 1;
-      names.Find(engine.incarnation(), {{lease, lease}}, held ? &outcome.confirmed : &outcome.invalid);
+      ids.names.Find(engine.incarnation(), {{lease, lease}}, held ? &outcome.confirmed : &outcome.invalid);
     }
   }
-  for (const auto& [incarnation, acks] : ids.earlier) names.Find(incarnation, LeasesOf(acks), &outcome.invalid);
+  for (const auto& [incarnation, acks] : ids.earlier) ids.names.Find(incarnation, LeasesOf(acks), &outcome.invalid);
   return outcome;
 }
 

@@ -242,6 +242,34 @@ TEST_P(GoogleTest, ExactlyOnceRefusesIdsOneByOne) {
   EXPECT_EQ(client_->Stats("orders").backlog_messages(), 0);
 }
 
+TEST_P(GoogleTest, ExactlyOnceRefusesTheIdOfAnotherSubscriptionAndConfirmsItsOwnOfTheSameLease) {
+  pubsub::Subscription exactly_once;
+  exactly_once.set_enable_exactly_once_delivery(true);
+  MakeBoth(exactly_once);
+  pubsub::Subscription other;
+  other.set_name(SubscriptionPath("other"));
+  other.set_topic(TopicPath("orders"));
+  ASSERT_TRUE(Call(*subscriber_, &pubsub::Subscriber::Stub::CreateSubscription, other, &other).ok());
+  Publish({"a"});
+  pubsub::PullRequest pull;
+  pubsub::PullResponse pulled;
+  pull.set_subscription(other.name());
+  pull.set_max_messages(1);
+  ASSERT_TRUE(Call(*subscriber_, &pubsub::Subscriber::Stub::Pull, pull, &pulled).ok());
+  const std::string foreign = IdsOf(pulled).front();
+  const std::string own = IdsOf(Pull(1)).front();
+  PullStream stream(*subscriber_);
+  stream.Read();
+  pubsub::StreamingPullRequest ack;
+  ack.add_ack_ids(own);
+  ack.add_ack_ids(foreign);
+  stream.Send(ack);
+  const auto response = stream.Read();
+  EXPECT_THAT(response.acknowledge_confirmation().ack_ids(), ElementsAre(own));
+  EXPECT_THAT(response.acknowledge_confirmation().invalid_ack_ids(), ElementsAre(foreign));
+  stream.Cancel();
+}
+
 TEST_P(GoogleTest, ExactlyOnceIsConfirmedOnTheStream) {
   pubsub::Subscription exactly_once;
   exactly_once.set_enable_exactly_once_delivery(true);
