@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "core/base/error.h"
+#include "fmt/format.h"
 #include "server/errors.h"
 #include "server/google/calls.h"
 #include "server/google/convert.h"
@@ -25,6 +26,20 @@ std::vector<std::string> NamesAt(const Topic& topic, bool snapshots, std::string
   std::sort(names.begin(), names.end());
   if (names.size() > limit) names.resize(limit);
   return names;
+}
+
+// Lists the names of what hangs at a topic, its subscriptions or its snapshots.
+template <class Request, class Response>
+absl::Status ListAt(const Engine& engine, bool snapshots, const Request& request, Response* response,
+                    google::protobuf::RepeatedPtrField<std::string>* names) {
+  auto name = TopicName::Parse(request.topic(), "topic");
+  if (!name.ok()) return name.status();
+  auto topic = engine.FindTopic(*name);
+  if (!topic.ok()) return topic.status();
+  return ListPage(
+      fmt::format("{} at {}", snapshots ? "snapshots" : "subscriptions", name->full()), request, response,
+      [&](std::string_view after, size_t limit) { return NamesAt(**topic, snapshots, after, limit); },
+      [&](const std::string& found) { return *names->Add() = found; });
 }
 
 }  // namespace
@@ -125,32 +140,14 @@ grpc::ServerUnaryReactor* GooglePublisher::ListTopics(Call* call, const pubsub::
 
 grpc::ServerUnaryReactor* GooglePublisher::ListTopicSubscriptions(
     Call* call, const pubsub::ListTopicSubscriptionsRequest* request, pubsub::ListTopicSubscriptionsResponse* response) {
-  auto list = [&]() -> absl::Status {
-    auto name = TopicName::Parse(request->topic(), "topic");
-    if (!name.ok()) return name.status();
-    auto topic = context_.engine.FindTopic(*name);
-    if (!topic.ok()) return topic.status();
-    return ListPage(
-        "subscriptions at " + name->full(), *request, response,
-        [&](std::string_view after, size_t limit) { return NamesAt(**topic, /*snapshots=*/false, after, limit); },
-        [&](const std::string& found) { return *response->add_subscriptions() = found; });
-  };
-  return AnswerGoogle(context_, Rpc::kGoogleListTopicSubscriptions, call, list());
+  return AnswerGoogle(context_, Rpc::kGoogleListTopicSubscriptions, call,
+                      ListAt(context_.engine, /*snapshots=*/false, *request, response, response->mutable_subscriptions()));
 }
 
 grpc::ServerUnaryReactor* GooglePublisher::ListTopicSnapshots(Call* call, const pubsub::ListTopicSnapshotsRequest* request,
                                                               pubsub::ListTopicSnapshotsResponse* response) {
-  auto list = [&]() -> absl::Status {
-    auto name = TopicName::Parse(request->topic(), "topic");
-    if (!name.ok()) return name.status();
-    auto topic = context_.engine.FindTopic(*name);
-    if (!topic.ok()) return topic.status();
-    return ListPage(
-        "snapshots at " + name->full(), *request, response,
-        [&](std::string_view after, size_t limit) { return NamesAt(**topic, /*snapshots=*/true, after, limit); },
-        [&](const std::string& found) { return *response->add_snapshots() = found; });
-  };
-  return AnswerGoogle(context_, Rpc::kGoogleListTopicSnapshots, call, list());
+  return AnswerGoogle(context_, Rpc::kGoogleListTopicSnapshots, call,
+                      ListAt(context_.engine, /*snapshots=*/true, *request, response, response->mutable_snapshots()));
 }
 
 grpc::ServerUnaryReactor* GooglePublisher::DeleteTopic(Call* call, const pubsub::DeleteTopicRequest* request,

@@ -1,20 +1,16 @@
 #include "server/google/streaming_pull_session.h"
 
-#include <iterator>
 #include <utility>
 
 #include "core/base/error.h"
 #include "grpcpp/impl/codegen/proto_buffer_reader.h"
 #include "server/errors.h"
-#include "server/google/texts.h"
 
 namespace sluice::server {
 namespace {
 
 // One response. Well below the 4 MiB that some clients accept; a single message may be larger than this.
 constexpr size_t kMaxResponseBytes = size_t{1} << 20;
-// Answers that wait to be written, or to be known, before the stream reads on.
-constexpr size_t kMaxUnanswered = 10'000;
 // Credit in messages is not how these clients bound what they hold.
 constexpr int64_t kEndlessCredit = int64_t{1} << 50;
 
@@ -31,41 +27,25 @@ void Append(const std::vector<std::string>& ids, google::protobuf::RepeatedPtrFi
 
 }  // namespace
 
-StreamingPullSession* StreamingPullSession::Start(ServiceContext& context, SessionList::Slot slot) {
-  auto session = std::make_shared<StreamingPullSession>(context, slot);
-  session->self_ = session;
-  context.rpcs.of(Rpc::kGoogleStreamingPull).started.Add();
-  context.rpcs.subscribe_streams.Add(1);
-  session->StartRead(&session->request_buffer_);
-  context.sessions.Join(slot, session.get());
-  return session.get();
-}
-
-void StreamingPullSession::OnReadDone(bool ok) {
-  bool first = false;
-  {
-    MutexLock lock(mu_);
-    if (!ok) read_pending_ = false;
-    half_closed_ = !ok;
-    first = state_ == State::kAwaitingFirst;
-  }
-  if (!ok) return EndIfAnswered();
-  context_.rpcs.of(Rpc::kGoogleStreamingPull).received.Add();
+void StreamingPullSession::Handle(bool first) {
   pubsub::StreamingPullRequest request;
   grpc::ProtoBufferReader reader(&request_buffer_);
-  absl::Status status;
   if (!request.ParseFromZeroCopyStream(&reader)) {
-    status = Error(Reason::kMalformedRequest, "the request is not a serialized google.pubsub.v1.StreamingPullRequest");
-  } else {
-    status = first ? Open(request) : Apply(request);
+    return Handled(Error(Reason::kMalformedRequest,
+                         "the request is not a serialized google.pubsub.v1.StreamingPullRequest"));
   }
-  {
-    MutexLock lock(mu_);
-    read_pending_ = false;
-  }
-  if (status.ok()) return Advance();
-  CountRefusal(status, context_.metrics.engine);
-  Close(texts::Told(status));
+  Handled(first ? Open(request) : Apply(request));
+}
+
+EncodedDeliveries StreamingPullSession::Encode(std::vector<Delivery>* deliveries) {
+  const Subscription::Properties properties = subscription_->properties();
+  auto& told = *writing_front_.mutable_subscription_properties();
+  told.set_exactly_once_delivery_enabled(properties.exactly_once);
+  told.set_message_ordering_enabled(properties.ordered);
+  const GoogleFrame frame(subscription_->id(), context_.engine.incarnation(), properties.dead_letters);
+  EncodedDeliveries encoded = EncodeDeliveries(deliveries, kMaxResponseBytes, writing_front_.SerializeAsString(), frame);
+  writing_front_.Clear();
+  return encoded;
 }
 
 absl::Status StreamingPullSession::Open(const pubsub::StreamingPullRequest& request) {
@@ -138,8 +118,8 @@ void StreamingPullSession::Acknowledge(const pubsub::StreamingPullRequest& reque
   }
   const std::vector<std::string_view> ids(request.ack_ids().begin(), request.ack_ids().end());
   AcknowledgeIds(context_.engine, subscription_, ids,
-                 [self = shared_from_this()](const absl::StatusOr<AckIdsOutcome>& outcome) {
-                   self->Acknowledged(outcome);
+                 [this, self = shared_from_this()](const absl::StatusOr<AckIdsOutcome>& outcome) {
+                   Acknowledged(outcome);
                  });
 }
 
@@ -199,141 +179,8 @@ void StreamingPullSession::Say() {
   Advance();
 }
 
-void StreamingPullSession::EndIfAnswered() {
-  {
-    MutexLock lock(mu_);
-    if (!half_closed_) return;
-    if (state_ == State::kOpen && (unanswered_ > 0 || front_parts_ > 0)) return;
-  }
-  Close(absl::OkStatus());
-}
-
-void StreamingPullSession::Deliver(std::vector<Delivery>& deliveries) {
-  bool closing = false;
-  {
-    MutexLock lock(mu_);
-    closing = state_ == State::kClosing;
-    if (!closing) {
-      size_t bytes = 0;
-      for (const Delivery& delivery : deliveries) bytes += delivery.batch->body_bytes(delivery.begin, delivery.end);
-      held_ += bytes;
-      context_.engine.memory().Force(MemoryPart::kOutgoing, bytes);
-      std::move(deliveries.begin(), deliveries.end(), std::back_inserter(outgoing_));
-      if (write_pending_) return;
-    }
-  }
-  if (!closing) return Advance();
-  subscription_->Return(deliveries);
-}
-
 void StreamingPullSession::Ended(absl::Status why) {
   if (ReasonOf(why) != Reason::kTopicDeleted) Close(texts::Told(why));
-}
-
-void StreamingPullSession::Close(const absl::Status& why) {
-  bool detach = false;
-  std::vector<Delivery> unsent;
-  {
-    MutexLock lock(mu_);
-    if (state_ != State::kClosing) {
-      detach = state_ == State::kOpen;
-      state_ = State::kClosing;
-      end_ = why;
-      unsent.swap(outgoing_);
-      front_.Clear();
-      front_parts_ = 0;
-    }
-  }
-  if (detach) {
-    subscription_->Detach(consumer_);
-    // Nobody knows of these leases.
-    subscription_->Return(unsent);
-  }
-  Advance();
-}
-
-void StreamingPullSession::Advance() {
-  std::vector<Delivery> deliveries;
-  pubsub::StreamingPullResponse front;
-  bool finish = false;
-  absl::Status end;
-  {
-    MutexLock lock(mu_);
-    if (finished_) return;
-    if (state_ == State::kClosing) {
-      if (write_pending_) return;
-      finished_ = finish = true;
-      end = end_;
-    } else {
-      if (state_ == State::kOpen && !read_pending_ && !half_closed_ && front_parts_ + unanswered_ < kMaxUnanswered) {
-        read_pending_ = true;
-        // Under the lock: once it is released another thread may finish the stream.
-        StartRead(&request_buffer_);
-      }
-      if (write_pending_ || (front_parts_ == 0 && outgoing_.empty())) return;
-      deliveries.swap(outgoing_);
-      if (std::exchange(front_parts_, 0) > 0) front.Swap(&front_);
-      write_pending_ = true;
-    }
-  }
-  if (!finish) return Write(std::move(deliveries), std::move(front));
-  const grpc::Status status = ToGrpc(end);
-  context_.rpcs.of(Rpc::kGoogleStreamingPull).Handled(status.error_code());
-  Finish(status);
-}
-
-// Outside the lock: the engine may go on delivering meanwhile. The stream cannot end before this write has.
-void StreamingPullSession::Write(std::vector<Delivery> deliveries, pubsub::StreamingPullResponse front) {
-  const Subscription::Properties properties = subscription_->properties();
-  auto& told = *front.mutable_subscription_properties();
-  told.set_exactly_once_delivery_enabled(properties.exactly_once);
-  told.set_message_ordering_enabled(properties.ordered);
-  const GoogleFrame frame(subscription_->id(), context_.engine.incarnation(), properties.dead_letters);
-  response_ = EncodeDeliveries(&deliveries, kMaxResponseBytes, front.SerializeAsString(), frame);
-  if (!deliveries.empty()) {
-    MutexLock lock(mu_);
-    // Once the stream is closing they stay leased until their deadline.
-    if (state_ != State::kClosing) {
-      outgoing_.insert(outgoing_.begin(), std::make_move_iterator(deliveries.begin()),
-                       std::make_move_iterator(deliveries.end()));
-    }
-  }
-  StartWrite(&response_.buffer);
-}
-
-void StreamingPullSession::OnWriteDone(bool ok) {
-  int64_t bytes = 0;
-  bool half_closed = false;
-  // An idle stream holds no messages.
-  response_.buffer.Clear();
-  // Once the lock is released the next write may begin on another thread.
-  const size_t written = response_.message_bytes;
-  {
-    MutexLock lock(mu_);
-    write_pending_ = false;
-    half_closed = half_closed_;
-    window_.Written(static_cast<int64_t>(written));
-    held_ -= written;
-    if (ok && state_ == State::kOpen) bytes = window_.Take(context_.engine.memory().tight());
-  }
-  context_.engine.memory().Give(MemoryPart::kOutgoing, written);
-  context_.rpcs.of(Rpc::kGoogleStreamingPull).sent.Add();
-  if (!ok) return Close(absl::CancelledError("the client is gone"));
-  Advance();
-  if (bytes > 0) subscription_->Grant(consumer_, 0, bytes);
-  if (half_closed) EndIfAnswered();
-}
-
-void StreamingPullSession::OnCancel() { Close(absl::CancelledError("the client is gone")); }
-
-void StreamingPullSession::OnDone() {
-  {
-    MutexLock lock(mu_);
-    context_.engine.memory().Give(MemoryPart::kOutgoing, held_);
-  }
-  context_.rpcs.subscribe_streams.Add(-1);
-  context_.sessions.Leave(slot_);
-  self_ = nullptr;
 }
 
 }  // namespace sluice::server

@@ -174,7 +174,7 @@ grpc::ServerUnaryReactor* GoogleSubscriber::Pull(Call* call, const grpc::ByteBuf
 grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* GoogleSubscriber::StreamingPull(Call*) {
   auto slot = context_.sessions.Reserve(StreamKind::kSubscribe);
   if (!slot.ok()) return RefuseStream(context_, Rpc::kGoogleStreamingPull, slot.status());
-  return StreamingPullSession::Start(context_, *slot);
+  return DeliveryStream::Start(std::make_shared<StreamingPullSession>(context_, *slot));
 }
 
 }  // namespace sluice::server

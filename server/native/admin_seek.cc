@@ -5,7 +5,7 @@
 #include "core/base/error.h"
 #include "server/native/admin_service.h"
 #include "server/native/convert.h"
-#include "server/native/paging.h"
+#include "server/paging.h"
 
 namespace sluice::server {
 
@@ -61,17 +61,15 @@ grpc::ServerUnaryReactor* AdminService::ListSnapshots(Call* call, const v1::List
                                                       v1::ListSnapshotsResponse* response) {
   auto list = [&]() -> absl::Status {
     if (absl::Status status = CheckProjectName(request->project(), "project"); !status.ok()) return status;
-    const std::string list_name = "snapshots of " + request->project();
-    auto page = ParsePage(list_name, request->page_size(), request->page_token());
-    if (!page.ok()) return page.status();
-    for (const Snapshot& snapshot : context_.engine.ListSnapshots(request->project(), page->after, page->size + 1)) {
-      if (static_cast<size_t>(response->snapshots_size()) == page->size) {
-        response->set_next_page_token(PageToken(list_name, response->snapshots(response->snapshots_size() - 1).name()));
-        break;
-      }
-      *response->add_snapshots() = ToProto(snapshot);
-    }
-    return absl::OkStatus();
+    return ListPage(
+        "snapshots of " + request->project(), *request, response,
+        [&](std::string_view after, size_t limit) {
+          return context_.engine.ListSnapshots(request->project(), after, limit);
+        },
+        [&](const Snapshot& snapshot) {
+          *response->add_snapshots() = ToProto(snapshot);
+          return snapshot.name.full();
+        });
   };
   return Answer(Rpc::kListSnapshots, call, list());
 }

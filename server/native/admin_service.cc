@@ -6,7 +6,7 @@
 #include "core/base/strings.h"
 #include "fmt/format.h"
 #include "server/native/convert.h"
-#include "server/native/paging.h"
+#include "server/paging.h"
 #include "server/native/update_mask.h"
 
 namespace sluice::server {
@@ -40,18 +40,13 @@ grpc::ServerUnaryReactor* AdminService::ListTopics(Call* call, const v1::ListTop
                                                    v1::ListTopicsResponse* response) {
   auto list = [&]() -> absl::Status {
     if (absl::Status status = CheckProjectName(request->project(), "project"); !status.ok()) return status;
-    const std::string list_name = "topics of " + request->project();
-    auto page = ParsePage(list_name, request->page_size(), request->page_token());
-    if (!page.ok()) return page.status();
-    const auto topics = context_.engine.ListTopics(request->project(), page->after, page->size + 1);
-    for (const auto& topic : topics) {
-      if (static_cast<size_t>(response->topics_size()) == page->size) {
-        response->set_next_page_token(PageToken(list_name, response->topics(response->topics_size() - 1).name()));
-        break;
-      }
-      *response->add_topics() = ToProto(topic->config());
-    }
-    return absl::OkStatus();
+    return ListPage(
+        "topics of " + request->project(), *request, response,
+        [&](std::string_view after, size_t limit) { return context_.engine.ListTopics(request->project(), after, limit); },
+        [&](const auto& topic) {
+          *response->add_topics() = ToProto(topic->config());
+          return response->topics().rbegin()->name();
+        });
   };
   return Answer(Rpc::kListTopics, call, list());
 }
@@ -119,20 +114,21 @@ grpc::ServerUnaryReactor* AdminService::ListSubscriptions(Call* call, const v1::
     if (!request->topic().empty()) {
       if (auto topic = TopicName::Parse(request->topic()); !topic.ok()) return topic.status();
     }
-    const std::string list_name = fmt::format("subscriptions of {} {}", request->project(), request->topic());
-    auto page = ParsePage(list_name, request->page_size(), request->page_token());
-    if (!page.ok()) return page.status();
-    for (const auto& subscription : context_.engine.ListSubscriptions(request->project(), page->after, SIZE_MAX)) {
-      const v1::Subscription found = ToProto(subscription->config());
-      if (!request->topic().empty() && found.topic() != request->topic()) continue;
-      if (static_cast<size_t>(response->subscriptions_size()) == page->size) {
-        response->set_next_page_token(
-            PageToken(list_name, response->subscriptions(response->subscriptions_size() - 1).name()));
-        break;
+    const auto of_topic = [&](std::string_view after, size_t limit) {
+      std::vector<v1::Subscription> found;
+      for (const auto& subscription : context_.engine.ListSubscriptions(request->project(), after, SIZE_MAX)) {
+        v1::Subscription one = ToProto(subscription->config());
+        if (!request->topic().empty() && one.topic() != request->topic()) continue;
+        found.push_back(std::move(one));
+        if (found.size() == limit) break;
       }
-      *response->add_subscriptions() = found;
-    }
-    return absl::OkStatus();
+      return found;
+    };
+    return ListPage(fmt::format("subscriptions of {} {}", request->project(), request->topic()), *request, response,
+                    of_topic, [&](const v1::Subscription& subscription) {
+                      *response->add_subscriptions() = subscription;
+                      return subscription.name();
+                    });
   };
   return Answer(Rpc::kListSubscriptions, call, list());
 }

@@ -45,7 +45,7 @@ grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* PubSubService::Publ
 grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* PubSubService::Subscribe(grpc::CallbackServerContext*) {
   auto slot = context_.sessions.Reserve(StreamKind::kSubscribe);
   if (!slot.ok()) return RefuseStream(context_, Rpc::kSubscribe, slot.status());
-  return SubscribeSession::Start(context_, *slot);
+  return DeliveryStream::Start(std::make_shared<SubscribeSession>(context_, *slot));
 }
 
 grpc::ServerUnaryReactor* PubSubService::PublishBatch(grpc::CallbackServerContext* call,

@@ -1,6 +1,5 @@
 #include "server/native/subscribe_session.h"
 
-#include <iterator>
 #include <utility>
 
 #include "core/base/error.h"
@@ -27,9 +26,6 @@ absl::StatusOr<LeaseRange> ToLeases(const v1::DeliveryRange& range, std::string_
   return LeaseRange{LeaseId(range.first()), LeaseId(last)};
 }
 
-// Answers that wait to be written, or to be known, before the stream reads on.
-constexpr size_t kMaxUnanswered = 10'000;
-
 void AddResults(const std::vector<LeaseRange>& ranges, const absl::Status& status, v1::SubscribeResponse* response) {
   for (const LeaseRange& range : ranges) {
     v1::AckResult& result = *response->add_ack_results();
@@ -46,27 +42,7 @@ absl::Status OutOfBounds(Reason reason, std::string_view field, const std::strin
 
 }  // namespace
 
-SubscribeSession* SubscribeSession::Start(ServiceContext& context, SessionList::Slot slot) {
-  auto session = std::make_shared<SubscribeSession>(context, slot);
-  session->self_ = session;
-  context.rpcs.of(Rpc::kSubscribe).started.Add();
-  context.rpcs.subscribe_streams.Add(1);
-  session->StartRead(&session->request_buffer_);
-  context.sessions.Join(slot, session.get());
-  return session.get();
-}
-
-void SubscribeSession::OnReadDone(bool ok) {
-  bool first = false;
-  {
-    MutexLock lock(mu_);
-    if (!ok) read_pending_ = false;
-    half_closed_ = !ok;
-    first = ok && state_ == State::kAwaitingTarget;
-    if (first) state_ = State::kOpening;
-  }
-  if (!ok) return EndIfAnswered();
-  context_.rpcs.of(Rpc::kSubscribe).received.Add();
+void SubscribeSession::Handle(bool first) {
   grpc::ProtoBufferReader reader(&request_buffer_);
   const bool parsed = request_.ParseFromZeroCopyStream(&reader);
   if (!parsed) {
@@ -76,6 +52,12 @@ void SubscribeSession::OnReadDone(bool ok) {
   if (first) return OpenTarget();
   const absl::Status target = CheckTarget();
   Handled(target.ok() ? Apply() : target);
+}
+
+EncodedDeliveries SubscribeSession::Encode(std::vector<Delivery>* deliveries) {
+  EncodedDeliveries encoded = EncodeDeliveries(deliveries, kMaxResponseBytes, writing_front_);
+  writing_front_.Clear();
+  return encoded;
 }
 
 void SubscribeSession::OpenTarget() {
@@ -110,8 +92,8 @@ void SubscribeSession::OpenEphemeral(const v1::EphemeralSubscription& wanted) {
   config.ack_deadline = AckDeadlineFrom(wanted.ack_deadline_seconds());
   config.filter = wanted.filter();
   context_.engine.OpenEphemeral(std::move(config), *start,
-                                [self = shared_from_this()](absl::StatusOr<std::shared_ptr<Subscription>> made) {
-                                  self->Opened(std::move(made));
+                                [this, self = shared_from_this()](absl::StatusOr<std::shared_ptr<Subscription>> made) {
+                                  Opened(std::move(made));
                                 });
 }
 
@@ -204,7 +186,7 @@ absl::Status SubscribeSession::ApplyAcks() {
     ++unanswered_;
   }
   subscription_->AckConfirmed(consumer_, acks,
-                              [self = shared_from_this()](const AckOutcome& outcome) { self->Acknowledged(outcome); });
+                              [this, self = shared_from_this()](const AckOutcome& outcome) { Acknowledged(outcome); });
   return absl::OkStatus();
 }
 
@@ -224,15 +206,6 @@ void SubscribeSession::Acknowledged(const AckOutcome& outcome) {
   }
   Advance();
   EndIfAnswered();
-}
-
-void SubscribeSession::EndIfAnswered() {
-  {
-    MutexLock lock(mu_);
-    if (!half_closed_) return;
-    if (state_ == State::kOpen && (unanswered_ > 0 || front_parts_ > 0)) return;
-  }
-  Close(absl::OkStatus());
 }
 
 void SubscribeSession::Lost(const v1::DeliveryRange& range) {
@@ -271,129 +244,6 @@ absl::Status SubscribeSession::ApplyExtensions() {
     if (exactly_once_ && found <= leases->last - leases->first) Lost(extension.range());
   }
   return absl::OkStatus();
-}
-
-void SubscribeSession::Handled(const absl::Status& status) {
-  {
-    MutexLock lock(mu_);
-    read_pending_ = false;
-  }
-  if (status.ok()) return Advance();
-  CountRefusal(status, context_.metrics.engine);
-  Close(status);
-}
-
-void SubscribeSession::Deliver(std::vector<Delivery>& deliveries) {
-  {
-    MutexLock lock(mu_);
-    if (state_ == State::kClosing) return;
-    size_t bytes = 0;
-    for (const Delivery& delivery : deliveries) bytes += delivery.batch->body_bytes(delivery.begin, delivery.end);
-    held_ += bytes;
-    context_.engine.memory().Force(MemoryPart::kOutgoing, bytes);
-    if (outgoing_.empty()) {
-      outgoing_.swap(deliveries);
-    } else {
-      std::move(deliveries.begin(), deliveries.end(), std::back_inserter(outgoing_));
-    }
-    if (write_pending_) return;
-  }
-  Advance();
-}
-
-void SubscribeSession::Close(const absl::Status& why) {
-  bool detach = false;
-  {
-    MutexLock lock(mu_);
-    if (state_ != State::kClosing) {
-      detach = state_ == State::kOpen;
-      state_ = State::kClosing;
-      end_ = why;
-      outgoing_.clear();
-      front_.Clear();
-      front_parts_ = 0;
-    }
-  }
-  if (detach) subscription_->Detach(consumer_);
-  Advance();
-}
-
-void SubscribeSession::Advance() {
-  std::vector<Delivery> deliveries;
-  v1::SubscribeResponse front;
-  bool finish = false;
-  absl::Status end;
-  {
-    MutexLock lock(mu_);
-    if (finished_) return;
-    if (state_ == State::kClosing) {
-      if (write_pending_) return;
-      finished_ = finish = true;
-      end = end_;
-    } else {
-      if (state_ == State::kOpen && !read_pending_ && !half_closed_ && front_parts_ + unanswered_ < kMaxUnanswered) {
-        read_pending_ = true;
-        // Under the lock: once it is released another thread may finish the stream.
-        StartRead(&request_buffer_);
-      }
-      if (write_pending_ || (front_parts_ == 0 && outgoing_.empty())) return;
-      deliveries.swap(outgoing_);
-      if (std::exchange(front_parts_, 0) > 0) front.Swap(&front_);
-      write_pending_ = true;
-    }
-  }
-  if (!finish) return Write(std::move(deliveries), front);
-  const grpc::Status status = ToGrpc(end);
-  context_.rpcs.of(Rpc::kSubscribe).Handled(status.error_code());
-  Finish(status);
-}
-
-// Outside the lock: the engine may go on delivering meanwhile. The stream cannot end before this write has.
-void SubscribeSession::Write(std::vector<Delivery> deliveries, const v1::SubscribeResponse& front) {
-  response_ = EncodeDeliveries(&deliveries, kMaxResponseBytes, front);
-  if (!deliveries.empty()) {
-    MutexLock lock(mu_);
-    if (state_ != State::kClosing) {
-      outgoing_.insert(outgoing_.begin(), std::make_move_iterator(deliveries.begin()),
-                       std::make_move_iterator(deliveries.end()));
-    }
-  }
-  StartWrite(&response_.buffer);
-}
-
-void SubscribeSession::OnWriteDone(bool ok) {
-  int64_t bytes = 0;
-  bool half_closed = false;
-  // An idle stream holds no messages.
-  response_.buffer.Clear();
-  // Once the lock is released the next write may begin on another thread.
-  const size_t written = response_.message_bytes;
-  {
-    MutexLock lock(mu_);
-    write_pending_ = false;
-    half_closed = half_closed_;
-    window_.Written(static_cast<int64_t>(written));
-    held_ -= written;
-    if (ok && state_ == State::kOpen) bytes = window_.Take(context_.engine.memory().tight());
-  }
-  context_.engine.memory().Give(MemoryPart::kOutgoing, written);
-  context_.rpcs.of(Rpc::kSubscribe).sent.Add();
-  if (!ok) return Close(absl::CancelledError("the client is gone"));
-  Advance();
-  if (bytes > 0) subscription_->Grant(consumer_, 0, bytes);
-  if (half_closed) EndIfAnswered();
-}
-
-void SubscribeSession::OnCancel() { Close(absl::CancelledError("the client is gone")); }
-
-void SubscribeSession::OnDone() {
-  {
-    MutexLock lock(mu_);
-    context_.engine.memory().Give(MemoryPart::kOutgoing, held_);
-  }
-  context_.rpcs.subscribe_streams.Add(-1);
-  context_.sessions.Leave(slot_);
-  self_ = nullptr;
 }
 
 }  // namespace sluice::server

@@ -1,4 +1,4 @@
-#include "server/native/paging.h"
+#include "server/paging.h"
 
 #include <algorithm>
 
