@@ -9,6 +9,7 @@
 #include "core/flow/admission.h"
 #include "core/flow/lease_quota.h"
 #include "server/log.h"
+#include "server/push/push_options.h"
 
 namespace sluice {
 class FileSystem;
@@ -44,6 +45,7 @@ struct Options {
   size_t memory_budget_bytes = size_t{1} << 30;
   // Limits on publishing.
   AdmissionOptions publish;
+  PushOptions push;
 };
 
 }  // namespace sluice::server

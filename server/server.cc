@@ -64,6 +64,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(Options options) {
   if (absl::Status status = server->OpenEngine(); !status.ok()) return status;
   server->context_ = std::make_unique<ServiceContext>(
       *server->engine_, StreamLimitsOf(server->options_), server->options_.publish);
+  server->StartPush();
   if (absl::Status status = server->StartGrpc(); !status.ok()) return status;
   auto http = HttpServer::Start(server->options_.http, *server->context_);
   if (!http.ok()) return http.status();
@@ -87,6 +88,10 @@ absl::Status Server::OpenEngine() {
   }
   EngineOptions engine_options = EngineOptionsOf(options_);
   engine_options.on_breaker = [this](const BreakerEvent& event) { OnBreaker(event); };
+  // Nothing changes before there is something to tell.
+  engine_options.on_configured = [this](const std::shared_ptr<Subscription>& subscription) {
+    push_->OnConfigured(subscription);
+  };
   auto engine = Engine::Open(std::move(backend), clock_, metrics_, engine_options);
   if (!engine.ok()) return engine.status();
   engine_ = *std::move(engine);
@@ -95,6 +100,14 @@ absl::Status Server::OpenEngine() {
                {{"places", std::to_string(damaged)}, {"data_dir", options_.data_dir}});
   }
   return absl::OkStatus();
+}
+
+void Server::StartPush() {
+  context_->push_to_private = options_.push.http.private_addresses;
+  PushOptions push = options_.push;
+  push.on_breaker = [this](const BreakerEvent& event) { OnBreaker(event); };
+  push_ = std::make_unique<PushService>(*engine_, metrics_.push, std::move(push));
+  push_->Start();
 }
 
 absl::Status Server::StartGrpc() {
@@ -145,10 +158,12 @@ void Server::TellHealth() {
 }
 
 void Server::OnBreaker(const BreakerEvent& event) {
-  LogFields fields = {{"of", event.kind == BreakerKind::kStore ? "store" : "delivery"},
+  static constexpr const char* kKinds[] = {"store", "delivery", "push"};
+  LogFields fields = {{"of", kKinds[static_cast<size_t>(event.kind)]},
                       {"state", std::string(ToString(event.change.to))},
                       {"because", std::string(ToString(event.change.cause))}};
-  if (event.kind == BreakerKind::kDelivery) fields.emplace_back("subscription", event.subscription);
+  if (event.kind == BreakerKind::kDelivery) fields.emplace_back("subscription", event.of);
+  if (event.kind == BreakerKind::kPush) fields.emplace_back("endpoint", event.of);
   if (event.change.to == BreakerState::kOpen) {
     fields.emplace_back("open_time", absl::FormatDuration(event.change.open_time));
     LogWarning("circuit breaker", fields);
@@ -172,6 +187,7 @@ absl::Status Server::Drain() {
   }
   grpc_->Shutdown(absl::ToChronoTime(std::min(end, absl::Now() + kOtherCallsTimeout)));
   grpc_->Wait();
+  push_->Stop(end - absl::Now());
   absl::Status closed = engine_->Shutdown(std::max(end - absl::Now(), absl::ZeroDuration()) + for_flush);
   http_ = nullptr;
   return closed;

@@ -24,6 +24,7 @@
 #include "server/native/admin_service.h"
 #include "server/native/pubsub_service.h"
 #include "server/options.h"
+#include "server/push/push_service.h"
 #include "server/service_context.h"
 #include "server/unknown_methods.h"
 
@@ -48,6 +49,7 @@ class Server {
   explicit Server(Options options) : options_(std::move(options)) {}
 
   absl::Status OpenEngine();
+  void StartPush();
   absl::Status StartGrpc();
   // Says to those who ask for grpc.health.v1 what is now.
   void TellHealth() EXCLUDES(health_mu_);
@@ -69,6 +71,7 @@ class Server {
   // In the order in which they need each other.
   std::unique_ptr<Engine> engine_;
   std::unique_ptr<ServiceContext> context_;
+  std::unique_ptr<PushService> push_;
   std::unique_ptr<PubSubService> pubsub_;
   std::unique_ptr<AdminService> admin_;
   std::unique_ptr<GooglePublisher> publisher_;

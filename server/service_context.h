@@ -74,6 +74,8 @@ struct ServiceContext {
   RpcMetrics rpcs;
   SessionList sessions;
   Admission admission;
+  // Whether messages may be pushed to addresses that are none of the public internet.
+  bool push_to_private = true;
 };
 
 }  // namespace sluice::server

@@ -58,6 +58,8 @@ enum class Reason {
   kTargetChanged,
   kInvalidAckId,
   kInvalidRequest,
+  kInvalidPushConfig,
+  kInvalidPolicy,
   kUnsupported,
   // Missing, or there already.
   kTopicNotFound,
@@ -69,6 +71,7 @@ enum class Reason {
   // Wrong state.
   kTopicDeleted,
   kSubscriptionDetached,
+  kPushSubscription,
   kProducerFenced,
   kSequenceTooOld,
   kSnapshotTooShort,

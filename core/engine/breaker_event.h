@@ -1,4 +1,4 @@
-// What the engine tells of its circuit breakers, for a log: it has none itself.
+// What there is to tell of circuit breakers, for a log: the engine has none itself.
 //
 // Thread rule: value types. A listener is called from any thread, without a lock, and must not block.
 #pragma once
@@ -10,12 +10,12 @@
 
 namespace sluice {
 
-enum class BreakerKind { kStore, kDelivery };
+enum class BreakerKind { kStore, kDelivery, kPush };
 
 struct BreakerEvent {
   BreakerKind kind = BreakerKind::kStore;
-  // The subscription's full name; empty for the store.
-  std::string subscription;
+  // The full name of the subscription whose deliveries fail, or the endpoint pushed to; empty for the store.
+  std::string of;
   BreakerChange change;
 };
 

@@ -20,6 +20,7 @@ enum StoredField : uint32_t {
   kTopicMessageTtl = 6,
   kTopicMaxDelay = 7,
   kTopicAckedRetention = 8,
+  kTopicIamPolicy = 100,
   kSubscriptionTopic = 2,
   kSubscriptionAckDeadline = 3,
   kSubscriptionLabels = 5,
@@ -36,6 +37,8 @@ enum StoredField : uint32_t {
   kSubscriptionRetention = 102,
   kSubscriptionExpireAfter = 103,
   kSubscriptionDetached = 104,
+  kSubscriptionPush = 105,
+  kSubscriptionIamPolicy = 106,
 };
 
 absl::Status OutOfBounds(Reason reason, std::string_view field, const std::string& value, const std::string& limit) {
@@ -86,6 +89,24 @@ absl::Status Check(const DeadLetterPolicy& dead_letter) {
                      fmt::format("{} to {}", kMinDeliveryAttempts, kMaxDeliveryAttempts));
 }
 
+void AppendLabels(std::string* out, uint32_t number, const Labels& labels) {
+  for (const auto& [key, value] : labels) {
+    std::string entry;
+    AppendBytesField(&entry, 1, key);
+    AppendBytesField(&entry, 2, value);
+    AppendBytesField(out, number, entry);
+  }
+}
+
+void ReadLabel(std::string_view entry, Labels* labels) {
+  std::string key;
+  std::string value;
+  WireReader in(entry);
+  WireField field;
+  while (in.Next(&field)) (field.number == 1 ? key : value) = field.bytes;
+  labels->insert_or_assign(std::move(key), std::move(value));
+}
+
 std::string Encode(const RetryPolicy& retry) {
   std::string out;
   AppendVarintField(&out, 1, Micros(retry.minimum));
@@ -130,22 +151,26 @@ std::optional<DeadLetterPolicy> DecodeDeadLetter(std::string_view bytes) {
   return dead_letter;
 }
 
-void AppendLabels(std::string* out, uint32_t number, const Labels& labels) {
-  for (const auto& [key, value] : labels) {
-    std::string entry;
-    AppendBytesField(&entry, 1, key);
-    AppendBytesField(&entry, 2, value);
-    AppendBytesField(out, number, entry);
-  }
+std::string Encode(const PushConfig& push) {
+  std::string out;
+  AppendBytesField(&out, 1, push.endpoint);
+  AppendLabels(&out, 2, push.attributes);
+  if (!push.wrapped) AppendVarintField(&out, 3, 1);
+  if (push.metadata_headers) AppendVarintField(&out, 4, 1);
+  return out;
 }
 
-void ReadLabel(std::string_view entry, Labels* labels) {
-  std::string key;
-  std::string value;
-  WireReader in(entry);
+PushConfig DecodePush(std::string_view bytes) {
+  PushConfig push;
+  WireReader in(bytes);
   WireField field;
-  while (in.Next(&field)) (field.number == 1 ? key : value) = field.bytes;
-  labels->insert_or_assign(std::move(key), std::move(value));
+  while (in.Next(&field)) {
+    if (field.number == 1) push.endpoint = field.bytes;
+    if (field.number == 2) ReadLabel(field.bytes, &push.attributes);
+    if (field.number == 3) push.wrapped = field.value == 0;
+    if (field.number == 4) push.metadata_headers = field.value != 0;
+  }
+  return push;
 }
 
 absl::Status Damaged(std::string_view what) {
@@ -205,6 +230,10 @@ absl::Status Validate(const SubscriptionConfig& config) {
     return OutOfBounds(Reason::kInvalidOrder, "subscription.priority_delivery", "set beside enable_message_ordering",
                        "unset where the order of keys is kept");
   }
+  if (config.push && config.exactly_once) {
+    return OutOfBounds(Reason::kInvalidPushConfig, "subscription.push_config", "set beside enable_exactly_once_delivery",
+                       "unset where messages are delivered exactly once");
+  }
   absl::Status status = CheckSpan(Reason::kInvalidRetention, "subscription.acked_retention", config.acked_retention,
                                   kMinRetention, kMaxRetention);
   if (status.ok()) {
@@ -228,6 +257,7 @@ std::string Encode(const TopicConfig& config) {
   AppendSpan(&out, kTopicMessageTtl, config.message_ttl);
   AppendSpan(&out, kTopicMaxDelay, config.max_delay);
   AppendSpan(&out, kTopicAckedRetention, config.acked_retention);
+  if (!config.iam_policy.empty()) AppendBytesField(&out, kTopicIamPolicy, config.iam_policy);
   AppendVarintField(&out, kTopicCreateTime, static_cast<uint64_t>(absl::ToUnixMicros(config.create_time)));
   return out;
 }
@@ -249,6 +279,8 @@ std::string Encode(const SubscriptionConfig& config) {
   AppendSpan(&out, kSubscriptionRetention, config.retention);
   AppendSpan(&out, kSubscriptionExpireAfter, config.expire_after);
   if (config.detached) AppendVarintField(&out, kSubscriptionDetached, 1);
+  if (config.push) AppendBytesField(&out, kSubscriptionPush, Encode(*config.push));
+  if (!config.iam_policy.empty()) AppendBytesField(&out, kSubscriptionIamPolicy, config.iam_policy);
   if (config.snapshot_until) {
     AppendVarintField(&out, kSubscriptionSnapshotUntil, static_cast<uint64_t>(absl::ToUnixMicros(*config.snapshot_until)));
   }
@@ -269,6 +301,7 @@ absl::StatusOr<TopicConfig> DecodeTopicConfig(std::string_view bytes) {
     if (field.number == kTopicMessageTtl) config.message_ttl = DurationOf(field.value);
     if (field.number == kTopicMaxDelay) config.max_delay = DurationOf(field.value);
     if (field.number == kTopicAckedRetention) config.acked_retention = DurationOf(field.value);
+    if (field.number == kTopicIamPolicy) config.iam_policy = field.bytes;
     if (field.number == kTopicCreateTime) config.create_time = absl::FromUnixMicros(static_cast<int64_t>(field.value));
   }
   auto parsed = TopicName::Parse(name);
@@ -297,6 +330,8 @@ absl::StatusOr<SubscriptionConfig> DecodeSubscriptionConfig(std::string_view byt
     if (field.number == kSubscriptionRetention) config.retention = DurationOf(field.value);
     if (field.number == kSubscriptionExpireAfter) config.expire_after = DurationOf(field.value);
     if (field.number == kSubscriptionDetached) config.detached = field.value != 0;
+    if (field.number == kSubscriptionPush) config.push = DecodePush(field.bytes);
+    if (field.number == kSubscriptionIamPolicy) config.iam_policy = field.bytes;
     if (field.number == kSubscriptionSnapshotUntil) {
       config.snapshot_until = absl::FromUnixMicros(static_cast<int64_t>(field.value));
     }
@@ -322,6 +357,11 @@ absl::StatusOr<SubscriptionConfig> DecodeSubscriptionConfig(std::string_view byt
 
 absl::Status DetachedError(const SubscriptionName& name) {
   return Error(Reason::kSubscriptionDetached, fmt::format("{}: it was detached from its topic", name.full()),
+               {{"field", "subscription"}, {"value", name.full()}});
+}
+
+absl::Status PushError(const SubscriptionName& name) {
+  return Error(Reason::kPushSubscription, fmt::format("{}: its messages are pushed, they cannot be pulled", name.full()),
                {{"field", "subscription"}, {"value", name.full()}});
 }
 

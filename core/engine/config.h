@@ -33,6 +33,8 @@ struct TopicConfig {
   // What every subscription has acknowledged is kept for this time after it was published, for those who seek back.
   absl::Duration acked_retention;
   Labels labels;
+  // Who may do what, a serialized google.iam.v1.Policy; empty when nobody said so.
+  std::string iam_policy;
   absl::Time create_time;
 };
 
@@ -42,6 +44,18 @@ struct DeadLetterPolicy {
   uint32_t max_attempts = kMinDeliveryAttempts;
   // Messages that expire are copied too.
   bool expired_too = false;
+};
+
+// Messages are sent to an HTTP server, instead of waiting for consumers.
+struct PushConfig {
+  // "https://example.com/push".
+  std::string endpoint;
+  // As the client gave them.
+  Labels attributes;
+  // The body is JSON that holds all of the message; otherwise it is the data alone.
+  bool wrapped = true;
+  // The rest of the message goes into headers, beside the data.
+  bool metadata_headers = false;
 };
 
 struct SubscriptionConfig {
@@ -69,9 +83,13 @@ struct SubscriptionConfig {
   absl::Duration expire_after;
   // For good: it has no messages and gets none.
   bool detached = false;
+  // Nobody pulls from it then. Excludes `exactly_once`.
+  std::optional<PushConfig> push;
   // Set for a snapshot: a subscription that nobody reads, whose progress others seek to, until then.
   std::optional<absl::Time> snapshot_until;
   Labels labels;
+  // As the topic's.
+  std::string iam_policy;
   absl::Time create_time;
 };
 
@@ -93,8 +111,9 @@ struct Earliest {};
 struct Latest {};
 using StartPosition = std::variant<Latest, Earliest, absl::Time, Offset>;
 
-// What a detached subscription answers.
+// What a detached subscription answers, and one that pushes to those who would pull.
 absl::Status DetachedError(const SubscriptionName& name);
+absl::Status PushError(const SubscriptionName& name);
 
 // Every limit of a configuration; errors name the field.
 absl::Status Validate(const TopicConfig& config);

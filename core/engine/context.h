@@ -35,6 +35,7 @@ struct EngineContext {
         tail(options.tail_cache_bytes, memory),
         leases(options.leases, timers, the_clock),
         on_breaker(options.on_breaker),
+        on_configured(options.on_configured),
         store_breaker(options.store_breaker, the_clock, timers, the_metrics.engine.store_breaker, on_breaker),
         backend(std::move(the_backend)) {
     memory.SetReclaim([this](size_t bytes) { tail.Shrink(bytes); });
@@ -48,8 +49,9 @@ struct EngineContext {
   MemoryLedger memory;
   TailCache tail;
   LeaseQuota leases;
-  // May be null.
+  // These may be null.
   const BreakerListener on_breaker;
+  const SubscriptionListener on_configured;
   // Every append goes through it.
   StoreBreaker store_breaker;
   // Inside: whatever needs the store. Closed when the engine shuts down.

@@ -266,6 +266,7 @@ void Engine::CreateSubscription(SubscriptionConfig config, StartPosition start, 
             subscriptions_[name] = subscription;
           }
           AddTo(*topic, subscription);
+          TellConfigured(subscription);
           finish(config);
         });
   });
@@ -323,6 +324,7 @@ void Engine::Reconfigure(Reason missing, const std::string& name, const Change& 
         if (status.ok()) {
           subscription->SetConfig(config);
           if (apply) apply(*subscription);
+          if (!subscription->is_snapshot()) TellConfigured(subscription);
         }
         Free(name);
         status.ok() ? done(config) : done(status);

@@ -141,6 +141,9 @@ class Engine {
       : context_(std::move(context)), max_topics_(options.max_topics), max_subscriptions_(options.max_subscriptions) {}
 
   absl::Status Recover() EXCLUDES(mu_);
+  void TellConfigured(const std::shared_ptr<Subscription>& subscription) const {
+    if (context_->on_configured) context_->on_configured(subscription);
+  }
   // Consumers get UNAVAILABLE; topics and subscriptions let go of each other.
   void EndSubscriptions() const EXCLUDES(mu_);
   absl::Status CheckDeadLetter(const SubscriptionConfig& config) const EXCLUDES(mu_);

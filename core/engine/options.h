@@ -5,12 +5,19 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <memory>
 
 #include "core/engine/breaker_event.h"
 #include "core/flow/circuit_breaker.h"
 #include "core/flow/lease_quota.h"
 
 namespace sluice {
+
+class Subscription;
+
+// Called without a lock, by the thread that made the change, before the next change of the same subscription; must not block.
+using SubscriptionListener = std::function<void(const std::shared_ptr<Subscription>&)>;
 
 struct EngineOptions {
   // Memory for recent batches, shared by all topics.
@@ -19,6 +26,8 @@ struct EngineOptions {
   BreakerOptions store_breaker = {};
   // Told of every change of a circuit breaker; may be null.
   BreakerListener on_breaker = nullptr;
+  // Told of every subscription that is made, or set to something else; may be null.
+  SubscriptionListener on_configured = nullptr;
   // For all of core/flow/memory_ledger.h; 0 for no bound.
   size_t memory_budget_bytes = 0;
   // The most there may be; what a store holds already is opened all the same.

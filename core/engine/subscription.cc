@@ -47,8 +47,9 @@ void Subscription::BeginAt(const CursorState& state) {
   }
 }
 
-absl::Status Subscription::NotAvailable() const {
+absl::Status Subscription::NotAvailable(bool pushes) const {
   if (!ended_.ok()) return ended_;
+  if (config_.push && !pushes) return PushError(config_.name);
   if (consumers_.size() >= kMaxConsumers) {
     return Error(Reason::kTooManyConsumers,
                  fmt::format("{}: {} consumers are connected, the most there may be", config_.name.full(), kMaxConsumers),
@@ -61,7 +62,7 @@ absl::Status Subscription::NotAvailable() const {
 
 absl::StatusOr<ConsumerId> Subscription::Attach(std::shared_ptr<Consumer> consumer, AttachOptions options) {
   MutexLock lock(mu_);
-  if (absl::Status status = NotAvailable(); !status.ok()) return status;
+  if (absl::Status status = NotAvailable(options.pushes); !status.ok()) return status;
   ConsumerState state;
   state.id = next_consumer_;
   ++next_consumer_;
@@ -69,6 +70,7 @@ absl::StatusOr<ConsumerId> Subscription::Attach(std::shared_ptr<Consumer> consum
   state.client_id = std::move(options.client_id);
   state.ack_deadline = options.ack_deadline;
   state.leases_outlive_it = options.leases_outlive_it;
+  state.pushes = options.pushes;
   state.messages_left = options.max_outstanding_messages;
   state.bytes_left = options.max_outstanding_bytes;
   state.limited = std::min(state.messages_left, state.bytes_left) != AttachOptions::kNoOutstandingLimit;
@@ -334,9 +336,33 @@ Subscription::Properties Subscription::properties() const {
 }
 
 void Subscription::SetConfig(SubscriptionConfig config) {
-  MutexLock lock(mu_);
-  config_ = std::move(config);
-  last_used_ = context_->clock.Now();
+  std::vector<ConsumerState> pullers;
+  absl::Status why;
+  {
+    MutexLock lock(mu_);
+    config_ = std::move(config);
+    last_used_ = context_->clock.Now();
+    if (config_.push) {
+      pullers = TakePullers();
+      why = PushError(config_.name);
+    }
+  }
+  if (pullers.empty()) return;
+  context_->metrics.engine.consumers.Add(-static_cast<int64_t>(pullers.size()));
+  for (const ConsumerState& puller : pullers) puller.consumer->Ended(why);
+  Pump();
+}
+
+std::vector<Subscription::ConsumerState> Subscription::TakePullers() {
+  const auto first = std::stable_partition(consumers_.begin(), consumers_.end(), [](const auto& c) { return c.pushes; });
+  std::vector<ConsumerState> pullers(std::make_move_iterator(first), std::make_move_iterator(consumers_.end()));
+  consumers_.erase(first, consumers_.end());
+  for (const ConsumerState& puller : pullers) {
+    if (puller.limited) --limited_consumers_;
+    if (!puller.leases_outlive_it) leases_.TakeAll(puller.id, Releasing(ReleaseCause::kConsumerGone));
+  }
+  LeasesEnded();
+  return pullers;
 }
 
 void Subscription::SetAckDeadline(ConsumerId consumer, absl::Duration deadline) {
@@ -354,7 +380,8 @@ void Subscription::GiveRoom(const Lease& lease) {
 
 bool Subscription::Unused(Instant now) const {
   MutexLock lock(mu_);
-  return config_.expire_after > absl::ZeroDuration() && consumers_.empty() && leases_.count() == 0 &&
+  const bool idle = std::all_of(consumers_.begin(), consumers_.end(), [](const auto& c) { return c.pushes; });
+  return config_.expire_after > absl::ZeroDuration() && idle && leases_.count() == 0 &&
          now - last_used_ >= config_.expire_after;
 }
 

@@ -61,6 +61,8 @@ struct AttachOptions {
   // The most it may hold unsettled, beside its credit: room comes back as leases end, however they do.
   int64_t max_outstanding_messages = kNoOutstandingLimit;
   int64_t max_outstanding_bytes = kNoOutstandingLimit;
+  // It pushes: the only kind of consumer of a subscription that is set to push, and one that does not count as a use.
+  bool pushes = false;
 
   static constexpr int64_t kNoOutstandingLimit = std::numeric_limits<int64_t>::max();
 };
@@ -116,7 +118,7 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   Subscription(std::shared_ptr<EngineContext> context, SubscriptionId id, SubscriptionConfig config,
                std::shared_ptr<Topic> topic, std::shared_ptr<Cursor> cursor, const CursorState& state);
 
-  // Fails with NOT_FOUND, FAILED_PRECONDITION (TOPIC_DELETED), RESOURCE_EXHAUSTED (TOO_MANY_CONSUMERS), DATA_LOSS,
+  // Fails with NOT_FOUND, FAILED_PRECONDITION (TOPIC_DELETED, PUSH_SUBSCRIPTION), RESOURCE_EXHAUSTED (TOO_MANY_CONSUMERS), DATA_LOSS,
   // UNAVAILABLE. Nothing is delivered before the first Grant.
   absl::StatusOr<ConsumerId> Attach(std::shared_ptr<Consumer> consumer, AttachOptions options) EXCLUDES(mu_);
 
@@ -175,6 +177,7 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   // What is acknowledged, and nothing of what is under way.
   CursorState Progress() const EXCLUDES(mu_);
   Offset floor() const { return floor_.load(std::memory_order_acquire); }
+  // One that is set to push ends those who pull.
   void SetConfig(SubscriptionConfig config) EXCLUDES(mu_);
 
   // A batch became durable. Called in offset order. Returns whether everything up to its end is delivered.
@@ -202,6 +205,7 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
     bool counts_bytes = true;
     absl::Duration ack_deadline;
     bool leases_outlive_it = false;
+    bool pushes = false;
     // What it may hold more; bytes below 0 after a message larger than what was left.
     bool limited = false;
     int64_t messages_left = 0;
@@ -248,6 +252,8 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
 
   // What clients say (subscription.cc).
   ConsumerState* FindConsumer(ConsumerId id) REQUIRES(mu_);
+  // Detaches those who pull.
+  std::vector<ConsumerState> TakePullers() REQUIRES(mu_);
   // What an acknowledgement did under the lock, to be told outside of it.
   struct Acked {
     OffsetRanges offsets;
@@ -308,7 +314,7 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
                  StoreDone done = nullptr) EXCLUDES(mu_);
   // Lowers `telling_`: a seek that waits for it may come now.
   void Told() EXCLUDES(mu_);
-  absl::Status NotAvailable() const REQUIRES(mu_);
+  absl::Status NotAvailable(bool pushes) const REQUIRES(mu_);
 
   // What goes out (subscription_pump.cc). `appended` is what has just become durable, if that is why. Returns whether nothing
   // is left of what there was.

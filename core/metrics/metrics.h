@@ -151,10 +151,23 @@ struct HandlerMetrics {
   Counter callbacks_threw;
 };
 
+// Of pushing; requests, if nothing else is said.
+struct PushMetrics {
+  // By what came of them: acknowledged, answered otherwise, not answered in time, no answer to be had.
+  Counter acked;
+  Counter refused;
+  Counter timed_out;
+  Counter unreachable;
+  Gauge under_way;
+  Histogram seconds{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 60, 600};
+  BreakerMetrics breakers;
+};
+
 struct Metrics {
   AdmissionMetrics admission;
   EngineMetrics engine;
   HandlerMetrics handlers;
+  PushMetrics push;
   StoreMetrics store;
 };
 

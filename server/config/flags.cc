@@ -66,6 +66,17 @@ void AddLimits(CLI::App& app, Options& options) {
   count("--max-streams", options.max_streams, "The most open streams of both kinds");
 }
 
+void AddPush(CLI::App& app, PushOptions& push) {
+  app.add_option("--push-max-requests", push.max_requests, "The most push requests under way, of all subscriptions together")
+      ->check(CLI::Range(1, 100'000))
+      ->capture_default_str();
+  app.add_option("--push-ca", push.http.ca_file, "File of the authorities (PEM) that https push endpoints are checked against, "
+                                                 "instead of the system's")
+      ->check(CLI::ExistingFile);
+  app.add_flag("--push-refuse-private{false}", push.http.private_addresses,
+               "Do not push to this machine, its network, or other addresses that are none of the public internet");
+}
+
 }  // namespace
 
 ParsedFlags ParseFlags(int argc, const char* const* argv) {
@@ -92,6 +103,7 @@ ParsedFlags ParseFlags(int argc, const char* const* argv) {
   std::string log_format = "text";
   app.add_option("--log-format", log_format, "text or json")->check(CLI::IsMember({"text", "json"}))->capture_default_str();
   AddLimits(app, options);
+  AddPush(app, options.push);
   std::string shutdown_timeout = "25s";
   app.add_option("--shutdown-timeout", shutdown_timeout, "Time for a graceful end after SIGTERM")
       ->check(CheckDuration)

@@ -62,9 +62,6 @@ absl::Status CheckSupported(const pubsub::Subscription& subscription) {
   if (subscription.tags_size() > 0) {
     return texts::Unsupported("tags", "this server does not keep resource manager tags");
   }
-  if (!subscription.push_config().push_endpoint().empty()) {
-    return texts::Unsupported("push_config.push_endpoint", "this server does not push yet");
-  }
   return absl::OkStatus();
 }
 
@@ -141,7 +138,9 @@ constexpr SubscriptionSetter kSubscriptionSetters[] = {
        config->ack_deadline = AckDeadlineFrom(from.ack_deadline_seconds());
        return absl::OkStatus();
      }},
-    {"push_config", [](const pubsub::Subscription&, SubscriptionConfig*) { return absl::OkStatus(); }},
+    {"push_config", [](const pubsub::Subscription& from, SubscriptionConfig* config) {
+       return SetPush(from.push_config(), config);
+     }},
     {"retain_acked_messages", SetRetention},
     {"message_retention_duration", SetRetention},
     {"labels", [](const pubsub::Subscription& from, SubscriptionConfig* config) {
@@ -214,6 +213,28 @@ absl::Status MergeFields(const Setter<Message, Config> (&setters)[N], std::strin
 
 }  // namespace
 
+absl::Status SetPush(const pubsub::PushConfig& from, SubscriptionConfig* config) {
+  config->push.reset();
+  if (from.has_oidc_token()) {
+    return texts::Unsupported("push_config.oidc_token", "this server does not sign tokens for endpoints");
+  }
+  for (const auto& [key, value] : from.attributes()) {
+    if (key != "x-goog-version" || (value != "v1" && value != "v1beta2")) {
+      return texts::Unsupported(fmt::format("push_config.attributes[\"{}\"]", key),
+                                "there is x-goog-version alone, of v1 or v1beta2, which are the same");
+    }
+  }
+  if (from.push_endpoint().empty()) {
+    const bool nothing_else = from.attributes().empty() && !from.has_no_wrapper();
+    return nothing_else ? absl::OkStatus() : texts::InvalidArgument("push_config.push_endpoint");
+  }
+  config->push = PushConfig{.endpoint = from.push_endpoint(),
+                            .attributes = LabelsFrom(from.attributes()),
+                            .wrapped = !from.has_no_wrapper(),
+                            .metadata_headers = from.no_wrapper().write_metadata()};
+  return absl::OkStatus();
+}
+
 std::string MadeUpId() {
   absl::BitGen random;
   return fmt::format("s-{:016x}", absl::Uniform<uint64_t>(random));
@@ -249,6 +270,14 @@ absl::StatusOr<SubscriptionConfig> FromGoogle(const pubsub::Subscription& subscr
   return config;
 }
 
+pubsub::PushConfig ToGoogle(const PushConfig& push) {
+  pubsub::PushConfig out;
+  out.set_push_endpoint(push.endpoint);
+  out.mutable_attributes()->insert(push.attributes.begin(), push.attributes.end());
+  if (!push.wrapped) out.mutable_no_wrapper()->set_write_metadata(push.metadata_headers);
+  return out;
+}
+
 pubsub::Topic ToGoogle(const TopicConfig& config) {
   pubsub::Topic topic;
   topic.set_name(config.name.full());
@@ -263,7 +292,7 @@ pubsub::Subscription ToGoogle(const SubscriptionConfig& config, const std::optio
   pubsub::Subscription out;
   out.set_name(config.name.full());
   out.set_topic(config.topic ? config.topic->full() : std::string(kDeletedTopic));
-  out.mutable_push_config();
+  *out.mutable_push_config() = config.push ? ToGoogle(*config.push) : pubsub::PushConfig();
   out.set_ack_deadline_seconds(static_cast<int32_t>(absl::ToInt64Seconds(config.ack_deadline)));
   out.set_retain_acked_messages(config.acked_retention > absl::ZeroDuration());
   const absl::Duration topics = topic ? topic->retention : kDefaultRetention;

@@ -21,6 +21,10 @@ absl::StatusOr<TopicConfig> FromGoogle(const pubsub::Topic& topic);
 // With an empty name, the server picks one in the topic's project.
 absl::StatusOr<SubscriptionConfig> FromGoogle(const pubsub::Subscription& subscription);
 
+// Without an endpoint: not pushed any more.
+absl::Status SetPush(const pubsub::PushConfig& from, SubscriptionConfig* config);
+
+pubsub::PushConfig ToGoogle(const PushConfig& push);
 pubsub::Topic ToGoogle(const TopicConfig& config);
 // `topic` is the subscription's, when it still has one.
 pubsub::Subscription ToGoogle(const SubscriptionConfig& config, const std::optional<TopicConfig>& topic);

@@ -9,6 +9,7 @@
 #include "server/google/convert.h"
 #include "server/google/pull_call.h"
 #include "server/google/streaming_pull_session.h"
+#include "server/push/endpoint.h"
 #include "server/refused_stream.h"
 
 namespace sluice::server {
@@ -27,6 +28,10 @@ absl::StatusOr<std::shared_ptr<Subscription>> Check(const Engine& engine, bool s
   return engine.FindSubscription(*name);
 }
 
+absl::Status CheckPush(const ServiceContext& context, const SubscriptionConfig& config) {
+  return config.push ? CheckEndpoint(config.push->endpoint, context.push_to_private) : absl::OkStatus();
+}
+
 // Ends a call with what became of its ids: OK, or the error that lists those that failed.
 void FinishWith(ServiceContext& context, Rpc rpc, grpc::ServerUnaryReactor* reactor, const UnaryFinish& finish,
                 const absl::StatusOr<AckIdsOutcome>& outcome) {
@@ -43,7 +48,8 @@ grpc::ServerUnaryReactor* GoogleSubscriber::CreateSubscription(Call* call, const
   Reactor* reactor = call->DefaultReactor();
   auto finish = BeginGoogle(context_, Rpc::kGoogleCreateSubscription, reactor);
   auto config = FromGoogle(*request);
-  if (!config.ok()) return finish(config.status()), reactor;
+  absl::Status status = config.ok() ? CheckPush(context_, *config) : config.status();
+  if (!status.ok()) return finish(status), reactor;
   context_.engine.CreateSubscription(
       *std::move(config), Latest{}, [this, finish, response](const absl::StatusOr<SubscriptionConfig>& made) {
         if (made.ok()) *response = ToGoogle(*made, TopicOf(context_.engine, *made));
@@ -76,9 +82,9 @@ grpc::ServerUnaryReactor* GoogleSubscriber::UpdateSubscription(Call* call,
   auto subscription = context_.engine.FindSubscription(*name);
   if (!subscription.ok()) return finish(subscription.status()), reactor;
   SubscriptionConfig config = (*subscription)->config();
-  if (absl::Status status = MergeGoogle(request->update_mask(), request->subscription(), &config); !status.ok()) {
-    return finish(status), reactor;
-  }
+  absl::Status status = MergeGoogle(request->update_mask(), request->subscription(), &config);
+  if (status.ok()) status = CheckPush(context_, config);
+  if (!status.ok()) return finish(status), reactor;
   context_.engine.UpdateSubscription(
       std::move(config), [this, finish, response](const absl::StatusOr<SubscriptionConfig>& updated) {
         if (updated.ok()) *response = ToGoogle(*updated, TopicOf(context_.engine, *updated));
@@ -115,17 +121,21 @@ grpc::ServerUnaryReactor* GoogleSubscriber::DeleteSubscription(Call* call,
   return reactor;
 }
 
-// An empty one is what every subscription has that is pulled from.
 grpc::ServerUnaryReactor* GoogleSubscriber::ModifyPushConfig(Call* call, const pubsub::ModifyPushConfigRequest* request,
                                                              Empty*) {
-  auto modify = [&]() -> absl::Status {
-    auto name = SubscriptionName::Parse(request->subscription());
-    if (!name.ok()) return name.status();
-    if (auto found = context_.engine.FindSubscription(*name); !found.ok()) return found.status();
-    if (request->push_config().push_endpoint().empty()) return absl::OkStatus();
-    return texts::Unsupported("push_config.push_endpoint", "this server does not push yet");
-  };
-  return AnswerGoogle(context_, Rpc::kGoogleModifyPushConfig, call, modify());
+  Reactor* reactor = call->DefaultReactor();
+  auto finish = BeginGoogle(context_, Rpc::kGoogleModifyPushConfig, reactor);
+  auto name = SubscriptionName::Parse(request->subscription());
+  if (!name.ok()) return finish(name.status()), reactor;
+  auto subscription = context_.engine.FindSubscription(*name);
+  if (!subscription.ok()) return finish(subscription.status()), reactor;
+  SubscriptionConfig config = (*subscription)->config();
+  absl::Status status = SetPush(request->push_config(), &config);
+  if (status.ok()) status = CheckPush(context_, config);
+  if (!status.ok()) return finish(status), reactor;
+  context_.engine.UpdateSubscription(
+      std::move(config), [finish](const absl::StatusOr<SubscriptionConfig>& updated) { finish(updated.status()); });
+  return reactor;
 }
 
 grpc::ServerUnaryReactor* GoogleSubscriber::Acknowledge(Call* call, const grpc::ByteBuffer* request,

@@ -58,6 +58,8 @@ absl::Status Told(const absl::Status& status) {
     case Reason::kSubscriptionExists:
     case Reason::kSnapshotExists:
       return Reworded(status, fmt::format("Resource already exists in the project (resource={}).", ShortName(value)));
+    case Reason::kPushSubscription:
+      return Reworded(status, "This method is not supported for this subscription type.");
     default:
       return status;
   }

@@ -109,23 +109,23 @@ void AddEngine(const EngineMetrics& m, Families* out) {
   out->Distribution("sluice_batch_messages", "Messages per published batch.", m.batch_messages);
 }
 
-void AddBreakers(const EngineMetrics& m, BreakerState store, Families* out) {
-  constexpr std::string_view kKinds[] = {"store", "delivery"};
-  const BreakerMetrics* breakers[] = {&m.store_breaker, &m.delivery_breakers};
+void AddBreakers(const EngineMetrics& m, const BreakerMetrics& push, BreakerState store, Families* out) {
+  constexpr std::string_view kKinds[] = {"store", "delivery", "push"};
+  const BreakerMetrics* breakers[] = {&m.store_breaker, &m.delivery_breakers, &push};
   out->Gauge("sluice_store_breaker_state", "The store's circuit breaker: 0 closed, 1 open, 2 half-open.",
              static_cast<double>(store));
   out->Gauge("sluice_delivery_breakers_open", "Subscriptions whose circuit breaker is open or half-open.",
              Value(m.delivery_breakers.not_closed));
-  for (size_t kind = 0; kind < 2; ++kind) {
+  for (size_t kind = 0; kind < std::size(kKinds); ++kind) {
     for (int state = 0; state < kBreakerStateCount; ++state) {
       out->Counter("sluice_breaker_changes_total", "Changes of circuit breakers, by the state they changed to.",
                    {{"kind", std::string(kKinds[kind])}, {"to", std::string(ToString(static_cast<BreakerState>(state)))}},
                    Value(breakers[kind]->changes[static_cast<size_t>(state)]));
     }
   }
-  for (size_t kind = 0; kind < 2; ++kind) {
+  for (size_t kind = 0; kind < std::size(kKinds); ++kind) {
     out->Counter("sluice_breaker_rejections_total",
-                 "Publishes refused, and times that a delivery was held back, by circuit breakers.",
+                 "Publishes refused, and times that a delivery or a push was held back, by circuit breakers.",
                  {{"kind", std::string(kKinds[kind])}}, Value(breakers[kind]->rejections));
   }
 }
@@ -223,6 +223,17 @@ void AddAdmission(const AdmissionMetrics& m, Families* out) {
   out->Counter("sluice_admission_queue_full_total", "Batches refused since too many waited.", Value(m.refused_queue_full));
 }
 
+void AddPush(const PushMetrics& m, Families* out) {
+  const std::string name = "sluice_push_requests_total";
+  const std::string help = "Push requests ended, by what came of them.";
+  out->Counter(name, help, {{"result", "acked"}}, Value(m.acked));
+  out->Counter(name, help, {{"result", "refused"}}, Value(m.refused));
+  out->Counter(name, help, {{"result", "timed_out"}}, Value(m.timed_out));
+  out->Counter(name, help, {{"result", "unreachable"}}, Value(m.unreachable));
+  out->Gauge("sluice_push_requests", "Push requests under way.", Value(m.under_way));
+  out->Distribution("sluice_push_request_duration_seconds", "From the start of a push request to its end.", m.seconds);
+}
+
 void AddMemory(const MemoryLedger& memory, Families* out) {
   out->Gauge("sluice_memory_budget_bytes", "What the parts that are counted may take together; 0 for no bound.",
              static_cast<double>(memory.budget()));
@@ -312,7 +323,7 @@ std::vector<MetricFamily> Exposition::Collect() const {
   Engine& engine = context_.engine;
   const BackendStats stats = engine.backend_stats();
   AddEngine(context_.metrics.engine, &out);
-  AddBreakers(context_.metrics.engine, engine.store_breaker().state, &out);
+  AddBreakers(context_.metrics.engine, context_.metrics.push.breakers, engine.store_breaker().state, &out);
   AddStore(context_.metrics.store, stats, engine.durability(), &out);
   AddSubscriptions(engine, &out);
   out.Gauge("sluice_topics", "Topics.", static_cast<double>(engine.topic_count()));
@@ -326,6 +337,7 @@ std::vector<MetricFamily> Exposition::Collect() const {
   out.Gauge("sluice_memory_bytes", "Bytes held in memory, by part.", {{"part", "heap"}},
             static_cast<double>(::mallinfo2().uordblks));
   AddAdmission(context_.metrics.admission, &out);
+  AddPush(context_.metrics.push, &out);
   AddRpcs(context_.rpcs, &out);
   AddProcess(&out);
   return out.Take();
