@@ -27,6 +27,8 @@ struct Options {
   std::string data_dir = "sluice-data";
   // "fsync" or "os"; for the local store.
   std::string durability = "fsync";
+  // Topics and subscriptions to make where they are missing (config/startup_file.h); none when empty.
+  std::string config_file;
   // For tests; the machine's own when null.
   FileSystem* files = nullptr;
   LogFormat log_format = LogFormat::kText;

@@ -12,6 +12,7 @@
 #include "grpcpp/health_check_service_interface.h"
 #include "grpcpp/security/server_credentials.h"
 #include "grpcpp/server_builder.h"
+#include "server/config/startup_file.h"
 #include "server/log.h"
 
 namespace sluice::server {
@@ -65,6 +66,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(Options options) {
   server->context_ = std::make_unique<ServiceContext>(
       *server->engine_, StreamLimitsOf(server->options_), server->options_.publish);
   server->StartPush();
+  if (absl::Status status = server->CreateFromFile(); !status.ok()) return status;
   if (absl::Status status = server->StartGrpc(); !status.ok()) return status;
   auto http = HttpServer::Start(server->options_.http, *server->context_);
   if (!http.ok()) return http.status();
@@ -110,11 +112,25 @@ void Server::StartPush() {
   push_->Start();
 }
 
+// Before anyone can connect: who finds the server finds what it was told to have.
+absl::Status Server::CreateFromFile() {
+  if (options_.config_file.empty()) return absl::OkStatus();
+  auto file = ReadStartupFile(options_.config_file);
+  if (!file.ok()) return file.status();
+  auto made = CreateMissing(*file, context_->push_to_private, *engine_);
+  if (!made.ok()) return made.status();
+  Log("made what was missing", {{"file", options_.config_file},
+                                {"topics", std::to_string(made->topics)},
+                                {"subscriptions", std::to_string(made->subscriptions)}});
+  return absl::OkStatus();
+}
+
 absl::Status Server::StartGrpc() {
   pubsub_ = std::make_unique<PubSubService>(*context_);
   admin_ = std::make_unique<AdminService>(*context_);
   publisher_ = std::make_unique<GooglePublisher>(*context_);
   subscriber_ = std::make_unique<GoogleSubscriber>(*context_);
+  iam_ = std::make_unique<GoogleIam>(*context_);
   unknown_ = std::make_unique<UnknownMethods>(context_->rpcs.of(Rpc::kUnknown));
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
@@ -125,6 +141,7 @@ absl::Status Server::StartGrpc() {
   builder.RegisterService(admin_.get());
   builder.RegisterService(publisher_.get());
   builder.RegisterService(subscriber_.get());
+  builder.RegisterService(iam_.get());
   builder.RegisterCallbackGenericService(unknown_.get());
   grpc_ = builder.BuildAndStart();
   if (grpc_ == nullptr || grpc_port_ == 0) {

@@ -18,6 +18,7 @@
 #include "core/engine/engine.h"
 #include "grpcpp/health_check_service_interface.h"
 #include "grpcpp/server.h"
+#include "server/google/iam_service.h"
 #include "server/google/publisher_service.h"
 #include "server/google/subscriber_service.h"
 #include "server/http/http_server.h"
@@ -50,6 +51,7 @@ class Server {
 
   absl::Status OpenEngine();
   void StartPush();
+  absl::Status CreateFromFile();
   absl::Status StartGrpc();
   // Says to those who ask for grpc.health.v1 what is now.
   void TellHealth() EXCLUDES(health_mu_);
@@ -76,6 +78,7 @@ class Server {
   std::unique_ptr<AdminService> admin_;
   std::unique_ptr<GooglePublisher> publisher_;
   std::unique_ptr<GoogleSubscriber> subscriber_;
+  std::unique_ptr<GoogleIam> iam_;
   std::unique_ptr<UnknownMethods> unknown_;
   std::unique_ptr<grpc::Server> grpc_;
   std::unique_ptr<HttpServer> http_;

@@ -57,6 +57,7 @@ constexpr std::array<ReasonEntry, kReasonCount> kReasons = {{
     {Reason::kInvalidRequest, "INVALID_REQUEST", Code::kInvalidArgument},
     {Reason::kInvalidPushConfig, "INVALID_PUSH_CONFIG", Code::kInvalidArgument},
     {Reason::kInvalidPolicy, "INVALID_POLICY", Code::kInvalidArgument},
+    {Reason::kInvalidConfig, "INVALID_CONFIG", Code::kInvalidArgument},
     {Reason::kUnsupported, "UNSUPPORTED", Code::kInvalidArgument},
     {Reason::kTopicNotFound, "TOPIC_NOT_FOUND", Code::kNotFound},
     {Reason::kSubscriptionNotFound, "SUBSCRIPTION_NOT_FOUND", Code::kNotFound},

@@ -60,6 +60,7 @@ enum class Reason {
   kInvalidRequest,
   kInvalidPushConfig,
   kInvalidPolicy,
+  kInvalidConfig,
   kUnsupported,
   // Missing, or there already.
   kTopicNotFound,

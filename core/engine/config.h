@@ -100,6 +100,7 @@ struct Snapshot {
   std::optional<TopicName> topic;
   absl::Time expire_time;
   Labels labels;
+  std::string iam_policy;
 };
 
 // A snapshot is stored under the name of a subscription with the same id; the two never meet.

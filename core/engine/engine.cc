@@ -175,16 +175,31 @@ void Engine::CreateTopic(TopicConfig config, Done<TopicConfig> done) {
 
 void Engine::UpdateTopic(TopicConfig config, Done<TopicConfig> done) {
   if (absl::Status status = Validate(config); !status.ok()) return done(status);
+  const std::string name = config.name.full();
+  const auto change = [&](TopicConfig* current) {
+    config.create_time = current->create_time;
+    config.iam_policy = current->iam_policy;
+    *current = std::move(config);
+    return absl::OkStatus();
+  };
+  ReconfigureTopic(name, change, std::move(done));
+}
+
+void Engine::ReconfigureTopic(const std::string& name, const std::function<absl::Status(TopicConfig*)>& change,
+                              Done<TopicConfig> done) {
   Gate::Pass pass(context_->gate);
   if (!pass) return done(DrainingError());
-  const std::string name = config.name.full();
   absl::StatusOr<std::shared_ptr<Topic>> topic;
   {
     MutexLock lock(mu_);
     topic = BeginChange(topics_, name, Reason::kTopicNotFound);
   }
   if (!topic.ok()) return done(topic.status());
-  config.create_time = (*topic)->config().create_time;
+  TopicConfig config = (*topic)->config();
+  if (absl::Status status = change(&config); !status.ok()) {
+    Free(name);
+    return done(status);
+  }
   TopicRecord record{(*topic)->id(), Encode(config)};
   context_->backend->catalogue().PutTopic(
       std::move(record), [this, name, topic = *topic, config = std::move(config), done = std::move(done),
@@ -339,6 +354,7 @@ void Engine::UpdateSubscription(SubscriptionConfig config, Done<SubscriptionConf
     config.topic = current->topic;
     config.topic_id = current->topic_id;
     config.detached = current->detached;
+    config.iam_policy = current->iam_policy;
     *current = std::move(config);
     return CheckDeadLetter(*current);
   };

@@ -94,6 +94,13 @@ class Engine {
   absl::StatusOr<std::shared_ptr<Topic>> FindTopic(const TopicName& name) const;
   absl::StatusOr<std::shared_ptr<Subscription>> FindSubscription(const SubscriptionName& name) const;
 
+  // Who may do what with a resource, a serialized google.iam.v1.Policy that means nothing here. `change` makes the new one of
+  // the one there is, empty when nobody said so; its error is the answer.
+  using PolicyChange = std::function<absl::StatusOr<std::string>(const std::string& current)>;
+  void ChangePolicy(const TopicName& name, const PolicyChange& change, Done<std::string> done);
+  void ChangePolicy(const SubscriptionName& name, const PolicyChange& change, Done<std::string> done);
+  void ChangePolicy(const SnapshotName& name, const PolicyChange& change, Done<std::string> done);
+
   // In the order of their names, after `after` (a full name, empty for the first), at most `limit`.
   // `project_path` is "projects/P", or empty for all.
   std::vector<std::shared_ptr<Topic>> ListTopics(std::string_view project_path, std::string_view after,
@@ -162,6 +169,10 @@ class Engine {
   using Apply = std::function<void(Subscription&)>;
   void Reconfigure(Reason missing, const std::string& name, const Change& change, Apply apply,
                    Done<SubscriptionConfig> done) EXCLUDES(mu_);
+  void ReconfigureTopic(const std::string& name, const std::function<absl::Status(TopicConfig*)>& change,
+                        Done<TopicConfig> done) EXCLUDES(mu_);
+  void ChangeStoredPolicy(Reason missing, const std::string& name, const PolicyChange& change, Done<std::string> done)
+      EXCLUDES(mu_);
   using Resolve = std::function<void(const Subscription&, const std::shared_ptr<Topic>&, Done<CursorState>)>;
   // Seeks to what `resolve` says.
   void SeekTo(const SubscriptionName& name, const Resolve& resolve, StatusDone done) EXCLUDES(mu_);

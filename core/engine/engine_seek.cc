@@ -11,7 +11,7 @@ namespace sluice {
 namespace {
 
 Snapshot Describe(const SubscriptionConfig& config) {
-  return {SnapshotNameOf(config.name), config.topic, *config.snapshot_until, config.labels};
+  return {SnapshotNameOf(config.name), config.topic, *config.snapshot_until, config.labels, config.iam_policy};
 }
 
 }  // namespace
@@ -134,7 +134,7 @@ void Engine::StoreSnapshot(const SnapshotName& name, SubscriptionConfig config, 
           snapshots_[name.full()] = stored;
         }
         topic->Remove(holder.get());
-        status.ok() ? done(Snapshot{name, config.topic, *config.snapshot_until, config.labels}) : done(status);
+        status.ok() ? done(Describe(config)) : done(status);
       });
 }
 

@@ -100,6 +100,8 @@ ParsedFlags ParseFlags(int argc, const char* const* argv) {
                  "What an acknowledged message survives: fsync (the machine) or os (the process)")
       ->check(CLI::IsMember({"fsync", "os"}))
       ->capture_default_str();
+  app.add_option("--config", options.config_file, "File (YAML) of topics and subscriptions to make where they are missing")
+      ->check(CLI::ExistingFile);
   std::string log_format = "text";
   app.add_option("--log-format", log_format, "text or json")->check(CLI::IsMember({"text", "json"}))->capture_default_str();
   AddLimits(app, options);

@@ -28,10 +28,6 @@ absl::StatusOr<std::shared_ptr<Subscription>> Check(const Engine& engine, bool s
   return engine.FindSubscription(*name);
 }
 
-absl::Status CheckPush(const ServiceContext& context, const SubscriptionConfig& config) {
-  return config.push ? CheckEndpoint(config.push->endpoint, context.push_to_private) : absl::OkStatus();
-}
-
 // Ends a call with what became of its ids: OK, or the error that lists those that failed.
 void FinishWith(ServiceContext& context, Rpc rpc, grpc::ServerUnaryReactor* reactor, const UnaryFinish& finish,
                 const absl::StatusOr<AckIdsOutcome>& outcome) {
@@ -48,7 +44,7 @@ grpc::ServerUnaryReactor* GoogleSubscriber::CreateSubscription(Call* call, const
   Reactor* reactor = call->DefaultReactor();
   auto finish = BeginGoogle(context_, Rpc::kGoogleCreateSubscription, reactor);
   auto config = FromGoogle(*request);
-  absl::Status status = config.ok() ? CheckPush(context_, *config) : config.status();
+  absl::Status status = config.ok() ? CheckPush(*config, context_.push_to_private) : config.status();
   if (!status.ok()) return finish(status), reactor;
   context_.engine.CreateSubscription(
       *std::move(config), Latest{}, [this, finish, response](const absl::StatusOr<SubscriptionConfig>& made) {
@@ -83,7 +79,7 @@ grpc::ServerUnaryReactor* GoogleSubscriber::UpdateSubscription(Call* call,
   if (!subscription.ok()) return finish(subscription.status()), reactor;
   SubscriptionConfig config = (*subscription)->config();
   absl::Status status = MergeGoogle(request->update_mask(), request->subscription(), &config);
-  if (status.ok()) status = CheckPush(context_, config);
+  if (status.ok()) status = CheckPush(config, context_.push_to_private);
   if (!status.ok()) return finish(status), reactor;
   context_.engine.UpdateSubscription(
       std::move(config), [this, finish, response](const absl::StatusOr<SubscriptionConfig>& updated) {
@@ -131,7 +127,7 @@ grpc::ServerUnaryReactor* GoogleSubscriber::ModifyPushConfig(Call* call, const p
   if (!subscription.ok()) return finish(subscription.status()), reactor;
   SubscriptionConfig config = (*subscription)->config();
   absl::Status status = SetPush(request->push_config(), &config);
-  if (status.ok()) status = CheckPush(context_, config);
+  if (status.ok()) status = CheckPush(config, context_.push_to_private);
   if (!status.ok()) return finish(status), reactor;
   context_.engine.UpdateSubscription(
       std::move(config), [finish](const absl::StatusOr<SubscriptionConfig>& updated) { finish(updated.status()); });

@@ -6,8 +6,9 @@
 #include "core/base/strings.h"
 #include "fmt/format.h"
 #include "server/native/convert.h"
-#include "server/paging.h"
 #include "server/native/update_mask.h"
+#include "server/paging.h"
+#include "server/push/endpoint.h"
 
 namespace sluice::server {
 
@@ -84,7 +85,8 @@ grpc::ServerUnaryReactor* AdminService::CreateSubscription(Call* call, const v1:
   Reactor* reactor = call->DefaultReactor();
   auto finish = Begin(Rpc::kCreateSubscription, reactor);
   auto config = FromProto(request->subscription());
-  if (!config.ok()) return finish(config.status()), reactor;
+  absl::Status status = config.ok() ? CheckPush(*config, context_.push_to_private) : config.status();
+  if (!status.ok()) return finish(status), reactor;
   auto start = FromProto(request->subscription().start(), "subscription.start");
   if (!start.ok()) return finish(start.status()), reactor;
   context_.engine.CreateSubscription(*std::move(config), *start,
@@ -142,9 +144,9 @@ grpc::ServerUnaryReactor* AdminService::UpdateSubscription(Call* call, const v1:
   auto subscription = context_.engine.FindSubscription(*name);
   if (!subscription.ok()) return finish(subscription.status()), reactor;
   SubscriptionConfig config = (*subscription)->config();
-  if (absl::Status status = Merge(request->update_mask(), request->subscription(), &config); !status.ok()) {
-    return finish(status), reactor;
-  }
+  absl::Status status = Merge(request->update_mask(), request->subscription(), &config);
+  if (status.ok()) status = CheckPush(config, context_.push_to_private);
+  if (!status.ok()) return finish(status), reactor;
   context_.engine.UpdateSubscription(std::move(config),
                                      [finish, response](const absl::StatusOr<SubscriptionConfig>& updated) {
                                        if (updated.ok()) *response->mutable_subscription() = ToProto(*updated);

@@ -111,6 +111,13 @@ absl::StatusOr<DeadLetterPolicy> FromProto(const v1::DeadLetterPolicy& policy) {
   return dead_letter;
 }
 
+PushConfig FromProto(const v1::PushConfig& push) {
+  return {.endpoint = push.endpoint(),
+          .attributes = {},
+          .wrapped = !push.raw_body(),
+          .metadata_headers = push.raw_body() && push.metadata_headers()};
+}
+
 absl::StatusOr<SubscriptionConfig> FromProto(const v1::Subscription& subscription) {
   auto name = SubscriptionName::Parse(subscription.name(), "subscription.name");
   if (!name.ok()) return name.status();
@@ -131,6 +138,9 @@ absl::StatusOr<SubscriptionConfig> FromProto(const v1::Subscription& subscriptio
   config.exactly_once = subscription.enable_exactly_once_delivery();
   config.priority_delivery = subscription.priority_delivery();
   config.acked_retention = FromProto(subscription.acked_retention());
+  config.retention = FromProto(subscription.retention());
+  config.expire_after = FromProto(subscription.expire_after());
+  if (subscription.has_push()) config.push = FromProto(subscription.push());
   config.labels = LabelsFrom(subscription.labels());
   return config;
 }
@@ -172,6 +182,14 @@ v1::Subscription ToProto(const SubscriptionConfig& config) {
   if (config.acked_retention > absl::ZeroDuration()) {
     ToProto(config.acked_retention, subscription.mutable_acked_retention());
   }
+  if (config.retention > absl::ZeroDuration()) ToProto(config.retention, subscription.mutable_retention());
+  if (config.expire_after > absl::ZeroDuration()) ToProto(config.expire_after, subscription.mutable_expire_after());
+  if (config.push) {
+    subscription.mutable_push()->set_endpoint(config.push->endpoint);
+    subscription.mutable_push()->set_raw_body(!config.push->wrapped);
+    subscription.mutable_push()->set_metadata_headers(config.push->metadata_headers);
+  }
+  subscription.set_detached(config.detached);
   return subscription;
 }
 

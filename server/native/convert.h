@@ -33,6 +33,7 @@ absl::StatusOr<TopicConfig> FromProto(const v1::Topic& topic);
 // REQUIRES a topic.
 RetryPolicy FromProto(const v1::RetryPolicy& policy);
 absl::StatusOr<DeadLetterPolicy> FromProto(const v1::DeadLetterPolicy& policy);
+PushConfig FromProto(const v1::PushConfig& push);
 absl::StatusOr<SubscriptionConfig> FromProto(const v1::Subscription& subscription);
 
 v1::Topic ToProto(const TopicConfig& config);

@@ -63,9 +63,17 @@ absl::Status SetField(std::string_view path, const v1::Subscription& wanted, Sub
     config->exactly_once = wanted.enable_exactly_once_delivery();
   } else if (path == "acked_retention") {
     config->acked_retention = FromProto(wanted.acked_retention());
+  } else if (path == "retention") {
+    config->retention = FromProto(wanted.retention());
+  } else if (path == "expire_after") {
+    config->expire_after = FromProto(wanted.expire_after());
+  } else if (path == "push") {
+    config->push.reset();
+    if (wanted.has_push()) config->push = FromProto(wanted.push());
   } else {
     return BadMask(path, "subscription",
-                   {"name", "topic", "create_time", "start", "filter", "enable_message_ordering", "priority_delivery"});
+                   {"name", "topic", "create_time", "start", "filter", "enable_message_ordering", "priority_delivery",
+                    "detached"});
   }
   return absl::OkStatus();
 }

@@ -107,6 +107,10 @@ absl::Status CheckEndpoint(const std::string& url, bool private_allowed) {
   return absl::OkStatus();
 }
 
+absl::Status CheckPush(const SubscriptionConfig& config, bool private_allowed) {
+  return config.push ? CheckEndpoint(config.push->endpoint, private_allowed) : absl::OkStatus();
+}
+
 bool IsPrivate(const sockaddr& address) {
   if (address.sa_family == AF_INET) {
     return IsPrivateV4(ntohl(reinterpret_cast<const sockaddr_in&>(address).sin_addr.s_addr));

@@ -69,11 +69,13 @@ class HttpClient {
 
   const HttpClientOptions options_;
   const std::unique_ptr<Multi> multi_;
-  std::thread thread_;
 
   Mutex mu_;
   std::vector<Waiting> waiting_ GUARDED_BY(mu_);
   bool stopping_ GUARDED_BY(mu_) = false;
+
+  // The last: it begins when all else is there.
+  std::thread thread_;
 };
 
 }  // namespace sluice::server

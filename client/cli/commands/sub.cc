@@ -24,6 +24,11 @@ struct SubFlags {
   bool priority_delivery = false;
   std::optional<bool> exactly_once;
   std::string acked_retention;
+  std::string retention;
+  std::string expire_after;
+  std::optional<std::string> push;
+  bool push_raw = false;
+  bool push_metadata = false;
   std::string seek_to;
   std::string snapshot;
   std::vector<std::string> labels;
@@ -54,6 +59,12 @@ int Show(const Session& session, const absl::StatusOr<v1::Subscription>& subscri
   if (subscription->has_acked_retention()) {
     fmt::print("  keeps         acknowledged messages for {} s\n", Seconds(subscription->acked_retention()));
   }
+  if (subscription->has_retention()) {
+    fmt::print("  keeps         messages nobody acknowledged for {} s\n", Seconds(subscription->retention()));
+  }
+  if (subscription->has_expire_after()) fmt::print("  expires       unused for {} s\n", Seconds(subscription->expire_after()));
+  if (subscription->has_push()) fmt::print("  pushed to     {}\n", subscription->push().endpoint());
+  if (subscription->detached()) fmt::print("  detached      from its topic\n");
   for (const auto& [key, value] : subscription->labels()) fmt::print("  label         {}={}\n", key, value);
   return kOk;
 }
@@ -85,6 +96,22 @@ std::vector<std::string> Fill(const Session& session, const SubFlags& flags, v1:
     SetDuration("--acked-retention", flags.acked_retention, subscription->mutable_acked_retention());
     fields.emplace_back("acked_retention");
   }
+  if (!flags.retention.empty()) {
+    SetDuration("--retention", flags.retention, subscription->mutable_retention());
+    fields.emplace_back("retention");
+  }
+  if (!flags.expire_after.empty()) {
+    SetDuration("--expire-after", flags.expire_after, subscription->mutable_expire_after());
+    fields.emplace_back("expire_after");
+  }
+  if (flags.push) {
+    if (!flags.push->empty()) {
+      subscription->mutable_push()->set_endpoint(*flags.push);
+      subscription->mutable_push()->set_raw_body(flags.push_raw);
+      subscription->mutable_push()->set_metadata_headers(flags.push_metadata);
+    }
+    fields.emplace_back("push");
+  }
   if (!flags.labels.empty()) {
     ParsePairs(flags.labels, subscription->mutable_labels());
     fields.emplace_back("labels");
@@ -106,6 +133,12 @@ void AddSettings(CLI::App* command, const std::shared_ptr<SubFlags>& flags) {
       ->expected(0, 1)
       ->default_str("true");
   command->add_option("--acked-retention", flags->acked_retention, "Keep acknowledged messages this long, to seek back to");
+  command->add_option("--retention", flags->retention, "Keep messages that nobody acknowledged this long, 10m to 744h");
+  command->add_option("--expire-after", flags->expire_after, "Delete the subscription when it is not used for this time, from 24h");
+  CLI::Option* push = command->add_option("--push", flags->push, "URL to send messages to instead of waiting for subscribers; "
+                                                                 "empty to stop that");
+  CLI::Option* raw = command->add_flag("--push-raw", flags->push_raw, "Send the payload alone, not as JSON")->needs(push);
+  command->add_flag("--push-metadata", flags->push_metadata, "Beside it the rest of the message in headers")->needs(raw);
   command->add_option("--label", flags->labels, "KEY=VALUE; may be repeated");
 }
 

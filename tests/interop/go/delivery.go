@@ -74,12 +74,11 @@ func rises(numbers []int) bool {
 
 // turns is where 20 came first and last.
 func turns(numbers []int) (first, again int) {
-	for i, n := range numbers {
-		if n == 20 {
-			again = i
-		}
+	first, again = slices.Index(numbers, 20), len(numbers)-1
+	for again >= 0 && numbers[again] != 20 {
+		again--
 	}
-	return slices.Index(numbers, 20), again
+	return first, again
 }
 
 func refusedTakesItsSuccessorsAlong() {
@@ -138,10 +137,10 @@ func exactlyOnce() {
 		publish(topic, numbered(100, 101, "")...)
 		l.receives(101)
 		taken := l.received()[100]
-		check(sendAck(subscription, l.ackIDs[taken.ID]))
+		check(sendAck(subscription, l.ackID(taken)))
 		status, err := taken.AckWithResult().Get(ctx)
 		assert(status == pubsub.AcknowledgeStatusInvalidAckID, "status %d, error %v", status, err)
-		assert(l.exactlyOnce, "the stream does not say exactly once")
+		l.with(func() { assert(l.exactlyOnce, "the stream does not say exactly once") })
 	})
 	exactlyOnceRefusals(topic, subscription)
 }

@@ -8,7 +8,10 @@ import (
 	"time"
 
 	"cloud.google.com/go/pubsub/v2"
+	calls "cloud.google.com/go/pubsub/v2/apiv1"
 	pb "cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
+	"github.com/googleapis/gax-go/v2"
+	"google.golang.org/grpc/codes"
 )
 
 // Streams and messages that outlive silence, a crash of the server and their subscriber.
@@ -45,10 +48,9 @@ func cleanShutdown() {
 	first := open(subscription, half, settings{ShutdownOptions: nacks})
 	first.receives(50)
 	// A client that closes like this does not wait for the acknowledgements it has not sent yet.
-	eventually(patience, func() string { return "25 acknowledged" }, func() bool {
-		first.mu.Lock()
-		defer first.mu.Unlock()
-		return first.acked == 25
+	eventually(patience, func() string { return "25 acknowledged" }, func() (done bool) {
+		first.with(func() { done = first.acked == 25 })
+		return done
 	})
 	began := time.Now()
 	first.close()
@@ -78,6 +80,17 @@ type sender struct {
 	confirmed []string
 }
 
+// patientClient tries a publish again within a second: the pauses of the client as it comes grow fourfold up to a minute,
+// far beyond the return of the server.
+func patientClient() *pubsub.Client {
+	again := gax.WithRetry(func() gax.Retryer {
+		return gax.OnCodes([]codes.Code{codes.Unavailable}, gax.Backoff{Max: time.Second})
+	})
+	return must(pubsub.NewClientWithConfig(ctx, project, &pubsub.ClientConfig{
+		TopicAdminCallOptions: &calls.TopicAdminCallOptions{Publish: []gax.CallOption{again}},
+	}))
+}
+
 // publishUntil tells done whether the last call was answered.
 func (s *sender) publishUntil(what string, done func(answered bool) bool) {
 	eventually(2*patience, func() string { return what }, func() bool {
@@ -104,7 +117,7 @@ func (s *sender) confirmPatient() {
 
 func survivesRestart() {
 	topic, subscription := newPair(&pb.Subscription{})
-	s := &sender{topic: topic, batches: client.Publisher(topic)}
+	s := &sender{topic: topic, batches: patientClient().Publisher(topic)}
 	defer s.batches.Stop()
 	listen(subscription, ack, settings{}, func(l *listener) {
 		s.publishHundred("100 messages confirmed")

@@ -84,6 +84,11 @@ func (l *listener) received() []*pubsub.Message {
 	return slices.Clone(l.messages)
 }
 
+func (l *listener) ackID(message *pubsub.Message) (id string) {
+	l.with(func() { id = l.ackIDs[message.ID] })
+	return id
+}
+
 func (l *listener) receives(count int) {
 	eventually(patience, func() string {
 		l.mu.Lock()

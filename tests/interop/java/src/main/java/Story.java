@@ -45,14 +45,17 @@ public final class Story {
   public static void main(String[] arguments) throws InterruptedException {
     LogManager.getLogManager().reset(); // The client warns of every refusal, and refusals are a part of the story.
     List<String> unknown = Arrays.stream(arguments).filter(name -> !chapters.containsKey(name)).toList();
-    if (!unknown.isEmpty()) {
-      System.err.println("no such chapter: " + String.join(", ", unknown));
-      System.exit(1);
-    }
+    if (!unknown.isEmpty()) cannotBegin("no such chapter: " + String.join(", ", unknown));
+    if (System.getenv("PUBSUB_EMULATOR_HOST") == null) cannotBegin("PUBSUB_EMULATOR_HOST is not set");
     Collection<String> names = arguments.length > 0 ? List.of(arguments) : chapters.keySet();
     runTogether(names.stream().filter(name -> !name.equals(LAST)).toList());
     if (names.contains(LAST)) run(LAST);
     System.exit(failed.get() ? 1 : 0);
+  }
+
+  private static void cannotBegin(String why) {
+    System.err.println(why);
+    System.exit(1);
   }
 
   private static void runTogether(List<String> names) throws InterruptedException {

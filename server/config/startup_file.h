@@ -1,0 +1,50 @@
+// The file of --config: topics and subscriptions that are made at the start where they are missing.
+//
+//   project: local                      # of short names; "local" when absent
+//   topics:
+//     - orders                          # a name alone, or the fields of sluice.v1.Topic:
+//     - name: invoices
+//       retention: 86400s
+//   subscriptions:
+//     - name: billing                   # the fields of sluice.v1.Subscription
+//       topic: orders
+//       ack_deadline_seconds: 30
+//       dead_letter_policy: {dead_letter_topic: invoices, max_delivery_attempts: 5}
+//
+// What there is already stays as it is.
+//
+// Thread rule: called at the start, from one thread.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "core/engine/engine.h"
+#include "sluice/v1/admin.pb.h"
+
+namespace sluice::server {
+
+template <class Resource>
+struct FromFile {
+  Resource resource;
+  // "FILE:LINE".
+  std::string place;
+};
+
+struct StartupFile {
+  std::vector<FromFile<v1::Topic>> topics;
+  std::vector<FromFile<v1::Subscription>> subscriptions;
+};
+
+// INVALID_ARGUMENT (INVALID_CONFIG) names the file, the line and what is wrong there.
+absl::StatusOr<StartupFile> ReadStartupFile(const std::string& path);
+
+// How many were made. Waits until they are durable. Errors name the place.
+struct Made {
+  int topics = 0;
+  int subscriptions = 0;
+};
+absl::StatusOr<Made> CreateMissing(const StartupFile& file, bool push_to_private, Engine& engine);
+
+}  // namespace sluice::server

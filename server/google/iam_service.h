@@ -1,0 +1,28 @@
+// google.iam.v1.IAMPolicy: a policy for each topic, subscription and snapshot, kept with it. It is not enforced: whoever reaches
+// the server may do everything, which is what TestIamPermissions says.
+//
+// Thread rule: gRPC calls it from its own threads; constant after construction.
+#pragma once
+
+#include "google/iam/v1/iam_policy.grpc.pb.h"
+#include "grpcpp/support/server_callback.h"
+#include "server/service_context.h"
+
+namespace sluice::server {
+
+class GoogleIam final : public google::iam::v1::IAMPolicy::CallbackService {
+ public:
+  explicit GoogleIam(ServiceContext& context) : context_(context) {}
+
+  using Call = grpc::CallbackServerContext;
+  using Reactor = grpc::ServerUnaryReactor;
+  Reactor* SetIamPolicy(Call*, const google::iam::v1::SetIamPolicyRequest*, google::iam::v1::Policy*) override;
+  Reactor* GetIamPolicy(Call*, const google::iam::v1::GetIamPolicyRequest*, google::iam::v1::Policy*) override;
+  Reactor* TestIamPermissions(Call*, const google::iam::v1::TestIamPermissionsRequest*,
+                              google::iam::v1::TestIamPermissionsResponse*) override;
+
+ private:
+  ServiceContext& context_;
+};
+
+}  // namespace sluice::server
