@@ -5,6 +5,9 @@
 
 Each chapter has topics and subscriptions of its own and prints "ok NAME" or "FAIL NAME: why".
 """
+import base64
+import http.server
+import json
 import os
 import sys
 import threading
@@ -338,6 +341,34 @@ def errors():
 
 
 @chapter
+def pushes():
+    """Each message is a request; one that is refused comes again."""
+    bodies = []
+
+    class Endpoint(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            bodies.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(503 if len(bodies) == 1 else 204)
+            self.end_headers()
+
+        def log_message(self, *arguments):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Endpoint)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    topic, subscription = make(push_config={"push_endpoint": f"http://127.0.0.1:{server.server_port}/push"})
+    ids = publish(topic, [b"%d" % i for i in range(20)], colour="blue")
+    end = time.monotonic() + PATIENCE
+    while {body["message"]["messageId"] for body in bodies[1:]} != set(ids):
+        assert time.monotonic() < end, bodies
+        time.sleep(0.02)
+    server.shutdown()
+    assert {base64.b64decode(body["message"]["data"]) for body in bodies} == {b"%d" % i for i in range(20)}
+    assert all(body["message"]["attributes"] == {"colour": "blue"} for body in bodies), bodies
+    assert all(body["subscription"] == subscription for body in bodies), bodies
+
+
+@chapter
 def clean_shutdown():
     topic, subscription = make()
     publish(topic, [b"%d" % i for i in range(20)])
@@ -364,11 +395,11 @@ def main():
             continue
         try:
             function()
-            print(f"ok   python {name}", flush=True)
+            print(f"ok {name}", flush=True)
         except Exception as error:  # pylint: disable=broad-except
             failed = True
             where = traceback.extract_tb(error.__traceback__)[-1]
-            print(f"FAIL python {name}: {type(error).__name__} {error} ({where.line})", flush=True)
+            print(f"FAIL {name}: {type(error).__name__} {error} ({where.line})", flush=True)
     return 1 if failed else 0
 
 
