@@ -1,15 +1,15 @@
 // sluice bench: a load of publishers and subscribers on a topic of its own, counted to the message.
+#include <algorithm>
 #include <atomic>
-#include <cstring>
-#include <span>
+#include <cstdio>
+#include <memory>
 #include <thread>
+#include <vector>
 
-#include "client/cli/bench/tracker.h"
+#include "client/cli/bench/idle_streams.h"
+#include "client/cli/bench/load.h"
+#include "client/cli/bench/tally.h"
 #include "client/cli/commands/commands.h"
-#include "client/cpp/publisher.h"
-#include "client/cpp/subscriber.h"
-#include "core/base/clock.h"
-#include "core/base/mutex.h"
 #include "fmt/format.h"
 
 namespace sluice::cli {
@@ -35,20 +35,9 @@ struct BenchFlags {
   bool publish_only = false;
   bool receive_only = false;
   bool keep = false;
+  // Open this many streams instead of putting a load on the server.
+  size_t idle_streams = 0;
 };
-
-// The front of every payload.
-struct Stamp {
-  uint32_t publisher = 0;
-  uint32_t reserved = 0;
-  uint64_t sequence = 0;
-  // When it was meant to be sent, in nanoseconds of the steady clock.
-  int64_t intended = 0;
-};
-
-const SystemClock bench_clock;
-
-int64_t NowNanos() { return bench_clock.Now().nanos(); }
 
 class Bench {
  public:
@@ -58,113 +47,65 @@ class Bench {
         duration_(flags.messages > 0 ? absl::InfiniteDuration() : ParseDurationOrThrow("--duration", flags.duration)),
         // Whole batches from each publisher.
         messages_each_(flags.messages > 0 ? flags.messages / flags.publishers / flags.batch * flags.batch : UINT64_MAX),
-        name_(flags.name.empty() ? fmt::format("bench-{:x}", absl::ToUnixNanos(absl::Now())) : flags.name) {}
+        options_(OptionsFrom(session, flags)),
+        load_(flags.api == "google" ? GoogleLoad(session, options_, &tally_) : NativeLoad(session, options_, &tally_)) {}
 
   int Run();
 
  private:
-  absl::Status SetUp();
-  void CleanUp();
+  static LoadOptions OptionsFrom(const Session& session, const BenchFlags& flags);
   void PublishAll();
   void PublishLoop(size_t number);
-  std::vector<std::unique_ptr<client::Subscriber>> StartSubscribers();
-  client::Verdict Receive(std::span<const client::ReceivedMessage> messages);
   void WaitForDeliveries();
+  int HoldIdleStreams();
   int Summarize();
+  nlohmann::ordered_json SummaryAsJson();
+  void PrintSummary();
+  // Since the start, until then.
+  double Rate(uint64_t count, int64_t until) const {
+    return static_cast<double>(count) / (static_cast<double>(until - started_) / 1e9);
+  }
+  uint64_t lost() { return flags_.publish_only ? 0 : tally_.tracker().missing(); }
 
   const Session& session_;
   const BenchFlags& flags_;
   const absl::Duration duration_;
   const uint64_t messages_each_;
-  const std::string name_;
+  const LoadOptions options_;
+  Tally tally_;
+  const std::unique_ptr<Load> load_;
 
-  std::atomic<uint64_t> accepted_{0};
-  std::atomic<uint64_t> refused_{0};
-  std::atomic<uint64_t> delivered_{0};
-  std::atomic<bool> stop_{false};
   int64_t started_ = 0;
   int64_t published_until_ = 0;
   int64_t delivered_until_ = 0;
-  LatencyHistogram publish_latency_;
-  LatencyHistogram delivery_latency_;
-
-  Mutex mu_;
-  absl::Status error_ GUARDED_BY(mu_);
-  Tracker tracker_;
 };
 
-absl::Status Bench::SetUp() {
-  if (flags_.receive_only) return absl::OkStatus();
-  client::Admin admin = session_.OpenAdmin();
-  v1::Topic topic;
-  topic.set_name(session_.TopicName(name_));
-  if (auto made = admin.CreateTopic(topic); !made.ok()) return made.status();
-  v1::Subscription subscription;
-  subscription.set_name(session_.SubscriptionName(name_));
-  subscription.set_topic(topic.name());
-  subscription.set_enable_message_ordering(flags_.ordered);
-  return admin.CreateSubscription(subscription).status();
-}
-
-void Bench::CleanUp() {
-  if (flags_.keep) return;
-  client::Admin admin = session_.OpenAdmin();
-  admin.DeleteSubscription(session_.SubscriptionName(name_)).IgnoreError();
-  admin.DeleteTopic(session_.TopicName(name_)).IgnoreError();
+LoadOptions Bench::OptionsFrom(const Session& session, const BenchFlags& flags) {
+  const std::string name = flags.name.empty() ? fmt::format("bench-{:x}", absl::ToUnixNanos(absl::Now())) : flags.name;
+  return {.topic = session.TopicName(name),
+          .subscription = session.SubscriptionName(name),
+          .batch = flags.batch,
+          .size = std::max(flags.size, sizeof(Stamp)),
+          .inflight = flags.inflight,
+          .keys = flags.keys,
+          .ordered = flags.ordered,
+          .paced = flags.rate > 0};
 }
 
 void Bench::PublishLoop(size_t number) {
-  client::PublisherOptions options;
-  options.batch_messages = flags_.batch;
-  options.max_messages = flags_.batch * flags_.inflight;
-  options.max_bytes = SIZE_MAX;
-  client::Publisher publisher(session_.Connect(), session_.TopicName(name_), options);
-  std::vector<client::Message> messages(flags_.batch);
-  for (client::Message& message : messages) message.data.assign(std::max(flags_.size, sizeof(Stamp)), 'x');
+  const std::unique_ptr<LoadPublisher> publisher = load_->Publish(number);
   const double per_publisher = flags_.rate / static_cast<double>(flags_.publishers);
   const auto interval = flags_.rate > 0 ? static_cast<int64_t>(1e9 * static_cast<double>(flags_.batch) / per_publisher) : 0;
   const Instant end = Instant(started_) + duration_;
   int64_t intended = NowNanos();
-  for (uint64_t sequence = 0; sequence < messages_each_ && Instant(intended) < end && !stop_;
-       intended = interval > 0 ? intended + interval : NowNanos()) {
+  for (uint64_t sequence = 0; sequence < messages_each_ && Instant(intended) < end && !tally_.stopped();
+       sequence += flags_.batch, intended = interval > 0 ? intended + interval : NowNanos()) {
     if (interval > 0) {
       if (const int64_t early = intended - NowNanos(); early > 0) absl::SleepFor(absl::Nanoseconds(early));
     }
-    for (client::Message& message : messages) {
-      if (flags_.keys > 0) message.ordering_key = fmt::format("key-{}-{}", number, sequence % flags_.keys);
-      const Stamp stamp{static_cast<uint32_t>(number), 0, sequence++, intended};
-      std::memcpy(message.data.data(), &stamp, sizeof stamp);
-    }
-    publisher.PublishBatch(messages, [this, number, first = sequence - messages.size(), count = messages.size(),
-                                      intended](const absl::StatusOr<uint64_t>& id) {
-      if (id.ok()) {
-        accepted_ += count;
-        publish_latency_.Add(NowNanos() - intended);
-        tracker_.Accepted(number, first, count);
-        return;
-      }
-      refused_ += count;
-      MutexLock lock(mu_);
-      if (error_.ok()) error_ = id.status();
-      stop_ = true;
-    });
+    publisher->Send({number, sequence, flags_.batch, intended});
   }
-  publisher.Close(absl::Seconds(30)).IgnoreError();
-}
-
-client::Verdict Bench::Receive(std::span<const client::ReceivedMessage> messages) {
-  const int64_t now = NowNanos();
-  tracker_.Delivered([&](auto&& note) {
-    for (const client::ReceivedMessage& message : messages) {
-      Stamp stamp;
-      if (message.data.size() < sizeof stamp) continue;
-      std::memcpy(&stamp, message.data.data(), sizeof stamp);
-      note(stamp.publisher, stamp.sequence);
-      delivery_latency_.Add(now - stamp.intended);
-    }
-  });
-  delivered_ += messages.size();
-  return client::Verdict::Ack();
+  publisher->Close();
 }
 
 // Until everything came, or nothing has come for a while.
@@ -173,34 +114,17 @@ void Bench::WaitForDeliveries() {
   absl::Time last_change = absl::Now();
   uint64_t seen = 0;
   Progress progress("drain");
-  const auto backlog = static_cast<double>(std::max<uint64_t>(tracker_.missing(), 1));
-  while (tracker_.missing() > 0 && absl::Now() - last_change < kPatience) {
-    if (const uint64_t now = delivered_; now != seen) {
+  const auto backlog = static_cast<double>(std::max<uint64_t>(tally_.tracker().missing(), 1));
+  while (tally_.tracker().missing() > 0 && absl::Now() - last_change < kPatience) {
+    if (const uint64_t now = tally_.delivered(); now != seen) {
       seen = now;
       last_change = absl::Now();
-      progress.Show(1 - std::min(static_cast<double>(tracker_.missing()) / backlog, 1.0), fmt::format("{} delivered", now));
+      const double left = std::min(static_cast<double>(tally_.tracker().missing()) / backlog, 1.0);
+      progress.Show(1 - left, fmt::format("{} delivered", now));
     }
     absl::SleepFor(absl::Milliseconds(1));
   }
   delivered_until_ = NowNanos();
-}
-
-std::vector<std::unique_ptr<client::Subscriber>> Bench::StartSubscribers() {
-  std::vector<std::unique_ptr<client::Subscriber>> subscribers;
-  for (size_t i = 0; i < flags_.subscribers; ++i) {
-    client::SubscriberOptions options;
-    options.concurrency = 1;
-    options.max_outstanding_messages = static_cast<int64_t>(std::max<size_t>(10'000, 4 * flags_.batch * flags_.inflight));
-    options.finished = [this](const absl::Status& status) {
-      MutexLock lock(mu_);
-      if (error_.ok()) error_ = status;
-      stop_ = true;
-    };
-    subscribers.push_back(std::make_unique<client::Subscriber>(
-        session_.Connect(), client::SubscriberTarget{.subscription = session_.SubscriptionName(name_)}, options));
-    subscribers.back()->StartBatches([this](std::span<const client::ReceivedMessage> messages) { return Receive(messages); });
-  }
-  return subscribers;
 }
 
 void Bench::PublishAll() {
@@ -215,31 +139,59 @@ void Bench::PublishAll() {
   Progress progress("bench");
   while (running > 0) {
     const double done = flags_.messages > 0
-                            ? static_cast<double>(accepted_) / static_cast<double>(flags_.messages)
+                            ? static_cast<double>(tally_.accepted()) / static_cast<double>(flags_.messages)
                             : absl::FDivDuration(absl::Nanoseconds(NowNanos() - started_), duration_);
-    progress.Show(std::min(done, 1.0), fmt::format("{} published, {} delivered", accepted_.load(), delivered_.load()));
+    progress.Show(std::min(done, 1.0), fmt::format("{} published, {} delivered", tally_.accepted(), tally_.delivered()));
     absl::SleepFor(absl::Milliseconds(10));
   }
   for (std::thread& publisher : publishers) publisher.join();
   published_until_ = NowNanos();
 }
 
-int Bench::Run() {
-  if (absl::Status status = SetUp(); !status.ok()) return Report(session_, status);
-  tracker_.SetPublishers(flags_.publishers, flags_.ordered ? flags_.keys : 0);
-  started_ = published_until_ = NowNanos();
-  {
-    const auto subscribers =
-        flags_.publish_only ? std::vector<std::unique_ptr<client::Subscriber>>() : StartSubscribers();
-    if (flags_.receive_only) {
-      for (size_t i = 0; i < flags_.publishers; ++i) tracker_.Accepted(i, 0, messages_each_);
-    } else {
-      PublishAll();
+// What they are for, the server's memory, is to be looked at meanwhile.
+int Bench::HoldIdleStreams() {
+  IdleStreams idle(session_, options_.subscription);
+  absl::Status status = idle.Open(flags_.idle_streams);
+  size_t still_open = 0;
+  if (status.ok()) {
+    if (!session_.json) {
+      fmt::print("{} streams open\n", flags_.idle_streams);
+      std::fflush(stdout);
     }
-    if (!flags_.publish_only) WaitForDeliveries();
-    for (auto& subscriber : subscribers) subscriber->Stop(absl::Seconds(10)).IgnoreError();
+    absl::SleepFor(duration_);
+    still_open = idle.count();
   }
-  CleanUp();
+  idle.Close();
+  if (!status.ok()) return Report(session_, status);
+  if (session_.json) {
+    fmt::print("{}\n", nlohmann::ordered_json{{"streams", flags_.idle_streams}, {"still_open", still_open}}.dump());
+  } else {
+    fmt::print("{} streams still open after {}\n", still_open, absl::FormatDuration(duration_));
+  }
+  return still_open == flags_.idle_streams ? kOk : kFailed;
+}
+
+int Bench::Run() {
+  if (!flags_.receive_only) {
+    if (absl::Status status = load_->SetUp(); !status.ok()) return Report(session_, status);
+  }
+  if (flags_.idle_streams > 0) {
+    const int code = HoldIdleStreams();
+    if (!flags_.keep) load_->CleanUp();
+    return code;
+  }
+  tally_.tracker().SetPublishers(flags_.publishers, flags_.ordered ? flags_.keys : 0);
+  started_ = published_until_ = NowNanos();
+  std::vector<std::shared_ptr<LoadSubscriber>> subscribers;
+  for (size_t i = 0; i < flags_.subscribers && !flags_.publish_only; ++i) subscribers.push_back(load_->Subscribe());
+  if (flags_.receive_only) {
+    for (size_t i = 0; i < flags_.publishers; ++i) tally_.tracker().Accepted(i, 0, messages_each_);
+  } else {
+    PublishAll();
+  }
+  if (!flags_.publish_only) WaitForDeliveries();
+  for (auto& subscriber : subscribers) subscriber->Stop();
+  if (!flags_.keep) load_->CleanUp();
   return Summarize();
 }
 
@@ -253,41 +205,46 @@ void Print(std::string_view what, const LatencyHistogram& latency) {
              latency.Quantile(0.99) / 1e3, latency.Quantile(0.999) / 1e3);
 }
 
-int Bench::Summarize() {
-  const uint64_t published = accepted_;
-  const uint64_t lost = flags_.publish_only ? 0 : tracker_.missing();
-  const auto rate = [&](uint64_t count, int64_t until) {
-    return static_cast<double>(count) / (static_cast<double>(until - started_) / 1e9);
-  };
-  MutexLock lock(mu_);
+nlohmann::ordered_json Bench::SummaryAsJson() {
+  Tracker& tracker = tally_.tracker();
   nlohmann::ordered_json out = {
-      {"published", published}, {"refused", refused_.load()}, {"delivered", delivered_.load()}, {"lost", lost},
-      {"duplicates", tracker_.duplicates()}, {"unknown", tracker_.unknown()}};
-  if (flags_.ordered) out["out_of_order"] = tracker_.out_of_order();
+      {"api", flags_.api}, {"published", tally_.accepted()}, {"refused", tally_.refused()}, {"delivered", tally_.delivered()},
+      {"lost", lost()}, {"duplicates", tracker.duplicates()}, {"unknown", tracker.unknown()}};
+  if (flags_.ordered) out["out_of_order"] = tracker.out_of_order();
   if (!flags_.receive_only) {
-    out["published_per_second"] = rate(published, published_until_);
-    out["publish_latency_us"] = ToJson(publish_latency_);
+    out["published_per_second"] = Rate(tally_.accepted(), published_until_);
+    out["publish_latency_us"] = ToJson(tally_.publish_latency());
   }
   if (!flags_.publish_only) {
-    out["delivered_per_second"] = rate(delivered_, delivered_until_);
-    out["end_to_end_latency_us"] = ToJson(delivery_latency_);
+    out["delivered_per_second"] = Rate(tally_.delivered(), delivered_until_);
+    out["end_to_end_latency_us"] = ToJson(tally_.delivery_latency());
   }
+  return out;
+}
+
+void Bench::PrintSummary() {
+  Tracker& tracker = tally_.tracker();
+  fmt::print("api {}\n", flags_.api);
+  if (!flags_.receive_only) {
+    fmt::print("published {}  {:.0f}/s  refused {}\n", tally_.accepted(), Rate(tally_.accepted(), published_until_),
+               tally_.refused());
+    Print("publish latency   ", tally_.publish_latency());
+  }
+  if (flags_.publish_only) return;
+  fmt::print("delivered {}  {:.0f}/s  lost {}  duplicates {}  unknown {}\n", tally_.delivered(),
+             Rate(tally_.delivered(), delivered_until_), lost(), tracker.duplicates(), tracker.unknown());
+  if (flags_.ordered) fmt::print("out of order {}\n", tracker.out_of_order());
+  Print("end-to-end latency", tally_.delivery_latency());
+}
+
+int Bench::Summarize() {
   if (session_.json) {
-    fmt::print("{}\n", out.dump());
+    fmt::print("{}\n", SummaryAsJson().dump());
   } else {
-    if (!flags_.receive_only) {
-      fmt::print("published {}  {:.0f}/s  refused {}\n", published, rate(published, published_until_), refused_.load());
-      Print("publish latency   ", publish_latency_);
-    }
-    if (!flags_.publish_only) {
-      fmt::print("delivered {}  {:.0f}/s  lost {}  duplicates {}  unknown {}\n", delivered_.load(),
-                 rate(delivered_, delivered_until_), lost, tracker_.duplicates(), tracker_.unknown());
-      if (flags_.ordered) fmt::print("out of order {}\n", tracker_.out_of_order());
-      Print("end-to-end latency", delivery_latency_);
-    }
+    PrintSummary();
   }
-  if (!error_.ok()) return Report(session_, error_);
-  return lost + tracker_.unknown() + tracker_.out_of_order() == 0 ? kOk : kFailed;
+  if (const absl::Status error = tally_.error(); !error.ok()) return Report(session_, error);
+  return lost() + tally_.tracker().unknown() + tally_.tracker().out_of_order() == 0 ? kOk : kFailed;
 }
 
 }  // namespace
@@ -295,15 +252,18 @@ int Bench::Summarize() {
 void AddBenchCommand(CLI::App& app, Run* run) {
   auto flags = std::make_shared<BenchFlags>();
   CLI::App* bench = app.add_subcommand("bench", "Put a load on the server and count every message");
-  bench->add_option("--api", flags->api, "native")->check(CLI::IsMember({"native"}))->capture_default_str();
-  bench->add_option("--duration", flags->duration, "How long to publish")->capture_default_str();
+  bench->add_option("--api", flags->api, "native (sluice.v1) or google (google.pubsub.v1)")
+      ->check(CLI::IsMember({"native", "google"}))->capture_default_str();
+  bench->add_option("--duration", flags->duration, "How long to publish, or to hold idle streams")->capture_default_str();
   bench->add_option("--batch", flags->batch, "Messages per request")->check(CLI::Range(1, 1000))->capture_default_str();
-  bench->add_option("--messages", flags->messages, "Publish this many, in whole batches, instead of for a time");
+  CLI::Option* messages =
+      bench->add_option("--messages", flags->messages, "Publish this many, in whole batches, instead of for a time");
   bench->add_option("--size", flags->size, "Bytes of payload, at least 24")->capture_default_str();
   bench->add_option("--publishers", flags->publishers, "Publishers, each with a connection of its own")
       ->check(CLI::Range(1, 1000))->capture_default_str();
   bench->add_option("--subscribers", flags->subscribers, "Consumers that share the subscription")->capture_default_str();
-  bench->add_option("--inflight", flags->inflight, "Requests a publisher keeps in flight")->capture_default_str();
+  bench->add_option("--inflight", flags->inflight, "Requests a publisher keeps in flight")
+      ->check(CLI::Range(1, 100'000))->capture_default_str();
   bench->add_option("--rate", flags->rate, "Messages per second of all publishers together; 0 for as fast as it goes")
       ->capture_default_str();
   CLI::Option* keys = bench->add_option("--keys", flags->keys, "Ordering keys that each publisher goes through in turn; 0 for none")
@@ -313,11 +273,17 @@ void AddBenchCommand(CLI::App& app, Run* run) {
   CLI::Option* name = bench->add_option("--name", flags->name, "Of the topic and the subscription; made up when not given");
   CLI::Option* publish_only = bench->add_flag("--publish-only", flags->publish_only, "Let the subscription fill; no deliveries");
   bench->add_flag("--receive-only", flags->receive_only, "Receive what --publish-only --keep with the same --messages left")
-      ->needs(name)->needs("--messages")->excludes(publish_only);
+      ->needs(name)->needs(messages)->excludes(publish_only);
   bench->add_flag("--keep", flags->keep, "Leave topic and subscription behind");
-  bench->footer("Example:\n  sluice bench --duration=10s --batch=100 --size=100 --inflight=16\n\n"
+  bench->add_option("--idle-streams", flags->idle_streams,
+                    "Open this many StreamingPull streams and hold them, for a look at the server's memory; needs --api=google")
+      ->check(CLI::Range(1, 100'000))->excludes(publish_only)->excludes(messages);
+  bench->footer("Examples:\n  sluice bench --duration=10s --batch=100 --size=100 --inflight=16\n"
+                "  sluice bench --api=google --batch=1 --inflight=32 --publish-only\n"
+                "  sluice bench --api=google --idle-streams=1000 --duration=1m\n\n"
                 "Latencies count from the moment a message was meant to be sent. Exit code 1 when anything is lost or out of order.");
   bench->callback([=] {
+    if (flags->idle_streams > 0 && flags->api != "google") throw CLI::ValidationError("--idle-streams", "needs --api=google");
     *run = [=](const Session& session) { return Bench(session, *flags).Run(); };
   });
 }

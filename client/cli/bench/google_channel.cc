@@ -1,0 +1,23 @@
+#include "client/cli/bench/google_channel.h"
+
+#include "absl/time/clock.h"
+#include "grpcpp/create_channel.h"
+
+namespace sluice::cli {
+
+std::shared_ptr<grpc::Channel> OpenGoogleChannel(const Session& session) {
+  grpc::ChannelArguments arguments;
+  arguments.SetMaxReceiveMessageSize(-1);
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
+  arguments.SetInt(GRPC_ARG_ENABLE_CHANNELZ, 0);
+  arguments.SetInt(GRPC_ARG_MINIMAL_STACK, 1);
+  return grpc::CreateCustomChannel(session.server, grpc::InsecureChannelCredentials(), arguments);
+}
+
+void WaitUntilReleased(const std::shared_ptr<grpc::Channel>& channel) {
+  // A stream holds its channel for a moment after it has told its end.
+  while (channel.use_count() > 1) absl::SleepFor(absl::Milliseconds(1));
+}
+
+}  // namespace sluice::cli

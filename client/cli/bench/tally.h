@@ -1,0 +1,108 @@
+// What a benchmark counts, whichever API the load goes over: what was sent, accepted, refused and delivered, and how long it
+// took. Latencies count from the moment a batch was meant to be sent, which stands in the front of every payload.
+//
+// Thread rule: every member may be called from any thread.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <cstring>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "client/cli/bench/tracker.h"
+#include "core/base/clock.h"
+#include "core/base/mutex.h"
+
+namespace sluice::cli {
+
+// Messages [first, first + count) of a publisher, sent with one request.
+struct Batch {
+  size_t publisher = 0;
+  uint64_t first = 0;
+  size_t count = 0;
+  // When it was meant to be sent, in nanoseconds of the steady clock.
+  int64_t intended = 0;
+};
+
+// The front of every payload.
+struct Stamp {
+  uint32_t publisher = 0;
+  uint32_t reserved = 0;
+  uint64_t sequence = 0;
+  int64_t intended = 0;
+};
+
+// Writes the stamp of the batch's message number `i`. REQUIRES: `payload` has room for it.
+inline void WriteStamp(const Batch& batch, size_t i, char* payload) {
+  const Stamp stamp{static_cast<uint32_t>(batch.publisher), 0, batch.first + i, batch.intended};
+  std::memcpy(payload, &stamp, sizeof stamp);
+}
+
+inline int64_t NowNanos() { return SystemClock().Now().nanos(); }
+
+class Tally {
+ public:
+  void Accepted(const Batch& batch) {
+    accepted_ += batch.count;
+    publish_latency_.Add(NowNanos() - batch.intended);
+    tracker_.Accepted(batch.publisher, batch.first, batch.count);
+  }
+
+  // Ends the benchmark, as Failed does.
+  void Refused(const Batch& batch, const absl::Status& why) {
+    refused_ += batch.count;
+    Failed(why);
+  }
+
+  // Counts deliveries by their payloads: a range of what converts to std::string_view with `payload_of`.
+  template <class Messages, class PayloadOf>
+  void Delivered(const Messages& messages, PayloadOf&& payload_of) {
+    const int64_t now = NowNanos();
+    tracker_.Delivered([&](auto&& note) {
+      for (const auto& message : messages) {
+        const std::string_view payload = payload_of(message);
+        Stamp stamp;
+        if (payload.size() < sizeof stamp) continue;
+        std::memcpy(&stamp, payload.data(), sizeof stamp);
+        note(stamp.publisher, stamp.sequence);
+        delivery_latency_.Add(now - stamp.intended);
+      }
+    });
+    delivered_ += messages.size();
+  }
+
+  // The first error stays.
+  void Failed(const absl::Status& why) EXCLUDES(mu_) {
+    MutexLock lock(mu_);
+    if (error_.ok()) error_ = why;
+    stopped_ = true;
+  }
+  absl::Status error() const EXCLUDES(mu_) {
+    MutexLock lock(mu_);
+    return error_;
+  }
+  // Whether no more is to be sent.
+  bool stopped() const { return stopped_; }
+
+  uint64_t accepted() const { return accepted_; }
+  uint64_t refused() const { return refused_; }
+  uint64_t delivered() const { return delivered_; }
+  const LatencyHistogram& publish_latency() const { return publish_latency_; }
+  const LatencyHistogram& delivery_latency() const { return delivery_latency_; }
+  Tracker& tracker() { return tracker_; }
+
+ private:
+  std::atomic<uint64_t> accepted_{0};
+  std::atomic<uint64_t> refused_{0};
+  std::atomic<uint64_t> delivered_{0};
+  std::atomic<bool> stopped_{false};
+  LatencyHistogram publish_latency_;
+  LatencyHistogram delivery_latency_;
+  Tracker tracker_;
+
+  mutable Mutex mu_;
+  absl::Status error_ GUARDED_BY(mu_);
+};
+
+}  // namespace sluice::cli
