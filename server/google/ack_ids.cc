@@ -1,5 +1,7 @@
 #include "server/google/ack_ids.h"
 
+#include <algorithm>
+#include <array>
 #include <map>
 #include <utility>
 
@@ -10,25 +12,49 @@
 namespace sluice::server {
 namespace {
 
-// The ids of leases, found again by what they are of.
+// An ack id of a request.
+struct ReadId {
+  uint32_t incarnation = 0;
+  LeaseId lease;
+  Offset offset;
+  std::string_view text;
+
+  bool operator<(const ReadId& other) const {
+    return incarnation != other.incarnation ? incarnation < other.incarnation : lease < other.lease;
+  }
+};
+
+// The texts of ids, found again by the leases they are of.
 class Names {
  public:
-  void Add(const AckId& id, std::string_view text) { names_[{id.incarnation, id.lease}] = text; }
+  // REQUIRES: in order, each once.
+  void Add(const ReadId& id) {
+    Name& name = names_.emplace_back(Name{id.incarnation, id.lease, {}});
+    std::copy(id.text.begin(), id.text.end(), name.text.begin());
+  }
 
   void Find(uint32_t incarnation, const std::vector<LeaseRange>& ranges, std::vector<std::string>* found) const {
     for (const LeaseRange& range : ranges) {
-      auto it = names_.lower_bound({incarnation, range.first});
-      for (; it != names_.end() && it->first.first == incarnation && it->first.second <= range.last; ++it) {
-        found->push_back(it->second);
+      auto it = std::lower_bound(names_.begin(), names_.end(), std::pair(incarnation, range.first),
+                                 [](const Name& name, const auto& wanted) {
+                                   return std::pair(name.incarnation, name.lease) < wanted;
+                                 });
+      for (; it != names_.end() && it->incarnation == incarnation && it->lease <= range.last; ++it) {
+        found->emplace_back(it->text.data(), it->text.size());
       }
     }
   }
 
  private:
-  std::map<std::pair<uint32_t, LeaseId>, std::string> names_;
+  struct Name {
+    uint32_t incarnation;
+    LeaseId lease;
+    std::array<char, kAckIdSize> text;
+  };
+  std::vector<Name> names_;
 };
 
-// Ack ids of one subscription, read; those with consecutive leases and messages in one.
+// Ack ids of one subscription, each once, in the order of their leases; those with consecutive leases and messages in one.
 struct ReadIds {
   std::vector<LateAck> current;
   // Of earlier incarnations of the engine.
@@ -37,7 +63,7 @@ struct ReadIds {
   // Of those that are not invalid; only where each is told of.
   Names names;
 
-  static void Append(std::vector<LateAck>* acks, const AckId& id) {
+  static void Append(std::vector<LateAck>* acks, const ReadId& id) {
     if (!acks->empty()) {
       LateAck& last = acks->back();
       const uint64_t count = last.leases.last - last.leases.first + 1;
@@ -50,17 +76,31 @@ struct ReadIds {
   }
 };
 
+// Clients settle in any order; what was delivered together is settled together much faster.
+void Sort(std::vector<ReadId>* ids) {
+  const auto not_before = [](const ReadId& a, const ReadId& b) { return !(a < b); };
+  if (std::adjacent_find(ids->begin(), ids->end(), not_before) == ids->end()) return;
+  std::sort(ids->begin(), ids->end());
+  ids->erase(std::unique(ids->begin(), ids->end(), not_before), ids->end());
+}
+
 ReadIds Read(const Engine& engine, const Subscription& subscription, const std::vector<std::string_view>& ack_ids,
              bool named) {
   ReadIds ids;
+  std::vector<ReadId> valid;
+  valid.reserve(ack_ids.size());
   for (std::string_view text : ack_ids) {
     AckId id;
     if (!ReadAckId(text, &id) || id.subscription != subscription.id() || id.lease == LeaseId(0)) {
       ids.invalid.emplace_back(text);
-      continue;
+    } else {
+      valid.push_back({id.incarnation, id.lease, id.offset, text});
     }
+  }
+  Sort(&valid);
+  for (const ReadId& id : valid) {
     ReadIds::Append(id.incarnation == engine.incarnation() ? &ids.current : &ids.earlier[id.incarnation], id);
-    if (named) ids.names.Add(id, text);
+    if (named) ids.names.Add(id);
   }
   return ids;
 }

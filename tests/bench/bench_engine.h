@@ -48,6 +48,8 @@ class BenchEngine {
     return *engine_->FindTopic(config.name);
   }
 
+  Engine& engine() { return *engine_; }
+
   // A subscription of that topic with a consumer.
   std::shared_ptr<AckingConsumer> Subscribe(const std::string& id, const std::string& topic, SubscriptionConfig config = {},
                                             StartPosition start = Latest{}, int64_t credit = kEndlessCredit) {
