@@ -105,4 +105,45 @@ class GoogleTest : public StoreTest {
   std::unique_ptr<pubsub::Subscriber::Stub> subscriber_;
 };
 
+// A StreamingPull with its first request sent. Reads wait for at most the call's deadline.
+class PullStream {
+ public:
+  PullStream(pubsub::Subscriber::Stub& stub, int64_t max_messages = 0) {
+    Client::SetDeadline(&context_);
+    stream_ = stub.StreamingPull(&context_);
+    pubsub::StreamingPullRequest request;
+    request.set_subscription(SubscriptionPath("orders"));
+    request.set_stream_ack_deadline_seconds(10);
+    request.set_max_outstanding_messages(max_messages);
+    Send(request);
+  }
+  void Send(const pubsub::StreamingPullRequest& request) { stream_->Write(request); }
+  pubsub::StreamingPullResponse Read() {
+    pubsub::StreamingPullResponse response;
+    stream_->Read(&response);
+    return response;
+  }
+  // The next response with messages.
+  pubsub::StreamingPullResponse ReadMessages() {
+    pubsub::StreamingPullResponse response;
+    while (response.received_messages().empty() && stream_->Read(&response)) {
+    }
+    return response;
+  }
+  grpc::Status Finish() {
+    pubsub::StreamingPullResponse response;
+    while (stream_->Read(&response)) {
+    }
+    return stream_->Finish();
+  }
+  void Cancel() {
+    context_.TryCancel();
+    Finish();
+  }
+
+ private:
+  grpc::ClientContext context_;
+  std::unique_ptr<grpc::ClientReaderWriter<pubsub::StreamingPullRequest, pubsub::StreamingPullResponse>> stream_;
+};
+
 }  // namespace sluice::server
