@@ -47,9 +47,10 @@ void Subscription::BeginAt(const CursorState& state) {
   }
 }
 
-absl::Status Subscription::NotAvailable(bool pushes) const {
-  if (!ended_.ok()) return ended_;
-  if (config_.push && !pushes) return PushError(config_.name);
+absl::Status Subscription::NotAvailable(const AttachOptions& options) const {
+  const bool waits = options.waits_without_topic && ReasonOf(ended_) == Reason::kTopicDeleted;
+  if (!ended_.ok() && !waits) return ended_;
+  if (config_.push && !options.pushes) return PushError(config_.name);
   if (consumers_.size() >= kMaxConsumers) {
     return Error(Reason::kTooManyConsumers,
                  fmt::format("{}: {} consumers are connected, the most there may be", config_.name.full(), kMaxConsumers),
@@ -62,7 +63,7 @@ absl::Status Subscription::NotAvailable(bool pushes) const {
 
 absl::StatusOr<ConsumerId> Subscription::Attach(std::shared_ptr<Consumer> consumer, AttachOptions options) {
   MutexLock lock(mu_);
-  if (absl::Status status = NotAvailable(options.pushes); !status.ok()) return status;
+  if (absl::Status status = NotAvailable(options); !status.ok()) return status;
   ConsumerState state;
   state.id = next_consumer_;
   ++next_consumer_;
@@ -70,6 +71,7 @@ absl::StatusOr<ConsumerId> Subscription::Attach(std::shared_ptr<Consumer> consum
   state.client_id = std::move(options.client_id);
   state.ack_deadline = options.ack_deadline;
   state.leases_outlive_it = options.leases_outlive_it;
+  state.waits_without_topic = options.waits_without_topic;
   state.pushes = options.pushes;
   state.messages_left = options.max_outstanding_messages;
   state.bytes_left = options.max_outstanding_bytes;
@@ -343,26 +345,31 @@ void Subscription::SetConfig(SubscriptionConfig config) {
     config_ = std::move(config);
     last_used_ = context_->clock.Now();
     if (config_.push) {
-      pullers = TakePullers();
+      pullers = TakeConsumers([](const ConsumerState& consumer) { return !consumer.pushes; });
+      for (const ConsumerState& puller : pullers) {
+        if (!puller.leases_outlive_it) leases_.TakeAll(puller.id, Releasing(ReleaseCause::kConsumerGone));
+      }
+      LeasesEnded();
       why = PushError(config_.name);
     }
   }
   if (pullers.empty()) return;
-  context_->metrics.engine.consumers.Add(-static_cast<int64_t>(pullers.size()));
-  for (const ConsumerState& puller : pullers) puller.consumer->Ended(why);
+  TellEnded(pullers, why);
   Pump();
 }
 
-std::vector<Subscription::ConsumerState> Subscription::TakePullers() {
-  const auto first = std::stable_partition(consumers_.begin(), consumers_.end(), [](const auto& c) { return c.pushes; });
-  std::vector<ConsumerState> pullers(std::make_move_iterator(first), std::make_move_iterator(consumers_.end()));
+template <class Fn>
+std::vector<Subscription::ConsumerState> Subscription::TakeConsumers(Fn&& goes) {
+  const auto first = std::stable_partition(consumers_.begin(), consumers_.end(), [&](const auto& c) { return !goes(c); });
+  std::vector<ConsumerState> gone(std::make_move_iterator(first), std::make_move_iterator(consumers_.end()));
   consumers_.erase(first, consumers_.end());
-  for (const ConsumerState& puller : pullers) {
-    if (puller.limited) --limited_consumers_;
-    if (!puller.leases_outlive_it) leases_.TakeAll(puller.id, Releasing(ReleaseCause::kConsumerGone));
-  }
-  LeasesEnded();
-  return pullers;
+  for (const ConsumerState& consumer : gone) limited_consumers_ -= consumer.limited ? 1 : 0;
+  return gone;
+}
+
+void Subscription::TellEnded(const std::vector<ConsumerState>& gone, const absl::Status& why) const {
+  context_->metrics.engine.consumers.Add(-static_cast<int64_t>(gone.size()));
+  for (const ConsumerState& consumer : gone) consumer.consumer->Ended(why);
 }
 
 void Subscription::SetAckDeadline(ConsumerId consumer, absl::Duration deadline) {
@@ -475,8 +482,8 @@ void Subscription::End(const absl::Status& why) {
   {
     MutexLock lock(mu_);
     if (ended_.ok()) ended_ = why;
-    consumers.swap(consumers_);
-    limited_consumers_ = 0;
+    const bool topic_deleted = ReasonOf(why) == Reason::kTopicDeleted;
+    consumers = TakeConsumers([&](const ConsumerState& consumer) { return !(topic_deleted && consumer.waits_without_topic); });
     topic.swap(topic_);
     ForgetAll();
     next_ = end_;
@@ -484,8 +491,7 @@ void Subscription::End(const absl::Status& why) {
     seek_.reset();
     seek_waits_ = false;
   }
-  context_->metrics.engine.consumers.Add(-static_cast<int64_t>(consumers.size()));
-  for (const ConsumerState& consumer : consumers) consumer.consumer->Ended(why);
+  TellEnded(consumers, why);
   if (unsought) unsought(why);
 }
 

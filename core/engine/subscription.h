@@ -61,6 +61,8 @@ struct AttachOptions {
   // The most it may hold unsettled, beside its credit: room comes back as leases end, however they do.
   int64_t max_outstanding_messages = kNoOutstandingLimit;
   int64_t max_outstanding_bytes = kNoOutstandingLimit;
+  // Without a topic it gets nothing and stays, until the subscription is deleted too.
+  bool waits_without_topic = false;
   // It pushes: the only kind of consumer of a subscription that is set to push, and one that does not count as a use.
   bool pushes = false;
 
@@ -205,6 +207,7 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
     bool counts_bytes = true;
     absl::Duration ack_deadline;
     bool leases_outlive_it = false;
+    bool waits_without_topic = false;
     bool pushes = false;
     // What it may hold more; bytes below 0 after a message larger than what was left.
     bool limited = false;
@@ -252,8 +255,11 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
 
   // What clients say (subscription.cc).
   ConsumerState* FindConsumer(ConsumerId id) REQUIRES(mu_);
-  // Detaches those who pull.
-  std::vector<ConsumerState> TakePullers() REQUIRES(mu_);
+  // Takes those of which that is true out of the list.
+  template <class Fn>
+  std::vector<ConsumerState> TakeConsumers(Fn&& goes) REQUIRES(mu_);
+  // Outside the lock.
+  void TellEnded(const std::vector<ConsumerState>& gone, const absl::Status& why) const;
   // What an acknowledgement did under the lock, to be told outside of it.
   struct Acked {
     OffsetRanges offsets;
@@ -314,7 +320,7 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
                  StoreDone done = nullptr) EXCLUDES(mu_);
   // Lowers `telling_`: a seek that waits for it may come now.
   void Told() EXCLUDES(mu_);
-  absl::Status NotAvailable(bool pushes) const REQUIRES(mu_);
+  absl::Status NotAvailable(const AttachOptions& options) const REQUIRES(mu_);
 
   // What goes out (subscription_pump.cc). `appended` is what has just become durable, if that is why. Returns whether nothing
   // is left of what there was.

@@ -45,10 +45,10 @@ absl::Status PullCall::Begin(const pubsub::PullRequest& request, Instant deadlin
   auto found = context_.engine.FindSubscription(*name);
   if (!found.ok()) return found.status();
   subscription_ = *std::move(found);
-  auto consumer = subscription_->Attach(shared_from_this(), {.client_id = {}, .leases_outlive_it = true});
-  // Nothing comes any more, which is no error.
-  if (!consumer.ok() && ReasonOf(consumer.status()) != Reason::kTopicDeleted) return consumer.status();
-  if (consumer.ok()) {
+  auto consumer = subscription_->Attach(
+      shared_from_this(), {.client_id = {}, .leases_outlive_it = true, .waits_without_topic = true});
+  if (!consumer.ok()) return consumer.status();
+  {
     MutexLock lock(mu_);
     consumer_ = *consumer;
     // Who ended it meanwhile had nothing to detach yet.
@@ -64,7 +64,7 @@ absl::Status PullCall::Begin(const pubsub::PullRequest& request, Instant deadlin
   const bool nothing = at_once && subscription_->stats().backlog_messages == 0;
   const absl::Duration wait = nothing ? absl::ZeroDuration() : at_once ? kShortestWait : kLongestWait;
   const Instant until = deadline == Instant::Never() ? now + wait : std::min(now + wait, deadline + -kBeforeDeadline);
-  if (consumer.ok() && !nothing) subscription_->Grant(*consumer, request.max_messages(), kMaxPullBytes);
+  if (!nothing) subscription_->Grant(*consumer, request.max_messages(), kMaxPullBytes);
   if (until <= now) {
     Answer(absl::OkStatus(), {});
   } else {
@@ -77,9 +77,7 @@ absl::Status PullCall::Begin(const pubsub::PullRequest& request, Instant deadlin
 
 void PullCall::Deliver(std::vector<Delivery>& deliveries) { Answer(absl::OkStatus(), std::move(deliveries)); }
 
-void PullCall::Ended(absl::Status why) {
-  if (ReasonOf(why) != Reason::kTopicDeleted) Answer(why, {});
-}
+void PullCall::Ended(absl::Status why) { Answer(why, {}); }
 
 void PullCall::Answer(const absl::Status& status, std::vector<Delivery> deliveries) {
   bool first = false;

@@ -84,9 +84,8 @@ absl::Status StreamingPullSession::Attach(const pubsub::StreamingPullRequest& re
                            .ack_deadline = absl::Seconds(request.stream_ack_deadline_seconds()),
                            .leases_outlive_it = true,
                            .max_outstanding_messages = LimitFrom(request.max_outstanding_messages()),
-                           .max_outstanding_bytes = LimitFrom(request.max_outstanding_bytes())});
-  // These clients wait at a subscription without a topic until it is deleted.
-  if (ReasonOf(consumer.status()) == Reason::kTopicDeleted) return absl::OkStatus();
+                           .max_outstanding_bytes = LimitFrom(request.max_outstanding_bytes()),
+                           .waits_without_topic = true});
   if (!consumer.ok()) return consumer.status();
   consumer_ = *consumer;
   return absl::OkStatus();
@@ -179,8 +178,6 @@ void StreamingPullSession::Say() {
   Advance();
 }
 
-void StreamingPullSession::Ended(absl::Status why) {
-  if (ReasonOf(why) != Reason::kTopicDeleted) Close(texts::Told(why));
-}
+void StreamingPullSession::Ended(absl::Status why) { Close(texts::Told(why)); }
 
 }  // namespace sluice::server

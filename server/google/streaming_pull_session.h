@@ -32,7 +32,6 @@ class StreamingPullSession final : public DeliveryStream {
   absl::Status Told(const absl::Status& status) const override { return texts::Told(status); }
 
   absl::Status Open(const pubsub::StreamingPullRequest& request) EXCLUDES(mu_);
-  // Where the topic was deleted there is nothing to receive: consumer_ stays 0 then, an id that no consumer has.
   absl::Status Attach(const pubsub::StreamingPullRequest& request) EXCLUDES(mu_);
   // A later request; an error ends the stream.
   absl::Status Apply(const pubsub::StreamingPullRequest& request) EXCLUDES(mu_);

@@ -168,6 +168,20 @@ TEST_P(GoogleTest, AStreamEndsWithTheReasonOfItsSubscription) {
   EXPECT_EQ(gone.Finish().error_message(), "Resource not found (resource=orders).");
 }
 
+TEST_P(GoogleTest, AStreamWithoutATopicWaitsUntilItsSubscriptionGoesToo) {
+  MakeBoth();
+  PullStream before(*subscriber_);
+  before.Read();
+  ASSERT_EQ(CodeAndReason(client_->DeleteTopic("orders")), "OK");
+  PullStream after(*subscriber_);
+  EXPECT_TRUE(after.Read().has_subscription_properties());
+  before.Send({});
+  EXPECT_TRUE(before.Read().has_subscription_properties());
+  ASSERT_EQ(CodeAndReason(client_->DeleteSubscription("orders")), "OK");
+  EXPECT_EQ(CodeAndReason(before.Finish()), "NOT_FOUND/SUBSCRIPTION_NOT_FOUND");
+  EXPECT_EQ(CodeAndReason(after.Finish()), "NOT_FOUND/SUBSCRIPTION_NOT_FOUND");
+}
+
 TEST_P(GoogleTest, ADrainEndsStreamsAndPullsWithUnavailable) {
   MakeBoth();
   PullStream stream(*subscriber_);

@@ -300,7 +300,7 @@ def unary_pull():
 
 
 @chapter
-def updates_and_lists():
+def update_and_list():
     topic, subscription = make()
     names = [subscription]
     for i in range(4):
