@@ -26,6 +26,8 @@ constexpr int kSecondMs = 1000;
 
 // Once our own streams have ended, what is still open are short calls, and health watches that would never end.
 constexpr absl::Duration kOtherCallsTimeout = absl::Seconds(2);
+// A push request that is cut off comes again, so an endpoint that hangs need not be waited for.
+constexpr absl::Duration kPushTimeout = absl::Seconds(5);
 
 // The host of HOST:PORT.
 std::string HostOf(const std::string& address) { return address.substr(0, address.rfind(':')); }
@@ -204,7 +206,7 @@ absl::Status Server::Drain() {
   }
   grpc_->Shutdown(absl::ToChronoTime(std::min(end, absl::Now() + kOtherCallsTimeout)));
   grpc_->Wait();
-  push_->Stop(end - absl::Now());
+  push_->Stop(std::min(end - absl::Now(), kPushTimeout));
   absl::Status closed = engine_->Shutdown(std::max(end - absl::Now(), absl::ZeroDuration()) + for_flush);
   http_ = nullptr;
   return closed;
@@ -213,10 +215,14 @@ absl::Status Server::Drain() {
 Server::~Server() {
   // A start that failed half way has no HTTP server yet.
   if (grpc_ != nullptr && http_ != nullptr && !drained_) Drain().IgnoreError();
-  if (grpc_ != nullptr && http_ == nullptr && !drained_) {
+  if (drained_ || http_ != nullptr) return;
+  if (grpc_ != nullptr) {
     grpc_->Shutdown(std::chrono::system_clock::now());
     grpc_->Wait();
   }
+  // The engine calls into the pushers until it is shut down.
+  if (push_ != nullptr) push_->Stop(absl::ZeroDuration());
+  if (engine_ != nullptr) engine_->Shutdown(options_.shutdown_timeout).IgnoreError();
 }
 
 }  // namespace sluice::server

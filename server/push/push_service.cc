@@ -79,13 +79,13 @@ std::shared_ptr<CircuitBreaker> PushService::BreakerOf(const std::string& endpoi
   return breaker;
 }
 
-bool PushService::TakeSlot(const std::shared_ptr<Pusher>& pusher, size_t held) {
+bool PushService::TakeSlot(const std::shared_ptr<Pusher>& pusher, size_t held, bool wait) {
   MutexLock lock(mu_);
   if (held < options_.max_requests - under_way_) {
     ++under_way_;
     return true;
   }
-  waiting_.push_back(pusher);
+  if (wait) waiting_.push_back(pusher);
   return false;
 }
 
@@ -101,7 +101,7 @@ void PushService::AdvanceWaiting() {
     for (; next.size() < kToldOfASlot && !waiting_.empty(); waiting_.pop_front()) next.push_back(waiting_.front());
   }
   for (const auto& weak : next) {
-    if (auto pusher = weak.lock()) pusher->Advance();
+    if (auto pusher = weak.lock()) pusher->OnSlot();
   }
 }
 

@@ -50,8 +50,8 @@ class PushService {
   // Where bodies are made, which may take a while.
   WorkerPool& workers() { return workers_; }
   std::shared_ptr<CircuitBreaker> BreakerOf(const std::string& endpoint) EXCLUDES(mu_);
-  // Room for one more request of a pusher that has `held`. Without any, it is told when to try again.
-  bool TakeSlot(const std::shared_ptr<Pusher>& pusher, size_t held) EXCLUDES(mu_);
+  // Room for one more request of a pusher that has `held`. Without any, and where it is to `wait`, it is told when to try again.
+  bool TakeSlot(const std::shared_ptr<Pusher>& pusher, size_t held, bool wait) EXCLUDES(mu_);
   void GiveSlot() EXCLUDES(mu_);
   // Tells those that wait for a slot that there is one.
   void AdvanceWaiting() EXCLUDES(mu_);

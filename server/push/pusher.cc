@@ -129,7 +129,10 @@ std::optional<Pusher::Request> Pusher::Next(GivenBack* back) {
     return job.key.empty() || !busy_keys_.contains(job.key);
   });
   if (next == waiting_.end()) return std::nullopt;
-  if (!service_.TakeSlot(shared_from_this(), under_way_)) return std::nullopt;
+  if (!service_.TakeSlot(shared_from_this(), under_way_, /*wait=*/!waits_for_slot_)) {
+    waits_for_slot_ = true;
+    return std::nullopt;
+  }
   auto call = target_->breaker->Admit();
   if (!call.ok()) {
     service_.GiveSlot();
@@ -153,6 +156,14 @@ void Pusher::Pause(absl::Duration delay, GivenBack* back) {
   });
 }
 
+void Pusher::OnSlot() {
+  {
+    MutexLock lock(mu_);
+    waits_for_slot_ = false;
+  }
+  Advance();
+}
+
 void Pusher::Resume() {
   {
     MutexLock lock(mu_);
@@ -170,8 +181,14 @@ void Pusher::Send(Request request) {
     if (self->subscription_->Extend(kAnyone, shared->job.leases(), config.ack_deadline + kLeaseMargin) == 0) {
       return self->Answered(*shared, began, std::nullopt);
     }
-    self->service_.http().Post(MakePushRequest(config, shared->job.message),
-                               [self, shared, began](const HttpOutcome& outcome) { self->Answered(*shared, began, outcome); });
+    HttpRequest push = MakePushRequest(config, shared->job.message);
+    MemoryLedger& memory = self->service_.engine().memory();
+    const size_t size = push.body.size();
+    memory.Force(MemoryPart::kOutgoing, size);
+    self->service_.http().Post(std::move(push), [self, shared, began, &memory, size](const HttpOutcome& outcome) {
+      memory.Give(MemoryPart::kOutgoing, size);
+      self->Answered(*shared, began, outcome);
+    });
   };
   // There is room for as many as there are slots; only a pool that is shut down takes none.
   if (!service_.workers().Submit(std::move(send))) Answered(*shared, Instant(), std::nullopt);
@@ -210,7 +227,8 @@ void Pusher::Grant() {
     MutexLock lock(mu_);
     if (!consumer_ || stopped_ || paused_) return;
     // One at a time while the breaker tries whether the endpoint is back.
-    const int64_t window = target_->breaker->state() == BreakerState::kClosed ? window_ : 1;
+    const bool one = target_->breaker->state() != BreakerState::kClosed || service_.engine().memory().tight();
+    const int64_t window = one ? 1 : window_;
     const int64_t held = granted_ + under_way_ + static_cast<int64_t>(waiting_.size());
     messages = std::max<int64_t>(window - held, 0);
     bytes = std::exchange(bytes_left_, 0);

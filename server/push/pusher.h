@@ -45,8 +45,8 @@ class Pusher final : public Consumer, public std::enable_shared_from_this<Pusher
   void Configure(const SubscriptionConfig& config) EXCLUDES(mu_);
   // Takes no more and gives back what was not sent; requests under way go on.
   void Stop() EXCLUDES(mu_);
-  // There may be room for a request.
-  void Advance() EXCLUDES(mu_);
+  // There may be room for a request of one that waited for it.
+  void OnSlot() EXCLUDES(mu_);
 
   void Deliver(std::vector<Delivery>& deliveries) override EXCLUDES(mu_);
   void Ended(absl::Status why) override EXCLUDES(mu_);
@@ -78,6 +78,8 @@ class Pusher final : public Consumer, public std::enable_shared_from_this<Pusher
     std::vector<Delivery> unused;
   };
 
+  // Sends what may go, and asks the engine for more.
+  void Advance() EXCLUDES(mu_);
   // The next one that may go; `back` when the breaker is open.
   std::optional<Request> Next(GivenBack* back) EXCLUDES(mu_);
   // Until the breaker may let one through.
@@ -88,7 +90,7 @@ class Pusher final : public Consumer, public std::enable_shared_from_this<Pusher
   void Send(Request request) EXCLUDES(mu_);
   // nullopt where nothing was sent.
   void Answered(const Request& request, Instant began, const std::optional<HttpOutcome>& outcome) EXCLUDES(mu_);
-  // Asks the engine for as much as the window has room for.
+  // Asks the engine for as much as the window has room for; while memory is tight, for no more than one at a time.
   void Grant() EXCLUDES(mu_);
 
   PushService& service_;
@@ -106,6 +108,7 @@ class Pusher final : public Consumer, public std::enable_shared_from_this<Pusher
   // To be granted.
   int64_t bytes_left_ GUARDED_BY(mu_) = kMaxBytes;
   bool paused_ GUARDED_BY(mu_) = false;
+  bool waits_for_slot_ GUARDED_BY(mu_) = false;
   bool stopped_ GUARDED_BY(mu_) = false;
 };
 
