@@ -8,7 +8,7 @@ template <class Config>
 auto Changing(const Engine::PolicyChange& change) {
   return [change](Config* config) {
     auto policy = change(config->iam_policy);
-    if (policy.ok()) config->iam_policy = *std::move(policy);
+    if (policy.ok()) config->iam_policy = *policy;
     return policy.status();
   };
 }
