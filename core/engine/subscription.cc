@@ -288,7 +288,12 @@ void Subscription::Return(const std::vector<Delivery>& deliveries) {
   {
     MutexLock lock(mu_);
     for (const Delivery& delivery : deliveries) {
-      leases_.Take(kAnyone, delivery.leases(), Releasing(ReleaseCause::kConsumerGone));
+      leases_.Take(kAnyone, delivery.leases(), [this](const Lease& lease) {
+        mu_.AssertHeld();
+        Lease unused = lease;
+        --unused.attempt;
+        Release(unused, ReleaseCause::kConsumerGone, absl::ZeroDuration());
+      });
     }
     LeasesEnded();
   }

@@ -139,7 +139,7 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   // `deadline` counts from now.
   uint64_t Extend(ConsumerId consumer, LeaseRange range, absl::Duration deadline) EXCLUDES(mu_);
 
-  // Gives leases back that were not used: their messages become available at once, and it is no failure.
+  // Gives leases back that were not used: their messages become available at once, and it is neither a failure nor an attempt.
   void Return(const std::vector<Delivery>& deliveries) EXCLUDES(mu_);
 
   // Acknowledges messages whose leases are over, as far as they were not sought again since. `before_restart` says that the

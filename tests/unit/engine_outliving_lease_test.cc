@@ -3,6 +3,7 @@
 #include "core/base/error.h"
 #include "gmock/gmock.h"
 #include "tests/support/engine_fixture.h"
+#include "tests/support/messages.h"
 
 namespace sluice {
 namespace {
@@ -103,6 +104,28 @@ TEST_F(OutlivingLeaseTest, WhatIsReturnedGoesToOthersAtOnce) {
   const auto second = ConnectOutliving();
   second.subscription->Return(delivered);
   EXPECT_THAT(second.consumer->TakeData(), ElementsAre("a"));
+}
+
+TEST_F(OutlivingLeaseTest, WhatIsReturnedWasNoAttempt) {
+  for (const bool ordered : {false, true}) {
+    const std::string topic = ordered ? "ordered" : "unordered";
+    ASSERT_TRUE(CreateTopic(topic).ok() && CreateTopic(topic + "-graveyard").ok());
+    SubscriptionConfig config;
+    config.name = SubscriptionNamed(topic);
+    config.topic = TopicNamed(topic);
+    config.ordered = ordered;
+    config.dead_letter = DeadLetterPolicy{.topic = TopicNamed(topic + "-graveyard")};
+    ASSERT_TRUE(CreateSubscription(std::move(config)).ok());
+    const auto wired = Connect(topic);
+    FindTopic(topic)->Publish(MakeBatch(std::vector<OutgoingMessage>{{.data = "a", .ordering_key = "key"}}),
+                              [](const auto& published) { EXPECT_TRUE(published.ok()); });
+    for (int i = 0; i < 10; ++i) {
+      const auto delivered = wired.consumer->Take();
+      ASSERT_EQ(delivered.size(), 1u);
+      EXPECT_EQ(delivered[0].attempt, 1u);
+      wired.subscription->Return(delivered);
+    }
+  }
 }
 
 TEST_F(OutlivingLeaseTest, ItsDeadlineIsItsConsumersOwn) {
