@@ -26,7 +26,8 @@ struct SubFlags {
   std::string acked_retention;
   std::string retention;
   std::string expire_after;
-  std::optional<std::string> push;
+  std::string push;
+  bool no_push = false;
   bool push_raw = false;
   bool push_metadata = false;
   std::string seek_to;
@@ -104,14 +105,12 @@ std::vector<std::string> Fill(const Session& session, const SubFlags& flags, v1:
     SetDuration("--expire-after", flags.expire_after, subscription->mutable_expire_after());
     fields.emplace_back("expire_after");
   }
-  if (flags.push) {
-    if (!flags.push->empty()) {
-      subscription->mutable_push()->set_endpoint(*flags.push);
-      subscription->mutable_push()->set_raw_body(flags.push_raw);
-      subscription->mutable_push()->set_metadata_headers(flags.push_metadata);
-    }
-    fields.emplace_back("push");
+  if (!flags.push.empty()) {
+    subscription->mutable_push()->set_endpoint(flags.push);
+    subscription->mutable_push()->set_raw_body(flags.push_raw);
+    subscription->mutable_push()->set_metadata_headers(flags.push_metadata);
   }
+  if (!flags.push.empty() || flags.no_push) fields.emplace_back("push");
   if (!flags.labels.empty()) {
     ParsePairs(flags.labels, subscription->mutable_labels());
     fields.emplace_back("labels");
@@ -135,8 +134,8 @@ void AddSettings(CLI::App* command, const std::shared_ptr<SubFlags>& flags) {
   command->add_option("--acked-retention", flags->acked_retention, "Keep acknowledged messages this long, to seek back to");
   command->add_option("--retention", flags->retention, "Keep messages that nobody acknowledged this long, 10m to 744h");
   command->add_option("--expire-after", flags->expire_after, "Delete the subscription when it is not used for this time, from 24h");
-  CLI::Option* push = command->add_option("--push", flags->push, "URL to send messages to instead of waiting for subscribers; "
-                                                                 "empty to stop that");
+  CLI::Option* push = command->add_option("--push", flags->push, "URL to send messages to instead of waiting for subscribers");
+  command->add_flag("--no-push", flags->no_push, "Wait for subscribers again")->excludes(push);
   CLI::Option* raw = command->add_flag("--push-raw", flags->push_raw, "Send the payload alone, not as JSON")->needs(push);
   command->add_flag("--push-metadata", flags->push_metadata, "Beside it the rest of the message in headers")->needs(raw);
   command->add_option("--label", flags->labels, "KEY=VALUE; may be repeated");
