@@ -136,6 +136,7 @@ std::optional<Pusher::Request> Pusher::Next(GivenBack* back) {
   auto call = target_->breaker->Admit();
   if (!call.ok()) {
     service_.GiveSlot();
+    service_.metrics().breakers.rejections.Add();
     Pause(RetryDelayOf(call.status()).value_or(kShortestPause), back);
     return std::nullopt;
   }
