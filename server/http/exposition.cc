@@ -230,7 +230,7 @@ void AddPush(const PushMetrics& m, Families* out) {
   out->Counter(name, help, {{"result", "refused"}}, Value(m.refused));
   out->Counter(name, help, {{"result", "timed_out"}}, Value(m.timed_out));
   out->Counter(name, help, {{"result", "unreachable"}}, Value(m.unreachable));
-  out->Gauge("sluice_push_requests", "Push requests under way.", Value(m.under_way));
+  out->Gauge("sluice_push_requests_under_way", "Push requests that are not answered yet.", Value(m.under_way));
   out->Distribution("sluice_push_request_duration_seconds", "From the start of a push request to its end.", m.seconds);
 }
 
