@@ -1,0 +1,73 @@
+"""Servers for the benchmarks, each on free ports, and the loads of `sluice bench` on them."""
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import time
+
+
+class Loaded:
+    """What can be put under load: it has `bin` and `address`."""
+
+    def bench(self, *flags):
+        """What `sluice bench` tells; a message that was lost or came twice ends the program."""
+        done = subprocess.run([self.bin / "sluice", f"--server={self.address}", "bench", "--output=json", *flags],
+                              capture_output=True, text=True)
+        if not done.stdout:
+            raise SystemExit(f"bench {' '.join(flags)}: {done.stderr}")
+        out = json.loads(done.stdout)
+        if done.returncode != 0 or out["lost"] or out["duplicates"] or out["unknown"]:
+            raise SystemExit(f"bench {' '.join(flags)}: {out} {done.stderr}")
+        return out
+
+    def start_bench(self, *flags):
+        return subprocess.Popen([self.bin / "sluice", f"--server={self.address}", "bench", "--output=json", *flags],
+                                stdout=subprocess.PIPE, text=True)
+
+
+class Server(Loaded):
+    """A sluiced over a folder of its own. Restarting keeps the gRPC port."""
+
+    def __init__(self, bin_dir, data_dir, durability="fsync"):
+        self.bin, self.data, self.durability = bin_dir, data_dir, durability
+        self.address = "127.0.0.1:0"
+        self.start()
+
+    def start(self):
+        log = self.data / "log"
+        began = time.monotonic()
+        self.process = subprocess.Popen(
+            [self.bin / "sluiced", f"--listen={self.address}", "--http=127.0.0.1:0", f"--data-dir={self.data / 'store'}",
+             f"--durability={self.durability}"], stdout=log.open("w"), stderr=subprocess.STDOUT)
+        while " ready " not in log.read_text():
+            if self.process.poll() is not None:
+                raise SystemExit(log.read_text())
+            time.sleep(0.005)
+        self.seconds_to_ready = time.monotonic() - began
+        ready = next(line for line in log.read_text().splitlines() if " ready " in line)
+        self.address = next(field[5:] for field in ready.split() if field.startswith("grpc="))
+
+    def stop(self, how=signal.SIGTERM):
+        self.process.send_signal(how)
+        self.process.wait()
+
+    def resident_mib(self):
+        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1]) / 1024
+
+    def cpu_seconds(self):
+        fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+class BareBroker(Loaded):
+    """bare_broker.cc"""
+
+    def __init__(self, bin_dir):
+        self.process = subprocess.Popen([bin_dir / "bare_broker"], stdout=subprocess.PIPE, text=True)
+        self.bin, self.address = bin_dir, f"127.0.0.1:{self.process.stdout.readline().strip()}"
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait()
