@@ -131,14 +131,16 @@ void DeliveryStream::Advance() {
 // Outside the lock: the engine may go on delivering meanwhile. The stream cannot end before this write has.
 void DeliveryStream::Write(std::vector<Delivery> deliveries) {
   response_ = Encode(&deliveries);
+  bool closing = false;
   if (!deliveries.empty()) {
     MutexLock lock(mu_);
-    // Where leases outlive a stream that is closing, these last until their deadline.
-    if (state_ != State::kClosing) {
+    closing = state_ == State::kClosing;
+    if (!closing) {
       outgoing_.insert(outgoing_.begin(), std::make_move_iterator(deliveries.begin()),
                        std::make_move_iterator(deliveries.end()));
     }
   }
+  if (closing) subscription_->Return(deliveries);
   StartWrite(&response_.buffer);
 }
 
@@ -147,6 +149,7 @@ void DeliveryStream::OnWriteDone(bool ok) {
   bool half_closed = false;
   // An idle stream holds no messages.
   response_.buffer.Clear();
+  const std::vector<Delivery> deliveries = std::move(response_.deliveries);
   // Once the lock is released the next write may begin on another thread.
   const size_t written = response_.message_bytes;
   {
@@ -159,7 +162,14 @@ void DeliveryStream::OnWriteDone(bool ok) {
   }
   context_.engine.memory().Give(MemoryPart::kOutgoing, written);
   context_.rpcs.of(rpc_).sent.Add();
-  if (!ok) return Close(absl::CancelledError("the client is gone"));
+  if (!ok) {
+    // The stream may be gone once it is closed.
+    const std::shared_ptr<Subscription> subscription = subscription_;
+    Close(absl::CancelledError("the client is gone"));
+    // Where leases outlive their stream; once it is detached, so that they do not come to it again.
+    if (!deliveries.empty()) subscription->Return(deliveries);
+    return;
+  }
   Advance();
   if (bytes > 0) subscription_->Grant(consumer_, 0, bytes);
   if (half_closed) EndIfAnswered();

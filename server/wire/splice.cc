@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstring>
+#include <utility>
 
 #include "core/message/wire.h"
 
@@ -166,7 +167,7 @@ grpc::ByteBuffer EmptyMessage() {
 EncodedDeliveries EncodeDeliveries(std::vector<Delivery>* deliveries, size_t max_bytes, std::string_view front,
                                    const DeliveryFrame& frame) {
   const size_t around = kMaxAroundBytes + frame.max_bytes();
-  const std::vector<Delivery> taken = SplitOff(deliveries, max_bytes, around);
+  std::vector<Delivery> taken = SplitOff(deliveries, max_bytes, around);
   size_t message_bytes = 0;
   size_t most = 0;
   for (const Delivery& delivery : taken) {
@@ -186,7 +187,7 @@ EncodedDeliveries EncodeDeliveries(std::vector<Delivery>* deliveries, size_t max
     const std::string_view time(publish_time, static_cast<size_t>(end - publish_time));
     for (uint32_t i = delivery.begin; i < delivery.end; ++i) WriteDelivery(&writer, delivery, i, time, frame);
   }
-  return {writer.Take(), message_bytes};
+  return {writer.Take(), message_bytes, std::move(taken)};
 }
 
 }  // namespace sluice::server

@@ -35,6 +35,8 @@ struct EncodedDeliveries {
   grpc::ByteBuffer buffer;
   // Of the stored messages alone, as credit counts them.
   size_t message_bytes = 0;
+  // What is in it.
+  std::vector<Delivery> deliveries = {};
 };
 
 // How an API wraps one message: a repeated field of the response holds `head`, the message as a field, and `tail`.

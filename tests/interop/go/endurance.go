@@ -45,7 +45,8 @@ func cleanShutdown() {
 	}
 	// What the program holds goes back at once; without this the client waits until the program has settled it.
 	nacks := &pubsub.ShutdownOptions{Behavior: pubsub.ShutdownBehaviorNackImmediately, Timeout: patience}
-	first := open(subscription, half, settings{ShutdownOptions: nacks})
+	// It may be sent once more on the stream that is just ending, and comes again after the deadline then.
+	first := open(subscription, half, settings{ShutdownOptions: nacks, MaxDurationPerAckExtension: 10 * time.Second})
 	first.receives(50)
 	// A client that closes like this does not wait for the acknowledgements it has not sent yet.
 	eventually(patience, func() string { return "25 acknowledged" }, func() (done bool) {
