@@ -24,6 +24,8 @@ constexpr long kIdleConnections = 256;
 constexpr int kPollMs = 10'000;
 constexpr long kConnectTimeoutMs = 10'000;
 
+HttpOutcome ShuttingDown() { return {.error = "the server is shutting down"}; }
+
 // Once for the process.
 void InitCurl() {
   static const CURLcode initialized = curl_global_init(CURL_GLOBAL_DEFAULT);
@@ -188,7 +190,7 @@ void HttpClient::Post(HttpRequest request, Done done) {
       return;
     }
   }
-  done({.error = "the server is shutting down"});
+  done(ShuttingDown());
 }
 
 bool HttpClient::TakeWaiting(std::vector<Waiting>* waiting) {
@@ -207,7 +209,7 @@ void HttpClient::ThreadMain() {
     multi_->EndFinished();
     curl_multi_poll(multi_->handle, nullptr, 0, kPollMs, nullptr);
   }
-  for (const Waiting& next : waiting) next.done({.error = "the server is shutting down"});
+  for (const Waiting& next : waiting) next.done(ShuttingDown());
   while (!multi_->transfers.empty()) multi_->End(multi_->transfers.begin()->first, CURLE_ABORTED_BY_CALLBACK);
 }
 

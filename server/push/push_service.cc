@@ -14,9 +14,8 @@ constexpr size_t kWorkers = 2;
 // How many of those that wait for a slot are told of one that is free: some of them may have as many as they may.
 constexpr size_t kToldOfASlot = 4;
 
-}  // namespace
-
-BreakerOptions PushService::EndpointBreaker() {
+// Backs off from 100 ms to 60 s, as the service does.
+BreakerOptions EndpointBreaker() {
   BreakerOptions options;
   options.failure_ratio = 0.9;
   options.consecutive_failures = 5;
@@ -27,6 +26,8 @@ BreakerOptions PushService::EndpointBreaker() {
   options.max_open_time = absl::Seconds(60);
   return options;
 }
+
+}  // namespace
 
 PushService::PushService(Engine& engine, PushMetrics& metrics, PushOptions options)
     : engine_(engine),
@@ -45,10 +46,14 @@ void PushService::OnConfigured(const std::shared_ptr<Subscription>& subscription
   {
     MutexLock lock(mu_);
     if (stopped_) return;
-    auto& known = pushers_[subscription->id()];
-    if (known == nullptr && config.push) known = std::make_shared<Pusher>(*this, subscription);
-    pusher = known;
-    if (!config.push) pushers_.erase(subscription->id());
+    const auto known = pushers_.find(subscription->id());
+    if (known != pushers_.end()) {
+      pusher = known->second;
+      if (!config.push) pushers_.erase(known);
+    } else if (config.push) {
+      pusher = std::make_shared<Pusher>(*this, subscription);
+      pushers_.emplace(subscription->id(), pusher);
+    }
   }
   if (pusher == nullptr) return;
   config.push ? pusher->Configure(config) : pusher->Stop();

@@ -30,9 +30,6 @@ namespace sluice::server {
 
 class PushService {
  public:
-  // Backs off from 100 ms to 60 s, as the service does.
-  static BreakerOptions EndpointBreaker();
-
   PushService(Engine& engine, PushMetrics& metrics, PushOptions options);
   ~PushService() { Stop(absl::ZeroDuration()); }
 

@@ -109,15 +109,7 @@ void Pusher::Advance() {
 
 // The credit first: what is returned would come at once again.
 void Pusher::GiveBack(const GivenBack& back) {
-  if (back.credit != 0) {
-    ConsumerId consumer;
-    {
-      MutexLock lock(mu_);
-      if (!consumer_) return;
-      consumer = *consumer_;
-    }
-    subscription_->Grant(consumer, -back.credit, 0);
-  }
+  if (back.credit != 0) subscription_->Grant(back.consumer, -back.credit, 0);
   if (!back.unused.empty()) subscription_->Return(back.unused);
 }
 
@@ -149,6 +141,8 @@ std::optional<Pusher::Request> Pusher::Next(GivenBack* back) {
 
 void Pusher::Pause(absl::Duration delay, GivenBack* back) {
   paused_ = true;
+  // There is one: what is waiting came through it.
+  back->consumer = *consumer_;
   back->credit = std::exchange(granted_, 0);
   back->unused = TakeWaiting();
   const Instant until = service_.engine().clock().Now() + std::max(delay, kShortestPause);

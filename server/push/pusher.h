@@ -74,6 +74,7 @@ class Pusher final : public Consumer, public std::enable_shared_from_this<Pusher
 
   // Credit and messages that the engine is to have again.
   struct GivenBack {
+    ConsumerId consumer;
     int64_t credit = 0;
     std::vector<Delivery> unused;
   };
@@ -84,7 +85,7 @@ class Pusher final : public Consumer, public std::enable_shared_from_this<Pusher
   std::optional<Request> Next(GivenBack* back) EXCLUDES(mu_);
   // Until the breaker may let one through.
   void Pause(absl::Duration delay, GivenBack* back) REQUIRES(mu_);
-  void GiveBack(const GivenBack& back) EXCLUDES(mu_);
+  void GiveBack(const GivenBack& back);
   std::vector<Delivery> TakeWaiting() REQUIRES(mu_);
   void Resume() EXCLUDES(mu_);
   void Send(Request request) EXCLUDES(mu_);
