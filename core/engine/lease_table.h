@@ -62,11 +62,13 @@ class LeaseTable {
   LeaseTable() : runs_{{kLast, Lease()}}, deadlines_{{Instant::Never(), kLast}} {}
 
   // Gives the run the next ids; `lease.first` is ignored.
-  LeaseId Add(Lease lease) {
-    lease.first = next_;
+  LeaseId Add(const Lease& lease) {
+    FileNewest();
+    newest_ = lease;
+    newest_.first = next_;
     next_ += lease.count;
-    Insert(lease);
-    return lease.first;
+    count_ += lease.count;
+    return newest_.first;
   }
 
   // Puts back what was taken out.
@@ -75,6 +77,15 @@ class LeaseTable {
   // Takes out the parts of `range` that `consumer` holds (or kAnyone) and calls fn(part) for each. Returns how many leases.
   template <class Fn>
   uint64_t Take(ConsumerId consumer, LeaseRange range, Fn&& fn) {
+    if (newest_.count > 0 && range.last >= newest_.first) {
+      if (range.first == newest_.first && range.last == newest_.first + (newest_.count - 1) && IsHeldBy(newest_, consumer)) {
+        const Lease run = std::exchange(newest_, Lease());
+        count_ -= run.count;
+        fn(run);
+        return run.count;
+      }
+      FileNewest();
+    }
     uint64_t taken = 0;
     auto it = runs_.upper_bound(range.first);
     if (it != runs_.begin()) --it;
@@ -82,7 +93,7 @@ class LeaseTable {
       const Lease run = it->second;
       const LeaseId begin = std::max(range.first, run.first);
       const LeaseId end = std::min(range.last, run.first + (run.count - 1)) + 1;
-      if ((run.consumer != consumer && consumer != kAnyone) || begin >= end) {
+      if (!IsHeldBy(run, consumer) || begin >= end) {
         ++it;
         continue;
       }
@@ -110,6 +121,7 @@ class LeaseTable {
   // Takes out every run whose deadline has come.
   template <class Fn>
   uint64_t TakeExpired(Instant now, Fn&& fn) {
+    if (newest_.count > 0 && newest_.deadline <= now) FileNewest();
     uint64_t taken = 0;
     while (deadlines_.begin()->first <= now) {
       auto it = runs_.find(deadlines_.begin()->second);
@@ -132,6 +144,7 @@ class LeaseTable {
     for (const auto& [first, lease] : runs_) {
       if (first != kLast) fn(lease);
     }
+    if (newest_.count > 0) fn(newest_);
   }
 
   // Forgets all leases; their ids are not given again.
@@ -142,19 +155,30 @@ class LeaseTable {
   }
 
   // Never() when there are none.
-  Instant next_deadline() const { return deadlines_.begin()->first; }
+  Instant next_deadline() const {
+    const Instant filed = deadlines_.begin()->first;
+    return newest_.count > 0 ? std::min(filed, newest_.deadline) : filed;
+  }
 
   // The id that the next lease gets.
   LeaseId next() const { return next_; }
 
   // Leases and runs of them.
   uint64_t count() const { return count_; }
-  size_t runs() const { return runs_.size() - 1; }
+  size_t runs() const { return runs_.size() - 1 + (newest_.count > 0 ? 1 : 0); }
 
  private:
   static constexpr LeaseId kLast{UINT64_MAX};
 
   using Runs = absl::btree_map<LeaseId, Lease>;
+
+  static bool IsHeldBy(const Lease& run, ConsumerId consumer) { return run.consumer == consumer || consumer == kAnyone; }
+
+  void FileNewest() {
+    if (newest_.count == 0) return;
+    count_ -= newest_.count;
+    Insert(std::exchange(newest_, Lease()));
+  }
 
   void Insert(const Lease& run) {
     runs_.insert(std::prev(runs_.end()), {run.first, run});
@@ -170,6 +194,9 @@ class LeaseTable {
 
   LeaseId next_{1};
   uint64_t count_ = 0;
+  // The last run added, if it is there as it was added: in no tree until the next one comes, since where leases come and go
+  // one at a time it is gone by then. Without a count there is none.
+  Lease newest_;
   // By first id.
   Runs runs_;
   // (deadline, first id) of every run.

@@ -182,8 +182,8 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   // One that is set to push ends those who pull.
   void SetConfig(SubscriptionConfig config) EXCLUDES(mu_);
 
-  // A batch became durable. Called in offset order. Returns whether everything up to its end is delivered.
-  bool OnAppended(const Ref<Batch>& batch) EXCLUDES(mu_);
+  // A batch became durable, just now. Called in offset order. Returns whether everything up to its end is delivered.
+  bool OnAppended(const Ref<Batch>& batch, const Clock::Times& now) EXCLUDES(mu_);
 
   // The log holds more than this subscription was told of.
   void OnEndMoved(Offset end) EXCLUDES(mu_);
@@ -322,14 +322,14 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   void Told() EXCLUDES(mu_);
   absl::Status NotAvailable(const AttachOptions& options) const REQUIRES(mu_);
 
-  // What goes out (subscription_pump.cc). `appended` is what has just become durable, if that is why. Returns whether nothing
-  // is left of what there was.
-  bool Pump(const Ref<Batch>* appended = nullptr) EXCLUDES(mu_);
+  // What goes out (subscription_pump.cc). `appended` is what has just become durable, if that is why, and `known` what the
+  // clocks have just said. Returns whether nothing is left of what there was.
+  bool Pump(const Ref<Batch>* appended = nullptr, const Moment* known = nullptr) EXCLUDES(mu_);
   // Returns whether there is someone to have it now.
   bool TakeIn(const Ref<Batch>& batch) REQUIRES(mu_);
   bool NothingLeft() const REQUIRES(mu_) { return next_ >= end_ && ready_.empty() && keys_.waiting() == 0; }
   void NoteDelivery(Offset delivered_end, absl::Span<const OffsetRange> held);
-  std::shared_ptr<Consumer> Collect() REQUIRES(mu_);
+  std::shared_ptr<Consumer> Collect(const Moment* known) REQUIRES(mu_);
   ConsumerState* NextConsumer() REQUIRES(mu_);
   absl::Duration AckDeadlineOf(const ConsumerState& consumer) const REQUIRES(mu_) {
     return consumer.ack_deadline > absl::ZeroDuration() ? consumer.ack_deadline : config_.ack_deadline;
@@ -379,7 +379,7 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   void TellSought(Sought sought) EXCLUDES(mu_);
   void TellSkipped() EXCLUDES(mu_);
   Moment Look() const { return context_->clock.Both(); }
-  Ref<Batch> FreshBatch() REQUIRES(mu_);
+  const Ref<Batch>* FreshBatch() REQUIRES(mu_);
   Ref<Batch> ReadyBatch(Offset offset) REQUIRES(mu_);
   void StartRead(Offset from) EXCLUDES(mu_);
   void OnRead(Offset from, absl::StatusOr<std::vector<Ref<Batch>>> read) EXCLUDES(mu_);

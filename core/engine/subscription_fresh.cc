@@ -177,10 +177,10 @@ uint64_t Subscription::FreshRun(const Batch& batch, ConsumerId consumer, int64_t
 
 void Subscription::LookAhead(const Moment& now) {
   while (next_ < end_ && held() < kPriorityWindow) {
-    const Ref<Batch> batch = FreshBatch();
-    if (!batch) return;
-    PassOver(batch, ConsumerId(0), now);
-    if (next_ < batch->end()) return;
+    const Ref<Batch>* batch = FreshBatch();
+    if (batch == nullptr) return;
+    PassOver(*batch, ConsumerId(0), now);
+    if (next_ < (*batch)->end()) return;
   }
 }
 

@@ -17,9 +17,9 @@ constexpr absl::Duration kReadRetryDelay = absl::Milliseconds(100);
 
 }  // namespace
 
-bool Subscription::OnAppended(const Ref<Batch>& batch) {
+bool Subscription::OnAppended(const Ref<Batch>& batch, const Clock::Times& now) {
   // A snapshot stands still.
-  return snapshot_ || Pump(&batch);
+  return snapshot_ || Pump(&batch, &now);
 }
 
 bool Subscription::TakeIn(const Ref<Batch>& batch) {
@@ -52,7 +52,7 @@ void Subscription::TellSkipped() {
   TellAcked(skipped, old_floor, topic);
 }
 
-bool Subscription::Pump(const Ref<Batch>* appended) {
+bool Subscription::Pump(const Ref<Batch>* appended, const Moment* known) {
   MutexLock lock(mu_);
   if (appended != nullptr) {
     if (!ended_.ok()) return true;
@@ -77,7 +77,8 @@ bool Subscription::Pump(const Ref<Batch>* appended) {
         TellSought(std::move(sought));
         lock.Lock();
       }
-      const std::shared_ptr<Consumer> consumer = Collect();
+      // What was known is old once something was delivered.
+      const std::shared_ptr<Consumer> consumer = Collect(std::exchange(known, nullptr));
       if (consumer == nullptr) break;
       const Offset delivered_end = next_;
       const std::vector<OffsetRange> held = std::exchange(newly_held_, {});
@@ -138,14 +139,14 @@ Subscription::ConsumerState* Subscription::NextConsumer() {
 }
 
 // Fills outgoing_ with leased runs for one consumer; null when there is nothing to deliver, or nobody to deliver to.
-std::shared_ptr<Consumer> Subscription::Collect() {
+std::shared_ptr<Consumer> Subscription::Collect(const Moment* known) {
   if (topic_ == nullptr || (next_ >= end_ && ready_.empty() && !keys_.has_ready())) return nullptr;
   // What one consumer cannot have, since others hold its keys, another may.
   size_t tries = config_.ordered ? consumers_.size() : 1;
   for (; tries > 0; --tries) {
     ConsumerState* consumer = NextConsumer();
     if (consumer == nullptr) return nullptr;
-    const Moment now = Look();
+    const Moment now = known != nullptr ? *known : Look();
     const size_t runs = consumers_.size() == 1 ? kRunsPerTurn : 1;
     while (outgoing_.size() < runs && consumer->has_credit() && breaker_.Allowance(now.now) > 0 && LeaseRoom(1) > 0 &&
            LeaseSomething(consumer, now)) {
@@ -216,13 +217,14 @@ bool Subscription::LeaseNextOfKey(ConsumerState* consumer, const Moment& now) {
 bool Subscription::LeaseFresh(ConsumerState* consumer, const Moment& now) {
   // What comes again goes first, also when it must be read first: later messages do not overtake it.
   if (ready_.Front() || by_priority()) return false;
-  Ref<Batch> batch;
+  const Ref<Batch>* fresh = nullptr;
   do {
     if (next_ >= end_) return false;
-    batch = FreshBatch();
-    if (!batch) return false;
-    if (!PassOver(batch, consumer->id, now) && next_ < batch->end()) return false;
-  } while (next_ >= batch->end());
+    fresh = FreshBatch();
+    if (fresh == nullptr) return false;
+    if (!PassOver(*fresh, consumer->id, now) && next_ < (*fresh)->end()) return false;
+  } while (next_ >= (*fresh)->end());
+  const Ref<Batch>& batch = *fresh;
   Arrival first;
   const uint64_t most = FreshRun(*batch, consumer->id, consumer->message_credit, now, &first);
   const LeaseId lease = leases_.next();
@@ -234,12 +236,12 @@ bool Subscription::LeaseFresh(ConsumerState* consumer, const Moment& now) {
       keys_.Out(fresh_keys_[i], consumer->id, from + i, lease + i, first.attempts + 1);
     }
   }
+  const int64_t age_us = std::max<int64_t>(now.wall_us - batch->publish_time_us(), 0);
+  context_->metrics.engine.delivery_seconds.Observe(absl::Microseconds(age_us), count);
   if (next_ >= batch->end()) {
     window_bytes_ -= batch->memory_bytes();
     window_.pop_front();
   }
-  const int64_t age_us = std::max<int64_t>(now.wall_us - batch->publish_time_us(), 0);
-  context_->metrics.engine.delivery_seconds.Observe(absl::Microseconds(age_us), count);
   return true;
 }
 
@@ -282,8 +284,8 @@ uint32_t Subscription::LeaseRun(ConsumerState* consumer, const Ref<Batch>& batch
   return count;
 }
 
-// The batch that holds next_, when it is at hand; else it is asked for.
-Ref<Batch> Subscription::FreshBatch() {
+// The batch that holds next_, when it is at hand: the front of the window; else it is asked for.
+const Ref<Batch>* Subscription::FreshBatch() {
   while (!window_.empty() && window_.front()->end() <= next_) {
     window_bytes_ -= window_.front()->memory_bytes();
     window_.pop_front();
@@ -299,7 +301,7 @@ Ref<Batch> Subscription::FreshBatch() {
     return nullptr;
   }
   next_ = std::max(next_, window_.front()->first());
-  return window_.front();
+  return &window_.front();
 }
 
 Ref<Batch> Subscription::ReadyBatch(Offset offset) {

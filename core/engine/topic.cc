@@ -98,13 +98,14 @@ absl::Status Topic::CheckDelay(const Batch& batch) const {
 }
 
 StoreDone Topic::PublishEnd(const Ref<Batch>& batch, const CircuitBreaker::Call& call, PublishDone done) {
-  return [self = shared_from_this(), batch, call, done = std::move(done)](const absl::Status& status) {
+  // Not [batch]: it would be const in there, and copied where it could be moved.
+  return [self = shared_from_this(), batch = batch, call = call, done = std::move(done)](const absl::Status& status) {
     EngineContext& context = *self->context_;
-    const Instant now = context.clock.Now();
-    context.store_breaker.Record(call, status, now);
+    const Clock::Times times = context.clock.Both();
+    context.store_breaker.Record(call, status, times.now);
     if (status.ok()) {
-      context.metrics.engine.publish_seconds.Observe(now - call.start);
-      self->OnAppended(batch);
+      context.metrics.engine.publish_seconds.Observe(times.now - call.start);
+      self->OnAppended(batch, times);
       done(Published{batch->first(), batch->count()});
     } else {
       done(status);
@@ -113,23 +114,23 @@ StoreDone Topic::PublishEnd(const Ref<Batch>& batch, const CircuitBreaker::Call&
   };
 }
 
-void Topic::OnAppended(const Ref<Batch>& batch) {
+void Topic::OnAppended(const Ref<Batch>& batch, const Clock::Times& now) {
   EngineMetrics& metrics = context_->metrics.engine;
   metrics.published_messages.Add(batch->count());
   metrics.published_bytes.Add(batch->record().size());
   metrics.published_batches.Add();
   metrics.batch_messages.Observe(batch->count());
-  published_messages_.Add(batch->count());
-  published_bytes_.Add(batch->record().size());
   std::shared_ptr<const SubscriptionList> subscriptions;
   {
     MutexLock lock(mu_);
+    published_messages_ += batch->count();
+    published_bytes_ += batch->record().size();
     times_.Add(batch->first(), batch->publish_time_us());
     subscriptions = subscriptions_;
     durable_end_.store(batch->end(), std::memory_order_release);
   }
   bool behind = false;
-  for (const auto& subscription : *subscriptions) behind |= !subscription->OnAppended(batch);
+  for (const auto& subscription : *subscriptions) behind |= !subscription->OnAppended(batch, now);
   if (behind) context_->tail.Insert(id_, batch);
   const int64_t limit = retention_bytes_.load(std::memory_order_relaxed);
   if (limit > 0) EnforceRetentionBytes(limit);
@@ -143,9 +144,13 @@ TopicConfig Topic::config() const {
 TopicStats Topic::stats() const {
   TopicStats stats;
   stats.extent = log_->extent();
-  stats.published_messages = published_messages_.value();
-  stats.published_bytes = published_bytes_.value();
-  const auto subscriptions = this->subscriptions();
+  std::shared_ptr<const SubscriptionList> subscriptions;
+  {
+    MutexLock lock(mu_);
+    stats.published_messages = published_messages_;
+    stats.published_bytes = published_bytes_;
+    subscriptions = subscriptions_;
+  }
   stats.subscriptions = static_cast<int32_t>(std::count_if(subscriptions->begin(), subscriptions->end(),
                                                            [](const auto& s) { return !s->is_snapshot(); }));
   return stats;

@@ -97,7 +97,7 @@ class Topic : public std::enable_shared_from_this<Topic> {
   // Whether the topic and the store's breaker take it; the callback then has to be used, and until then the gate is held.
   absl::StatusOr<CircuitBreaker::Call> BeginPublish(const Ref<Batch>& batch) EXCLUDES(mu_);
   StoreDone PublishEnd(const Ref<Batch>& batch, const CircuitBreaker::Call& call, PublishDone done);
-  void OnAppended(const Ref<Batch>& batch) EXCLUDES(mu_);
+  void OnAppended(const Ref<Batch>& batch, const Clock::Times& now) EXCLUDES(mu_);
   void EnforceRetentionBytes(int64_t limit) EXCLUDES(mu_);
   // Calls found(before) when there are messages from `from` on that are older than `age`: those below `before`.
   void FindOlder(absl::Duration age, Offset from, std::function<void(Offset)> found) EXCLUDES(mu_);
@@ -125,14 +125,14 @@ class Topic : public std::enable_shared_from_this<Topic> {
   std::atomic<int64_t> message_ttl_us_;
   std::atomic<int64_t> max_delay_us_;
   std::atomic<bool> keeps_acked_;
-  Counter published_messages_;
-  Counter published_bytes_;
   ProducerGate producers_;
 
   mutable Mutex mu_{LockRank::kTopic};
   TopicConfig config_ GUARDED_BY(mu_);
   TimeIndex times_ GUARDED_BY(mu_);
   Offset trimmed_ GUARDED_BY(mu_);
+  uint64_t published_messages_ GUARDED_BY(mu_) = 0;
+  uint64_t published_bytes_ GUARDED_BY(mu_) = 0;
   // Replaced whole on a change, so that a publish takes one reference under the lock.
   std::shared_ptr<const SubscriptionList> subscriptions_ GUARDED_BY(mu_);
 };

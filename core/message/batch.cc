@@ -17,6 +17,12 @@ T LoadAt(std::string_view record, size_t at) {
   return value;
 }
 
+absl::Status TooManyMessages(size_t count) {
+  return Error(Reason::kTooManyMessages,
+               fmt::format("messages: more than {} messages in one request", kMaxMessagesPerBatch),
+               {{"field", "messages"}, {"value", std::to_string(count)}, {"limit", std::to_string(kMaxMessagesPerBatch)}});
+}
+
 }  // namespace
 
 Ref<Batch> Batch::Allocate(size_t record_bytes) {
@@ -90,45 +96,43 @@ absl::Status Batch::CheckDeadline(const Clock& clock) const {
 }
 
 absl::Status BatchBuilder::Add(std::string_view wire) {
-  const size_t index = messages_.size() + refusals_.size();
-  if (index >= kMaxMessagesPerBatch) {
-    return Error(Reason::kTooManyMessages,
-                 fmt::format("messages: more than {} messages in one request", kMaxMessagesPerBatch),
-                 {{"field", "messages"},
-                  {"value", std::to_string(index + 1)},
-                  {"limit", std::to_string(kMaxMessagesPerBatch)}});
-  }
+  if (index() >= kMaxMessagesPerBatch) return TooManyMessages(index() + 1);
   MessageTraits traits;
-  auto form = CheckMessage(wire, index, &traits);
-  if (!form.ok()) {
-    if (mode_ == Mode::kAllOrNothing) return form.status();
-    refusals_.push_back({static_cast<uint32_t>(index), form.status()});
-    return absl::OkStatus();
-  }
-  plain_ &= traits.plain;
-  if (traits.deliver_at_us > latest_delivery_us_) {
-    latest_delivery_us_ = traits.deliver_at_us;
-    latest_delivery_index_ = static_cast<uint32_t>(index);
-  }
+  const auto form = CheckMessage(wire, index(), &traits);
+  if (!form.ok()) return Refuse(form.status());
   if (*form == WireForm::kNeedsRewrite) {
     std::string* stored = NextScratch();
     RewriteMessage(wire, stored);
     wire = *stored;
   }
-  messages_.push_back(wire);
-  body_bytes_ += wire.size();
+  Take(wire, traits);
   return absl::OkStatus();
 }
 
 absl::Status BatchBuilder::Add(const OutgoingMessage& message) {
-  std::string* wire = NextScratch();
-  if (!message.data.empty()) AppendBytesField(wire, kDataField, message.data);
-  for (const AttributeView& attribute : message.attributes) AppendAttribute(wire, attribute);
-  if (!message.ordering_key.empty()) AppendBytesField(wire, kOrderingKeyField, message.ordering_key);
-  if (message.priority != 0) AppendVarintField(wire, kPriorityField, message.priority);
-  if (message.deliver_at) AppendTimestampField(wire, kDeliverAtField, absl::ToUnixMicros(*message.deliver_at));
-  if (message.expire_at) AppendTimestampField(wire, kExpireAtField, absl::ToUnixMicros(*message.expire_at));
-  return Add(*wire);
+  if (index() >= kMaxMessagesPerBatch) return TooManyMessages(index() + 1);
+  MessageTraits traits;
+  if (absl::Status status = CheckMessage(message, index(), &traits); !status.ok()) return Refuse(std::move(status));
+  std::string* stored = NextScratch();
+  AppendWire(message, stored);
+  Take(*stored, traits);
+  return absl::OkStatus();
+}
+
+void BatchBuilder::Take(std::string_view stored, const MessageTraits& traits) {
+  plain_ &= traits.plain;
+  if (traits.deliver_at_us > latest_delivery_us_) {
+    latest_delivery_us_ = traits.deliver_at_us;
+    latest_delivery_index_ = static_cast<uint32_t>(index());
+  }
+  messages_.push_back(stored);
+  body_bytes_ += stored.size();
+}
+
+absl::Status BatchBuilder::Refuse(absl::Status why) {
+  if (mode_ == Mode::kAllOrNothing) return why;
+  refusals_.push_back({static_cast<uint32_t>(index()), std::move(why)});
+  return absl::OkStatus();
 }
 
 absl::StatusOr<Ref<Batch>> BatchBuilder::Build() {

@@ -30,7 +30,9 @@
 #include "core/base/named_type.h"
 #include "core/base/ref.h"
 #include "core/message/message_view.h"
+#include "core/message/outgoing_message.h"
 #include "core/message/producer_tag.h"
+#include "core/message/validate.h"
 
 namespace sluice {
 
@@ -121,17 +123,6 @@ class Batch : public RefCounted<Batch> {
   char record_[];  // NOLINT: flexible array, the record follows the object
 };
 
-// What an embedding program publishes, before it is put in wire form.
-struct OutgoingMessage {
-  std::string_view data = {};
-  std::vector<AttributeView> attributes = {};
-  std::string_view ordering_key = {};
-  uint32_t priority = 0;
-  // Not before, and not after; neither when absent.
-  std::optional<absl::Time> deliver_at = std::nullopt;
-  std::optional<absl::Time> expire_at = std::nullopt;
-};
-
 // Checks messages against the limits and makes a batch of them.
 //
 //   BatchBuilder builder;
@@ -165,6 +156,10 @@ class BatchBuilder {
 
  private:
   void ClearMessages();
+  // Of the next message, in the request.
+  size_t index() const { return messages_.size() + refusals_.size(); }
+  void Take(std::string_view stored, const MessageTraits& traits);
+  absl::Status Refuse(absl::Status why);
   std::string* NextScratch();
 
   Mode mode_ = Mode::kAllOrNothing;

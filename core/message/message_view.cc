@@ -1,6 +1,13 @@
 #include "core/message/message_view.h"
 
 namespace sluice {
+namespace {
+
+// The first and the last second of the years 1 to 9999.
+constexpr int64_t kMinSeconds = -62'135'596'800;
+constexpr int64_t kMaxSeconds = 253'402'300'799;
+
+}  // namespace
 
 std::optional<AttributeView> ParseAttribute(std::string_view entry, bool* plain) {
   AttributeView attribute;
@@ -25,9 +32,12 @@ std::optional<AttributeView> ParseAttribute(std::string_view entry, bool* plain)
   return attribute;
 }
 
+bool IsTimestamp(int64_t micros) {
+  constexpr int64_t kMicros = 1'000'000;
+  return micros >= kMinSeconds * kMicros && micros < (kMaxSeconds + 1) * kMicros;
+}
+
 std::optional<int64_t> ParseTimestamp(std::string_view bytes) {
-  constexpr int64_t kMinSeconds = -62'135'596'800;
-  constexpr int64_t kMaxSeconds = 253'402'300'799;
   constexpr int64_t kMaxNanos = 999'999'999;
   int64_t seconds = 0;
   int64_t nanos = 0;

@@ -41,6 +41,8 @@ std::optional<AttributeView> ParseAttribute(std::string_view entry, bool* plain 
 // A google.protobuf.Timestamp as microseconds since 1970, to the microsecond below. Nothing when malformed or not a time of
 // the years 1 to 9999 (google/protobuf/timestamp.proto).
 std::optional<int64_t> ParseTimestamp(std::string_view bytes);
+// Whether that many microseconds are such a time.
+bool IsTimestamp(int64_t micros);
 void AppendTimestampField(std::string* out, uint32_t number, int64_t micros);
 
 // Stands for "at once" and for "never", in microseconds.

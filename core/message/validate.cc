@@ -32,7 +32,25 @@ struct Scan {
   bool needs_rewrite = false;
 };
 
-absl::Status CheckAttribute(std::string_view entry, size_t index, Scan* scan) {
+absl::Status CheckAttribute(const AttributeView& attribute, size_t index) {
+  if (attribute.key.size() > kMaxAttributeKeyBytes) {
+    return TooLong(Reason::kInvalidAttribute, index, "attributes (a key)", attribute.key.size(), kMaxAttributeKeyBytes);
+  }
+  if (!IsValidUtf8(attribute.key)) return NotUtf8(index, "attributes");
+  if (attribute.key.empty() || attribute.key.substr(0, 4) == "goog") {
+    return Refuse(Reason::kInvalidAttribute, index, "attributes",
+                  fmt::format("key \"{}\": keys must not be empty nor start with \"goog\"", attribute.key),
+                  std::string(attribute.key), "not empty, not goog*");
+  }
+  const auto field = [&] { return fmt::format("attributes[\"{}\"]", attribute.key); };
+  if (!IsValidUtf8(attribute.value)) return NotUtf8(index, field());
+  if (attribute.value.size() > kMaxAttributeValueBytes) {
+    return TooLong(Reason::kInvalidAttribute, index, field(), attribute.value.size(), kMaxAttributeValueBytes);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckAttributeEntry(std::string_view entry, size_t index, Scan* scan) {
   bool plain = false;
   const auto attribute = ParseAttribute(entry, &plain);
   if (!attribute) {
@@ -40,22 +58,7 @@ absl::Status CheckAttribute(std::string_view entry, size_t index, Scan* scan) {
   }
   ++scan->attributes;
   if (!plain) scan->needs_rewrite = true;
-  if (attribute->key.size() > kMaxAttributeKeyBytes) {
-    return TooLong(Reason::kInvalidAttribute, index, "attributes (a key)", attribute->key.size(),
-                   kMaxAttributeKeyBytes);
-  }
-  if (!IsValidUtf8(attribute->key)) return NotUtf8(index, "attributes");
-  if (attribute->key.empty() || attribute->key.substr(0, 4) == "goog") {
-    return Refuse(Reason::kInvalidAttribute, index, "attributes",
-                  fmt::format("key \"{}\": keys must not be empty nor start with \"goog\"", attribute->key),
-                  std::string(attribute->key), "not empty, not goog*");
-  }
-  const auto field = [&] { return fmt::format("attributes[\"{}\"]", attribute->key); };
-  if (!IsValidUtf8(attribute->value)) return NotUtf8(index, field());
-  if (attribute->value.size() > kMaxAttributeValueBytes) {
-    return TooLong(Reason::kInvalidAttribute, index, field(), attribute->value.size(), kMaxAttributeValueBytes);
-  }
-  return absl::OkStatus();
+  return CheckAttribute(*attribute, index);
 }
 
 absl::Status CheckOrderingKey(std::string_view key, size_t index) {
@@ -63,6 +66,29 @@ absl::Status CheckOrderingKey(std::string_view key, size_t index) {
     return TooLong(Reason::kOrderingKeyTooLong, index, "ordering_key", key.size(), kMaxOrderingKeyBytes);
   }
   if (!IsValidUtf8(key)) return NotUtf8(index, "ordering_key");
+  return absl::OkStatus();
+}
+
+absl::Status CheckPriority(uint64_t priority, size_t index) {
+  if (priority <= kMaxPriority) return absl::OkStatus();
+  return Refuse(Reason::kInvalidPriority, index, "priority", fmt::format("{}, but the highest is {}", priority, kMaxPriority),
+                std::to_string(priority), std::to_string(kMaxPriority));
+}
+
+absl::Status NotATime(size_t index, std::string_view field) {
+  return Refuse(Reason::kInvalidTime, index, field, "not a time of the years 1 to 9999", "(timestamp)", "years 1 to 9999");
+}
+
+absl::Status CheckContent(bool has_data, size_t attributes, size_t index) {
+  if (!has_data && attributes == 0) {
+    return Refuse(Reason::kEmptyMessage, index, "", "a message needs data or at least one attribute", "empty",
+                  "data or attributes");
+  }
+  if (attributes > kMaxAttributes) {
+    return Refuse(Reason::kTooManyAttributes, index, "attributes",
+                  fmt::format("{} attributes, but at most {} are allowed", attributes, kMaxAttributes),
+                  std::to_string(attributes), std::to_string(kMaxAttributes));
+  }
   return absl::OkStatus();
 }
 
@@ -80,24 +106,18 @@ absl::Status CheckField(const WireField& field, size_t index, Scan* scan) {
       scan->has_data = !field.bytes.empty();
       return absl::OkStatus();
     case kAttributesField:
-      return CheckAttribute(field.bytes, index, scan);
+      return CheckAttributeEntry(field.bytes, index, scan);
     case kOrderingKeyField:
       scan->traits.plain &= field.bytes.empty();
       return CheckOrderingKey(field.bytes, index);
     case kPriorityField:
       scan->traits.plain &= field.value == 0;
-      if (field.value <= kMaxPriority) return absl::OkStatus();
-      return Refuse(Reason::kInvalidPriority, index, "priority",
-                    fmt::format("{}, but the highest is {}", field.value, kMaxPriority),
-                    std::to_string(field.value), std::to_string(kMaxPriority));
+      return CheckPriority(field.value, index);
     case kDeliverAtField:
     case kExpireAtField: {
       const bool delivery = field.number == kDeliverAtField;
       const auto time = ParseTimestamp(field.bytes);
-      if (!time) {
-        return Refuse(Reason::kInvalidTime, index, delivery ? "deliver_at" : "expire_at",
-                      "not a time of the years 1 to 9999", "(timestamp)", "years 1 to 9999");
-      }
+      if (!time) return NotATime(index, delivery ? "deliver_at" : "expire_at");
       scan->traits.plain = false;
       if (delivery) scan->traits.deliver_at_us = *time;
       return absl::OkStatus();
@@ -120,17 +140,27 @@ absl::StatusOr<WireForm> CheckMessage(std::string_view wire, size_t index, Messa
   if (!in.ok()) {
     return Refuse(Reason::kMalformedRequest, index, "", "not a serialized message", "(bytes)", "protobuf");
   }
-  if (!scan.has_data && scan.attributes == 0) {
-    return Refuse(Reason::kEmptyMessage, index, "", "a message needs data or at least one attribute", "empty",
-                  "data or attributes");
-  }
-  if (scan.attributes > kMaxAttributes) {
-    return Refuse(Reason::kTooManyAttributes, index, "attributes",
-                  fmt::format("{} attributes, but at most {} are allowed", scan.attributes, kMaxAttributes),
-                  std::to_string(scan.attributes), std::to_string(kMaxAttributes));
-  }
+  if (auto status = CheckContent(scan.has_data, scan.attributes, index); !status.ok()) return status;
   *traits = scan.traits;
   return scan.needs_rewrite ? WireForm::kNeedsRewrite : WireForm::kStorable;
+}
+
+absl::Status CheckMessage(const OutgoingMessage& message, size_t index, MessageTraits* traits) {
+  for (const AttributeView& attribute : message.attributes) {
+    if (auto status = CheckAttribute(attribute, index); !status.ok()) return status;
+  }
+  if (auto status = CheckOrderingKey(message.ordering_key, index); !status.ok()) return status;
+  if (auto status = CheckPriority(message.priority, index); !status.ok()) return status;
+  MessageTraits found;
+  found.plain = message.ordering_key.empty() && message.priority == 0 && !message.deliver_at && !message.expire_at;
+  if (message.deliver_at) {
+    found.deliver_at_us = absl::ToUnixMicros(*message.deliver_at);
+    if (!IsTimestamp(found.deliver_at_us)) return NotATime(index, "deliver_at");
+  }
+  if (message.expire_at && !IsTimestamp(absl::ToUnixMicros(*message.expire_at))) return NotATime(index, "expire_at");
+  if (auto status = CheckContent(!message.data.empty(), message.attributes.size(), index); !status.ok()) return status;
+  *traits = found;
+  return absl::OkStatus();
 }
 
 void RewriteMessage(std::string_view wire, std::string* out) {

@@ -1,4 +1,4 @@
-// The checks on a published message, all in one scan of its bytes.
+// The checks on a published message, all in one scan of it.
 //
 // Thread rule: pure functions.
 #pragma once
@@ -8,6 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "core/message/message_view.h"
+#include "core/message/outgoing_message.h"
 
 namespace sluice {
 
@@ -28,6 +29,8 @@ struct MessageTraits {
 // Checks a serialized message against every limit of limits.h. `index` is its place in the request, for the error.
 // `traits` are those of the message when it is accepted.
 absl::StatusOr<WireForm> CheckMessage(std::string_view wire, size_t index, MessageTraits* traits);
+// The same for one that is not in wire form yet.
+absl::Status CheckMessage(const OutgoingMessage& message, size_t index, MessageTraits* traits);
 
 // Appends to `out` the message with its known, client-owned fields only. REQUIRES: CheckMessage accepted it.
 void RewriteMessage(std::string_view wire, std::string* out);

@@ -13,16 +13,17 @@
 
 #include "absl/time/time.h"
 #include "core/base/error.h"
+#include "core/metrics/cells.h"
 
 namespace sluice {
 
 class Counter {
  public:
-  void Add(uint64_t n = 1) { value_.fetch_add(n, std::memory_order_relaxed); }
-  uint64_t value() const { return value_.load(std::memory_order_relaxed); }
+  void Add(uint64_t n = 1) { value_.Add(0, n); }
+  uint64_t value() const { return value_.Sum(0); }
 
  private:
-  std::atomic<uint64_t> value_{0};
+  Cells value_{1};
 };
 
 class Gauge {
@@ -39,7 +40,7 @@ class Gauge {
 class Histogram {
  public:
   explicit Histogram(std::initializer_list<double> bounds)
-      : bounds_(bounds), buckets_(bounds.size() + 1) {}
+      : bounds_(bounds), cells_(static_cast<uint32_t>(bounds.size()) + 2) {}
 
   void Observe(double value, uint64_t times = 1);
   void Observe(absl::Duration d, uint64_t times = 1) {
@@ -49,12 +50,14 @@ class Histogram {
   // Upper bounds without the last, infinite one; counts per bucket (not cumulative) with it.
   const std::vector<double>& bounds() const { return bounds_; }
   std::vector<uint64_t> counts() const;
-  double sum() const { return sum_.load(std::memory_order_relaxed); }
+  double sum() const { return cells_.SumReal(sum_cell()); }
 
  private:
+  // A cell for each bucket, and the last for the sum.
+  uint32_t sum_cell() const { return static_cast<uint32_t>(bounds_.size()) + 1; }
+
   const std::vector<double> bounds_;
-  std::vector<std::atomic<uint64_t>> buckets_;
-  std::atomic<double> sum_{0};
+  Cells cells_;
 };
 
 // Of the store.

@@ -21,6 +21,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
+#include "core/base/callback.h"
 #include "core/base/named_type.h"
 #include "core/message/batch.h"
 #include "core/storage/ack_set.h"
@@ -28,7 +29,7 @@
 
 namespace sluice {
 
-using StoreDone = std::function<void(absl::Status)>;
+using StoreDone = Callback<void(absl::Status)>;
 
 // A topic as the store keeps it. `config` is the engine's, opaque here.
 struct TopicRecord {

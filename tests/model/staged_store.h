@@ -38,7 +38,7 @@ struct StoreHooks {
 class Stage {
  public:
   // Called with OK to be done, with an error when it never will be.
-  using Step = std::function<void(const absl::Status&)>;
+  using Step = Callback<void(const absl::Status&)>;
 
   explicit Stage(StoreHooks hooks) : hooks_(std::move(hooks)) {}
 

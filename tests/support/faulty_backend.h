@@ -8,7 +8,6 @@
 // Thread rule: every member may be called from any thread; the switch outlives the backend.
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -33,13 +32,13 @@ class FaultyBackend final : public Backend {
       stalling_ = true;
     }
     void Resume() EXCLUDES(mu_) {
-      std::vector<std::function<void()>> stalled;
+      std::vector<Stalled> stalled;
       {
         MutexLock lock(mu_);
         stalling_ = false;
         stalled.swap(stalled_);
       }
-      for (const auto& append : stalled) append();
+      for (auto& [append, done] : stalled) append(std::move(done));
     }
     // Appends that were tried, whatever became of them.
     int appends() const EXCLUDES(mu_) {
@@ -50,21 +49,27 @@ class FaultyBackend final : public Backend {
    private:
     friend class FaultyBackend;
 
-    void Append(std::function<void()> append, const StoreDone& done) EXCLUDES(mu_) {
+    using RealAppend = Callback<void(StoreDone)>;
+    struct Stalled {
+      RealAppend append;
+      StoreDone done;
+    };
+
+    void Append(RealAppend append, StoreDone done) EXCLUDES(mu_) {
       absl::Status failure;
       {
         MutexLock lock(mu_);
         ++appends_;
-        if (stalling_) return stalled_.push_back(std::move(append));
+        if (stalling_) return stalled_.push_back({std::move(append), std::move(done)});
         failure = failure_;
       }
-      failure.ok() ? append() : done(failure);
+      failure.ok() ? append(std::move(done)) : done(failure);
     }
 
     mutable Mutex mu_;
     absl::Status failure_ GUARDED_BY(mu_);
     bool stalling_ GUARDED_BY(mu_) = false;
-    std::vector<std::function<void()>> stalled_ GUARDED_BY(mu_);
+    std::vector<Stalled> stalled_ GUARDED_BY(mu_);
     int appends_ GUARDED_BY(mu_) = 0;
   };
 
@@ -86,10 +91,12 @@ class FaultyBackend final : public Backend {
 
     LogExtent extent() const override { return real_->extent(); }
     void Append(Ref<Batch> batch, StoreDone done) override {
-      faults_.Append([real = real_, batch, done] { real->Append(batch, done); }, done);
+      faults_.Append([real = real_, batch](StoreDone stored) { real->Append(batch, std::move(stored)); }, std::move(done));
     }
     void AppendAndAck(Ref<Batch> batch, std::shared_ptr<Cursor> source, OffsetRange range, StoreDone done) override {
-      faults_.Append([real = real_, batch, source, range, done] { real->AppendAndAck(batch, source, range, done); }, done);
+      faults_.Append([real = real_, batch, source, range](StoreDone stored) {
+        real->AppendAndAck(batch, source, range, std::move(stored));
+      }, std::move(done));
     }
     absl::StatusOr<std::optional<OffsetRange>> FindProduced(const ProducerTag& tag) const override {
       return real_->FindProduced(tag);

@@ -19,7 +19,7 @@ bool LocalCursor::NoteChange() {
 }
 
 void LocalCursor::Ack(absl::Span<const OffsetRange> ranges, StoreDone done) {
-  const bool urgent = done != nullptr;
+  const auto urgent = static_cast<bool>(done);
   bool tell = false;
   {
     MutexLock lock(mu_);

@@ -44,9 +44,9 @@ class OpenedLog final : public TopicLog {
     if (!pass) return done(ClosedError());
     log_->OffsetAt(time, done);
   }
+  // Here and below: what has no callback need not be waited for by Close.
   void Trim(Offset before) override {
-    Gate::Pass pass(*gate_);
-    if (pass) log_->Trim(before);
+    if (!gate_->closed()) log_->Trim(before);
   }
 
  private:
@@ -63,17 +63,19 @@ class OpenedCursor final : public Cursor {
 
   CursorState state() const override { return cursor_->state(); }
   void Ack(absl::Span<const OffsetRange> ranges, StoreDone done) override {
+    if (!done) {
+      if (!gate_->closed()) cursor_->Ack(ranges, nullptr);
+      return;
+    }
     Gate::Pass pass(*gate_);
-    if (pass) return cursor_->Ack(ranges, std::move(done));
-    if (done) done(ClosedError());
+    if (!pass) return done(ClosedError());
+    cursor_->Ack(ranges, std::move(done));
   }
   void Delivered(Offset end) override {
-    Gate::Pass pass(*gate_);
-    if (pass) cursor_->Delivered(end);
+    if (!gate_->closed()) cursor_->Delivered(end);
   }
   void Redelivered(OffsetRange range, uint32_t attempts) override {
-    Gate::Pass pass(*gate_);
-    if (pass) cursor_->Redelivered(range, attempts);
+    if (!gate_->closed()) cursor_->Redelivered(range, attempts);
   }
   void Seek(CursorState state, StoreDone done) override {
     Gate::Pass pass(*gate_);
