@@ -37,14 +37,14 @@ TEST(MutexTest, LetsOneInAtATime) {
 
 TEST(MutexTest, TryLockTakesWhatIsFreeAndWaitsForNobody) {
   Guarded guarded;
-  ASSERT_TRUE(guarded.mu.TryLock());
+  if (!guarded.mu.TryLock()) FAIL() << "it is free";
   std::thread([&guarded] {
     const bool taken = guarded.mu.TryLock();
     EXPECT_FALSE(taken);
     if (taken) guarded.mu.Unlock();
   }).join();
   guarded.mu.Unlock();
-  ASSERT_TRUE(guarded.mu.TryLock());
+  if (!guarded.mu.TryLock()) FAIL() << "it is free again";
   guarded.mu.Unlock();
 }
 
