@@ -231,6 +231,8 @@ void LocalLog::ReplayEnded() {
   MutexLock lock(mu_);
   if (lost_ && lost_->first == next_) Add(*lost_);
   lost_.reset();
+  // A checkpoint that a crash cut off may have left something there.
+  in_view_ = true;
 }
 
 void LocalLog::Trim(Offset before) {
@@ -297,7 +299,9 @@ View::TopicState LocalLog::BeginCheckpoint(std::vector<BatchLocation>* batches) 
   for (const auto& [first, batch] : moved_) saving_moved_.push_back(batch);
   batches->insert(batches->end(), saving_moved_.begin(), saving_moved_.end());
   changed_ = false;
-  return {id_, config_, floor_, next_, spans_, producers_};
+  const bool in_view = in_view_ || !batches->empty();
+  in_view_ = in_view && floor_ < next_;
+  return {id_, config_, floor_, next_, spans_, producers_, in_view};
 }
 
 void LocalLog::CheckpointDone(bool written) {
@@ -311,7 +315,7 @@ void LocalLog::CheckpointDone(bool written) {
       if (it != moved_.end() && it->second.at == batch.at) moved_.erase(it);
     }
   } else {
-    changed_ = true;
+    changed_ = in_view_ = true;
   }
   saving_ = 0;
   saving_moved_.clear();

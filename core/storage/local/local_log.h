@@ -107,6 +107,8 @@ class LocalLog final : public TopicLog, public JournalTarget, public std::enable
   // Batches of the view that lie elsewhere by now; of those, what is on the way there.
   absl::btree_map<Offset, BatchLocation> moved_ GUARDED_BY(mu_);
   std::vector<BatchLocation> saving_moved_ GUARDED_BY(mu_);
+  // The view may hold batches of it. Those of a topic whose messages do not wait for long never get there.
+  bool in_view_ GUARDED_BY(mu_) = false;
   // Seems to have been the last batch, and cannot be read.
   std::optional<BatchLocation> lost_ GUARDED_BY(mu_);
   bool changed_ GUARDED_BY(mu_) = false;
