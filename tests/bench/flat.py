@@ -45,7 +45,7 @@ ROWS = {
     "slow_p99": ("p99 beside them / alone", "fsync", 1.2, "", False, "slow"),
     "ack_memory": ("ack state of a message held back, 864,000 of them", "memory", 100, "bytes", False, "acks"),
     "ack_growth": ("an ack with 864,000 messages held back / with 10,000", "memory", 2, "", False, "acks"),
-    "cores": ("server and load on two cores / on one", "fsync", 1.7, "", True, "cores"),
+    "cores": ("server and four loads on two cores / on one", "os", 1.7, "", True, "cores"),
 }
 
 
@@ -59,8 +59,8 @@ class Folder:
         self.path = pathlib.Path(tempfile.mkdtemp(prefix="flat-", dir=self.args.data))
         return self
 
-    def serve(self, prefix=()):
-        self.servers.append(Server(self.args.bin, self.path, prefix=prefix))
+    def serve(self, prefix=(), durability="fsync"):
+        self.servers.append(Server(self.args.bin, self.path, durability, prefix))
         return self.servers[-1]
 
     def __exit__(self, *_):
@@ -75,12 +75,19 @@ def restart(server, how=signal.SIGTERM):
     return server.seconds_to_ready
 
 
+def before_and_after(server, alone, measure_other):
+    """measure_other() / the throughput of the bench `alone` before and after it: a machine that others share changes meanwhile."""
+    before = server.bench(*alone)["delivered_per_second"]
+    other = measure_other()
+    return 2 * other / (before + server.bench(*alone)["delivered_per_second"])
+
+
 def topics(args):
     many = f"--topics={TOPICS}"
     with Folder(args) as folder:
         server = folder.serve()
-        one = server.bench(GOOGLE, f"--duration={args.seconds}s")["delivered_per_second"]
-        all_of_them = server.bench(GOOGLE, f"--duration={args.seconds}s", many)["delivered_per_second"]
+        throughput = before_and_after(server, (GOOGLE, f"--duration={args.seconds}s"),
+                                      lambda: server.bench(GOOGLE, f"--duration={args.seconds}s", many)["delivered_per_second"])
     with Folder(args) as folder:
         server = folder.serve()
         server.bench(GOOGLE, "--topics=100", "--duration=0s", "--publish-only")
@@ -88,7 +95,7 @@ def topics(args):
         made = server.bench(GOOGLE, many, "--duration=0s", "--publish-only", "--keep")
         memory = (server.resident_mib() - before) * 1024 * 1024 / TOPICS
         ready = max(restart(server), restart(server, signal.SIGKILL))
-    return {"topics_throughput": all_of_them / one, "topics_memory": memory, "topics_created": made["topics_created_per_second"],
+    return {"topics_throughput": throughput, "topics_memory": memory, "topics_created": made["topics_created_per_second"],
             "topics_ready": ready}
 
 
@@ -122,15 +129,21 @@ def streams(args):
     with Folder(args) as folder:
         server = folder.serve()
         busy = (GOOGLE, f"--topics={BUSY}", f"--duration={args.seconds}s")
-        alone = server.bench(*busy)["delivered_per_second"]
-        before = server.resident_mib()
-        idle = server.start_bench(GOOGLE, f"--idle-streams={STREAMS - BUSY}", f"--duration={2 * args.seconds + 5}s")
-        time.sleep(4)
-        memory = (server.resident_mib() - before) * 1024 * 1024 / (STREAMS - BUSY)
-        beside = server.bench(*busy)["delivered_per_second"]
-        if idle.wait() != 0:
-            raise SystemExit("idle streams ended")
-    return {"streams_throughput": beside / alone, "streams_memory": memory}
+        server.bench(*busy)
+        memory = None
+
+        def beside_idle_ones():
+            nonlocal memory
+            before = server.resident_mib()
+            idle = server.start_bench(GOOGLE, f"--idle-streams={STREAMS - BUSY}", f"--duration={args.seconds + 8}s")
+            time.sleep(4)
+            memory = (server.resident_mib() - before) * 1024 * 1024 / (STREAMS - BUSY)
+            throughput = server.bench(*busy)["delivered_per_second"]
+            if idle.wait() != 0:
+                raise SystemExit("idle streams ended")
+            return throughput
+        throughput = before_and_after(server, busy, beside_idle_ones)
+    return {"streams_throughput": throughput, "streams_memory": memory}
 
 
 def forget_pages(folder):
@@ -171,9 +184,12 @@ def acks(args):
 
 
 def cores(args):
+    """Server and loads on the same cores; several loads, as one of them could not use two, and `os`, as a disk does not get faster."""
     def throughput(which):
         with Folder(args) as folder:
-            return folder.serve(("taskset", "-c", which)).bench(f"--duration={args.seconds}s")["delivered_per_second"]
+            server = folder.serve(("taskset", "-c", which), "os")
+            loads = [server.start_bench(f"--duration={args.seconds}s") for _ in range(4)]
+            return sum(json.loads(load.communicate()[0])["delivered_per_second"] for load in loads)
     one = throughput("0")
     return {"cores": throughput("0,1") / one}
 
