@@ -11,24 +11,29 @@ uint64_t AckSet::Add(OffsetRange range) {
   range.begin = std::max(range.begin, floor_);
   if (range.empty()) return 0;
   uint64_t added = range.size();
-  // Merge with every range that overlaps or touches.
-  auto it = ranges_.upper_bound(range.begin);
-  if (it != ranges_.begin() && std::prev(it)->second >= range.begin) --it;
+  // Merge with every range that overlaps or touches: those from `first` to `last`, which is excluded.
+  auto first = ranges_.upper_bound(range.begin);
+  if (first != ranges_.begin() && std::prev(first)->second >= range.begin) --first;
   OffsetRange merged = range;
-  while (it != ranges_.end() && it->first <= range.end) {
-    const OffsetRange old{it->first, it->second};
+  auto last = first;
+  for (; last != ranges_.end() && last->first <= range.end; ++last) {
+    const OffsetRange old{last->first, last->second};
     const OffsetRange overlap{std::max(old.begin, range.begin), std::min(old.end, range.end)};
     if (!overlap.empty()) added -= overlap.size();
     merged = {std::min(merged.begin, old.begin), std::max(merged.end, old.end)};
-    it = ranges_.erase(it);
   }
   above_floor_ += added;
   if (merged.begin == floor_) {
+    ranges_.erase(first, last);
     floor_ = merged.end;
     above_floor_ -= merged.size();
-    return added;
+  } else if (first != last && first->first == merged.begin) {
+    // What begins it grows in its place: looking for that once more would cost as much as all the rest.
+    first->second = merged.end;
+    ranges_.erase(std::next(first), last);
+  } else {
+    ranges_.insert(ranges_.erase(first, last), {merged.begin, merged.end});
   }
-  ranges_.insert({merged.begin, merged.end});
   return added;
 }
 

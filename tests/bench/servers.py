@@ -8,12 +8,16 @@ import time
 
 
 class Loaded:
-    """What can be put under load: it has `bin` and `address`."""
+    """What can be put under load: it has `bin` and `address`. What is in `prefix` goes before every command (taskset, say)."""
+
+    prefix = ()
+
+    def command(self, *words):
+        return [*self.prefix, self.bin / "sluice", f"--server={self.address}", *words]
 
     def bench(self, *flags):
         """What `sluice bench` tells; a message that was lost or came twice ends the program."""
-        done = subprocess.run([self.bin / "sluice", f"--server={self.address}", "bench", "--output=json", *flags],
-                              capture_output=True, text=True)
+        done = subprocess.run(self.command("bench", "--output=json", *flags), capture_output=True, text=True)
         if not done.stdout:
             raise SystemExit(f"bench {' '.join(flags)}: {done.stderr}")
         out = json.loads(done.stdout)
@@ -22,15 +26,14 @@ class Loaded:
         return out
 
     def start_bench(self, *flags):
-        return subprocess.Popen([self.bin / "sluice", f"--server={self.address}", "bench", "--output=json", *flags],
-                                stdout=subprocess.PIPE, text=True)
+        return subprocess.Popen(self.command("bench", "--output=json", *flags), stdout=subprocess.PIPE, text=True)
 
 
 class Server(Loaded):
     """A sluiced over a folder of its own. Restarting keeps the gRPC port."""
 
-    def __init__(self, bin_dir, data_dir, durability="fsync"):
-        self.bin, self.data, self.durability = bin_dir, data_dir, durability
+    def __init__(self, bin_dir, data_dir, durability="fsync", prefix=()):
+        self.bin, self.data, self.durability, self.prefix = bin_dir, data_dir, durability, prefix
         self.address = "127.0.0.1:0"
         self.start()
 
@@ -38,7 +41,7 @@ class Server(Loaded):
         log = self.data / "log"
         began = time.monotonic()
         self.process = subprocess.Popen(
-            [self.bin / "sluiced", f"--listen={self.address}", "--http=127.0.0.1:0", f"--data-dir={self.data / 'store'}",
+            [*self.prefix, self.bin / "sluiced", f"--listen={self.address}", "--http=127.0.0.1:0", f"--data-dir={self.data / 'store'}",
              f"--durability={self.durability}"], stdout=log.open("w"), stderr=subprocess.STDOUT)
         while " ready " not in log.read_text():
             if self.process.poll() is not None:
@@ -52,9 +55,19 @@ class Server(Loaded):
         self.process.send_signal(how)
         self.process.wait()
 
-    def resident_mib(self):
+    def resident_mib(self, field="VmRSS"):
+        """What it has in memory; with "VmHWM" the most it ever had."""
         status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1]) / 1024
+        return int(next(line for line in status.splitlines() if line.startswith(field)).split()[1]) / 1024
+
+    def written_bytes(self):
+        """What it has had the kernel write to disks."""
+        counts = pathlib.Path(f"/proc/{self.process.pid}/io").read_text()
+        return int(next(line for line in counts.splitlines() if line.startswith("write_bytes")).split()[1])
+
+    def disk_bytes(self):
+        """What its store takes."""
+        return sum(file.stat().st_blocks * 512 for file in (self.data / "store").rglob("*") if file.is_file())
 
     def cpu_seconds(self):
         fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()

@@ -5,12 +5,16 @@
 // gRPC, which would then wait for its own end.
 #pragma once
 
+#include <cstddef>
 #include <memory>
 
 #include "client/cli/session.h"
 #include "grpcpp/channel.h"
 
 namespace sluice::cli {
+
+// A server may allow as few as 100 streams on a connection; more would wait for one that ends.
+inline constexpr size_t kStreamsPerConnection = 100;
 
 // Each call makes a TCP connection of its own, when it is first needed.
 std::shared_ptr<grpc::Channel> OpenGoogleChannel(const Session& session);

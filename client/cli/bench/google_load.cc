@@ -1,81 +1,44 @@
 #include <memory>
 #include <vector>
 
+#include "client/cli/bench/google_admin.h"
 #include "client/cli/bench/google_channel.h"
 #include "client/cli/bench/google_publisher.h"
 #include "client/cli/bench/google_subscriber.h"
 #include "client/cli/bench/load.h"
-#include "client/cpp/status.h"
-#include "google/pubsub/v1/pubsub.grpc.pb.h"
 
 namespace sluice::cli {
 namespace {
 
-namespace pubsub = ::google::pubsub::v1;
-
 class Google final : public Load {
  public:
   Google(const Session& session, const LoadOptions& options, Tally* tally)
-      : session_(session),
-        options_(options),
-        tally_(tally),
-        channel_(OpenGoogleChannel(session)),
-        publisher_(pubsub::Publisher::NewStub(channel_)),
-        subscriber_(pubsub::Subscriber::NewStub(channel_)) {}
+      : session_(session), options_(options), tally_(tally), admin_(OpenGoogleChannel(session), options, session.timeout) {}
 
   ~Google() override {
     for (const auto& channel : streaming_) WaitUntilReleased(channel);
   }
 
-  absl::Status SetUp() override {
-    pubsub::Topic topic;
-    topic.set_name(options_.topic);
-    if (absl::Status status = Call(*publisher_, &pubsub::Publisher::Stub::CreateTopic, topic, &topic); !status.ok()) {
-      return status;
-    }
-    pubsub::Subscription subscription;
-    subscription.set_name(options_.subscription);
-    subscription.set_topic(options_.topic);
-    subscription.set_enable_message_ordering(options_.ordered);
-    return Call(*subscriber_, &pubsub::Subscriber::Stub::CreateSubscription, subscription, &subscription);
-  }
-
-  void CleanUp() override {
-    google::protobuf::Empty nothing;
-    pubsub::DeleteSubscriptionRequest subscription;
-    subscription.set_subscription(options_.subscription);
-    Call(*subscriber_, &pubsub::Subscriber::Stub::DeleteSubscription, subscription, &nothing).IgnoreError();
-    pubsub::DeleteTopicRequest topic;
-    topic.set_topic(options_.topic);
-    Call(*publisher_, &pubsub::Publisher::Stub::DeleteTopic, topic, &nothing).IgnoreError();
-  }
+  absl::Status SetUp() override { return admin_.Create(); }
+  void CleanUp() override { admin_.Delete(); }
 
   std::unique_ptr<LoadPublisher> Publish(size_t number) override {
     return std::make_unique<GooglePublisher>(OpenGoogleChannel(session_), options_, number, tally_);
   }
 
-  std::shared_ptr<LoadSubscriber> Subscribe() override {
-    auto subscriber = std::make_shared<GoogleSubscriber>(options_, tally_);
-    streaming_.push_back(OpenGoogleChannel(session_));
+  std::shared_ptr<LoadSubscriber> Subscribe(size_t number) override {
+    auto subscriber = std::make_shared<GoogleSubscriber>(options_, number % options_.topics, tally_);
+    // Consumers of one subscription have a connection each, those of many topics share some.
+    if (options_.topics == 1 || number % kStreamsPerConnection == 0) streaming_.push_back(OpenGoogleChannel(session_));
     subscriber->Start(streaming_.back());
     return subscriber;
   }
 
  private:
-  template <class Stub, class Request, class Response>
-  absl::Status Call(Stub& stub, grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
-                    const Request& request, Response* response) {
-    grpc::ClientContext context;
-    context.set_deadline(absl::ToChronoTime(absl::Now() + session_.timeout));
-    return client::FromGrpc((stub.*method)(&context, request, response));
-  }
-
   const Session& session_;
   const LoadOptions& options_;
   Tally* const tally_;
-  const std::shared_ptr<grpc::Channel> channel_;
-  const std::unique_ptr<pubsub::Publisher::Stub> publisher_;
-  const std::unique_ptr<pubsub::Subscriber::Stub> subscriber_;
+  GoogleAdmin admin_;
   // Those of the subscribers.
   std::vector<std::shared_ptr<grpc::Channel>> streaming_;
 };

@@ -16,7 +16,9 @@ void WriteDigits(uint64_t value, char* begin, size_t count) {
 }  // namespace
 
 PublishTemplate::PublishTemplate(const LoadOptions& options, size_t publisher)
-    : keys_(options.keys), key_digits_(options.keys > 0 ? fmt::formatted_size("{}", options.keys - 1) : 0) {
+    : keys_(options.keys),
+      key_digits_(options.keys > 0 ? fmt::formatted_size("{}", options.keys - 1) : 0),
+      topics_(options.topics) {
   std::string message;
   AppendBytesHeader(&message, pubsub::PubsubMessage::kDataFieldNumber, options.size);
   const size_t payload = message.size();
@@ -28,7 +30,8 @@ PublishTemplate::PublishTemplate(const LoadOptions& options, size_t publisher)
   std::string field;
   AppendBytesField(&field, pubsub::PublishRequest::kMessagesFieldNumber, message);
 
-  AppendBytesField(&bytes_, pubsub::PublishRequest::kTopicFieldNumber, options.topic);
+  AppendBytesField(&bytes_, pubsub::PublishRequest::kTopicFieldNumber, options.TopicOf(0));
+  topic_digits_at_ = bytes_.size() - kTopicDigits;
   payload_at_ = bytes_.size() + field.size() - message.size() + payload;
   digits_at_ = bytes_.size() + field.size() - key_digits_;
   stride_ = field.size();
@@ -38,6 +41,7 @@ PublishTemplate::PublishTemplate(const LoadOptions& options, size_t publisher)
 
 void PublishTemplate::Fill(const Batch& batch, grpc::Slice* slice) const {
   char* const bytes = reinterpret_cast<char*>(const_cast<uint8_t*>(slice->begin()));
+  if (topics_ > 1) WriteDigits(batch.first / batch.count % topics_, bytes + topic_digits_at_, kTopicDigits);
   for (size_t i = 0; i < batch.count; ++i) {
     WriteStamp(batch, i, bytes + payload_at_ + i * stride_);
     if (keys_ > 0) WriteDigits((batch.first + i) % keys_, bytes + digits_at_ + i * stride_, key_digits_);

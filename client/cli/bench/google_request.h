@@ -1,5 +1,5 @@
 // A google.pubsub.v1.PublishRequest in serialized form. It is built once; what differs from one batch to the next (the stamps
-// and the numbers of the ordering keys) is written into its place, since all messages are of one size. A load that shares the
+// and the numbers of topic and ordering keys) is written into its place, since all messages are of one size. A load that shares the
 // cores with the server must not spend them on serializing.
 //
 //   PublishTemplate request(options, publisher);
@@ -28,10 +28,13 @@ class PublishTemplate {
  private:
   const uint64_t keys_;
   const size_t key_digits_;
+  const size_t topics_;
   std::string bytes_;
   // Of the first message's payload, and of the digits of its key.
   size_t payload_at_ = 0;
   size_t digits_at_ = 0;
+  // Of the topic's name, where there are several.
+  size_t topic_digits_at_ = 0;
   // From one message to the next.
   size_t stride_ = 0;
 };

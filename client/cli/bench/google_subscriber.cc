@@ -37,7 +37,7 @@ void GoogleSubscriber::Start(const std::shared_ptr<grpc::Channel>& channel) {
   {
     MutexLock lock(mu_);
     stream = stream_ = client::GrpcStreams(channel, kStreamingPull)(shared_from_this());
-    requests_.push_back(OpeningRequest(options_.subscription, MaxOutstanding(options_)));
+    requests_.push_back(OpeningRequest(options_.SubscriptionOf(number_), MaxOutstanding(options_)));
   }
   stream->Start();
   Speak();
@@ -51,7 +51,7 @@ void GoogleSubscriber::OnMessage(const grpc::ByteBuffer& message) {
     return;
   }
   // The first response and answers to pings tell about the subscription alone.
-  if (payloads_.empty()) return;
+  if (payloads_.empty()) return NoteOpen();
   tally_.Delivered(payloads_, [](std::string_view payload) { return payload; });
   {
     MutexLock lock(mu_);
@@ -79,6 +79,17 @@ bool GoogleSubscriber::Scan(std::string_view response, std::string* acks) {
     if (!received.ok()) return false;
   }
   return in.ok();
+}
+
+void GoogleSubscriber::NoteOpen() {
+  MutexLock lock(mu_);
+  open_ = true;
+  changed_.NotifyAll();
+}
+
+void GoogleSubscriber::WaitUntilOpen() {
+  MutexLock lock(mu_);
+  while (stream_ != nullptr && !open_) changed_.Wait(lock);
 }
 
 void GoogleSubscriber::Speak() {

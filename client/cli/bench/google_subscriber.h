@@ -30,9 +30,12 @@ class GoogleSubscriber final : public LoadSubscriber,
                                public client::StreamEvents,
                                public std::enable_shared_from_this<GoogleSubscriber> {
  public:
-  GoogleSubscriber(const LoadOptions& options, Tally* tally) : options_(options), tally_(*tally) {}
+  // Of the subscription with that number.
+  GoogleSubscriber(const LoadOptions& options, size_t number, Tally* tally)
+      : options_(options), number_(number), tally_(*tally) {}
 
   void Start(const std::shared_ptr<grpc::Channel>& channel) EXCLUDES(mu_);
+  void WaitUntilOpen() override EXCLUDES(mu_);
   void Stop() override EXCLUDES(mu_);
 
   void OnMessage(const grpc::ByteBuffer& message) override EXCLUDES(mu_);
@@ -42,6 +45,7 @@ class GoogleSubscriber final : public LoadSubscriber,
  private:
   // Fills payloads_ and writes the request that acknowledges them. False when the bytes are no response.
   bool Scan(std::string_view response, std::string* acks);
+  void NoteOpen() EXCLUDES(mu_);
   // Writes the next request unless one is being written.
   void Speak() EXCLUDES(mu_);
   // False when the time is over before.
@@ -49,6 +53,7 @@ class GoogleSubscriber final : public LoadSubscriber,
   bool WaitFor(absl::Duration timeout, Done&& done) EXCLUDES(mu_);
 
   const LoadOptions& options_;
+  const size_t number_;
   Tally& tally_;
   // Of the response that is being read.
   std::vector<std::string_view> payloads_;
@@ -58,6 +63,8 @@ class GoogleSubscriber final : public LoadSubscriber,
   // Null before the start and after the end.
   std::shared_ptr<client::Stream> stream_ GUARDED_BY(mu_);
   std::deque<std::string> requests_ GUARDED_BY(mu_);
+  // The server has answered.
+  bool open_ GUARDED_BY(mu_) = false;
   bool writing_ GUARDED_BY(mu_) = false;
   bool stopping_ GUARDED_BY(mu_) = false;
 };

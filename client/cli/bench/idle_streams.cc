@@ -1,7 +1,9 @@
 #include "client/cli/bench/idle_streams.h"
 
+#include <cstdio>
 #include <utility>
 
+#include "absl/time/clock.h"
 #include "client/cli/bench/google_channel.h"
 #include "client/cli/bench/google_subscriber.h"
 #include "core/base/clock.h"
@@ -11,8 +13,6 @@
 namespace sluice::cli {
 namespace {
 
-// A server may allow as few as 100 streams on a connection; more would wait for one that ends.
-constexpr size_t kStreamsPerConnection = 100;
 constexpr absl::Duration kOpenTimeout = absl::Seconds(30);
 
 }  // namespace
@@ -80,6 +80,29 @@ void IdleStreams::Closed(bool was_open, const absl::Status& status) {
   ++closed_;
   if (error_.ok()) error_ = status.ok() ? absl::UnavailableError("the server ended a stream") : status;
   changed_.NotifyAll();
+}
+
+// What they are for, the server's memory, is to be looked at meanwhile.
+int HoldIdleStreams(const Session& session, const std::string& subscription, size_t wanted, absl::Duration duration) {
+  IdleStreams idle(session, subscription);
+  absl::Status status = idle.Open(wanted);
+  size_t still_open = 0;
+  if (status.ok()) {
+    if (!session.json) {
+      fmt::print("{} streams open\n", wanted);
+      std::fflush(stdout);
+    }
+    absl::SleepFor(duration);
+    still_open = idle.count();
+  }
+  idle.Close();
+  if (!status.ok()) return Report(session, status);
+  if (session.json) {
+    fmt::print("{}\n", nlohmann::ordered_json{{"streams", wanted}, {"still_open", still_open}}.dump());
+  } else {
+    fmt::print("{} streams still open after {}\n", still_open, absl::FormatDuration(duration));
+  }
+  return still_open == wanted ? kOk : kFailed;
 }
 
 }  // namespace sluice::cli

@@ -20,6 +20,9 @@
 
 namespace sluice::cli {
 
+// Opens that many for a time, says so, and returns the exit code.
+int HoldIdleStreams(const Session& session, const std::string& subscription, size_t wanted, absl::Duration duration);
+
 class IdleStreams {
  public:
   IdleStreams(const Session& session, std::string subscription)

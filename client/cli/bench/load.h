@@ -18,13 +18,21 @@
 #include "absl/status/status.h"
 #include "client/cli/bench/tally.h"
 #include "client/cli/session.h"
+#include "fmt/format.h"
 
 namespace sluice::cli {
 
+// Names of topics end in as many digits, so that a request can be changed from one topic to another in its place.
+inline constexpr size_t kTopicDigits = 6;
+
 struct LoadOptions {
-  // Full names.
+  // Full names; of several topics and their subscriptions what all names begin with.
   std::string topic;
   std::string subscription;
+  // Each with one subscription. Batches go to them in turn.
+  size_t topics = 1;
+  // Otherwise the topic is there already, and stays.
+  bool own_topic = true;
   size_t batch = 100;
   // Of a payload; it has room for a stamp.
   size_t size = 100;
@@ -35,6 +43,14 @@ struct LoadOptions {
   bool ordered = false;
   // Whether batches are sent at a rate, not as fast as it goes.
   bool paced = false;
+
+  std::string TopicOf(size_t number) const { return Numbered(topic, number); }
+  std::string SubscriptionOf(size_t number) const { return Numbered(subscription, number); }
+
+ private:
+  std::string Numbered(const std::string& name, size_t number) const {
+    return topics == 1 ? name : fmt::format("{}-{:0{}}", name, number, kTopicDigits);
+  }
 };
 
 class LoadPublisher {
@@ -48,6 +64,8 @@ class LoadPublisher {
 class LoadSubscriber {
  public:
   virtual ~LoadSubscriber() = default;
+  // Returns when the server has answered, or the end is known.
+  virtual void WaitUntilOpen() {}
   // Returns when what was received is acknowledged.
   virtual void Stop() = 0;
 };
@@ -55,13 +73,14 @@ class LoadSubscriber {
 class Load {
  public:
   virtual ~Load() = default;
-  // Makes the topic and the subscription.
+  // Makes the topics and the subscriptions.
   virtual absl::Status SetUp() = 0;
   // Deletes them.
   virtual void CleanUp() = 0;
   // Each with a connection of its own.
   virtual std::unique_ptr<LoadPublisher> Publish(size_t number) = 0;
-  virtual std::shared_ptr<LoadSubscriber> Subscribe() = 0;
+  // Number n is for the subscription number n % LoadOptions::topics.
+  virtual std::shared_ptr<LoadSubscriber> Subscribe(size_t number) = 0;
 };
 
 // Over sluice.v1, with the client library.

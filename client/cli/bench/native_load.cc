@@ -81,7 +81,9 @@ class Native final : public Load {
     client::Admin admin = session_.OpenAdmin();
     v1::Topic topic;
     topic.set_name(options_.topic);
-    if (auto made = admin.CreateTopic(topic); !made.ok()) return made.status();
+    if (options_.own_topic) {
+      if (auto made = admin.CreateTopic(topic); !made.ok()) return made.status();
+    }
     v1::Subscription subscription;
     subscription.set_name(options_.subscription);
     subscription.set_topic(options_.topic);
@@ -92,14 +94,14 @@ class Native final : public Load {
   void CleanUp() override {
     client::Admin admin = session_.OpenAdmin();
     admin.DeleteSubscription(options_.subscription).IgnoreError();
-    admin.DeleteTopic(options_.topic).IgnoreError();
+    if (options_.own_topic) admin.DeleteTopic(options_.topic).IgnoreError();
   }
 
   std::unique_ptr<LoadPublisher> Publish(size_t) override {
     return std::make_unique<NativePublisher>(session_, options_, tally_);
   }
 
-  std::shared_ptr<LoadSubscriber> Subscribe() override {
+  std::shared_ptr<LoadSubscriber> Subscribe(size_t) override {
     return std::make_shared<NativeSubscriber>(session_, options_, tally_);
   }
 

@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "absl/status/status.h"
+#include "absl/time/clock.h"
 #include "client/cli/bench/tracker.h"
 #include "core/base/clock.h"
 #include "core/base/mutex.h"
@@ -70,6 +71,14 @@ class Tally {
       }
     });
     delivered_ += messages.size();
+    if (pace_ > 0) KeepPace();
+  }
+
+  // Messages a second; 0 for as fast as they come. Deliveries wait, before they are acknowledged, until this is kept.
+  // REQUIRES: nothing was delivered yet.
+  void SetPace(double rate) {
+    pace_ = rate;
+    pace_start_ = NowNanos();
   }
 
   // The first error stays.
@@ -93,6 +102,15 @@ class Tally {
   Tracker& tracker() { return tracker_; }
 
  private:
+  void KeepPace() const {
+    const auto due = pace_start_ + static_cast<int64_t>(static_cast<double>(delivered()) * 1e9 / pace_);
+    if (const int64_t early = due - NowNanos(); early > 0) absl::SleepFor(absl::Nanoseconds(early));
+  }
+
+  // Constant while something is delivered.
+  double pace_ = 0;
+  int64_t pace_start_ = 0;
+
   std::atomic<uint64_t> accepted_{0};
   std::atomic<uint64_t> refused_{0};
   std::atomic<uint64_t> delivered_{0};

@@ -9,6 +9,7 @@
 #include "client/cli/bench/idle_streams.h"
 #include "client/cli/bench/load.h"
 #include "client/cli/bench/tally.h"
+#include "client/cli/bench/tenths.h"
 #include "client/cli/commands/commands.h"
 #include "fmt/format.h"
 
@@ -32,6 +33,9 @@ struct BenchFlags {
   bool ordered = false;
   // Of the topic and the subscription; made up when empty.
   std::string name;
+  // An existing topic instead of one of its own.
+  std::string topic;
+  size_t topics = 1;
   bool publish_only = false;
   bool receive_only = false;
   bool keep = false;
@@ -48,7 +52,8 @@ class Bench {
         // Whole batches from each publisher.
         messages_each_(flags.messages > 0 ? flags.messages / flags.publishers / flags.batch * flags.batch : UINT64_MAX),
         options_(OptionsFrom(session, flags)),
-        load_(flags.api == "google" ? GoogleLoad(session, options_, &tally_) : NativeLoad(session, options_, &tally_)) {}
+        load_(flags.api == "google" ? GoogleLoad(session, options_, &tally_) : NativeLoad(session, options_, &tally_)),
+        tenths_(flags.messages) {}
 
   int Run();
 
@@ -57,7 +62,6 @@ class Bench {
   void PublishAll();
   void PublishLoop(size_t number);
   void WaitForDeliveries();
-  int HoldIdleStreams();
   int Summarize();
   nlohmann::ordered_json SummaryAsJson();
   void PrintSummary();
@@ -75,6 +79,9 @@ class Bench {
   Tally tally_;
   const std::unique_ptr<Load> load_;
 
+  Tenths tenths_;
+  // Making topics and subscriptions took this long, in nanoseconds.
+  int64_t set_up_nanos_ = 0;
   int64_t started_ = 0;
   int64_t published_until_ = 0;
   int64_t delivered_until_ = 0;
@@ -82,8 +89,10 @@ class Bench {
 
 LoadOptions Bench::OptionsFrom(const Session& session, const BenchFlags& flags) {
   const std::string name = flags.name.empty() ? fmt::format("bench-{:x}", absl::ToUnixNanos(absl::Now())) : flags.name;
-  return {.topic = session.TopicName(name),
+  return {.topic = session.TopicName(flags.topic.empty() ? name : flags.topic),
           .subscription = session.SubscriptionName(name),
+          .topics = flags.topics,
+          .own_topic = flags.topic.empty(),
           .batch = flags.batch,
           .size = std::max(flags.size, sizeof(Stamp)),
           .inflight = flags.inflight,
@@ -142,48 +151,31 @@ void Bench::PublishAll() {
                             ? static_cast<double>(tally_.accepted()) / static_cast<double>(flags_.messages)
                             : absl::FDivDuration(absl::Nanoseconds(NowNanos() - started_), duration_);
     progress.Show(std::min(done, 1.0), fmt::format("{} published, {} delivered", tally_.accepted(), tally_.delivered()));
+    tenths_.Look(tally_.accepted(), NowNanos());
     absl::SleepFor(absl::Milliseconds(10));
   }
   for (std::thread& publisher : publishers) publisher.join();
   published_until_ = NowNanos();
 }
 
-// What they are for, the server's memory, is to be looked at meanwhile.
-int Bench::HoldIdleStreams() {
-  IdleStreams idle(session_, options_.subscription);
-  absl::Status status = idle.Open(flags_.idle_streams);
-  size_t still_open = 0;
-  if (status.ok()) {
-    if (!session_.json) {
-      fmt::print("{} streams open\n", flags_.idle_streams);
-      std::fflush(stdout);
-    }
-    absl::SleepFor(duration_);
-    still_open = idle.count();
-  }
-  idle.Close();
-  if (!status.ok()) return Report(session_, status);
-  if (session_.json) {
-    fmt::print("{}\n", nlohmann::ordered_json{{"streams", flags_.idle_streams}, {"still_open", still_open}}.dump());
-  } else {
-    fmt::print("{} streams still open after {}\n", still_open, absl::FormatDuration(duration_));
-  }
-  return still_open == flags_.idle_streams ? kOk : kFailed;
-}
-
 int Bench::Run() {
   if (!flags_.receive_only) {
+    const int64_t began = NowNanos();
     if (absl::Status status = load_->SetUp(); !status.ok()) return Report(session_, status);
+    set_up_nanos_ = NowNanos() - began;
   }
   if (flags_.idle_streams > 0) {
-    const int code = HoldIdleStreams();
+    const int code = HoldIdleStreams(session_, options_.subscription, flags_.idle_streams, duration_);
     if (!flags_.keep) load_->CleanUp();
     return code;
   }
   tally_.tracker().SetPublishers(flags_.publishers, flags_.ordered ? flags_.keys : 0);
-  started_ = published_until_ = NowNanos();
+  if (flags_.receive_only) tally_.SetPace(flags_.rate);
   std::vector<std::shared_ptr<LoadSubscriber>> subscribers;
-  for (size_t i = 0; i < flags_.subscribers && !flags_.publish_only; ++i) subscribers.push_back(load_->Subscribe());
+  const size_t wanted = flags_.publish_only ? 0 : flags_.subscribers * flags_.topics;
+  for (size_t i = 0; i < wanted; ++i) subscribers.push_back(load_->Subscribe(i));
+  for (const auto& subscriber : subscribers) subscriber->WaitUntilOpen();
+  started_ = published_until_ = NowNanos();
   if (flags_.receive_only) {
     for (size_t i = 0; i < flags_.publishers; ++i) tally_.tracker().Accepted(i, 0, messages_each_);
   } else {
@@ -211,6 +203,14 @@ nlohmann::ordered_json Bench::SummaryAsJson() {
       {"api", flags_.api}, {"published", tally_.accepted()}, {"refused", tally_.refused()}, {"delivered", tally_.delivered()},
       {"lost", lost()}, {"duplicates", tracker.duplicates()}, {"unknown", tracker.unknown()}};
   if (flags_.ordered) out["out_of_order"] = tracker.out_of_order();
+  if (flags_.topics > 1) {
+    out["topics"] = flags_.topics;
+    out["topics_created_per_second"] = static_cast<double>(flags_.topics) * 1e9 / static_cast<double>(set_up_nanos_);
+  }
+  if (flags_.messages > 0 && !flags_.receive_only) {
+    out["first_tenth_per_second"] = tenths_.FirstRate(started_);
+    out["last_tenth_per_second"] = tenths_.LastRate(tally_.accepted(), published_until_);
+  }
   if (!flags_.receive_only) {
     out["published_per_second"] = Rate(tally_.accepted(), published_until_);
     out["publish_latency_us"] = ToJson(tally_.publish_latency());
@@ -225,6 +225,9 @@ nlohmann::ordered_json Bench::SummaryAsJson() {
 void Bench::PrintSummary() {
   Tracker& tracker = tally_.tracker();
   fmt::print("api {}\n", flags_.api);
+  if (flags_.topics > 1) {
+    fmt::print("topics {}, made with their subscriptions in {:.2f} s\n", flags_.topics, static_cast<double>(set_up_nanos_) / 1e9);
+  }
   if (!flags_.receive_only) {
     fmt::print("published {}  {:.0f}/s  refused {}\n", tally_.accepted(), Rate(tally_.accepted(), published_until_),
                tally_.refused());
@@ -264,25 +267,31 @@ void AddBenchCommand(CLI::App& app, Run* run) {
   bench->add_option("--subscribers", flags->subscribers, "Consumers that share the subscription")->capture_default_str();
   bench->add_option("--inflight", flags->inflight, "Requests a publisher keeps in flight")
       ->check(CLI::Range(1, 100'000))->capture_default_str();
-  bench->add_option("--rate", flags->rate, "Messages per second of all publishers together; 0 for as fast as it goes")
+  bench->add_option("--rate", flags->rate, "Messages per second of all publishers together, or, with --receive-only, of all "
+                    "subscribers; 0 for as fast as it goes")
       ->capture_default_str();
   CLI::Option* keys = bench->add_option("--keys", flags->keys, "Ordering keys that each publisher goes through in turn; 0 for none")
       ->capture_default_str();
   bench->add_flag("--ordered", flags->ordered, "Let the subscription keep the order of each key, and count what breaks it")
       ->needs(keys);
   CLI::Option* name = bench->add_option("--name", flags->name, "Of the topic and the subscription; made up when not given");
+  bench->add_option("--topic", flags->topic, "A topic that is there already, to publish to with a subscription of the bench's own");
+  bench->add_option("--topics", flags->topics, "Spread the load over this many topics with a subscription each; needs --api=google")
+      ->check(CLI::Range(1, 1'000'000))->excludes("--topic")->excludes("--ordered")->capture_default_str();
   CLI::Option* publish_only = bench->add_flag("--publish-only", flags->publish_only, "Let the subscription fill; no deliveries");
   bench->add_flag("--receive-only", flags->receive_only, "Receive what --publish-only --keep with the same --messages left")
-      ->needs(name)->needs(messages)->excludes(publish_only);
+      ->needs(name)->needs(messages)->excludes(publish_only)->excludes("--topic");
   bench->add_flag("--keep", flags->keep, "Leave topic and subscription behind");
   bench->add_option("--idle-streams", flags->idle_streams,
                     "Open this many StreamingPull streams and hold them, for a look at the server's memory; needs --api=google")
       ->check(CLI::Range(1, 100'000))->excludes(publish_only)->excludes(messages);
   bench->footer("Examples:\n  sluice bench --duration=10s --batch=100 --size=100 --inflight=16\n"
                 "  sluice bench --api=google --batch=1 --inflight=32 --publish-only\n"
+                "  sluice bench --api=google --topics=10000\n"
                 "  sluice bench --api=google --idle-streams=1000 --duration=1m\n\n"
                 "Latencies count from the moment a message was meant to be sent. Exit code 1 when anything is lost or out of order.");
   bench->callback([=] {
+    if (flags->topics > 1 && flags->api != "google") throw CLI::ValidationError("--topics", "needs --api=google");
     if (flags->idle_streams > 0 && flags->api != "google") throw CLI::ValidationError("--idle-streams", "needs --api=google");
     *run = [=](const Session& session) { return Bench(session, *flags).Run(); };
   });

@@ -20,8 +20,8 @@ absl::Status Unreadable(RecordKind kind) {
 absl::StatusOr<Catalogue::Contents> LocalCatalogue::Load() {
   MutexLock lock(mu_);
   Contents contents;
-  for (const auto& [id, config] : topic_configs_) contents.topics.push_back({id, config});
-  for (const auto& [id, config] : subscription_configs_) contents.subscriptions.push_back({id, config});
+  for (const auto& [id, log] : logs_) contents.topics.push_back({id, log->config()});
+  for (const auto& [id, cursor] : cursors_) contents.subscriptions.push_back({id, cursor->config()});
   return contents;
 }
 
@@ -71,7 +71,6 @@ absl::Status LocalCatalogue::ApplyPutSubscription(SubscriptionId id, std::string
   const std::string config(in.NextBytes());
   const std::string_view initial = in.NextBytes();
   if (!in.ok()) return Unreadable(RecordKind::kPutSubscription);
-  subscription_configs_[id] = config;
   std::shared_ptr<LocalCursor>& cursor = cursors_[id];
   if (!initial.empty() || cursor == nullptr) {
     auto state = initial.empty() ? CursorState() : DecodeCursorState(initial);
@@ -86,7 +85,6 @@ absl::Status LocalCatalogue::Apply(RecordKind kind, uint64_t id, std::string_vie
   next_id_ = std::max(next_id_, id + 1);
   switch (kind) {
     case RecordKind::kPutTopic: {
-      topic_configs_[TopicId(id)] = payload;
       std::shared_ptr<LocalLog>& log = logs_[TopicId(id)];
       if (log == nullptr) {
         View::TopicState state;
@@ -101,14 +99,12 @@ absl::Status LocalCatalogue::Apply(RecordKind kind, uint64_t id, std::string_vie
         it->second->Remove();
         logs_.erase(it);
       }
-      topic_configs_.erase(TopicId(id));
       removed_topics_.push_back(TopicId(id));
       return absl::OkStatus();
     case RecordKind::kPutSubscription:
       return ApplyPutSubscription(SubscriptionId(id), payload);
     case RecordKind::kRemoveSubscription:
       cursors_.erase(SubscriptionId(id));
-      subscription_configs_.erase(SubscriptionId(id));
       removed_subscriptions_.push_back(SubscriptionId(id));
       return absl::OkStatus();
     default:
@@ -120,11 +116,9 @@ void LocalCatalogue::Restore(const View::Contents& contents) {
   MutexLock lock(mu_);
   next_id_ = contents.next_id;
   for (const View::TopicState& topic : contents.topics) {
-    topic_configs_[topic.id] = topic.config;
     logs_[topic.id] = std::make_shared<LocalLog>(context_, topic);
   }
   for (const View::SubscriptionState& subscription : contents.subscriptions) {
-    subscription_configs_[subscription.id] = subscription.config;
     cursors_[subscription.id] = std::make_shared<LocalCursor>(context_.committer, subscription);
   }
 }

@@ -58,9 +58,7 @@ class LocalCatalogue final : public Catalogue,
   mutable Mutex mu_;
   uint64_t next_id_ GUARDED_BY(mu_) = 1;
   std::map<TopicId, std::shared_ptr<LocalLog>> logs_ GUARDED_BY(mu_);
-  std::map<TopicId, std::string> topic_configs_ GUARDED_BY(mu_);
   std::map<SubscriptionId, std::shared_ptr<LocalCursor>> cursors_ GUARDED_BY(mu_);
-  std::map<SubscriptionId, std::string> subscription_configs_ GUARDED_BY(mu_);
   // Gone, but still in the view.
   std::vector<TopicId> removed_topics_ GUARDED_BY(mu_);
   std::vector<SubscriptionId> removed_subscriptions_ GUARDED_BY(mu_);

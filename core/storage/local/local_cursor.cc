@@ -107,6 +107,11 @@ void LocalCursor::Replayed(CursorState state) {
   changed_ = true;
 }
 
+std::string LocalCursor::config() const {
+  MutexLock lock(mu_);
+  return config_;
+}
+
 void LocalCursor::SetConfig(std::string config) {
   MutexLock lock(mu_);
   config_ = std::move(config);

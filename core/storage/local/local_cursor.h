@@ -40,6 +40,7 @@ class LocalCursor final : public Cursor,
   void Replayed(CursorState state) EXCLUDES(mu_);
 
   SubscriptionId id() const { return id_; }
+  std::string config() const EXCLUDES(mu_);
   void SetConfig(std::string config) EXCLUDES(mu_);
   bool changed() const EXCLUDES(mu_);
   View::SubscriptionState BeginCheckpoint() EXCLUDES(mu_);

@@ -46,8 +46,8 @@ LocalLog::LocalLog(LogContext& context, View::TopicState state)
       next_(state.next),
       writing_next_(state.next),
       producers_(std::move(state.producers)),
-      spans_(state.spans.begin(), state.spans.end()) {
-  for (const Span& span : state.spans) context_.use.Add(span.segment, span.bytes);
+      spans_(std::move(state.spans)) {
+  for (const Span& span : spans_) context_.use.Add(span.segment, span.bytes);
 }
 
 LocalLog::~LocalLog() = default;
@@ -231,6 +231,8 @@ void LocalLog::ReplayEnded() {
   MutexLock lock(mu_);
   if (lost_ && lost_->first == next_) Add(*lost_);
   lost_.reset();
+  // A checkpoint that a crash cut off may have left something there.
+  in_view_ = true;
 }
 
 void LocalLog::Trim(Offset before) {
@@ -239,10 +241,12 @@ void LocalLog::Trim(Offset before) {
   if (before <= floor_) return;
   floor_ = before;
   changed_ = true;
-  while (!spans_.empty() && spans_.front().end <= floor_) {
-    context_.use.Drop(spans_.front().segment, spans_.front().bytes);
-    spans_.pop_front();
-  }
+  const auto alive = std::find_if(spans_.begin(), spans_.end(), [this](const Span& span) {
+    mu_.AssertHeld();
+    return span.end > floor_;
+  });
+  for (auto dead = spans_.begin(); dead != alive; ++dead) context_.use.Drop(dead->segment, dead->bytes);
+  spans_.erase(spans_.begin(), alive);
   // What a checkpoint is saving right now stays until it is done.
   while (saving_ == 0 && !recent_.empty() && recent_.front().end() <= floor_) recent_.pop_front();
   if (saving_ == 0) moved_.erase(moved_.begin(), moved_.lower_bound(floor_));
@@ -262,6 +266,11 @@ void LocalLog::Remove() {
 bool LocalLog::removed() const {
   MutexLock lock(mu_);
   return removed_;
+}
+
+std::string LocalLog::config() const {
+  MutexLock lock(mu_);
+  return config_;
 }
 
 void LocalLog::SetConfig(std::string config) {
@@ -290,19 +299,23 @@ View::TopicState LocalLog::BeginCheckpoint(std::vector<BatchLocation>* batches) 
   for (const auto& [first, batch] : moved_) saving_moved_.push_back(batch);
   batches->insert(batches->end(), saving_moved_.begin(), saving_moved_.end());
   changed_ = false;
-  return {id_, config_, floor_, next_, {spans_.begin(), spans_.end()}, producers_};
+  const bool in_view = in_view_ || !batches->empty();
+  in_view_ = in_view && floor_ < next_;
+  return {id_, config_, floor_, next_, spans_, producers_, in_view};
 }
 
 void LocalLog::CheckpointDone(bool written) {
   MutexLock lock(mu_);
   if (written) {
-    recent_.erase(recent_.begin(), recent_.begin() + static_cast<std::ptrdiff_t>(std::min(saving_, recent_.size())));
+    for (; saving_ > 0 && !recent_.empty(); --saving_) recent_.pop_front();
+    if (recent_.empty()) recent_ = {};
+    if (spans_.empty()) spans_.shrink_to_fit();
     for (const BatchLocation& batch : saving_moved_) {
       auto it = moved_.find(batch.first);
       if (it != moved_.end() && it->second.at == batch.at) moved_.erase(it);
     }
   } else {
-    changed_ = true;
+    changed_ = in_view_ = true;
   }
   saving_ = 0;
   saving_moved_.clear();

@@ -4,7 +4,6 @@
 // Thread rule: as TopicLog says. BeforeWrite and AfterWrite are called by the committer, one thread at a time.
 #pragma once
 
-#include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -12,6 +11,7 @@
 
 #include "absl/container/btree_map.h"
 #include "core/base/mutex.h"
+#include "core/base/queue.h"
 #include "core/storage/backend.h"
 #include "core/storage/local/batch_index.h"
 #include "core/storage/local/committer.h"
@@ -58,6 +58,7 @@ class LocalLog final : public TopicLog, public JournalTarget, public std::enable
   // The offset the next batch gets.
   Offset next() const EXCLUDES(mu_);
 
+  std::string config() const EXCLUDES(mu_);
   void SetConfig(std::string config) EXCLUDES(mu_);
   // Whether there is anything a checkpoint should save.
   bool changed() const EXCLUDES(mu_);
@@ -97,13 +98,17 @@ class LocalLog final : public TopicLog, public JournalTarget, public std::enable
   // next_ with what is being written.
   Offset writing_next_ GUARDED_BY(mu_);
   ProducerWindows producers_ GUARDED_BY(mu_);
-  std::deque<Span> spans_ GUARDED_BY(mu_);
+  // A few for each segment: what goes at the front goes for many batches at once. This and recent_ take no memory while
+  // they are empty, as they are for most of many topics.
+  std::vector<Span> spans_ GUARDED_BY(mu_);
   // In offset order: what the view does not have, the first `saving_` of it on the way there.
-  std::deque<BatchLocation> recent_ GUARDED_BY(mu_);
+  Queue<BatchLocation> recent_ GUARDED_BY(mu_);
   size_t saving_ GUARDED_BY(mu_) = 0;
   // Batches of the view that lie elsewhere by now; of those, what is on the way there.
   absl::btree_map<Offset, BatchLocation> moved_ GUARDED_BY(mu_);
   std::vector<BatchLocation> saving_moved_ GUARDED_BY(mu_);
+  // The view may hold batches of it. Those of a topic whose messages do not wait for long never get there.
+  bool in_view_ GUARDED_BY(mu_) = false;
   // Seems to have been the last batch, and cannot be read.
   std::optional<BatchLocation> lost_ GUARDED_BY(mu_);
   bool changed_ GUARDED_BY(mu_) = false;

@@ -270,11 +270,13 @@ absl::Status View::Write(const Checkpoint& checkpoint) {
   // The floors are looked for among the batches.
   if (auto status = writer.Write(); !status.ok()) return ViewError(status);
   for (const TopicState& topic : checkpoint.topics) {
-    // What lies below the floor; a batch that reaches across it stays.
-    auto first = Find(topic.id, topic.floor, 1);
-    if (!first.ok()) return first.status();
-    const Offset keep = first->empty() ? topic.floor : std::min(first->front().first, topic.floor);
-    writer.batch().DeleteRange(BatchKey(topic.id, Offset(0)), BatchKey(topic.id, keep));
+    // What lies below the floor; a batch that reaches across it stays. Range deletions slow down reading, so none for nothing.
+    if (topic.has_batches) {
+      auto first = Find(topic.id, topic.floor, 1);
+      if (!first.ok()) return first.status();
+      const Offset keep = first->empty() ? topic.floor : std::min(first->front().first, topic.floor);
+      writer.batch().DeleteRange(BatchKey(topic.id, Offset(0)), BatchKey(topic.id, keep));
+    }
     writer.batch().Put(IdKey(kTopicPrefix, topic.id.value()), EncodeTopic(topic));
     writer.MaybeWrite();
   }

@@ -38,6 +38,8 @@ class View {
     Offset next{1};
     std::vector<Span> spans;
     ProducerWindows producers;
+    // Whether there may be batches of it below the floor; not kept.
+    bool has_batches = true;
   };
   struct SubscriptionState {
     SubscriptionId id;

@@ -1,0 +1,242 @@
+#!/usr/bin/env python3
+"""Measures whether the server stays flat as the work grows: many topics, a long backlog, many streams, slow neighbours, a day of
+acknowledgements out of order, a second core.
+
+    python3 tests/bench/flat.py [--rounds=3] [--seconds=5] [--backlog=50000000] [--only=ROW,...] [--bin=DIR] [--data=DIR] [--json=FILE]
+
+Every row has a target; figures are medians of the rounds, with the lowest and the highest (the backlog is measured once). Server and
+load share the cores. The exit code is 1 only when a message was lost or delivered twice.
+"""
+import argparse
+import json
+import os
+import pathlib
+import shutil
+import signal
+import statistics
+import subprocess
+import tempfile
+import time
+
+from servers import Server
+
+TOPICS, STREAMS, BUSY = 10_000, 5_000, 50
+SIZE = 100
+# Of the load beside the slow neighbours, messages a second; one of them reads from the disk at this rate too.
+STEADY = 50_000
+GOOGLE = "--api=google"
+
+# name: what, durability, target, unit ("" for a ratio), whether the target is the least, scenario.
+ROWS = {
+    "topics_throughput": ("load spread over 10,000 topics / the same load on one", "fsync", 0.8, "", True, "topics"),
+    "topics_memory": ("memory of an idle topic with its subscription", "fsync", 4096, "bytes", False, "topics"),
+    "topics_created": ("topics created with a subscription each (two calls, both counted as one)", "fsync", 2000, "/s", True, "topics"),
+    "topics_ready": ("ready after a restart with 10,000 topics", "fsync", 3, "s", False, "topics"),
+    "backlog_publish": ("backlog: last tenth published / first tenth", "fsync", 0.9, "", True, "backlog"),
+    "backlog_drain": ("backlog: drained after a restart", "fsync", 500_000, "messages/s", True, "backlog"),
+    "backlog_memory": ("backlog: most resident memory, filling or draining", "fsync", 500, "MiB", False, "backlog"),
+    "backlog_disk": ("backlog: disk / payload", "fsync", 1.3, "", False, "backlog"),
+    "backlog_written": ("backlog: written to disk until it is gone / payload", "fsync", 1.5, "", False, "backlog"),
+    "backlog_space": ("backlog: space back after the last acknowledgement", "fsync", 60, "s", False, "backlog"),
+    "backlog_ready": ("backlog: ready after a restart, the slower of a stop and a kill", "fsync", 2, "s", False, "backlog"),
+    "streams_throughput": ("50 busy streams beside 4,950 idle ones / 50 alone", "fsync", 0.8, "", True, "streams"),
+    "streams_memory": ("memory of an idle stream", "fsync", 25 * 1024, "bytes", False, "streams"),
+    "slow_throughput": ("throughput beside one that stands still and one an hour behind / alone", "fsync", 0.95, "", True, "slow"),
+    "slow_p99": ("p99 beside them / alone", "fsync", 1.2, "", False, "slow"),
+    "ack_memory": ("ack state of a message held back, 864,000 of them", "memory", 100, "bytes", False, "acks"),
+    # log 864,000 / log 10,000
+    "ack_growth": ("an ack with 864,000 messages held back / with 10,000", "memory", 1.5, "", False, "acks"),
+    "cores": ("server and four loads on two cores / on one", "os", 1.7, "", True, "cores"),
+}
+
+
+class Folder:
+    """A folder that goes when the block ends, with the servers over it."""
+
+    def __init__(self, args):
+        self.args, self.servers = args, []
+
+    def __enter__(self):
+        self.path = pathlib.Path(tempfile.mkdtemp(prefix="flat-", dir=self.args.data))
+        return self
+
+    def serve(self, prefix=(), durability="fsync"):
+        self.servers.append(Server(self.args.bin, self.path, durability, prefix))
+        return self.servers[-1]
+
+    def __exit__(self, *_):
+        for server in self.servers:
+            server.stop(signal.SIGKILL)
+        shutil.rmtree(self.path)
+
+
+def restart(server, how=signal.SIGTERM):
+    server.stop(how)
+    server.start()
+    return server.seconds_to_ready
+
+
+def before_and_after(server, alone, measure_other):
+    """measure_other() / the throughput of the bench `alone` before and after it: a machine that others share changes meanwhile."""
+    before = server.bench(*alone)["delivered_per_second"]
+    other = measure_other()
+    return 2 * other / (before + server.bench(*alone)["delivered_per_second"])
+
+
+def topics(args):
+    many = f"--topics={TOPICS}"
+    with Folder(args) as folder:
+        server = folder.serve()
+        throughput = before_and_after(server, (GOOGLE, f"--duration={args.seconds}s"),
+                                      lambda: server.bench(GOOGLE, f"--duration={args.seconds}s", many)["delivered_per_second"])
+    with Folder(args) as folder:
+        server = folder.serve()
+        server.bench(GOOGLE, "--topics=100", "--duration=0s", "--publish-only")
+        before = server.resident_mib()
+        made = server.bench(GOOGLE, many, "--duration=0s", "--publish-only", "--keep")
+        memory = (server.resident_mib() - before) * 1024 * 1024 / TOPICS
+        ready = max(restart(server), restart(server, signal.SIGKILL))
+    return {"topics_throughput": throughput, "topics_memory": memory, "topics_created": made["topics_created_per_second"],
+            "topics_ready": ready}
+
+
+def seconds_until(done, most):
+    began = time.monotonic()
+    while not done() and time.monotonic() - began < most:
+        time.sleep(0.2)
+    return time.monotonic() - began
+
+
+def backlog(args):
+    flags = ("--name=backlog", "--keep", f"--size={SIZE}", f"--messages={args.backlog}")
+    payload = args.backlog * SIZE
+    # Space is back when no more is left than segments in use: the last one, its spare, and one on its way.
+    little = 256 << 20
+    with Folder(args) as folder:
+        server = folder.serve()
+        filled = server.bench(*flags, "--publish-only")
+        disk = server.disk_bytes()
+        memory, written = server.resident_mib("VmHWM"), server.written_bytes()
+        ready = max(restart(server), restart(server, signal.SIGKILL))
+        drained = server.bench(*flags, "--receive-only")
+        space = seconds_until(lambda: server.disk_bytes() < little, 120)
+        memory, written = max(memory, server.resident_mib("VmHWM")), written + server.written_bytes()
+    return {"backlog_publish": filled["last_tenth_per_second"] / filled["first_tenth_per_second"],
+            "backlog_drain": drained["delivered_per_second"], "backlog_memory": memory, "backlog_disk": disk / payload,
+            "backlog_written": written / payload, "backlog_space": space, "backlog_ready": ready}
+
+
+def streams(args):
+    with Folder(args) as folder:
+        server = folder.serve()
+        busy = (GOOGLE, f"--topics={BUSY}", f"--duration={args.seconds}s")
+        server.bench(*busy)
+        memory = None
+
+        def beside_idle_ones():
+            nonlocal memory
+            before = server.resident_mib()
+            idle = server.start_bench(GOOGLE, f"--idle-streams={STREAMS - BUSY}", f"--duration={args.seconds + 8}s")
+            time.sleep(4)
+            memory = (server.resident_mib() - before) * 1024 * 1024 / (STREAMS - BUSY)
+            throughput = server.bench(*busy)["delivered_per_second"]
+            if idle.wait() != 0:
+                raise SystemExit("idle streams ended")
+            return throughput
+        throughput = before_and_after(server, busy, beside_idle_ones)
+    return {"streams_throughput": throughput, "streams_memory": memory}
+
+
+def forget_pages(folder):
+    """Takes the journal out of the page cache: what was written an hour ago would not be there."""
+    for file in folder.rglob("*.journal"):
+        with file.open("rb") as opened:
+            os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def slow(args):
+    """A steady load, since the two neighbours need the cores too: one reads its backlog at the rate of the load."""
+    old = STEADY * 4 * args.seconds
+    with Folder(args) as folder:
+        server = folder.serve()
+        server.bench("--name=behind", "--keep", "--publish-only", f"--messages={old}")
+        restart(server)
+        forget_pages(folder.path)
+        load = ("--topic=behind", f"--rate={STEADY}", f"--duration={args.seconds}s")
+        alone = server.bench(*load)
+        still = server.start_bench(GOOGLE, "--topic=behind", "--idle-streams=1", "--duration=1h")
+        behind = server.start_bench("--name=behind", "--receive-only", f"--messages={old}", f"--rate={STEADY}")
+        time.sleep(1)
+        beside = server.bench(*load)
+        if still.poll() is not None or behind.poll() is not None:
+            raise SystemExit("a neighbour ended too soon")
+        for neighbour in (still, behind):
+            neighbour.kill()
+            neighbour.wait()
+    return {"slow_throughput": beside["delivered_per_second"] / alone["delivered_per_second"],
+            "slow_p99": beside["end_to_end_latency_us"]["p99"] / alone["end_to_end_latency_us"]["p99"]}
+
+
+def acks(args):
+    told = subprocess.run([args.bin / "ack_bench", "--benchmark_format=json"], capture_output=True, text=True, check=True)
+    runs = {run["name"]: run for run in json.loads(told.stdout)["benchmarks"]}
+    few, many = (runs[f"HeldBack/{count}/in_order:1"] for count in (10_000, 864_000))
+    return {"ack_memory": many["state_bytes"], "ack_growth": many["cpu_time"] / few["cpu_time"]}
+
+
+def cores(args):
+    """Server and loads on the same cores; several loads, as one of them could not use two, and `os`, as a disk does not get faster."""
+    def throughput(which):
+        with Folder(args) as folder:
+            server = folder.serve(("taskset", "-c", which), "os")
+            loads = [server.start_bench(f"--duration={args.seconds}s") for _ in range(4)]
+            return sum(json.loads(load.communicate()[0])["delivered_per_second"] for load in loads)
+    one = throughput("0")
+    return {"cores": throughput("0,1") / one}
+
+
+ONCE = ("backlog",)
+measured = {}
+
+
+def measure(args, name):
+    """The row as a dict. Rows of one scenario are measured together, by the first of them."""
+    what, durability, target, unit, at_least, scenario = ROWS[name]
+    if scenario not in measured:
+        measured[scenario] = [globals()[scenario](args) for _ in range(1 if scenario in ONCE else args.rounds)]
+    values = [result[name] for result in measured[scenario]]
+    value = statistics.median(values)
+    return {"name": name, "what": what, "durability": durability, "target": target, "value": value, "lowest": min(values),
+            "highest": max(values), "met": value >= target if at_least else value <= target, "unit": unit, "at_least": at_least}
+
+
+def show(row):
+    def form(value):
+        return f"{value:,.2f}" if value < 10 else f"{value:,.0f}"
+    bound = "at least" if row["at_least"] else "at most"
+    print(f"| {row['what']} | `{row['durability']}` | {form(row['value'])} ({form(row['lowest'])} to {form(row['highest'])}) "
+          f"{row['unit']} | {bound} {form(row['target'])} | {'yes' if row['met'] else 'no'} |", flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=int, default=5)
+    parser.add_argument("--backlog", type=int, default=50_000_000)
+    parser.add_argument("--only", default=",".join(ROWS))
+    parser.add_argument("--bin", type=pathlib.Path, default=pathlib.Path("build/release/bin"))
+    parser.add_argument("--data", type=pathlib.Path, default=None)
+    parser.add_argument("--json", type=pathlib.Path)
+    args = parser.parse_args()
+    args.bin = args.bin.resolve()
+    print("| | durability | measured | target | met |\n|---|---|---|---|---|")
+    rows = []
+    for name in args.only.split(","):
+        rows.append(measure(args, name))
+        show(rows[-1])
+    if args.json:
+        args.json.write_text(json.dumps(rows, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
