@@ -28,11 +28,8 @@ class Stream final : public grpc::ServerBidiReactor<v1::PublishRequest, v1::Publ
       lock.unlock();
       return Finish(grpc::Status::OK);
     }
-    v1::PublishResult* result = counted_.add_results();
-    result->set_batch_id(request_.batch_id());
-    result->set_first_message_id(next_id_);
-    result->set_count(static_cast<uint32_t>(request_.messages_size()));
-    next_id_ += result->count();
+    // A first request may just open the stream.
+    if (request_.messages_size() > 0) Count();
     // Under the lock: results keep the order of the requests.
     StartRead(&request_);
     Write();
@@ -48,7 +45,14 @@ class Stream final : public grpc::ServerBidiReactor<v1::PublishRequest, v1::Publ
   void OnDone() override { delete this; }
 
  private:
-  // REQUIRES: mu_ is held.
+  // REQUIRES: mu_ is held, for both.
+  void Count() {
+    v1::PublishResult* result = counted_.add_results();
+    result->set_batch_id(request_.batch_id());
+    result->set_first_message_id(next_id_);
+    result->set_count(static_cast<uint32_t>(request_.messages_size()));
+    next_id_ += result->count();
+  }
   void Write() {
     if (writing_ || counted_.results().empty()) return;
     writing_ = true;

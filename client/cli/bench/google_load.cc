@@ -1,10 +1,10 @@
 #include <memory>
 #include <vector>
 
-#include "client/cli/bench/google_channel.h"
+#include "client/cli/bench/channel.h"
 #include "client/cli/bench/google_publisher.h"
-#include "client/cli/bench/google_subscriber.h"
 #include "client/cli/bench/load.h"
+#include "client/cli/bench/stream_subscriber.h"
 #include "client/cpp/status.h"
 #include "google/pubsub/v1/pubsub.grpc.pb.h"
 
@@ -19,7 +19,7 @@ class Google final : public Load {
       : session_(session),
         options_(options),
         tally_(tally),
-        channel_(OpenGoogleChannel(session)),
+        channel_(OpenChannel(session)),
         publisher_(pubsub::Publisher::NewStub(channel_)),
         subscriber_(pubsub::Subscriber::NewStub(channel_)) {}
 
@@ -33,30 +33,36 @@ class Google final : public Load {
     if (absl::Status status = Call(*publisher_, &pubsub::Publisher::Stub::CreateTopic, topic, &topic); !status.ok()) {
       return status;
     }
-    pubsub::Subscription subscription;
-    subscription.set_name(options_.subscription);
-    subscription.set_topic(options_.topic);
-    subscription.set_enable_message_ordering(options_.ordered);
-    return Call(*subscriber_, &pubsub::Subscriber::Stub::CreateSubscription, subscription, &subscription);
+    for (const std::string& name : options_.subscriptions) {
+      pubsub::Subscription subscription;
+      subscription.set_name(name);
+      subscription.set_topic(options_.topic);
+      subscription.set_enable_message_ordering(options_.ordered);
+      absl::Status status = Call(*subscriber_, &pubsub::Subscriber::Stub::CreateSubscription, subscription, &subscription);
+      if (!status.ok()) return status;
+    }
+    return absl::OkStatus();
   }
 
   void CleanUp() override {
     google::protobuf::Empty nothing;
-    pubsub::DeleteSubscriptionRequest subscription;
-    subscription.set_subscription(options_.subscription);
-    Call(*subscriber_, &pubsub::Subscriber::Stub::DeleteSubscription, subscription, &nothing).IgnoreError();
+    for (const std::string& name : options_.subscriptions) {
+      pubsub::DeleteSubscriptionRequest subscription;
+      subscription.set_subscription(name);
+      Call(*subscriber_, &pubsub::Subscriber::Stub::DeleteSubscription, subscription, &nothing).IgnoreError();
+    }
     pubsub::DeleteTopicRequest topic;
     topic.set_topic(options_.topic);
     Call(*publisher_, &pubsub::Publisher::Stub::DeleteTopic, topic, &nothing).IgnoreError();
   }
 
   std::unique_ptr<LoadPublisher> Publish(size_t number) override {
-    return std::make_unique<GooglePublisher>(OpenGoogleChannel(session_), options_, number, tally_);
+    return std::make_unique<GooglePublisher>(OpenChannel(session_), options_, number, tally_);
   }
 
-  std::shared_ptr<LoadSubscriber> Subscribe() override {
-    auto subscriber = std::make_shared<GoogleSubscriber>(options_, tally_);
-    streaming_.push_back(OpenGoogleChannel(session_));
+  std::shared_ptr<LoadSubscriber> Subscribe(size_t subscription) override {
+    auto subscriber = MakeGoogleSubscriber(options_, subscription, tally_);
+    streaming_.push_back(OpenChannel(session_));
     subscriber->Start(streaming_.back());
     return subscriber;
   }

@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "client/cli/bench/tally.h"
@@ -24,7 +25,7 @@ namespace sluice::cli {
 struct LoadOptions {
   // Full names.
   std::string topic;
-  std::string subscription;
+  std::vector<std::string> subscriptions;
   size_t batch = 100;
   // Of a payload; it has room for a stamp.
   size_t size = 100;
@@ -55,16 +56,17 @@ class LoadSubscriber {
 class Load {
  public:
   virtual ~Load() = default;
-  // Makes the topic and the subscription.
+  // Makes the topic and the subscriptions.
   virtual absl::Status SetUp() = 0;
   // Deletes them.
   virtual void CleanUp() = 0;
   // Each with a connection of its own.
   virtual std::unique_ptr<LoadPublisher> Publish(size_t number) = 0;
-  virtual std::shared_ptr<LoadSubscriber> Subscribe() = 0;
+  // Receives from the subscription with this number.
+  virtual std::shared_ptr<LoadSubscriber> Subscribe(size_t subscription) = 0;
 };
 
-// Over sluice.v1, with the client library.
+// Over sluice.v1: the streams Publish and Subscribe.
 std::unique_ptr<Load> NativeLoad(const Session& session, const LoadOptions& options, Tally* tally);
 // Over google.pubsub.v1: unary Publish, and StreamingPull with the acknowledgements on the stream.
 std::unique_ptr<Load> GoogleLoad(const Session& session, const LoadOptions& options, Tally* tally);

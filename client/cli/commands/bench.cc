@@ -21,6 +21,7 @@ struct BenchFlags {
   size_t batch = 100;
   size_t size = 100;
   size_t publishers = 1;
+  size_t subscriptions = 1;
   size_t subscribers = 1;
   size_t inflight = 16;
   // Messages per second of all publishers together; 0 for as fast as it goes.
@@ -82,8 +83,12 @@ class Bench {
 
 LoadOptions Bench::OptionsFrom(const Session& session, const BenchFlags& flags) {
   const std::string name = flags.name.empty() ? fmt::format("bench-{:x}", absl::ToUnixNanos(absl::Now())) : flags.name;
+  std::vector<std::string> subscriptions = {session.SubscriptionName(name)};
+  for (size_t i = 1; i < flags.subscriptions; ++i) {
+    subscriptions.push_back(session.SubscriptionName(fmt::format("{}-{}", name, i)));
+  }
   return {.topic = session.TopicName(name),
-          .subscription = session.SubscriptionName(name),
+          .subscriptions = std::move(subscriptions),
           .batch = flags.batch,
           .size = std::max(flags.size, sizeof(Stamp)),
           .inflight = flags.inflight,
@@ -150,7 +155,7 @@ void Bench::PublishAll() {
 
 // What they are for, the server's memory, is to be looked at meanwhile.
 int Bench::HoldIdleStreams() {
-  IdleStreams idle(session_, options_.subscription);
+  IdleStreams idle(session_, options_.subscriptions.front());
   absl::Status status = idle.Open(flags_.idle_streams);
   size_t still_open = 0;
   if (status.ok()) {
@@ -180,10 +185,12 @@ int Bench::Run() {
     if (!flags_.keep) load_->CleanUp();
     return code;
   }
-  tally_.tracker().SetPublishers(flags_.publishers, flags_.ordered ? flags_.keys : 0);
+  tally_.tracker().Expect(flags_.publishers, flags_.subscriptions, flags_.ordered ? flags_.keys : 0);
   started_ = published_until_ = NowNanos();
   std::vector<std::shared_ptr<LoadSubscriber>> subscribers;
-  for (size_t i = 0; i < flags_.subscribers && !flags_.publish_only; ++i) subscribers.push_back(load_->Subscribe());
+  for (size_t i = 0; i < flags_.subscriptions * flags_.subscribers && !flags_.publish_only; ++i) {
+    subscribers.push_back(load_->Subscribe(i % flags_.subscriptions));
+  }
   if (flags_.receive_only) {
     for (size_t i = 0; i < flags_.publishers; ++i) tally_.tracker().Accepted(i, 0, messages_each_);
   } else {
@@ -261,7 +268,9 @@ void AddBenchCommand(CLI::App& app, Run* run) {
   bench->add_option("--size", flags->size, "Bytes of payload, at least 24")->capture_default_str();
   bench->add_option("--publishers", flags->publishers, "Publishers, each with a connection of its own")
       ->check(CLI::Range(1, 1000))->capture_default_str();
-  bench->add_option("--subscribers", flags->subscribers, "Consumers that share the subscription")->capture_default_str();
+  bench->add_option("--subscriptions", flags->subscriptions, "Subscriptions of the topic; each gets every message, and is counted")
+      ->check(CLI::Range(1, 10'000))->capture_default_str();
+  bench->add_option("--subscribers", flags->subscribers, "Consumers that share a subscription")->capture_default_str();
   bench->add_option("--inflight", flags->inflight, "Requests a publisher keeps in flight")
       ->check(CLI::Range(1, 100'000))->capture_default_str();
   bench->add_option("--rate", flags->rate, "Messages per second of all publishers together; 0 for as fast as it goes")
@@ -280,6 +289,7 @@ void AddBenchCommand(CLI::App& app, Run* run) {
       ->check(CLI::Range(1, 100'000))->excludes(publish_only)->excludes(messages);
   bench->footer("Examples:\n  sluice bench --duration=10s --batch=100 --size=100 --inflight=16\n"
                 "  sluice bench --api=google --batch=1 --inflight=32 --publish-only\n"
+                "  sluice bench --subscriptions=50 --publishers=2\n"
                 "  sluice bench --api=google --idle-streams=1000 --duration=1m\n\n"
                 "Latencies count from the moment a message was meant to be sent. Exit code 1 when anything is lost or out of order.");
   bench->callback([=] {
