@@ -1,5 +1,6 @@
 #include "client/cpp/connection.h"
 
+#include "absl/time/clock.h"
 #include "core/message/limits.h"
 #include "grpcpp/create_channel.h"
 
@@ -9,11 +10,22 @@ namespace {
 // A response holds one largest message at the most beside 1 MiB of others.
 constexpr int kMaxMessageBytes = 2 * static_cast<int>(kMaxRequestBytes);
 
+// Who breaks the rule that the channel is let go of before is not waited for for ever.
+constexpr absl::Duration kReleaseTimeout = absl::Seconds(10);
+
 int Millis(absl::Duration d) { return static_cast<int>(absl::ToInt64Milliseconds(d)); }
 
 }  // namespace
 
 Connection::Connection(std::shared_ptr<grpc::Channel> channel) : channel_(std::move(channel)) { timers_.Start(); }
+
+// A stream holds the channel for a moment after it has told its end, on a thread of gRPC; were that the last to let go of it,
+// gRPC would end its threads from one of them.
+Connection::~Connection() {
+  timers_.Stop();
+  const absl::Time end = absl::Now() + kReleaseTimeout;
+  while (channel_.use_count() > 1 && absl::Now() < end) absl::SleepFor(absl::Microseconds(100));
+}
 
 std::shared_ptr<Connection> Connection::Open(const ConnectionOptions& options) {
   grpc::ChannelArguments arguments;

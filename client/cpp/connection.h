@@ -6,7 +6,7 @@
 // lost. It owns the one thread that runs timers for everything on it.
 //
 // Thread rule: every member may be called from any thread. Lifetime: publishers and subscribers keep it alive; the last
-// one must not be destroyed inside one of their callbacks.
+// one must not be destroyed inside one of their callbacks. Who has a stub or a call on the channel lets go of it before.
 #pragma once
 
 #include <memory>
@@ -36,7 +36,8 @@ class Connection {
  public:
   // Each call makes a TCP connection of its own.
   static std::shared_ptr<Connection> Open(const ConnectionOptions& options);
-  ~Connection() { timers_.Stop(); }
+  // Returns when the streams that were on it are gone.
+  ~Connection();
 
   const std::shared_ptr<grpc::Channel>& channel() const { return channel_; }
   const Clock& clock() const { return clock_; }

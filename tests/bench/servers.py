@@ -74,13 +74,18 @@ class Server(Loaded):
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-class BareBroker(Loaded):
-    """bare_broker.cc"""
+class Peer(Loaded):
+    """A server that does nothing but its protocol: bare_broker.cc, counting_stream.cc. It prints its port."""
 
-    def __init__(self, bin_dir):
-        self.process = subprocess.Popen([bin_dir / "bare_broker"], stdout=subprocess.PIPE, text=True)
+    def __init__(self, bin_dir, program):
+        self.process = subprocess.Popen([bin_dir / program], stdout=subprocess.PIPE, text=True)
         self.bin, self.address = bin_dir, f"127.0.0.1:{self.process.stdout.readline().strip()}"
 
     def stop(self):
         self.process.kill()
         self.process.wait()
+
+
+class BareBroker(Peer):
+    def __init__(self, bin_dir):
+        super().__init__(bin_dir, "bare_broker")

@@ -72,10 +72,10 @@ GoogleAdmin::GoogleAdmin(const std::shared_ptr<grpc::Channel>& channel, const Lo
       publisher_(pubsub::Publisher::NewStub(channel)),
       subscriber_(pubsub::Subscriber::NewStub(channel)) {}
 
-absl::Status GoogleAdmin::ForEach(const Send& send) const {
+absl::Status GoogleAdmin::ForEach(size_t count, const Send& send) {
   // The last answer may still hold it when the error is out.
   const auto window = std::make_shared<Window>();
-  for (size_t i = 0; i < options_.topics && window->Enter(); ++i) {
+  for (size_t i = 0; i < count && window->Enter(); ++i) {
     send(i, [window](const grpc::Status& status) { window->Leave(client::FromGrpc(status)); });
   }
   return window->Wait();
@@ -111,20 +111,21 @@ void GoogleAdmin::DeleteSubscription(size_t i, Answered answered) {
 
 absl::Status GoogleAdmin::Create() {
   if (options_.own_topic) {
-    absl::Status status = ForEach([this](size_t i, Answered answered) { CreateTopic(i, std::move(answered)); });
+    absl::Status status = ForEach(options_.topics, [this](size_t i, Answered answered) { CreateTopic(i, std::move(answered)); });
     if (!status.ok()) return status;
   }
-  return ForEach([this](size_t i, Answered answered) { CreateSubscription(i, std::move(answered)); });
+  return ForEach(options_.all_subscriptions(),
+                 [this](size_t i, Answered answered) { CreateSubscription(i, std::move(answered)); });
 }
 
 void GoogleAdmin::Delete() {
-  const auto all = [this](void (GoogleAdmin::*remove)(size_t, Answered)) {
-    ForEach([&](size_t i, const Answered& answered) {
+  const auto all = [this](size_t count, void (GoogleAdmin::*remove)(size_t, Answered)) {
+    ForEach(count, [&](size_t i, const Answered& answered) {
       (this->*remove)(i, [answered](const grpc::Status&) { answered(grpc::Status::OK); });
     }).IgnoreError();
   };
-  all(&GoogleAdmin::DeleteSubscription);
-  if (options_.own_topic) all(&GoogleAdmin::DeleteTopic);
+  all(options_.all_subscriptions(), &GoogleAdmin::DeleteSubscription);
+  if (options_.own_topic) all(options_.topics, &GoogleAdmin::DeleteTopic);
 }
 
 }  // namespace sluice::cli

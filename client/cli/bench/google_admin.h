@@ -1,4 +1,4 @@
-// Makes and deletes what a load over google.pubsub.v1 needs: its topics, each with one subscription. Many requests are under way
+// Makes and deletes what a load over google.pubsub.v1 needs: its topics and subscriptions. Many requests are under way
 // at once, as those of many clients would be, so that it also says how fast a server makes them.
 //
 // Thread rule: one call at a time. Lifetime: options outlive it.
@@ -28,8 +28,8 @@ class GoogleAdmin {
   // Sends the request that is for topic or subscription number `i`.
   using Send = std::function<void(size_t i, Answered answered)>;
 
-  // For each topic. Returns the first error, once nothing is under way any more.
-  absl::Status ForEach(const Send& send) const;
+  // For each number below `count`. Returns the first error, once nothing is under way any more.
+  static absl::Status ForEach(size_t count, const Send& send);
   void CreateTopic(size_t i, Answered answered);
   void CreateSubscription(size_t i, Answered answered);
   void DeleteTopic(size_t i, Answered answered);

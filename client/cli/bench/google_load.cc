@@ -1,11 +1,11 @@
 #include <memory>
 #include <vector>
 
+#include "client/cli/bench/channel.h"
 #include "client/cli/bench/google_admin.h"
-#include "client/cli/bench/google_channel.h"
 #include "client/cli/bench/google_publisher.h"
-#include "client/cli/bench/google_subscriber.h"
 #include "client/cli/bench/load.h"
+#include "client/cli/bench/stream_subscriber.h"
 
 namespace sluice::cli {
 namespace {
@@ -13,7 +13,7 @@ namespace {
 class Google final : public Load {
  public:
   Google(const Session& session, const LoadOptions& options, Tally* tally)
-      : session_(session), options_(options), tally_(tally), admin_(OpenGoogleChannel(session), options, session.timeout) {}
+      : session_(session), options_(options), tally_(tally), admin_(OpenChannel(session), options, session.timeout) {}
 
   ~Google() override {
     for (const auto& channel : streaming_) WaitUntilReleased(channel);
@@ -23,13 +23,13 @@ class Google final : public Load {
   void CleanUp() override { admin_.Delete(); }
 
   std::unique_ptr<LoadPublisher> Publish(size_t number) override {
-    return std::make_unique<GooglePublisher>(OpenGoogleChannel(session_), options_, number, tally_);
+    return std::make_unique<GooglePublisher>(OpenChannel(session_), options_, number, tally_);
   }
 
   std::shared_ptr<LoadSubscriber> Subscribe(size_t number) override {
-    auto subscriber = std::make_shared<GoogleSubscriber>(options_, number % options_.topics, tally_);
-    // Consumers of one subscription have a connection each, those of many topics share some.
-    if (options_.topics == 1 || number % kStreamsPerConnection == 0) streaming_.push_back(OpenGoogleChannel(session_));
+    auto subscriber = MakeGoogleSubscriber(options_, number % options_.all_subscriptions(), tally_);
+    // Consumers of one topic have a connection each, those of many share some.
+    if (options_.topics == 1 || number % kStreamsPerConnection == 0) streaming_.push_back(OpenChannel(session_));
     subscriber->Start(streaming_.back());
     return subscriber;
   }

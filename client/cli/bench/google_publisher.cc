@@ -11,6 +11,12 @@
 namespace sluice::cli {
 namespace {
 
+std::string TopicField(std::string_view topic) {
+  std::string field;
+  AppendBytesField(&field, google::pubsub::v1::PublishRequest::kTopicFieldNumber, topic);
+  return field;
+}
+
 // Ids in a PublishResponse.
 size_t CountIds(const grpc::ByteBuffer& response) {
   const client::ContiguousBytes bytes(response);
@@ -29,44 +35,20 @@ GooglePublisher::GooglePublisher(std::shared_ptr<grpc::Channel> channel, const L
                                  Tally* tally)
     : channel_(std::move(channel)),
       options_(options),
-      template_(options, number),
+      template_(options, number, TopicField(options.TopicOf(0))),
       tally_(*tally),
       stub_(channel_),
-      slots_(options.inflight) {
+      slots_(options.inflight),
+      answers_(options.paced, [this](void* tag, bool) { Answered(static_cast<Slot*>(tag)); }) {
   for (Slot& slot : slots_) {
     slot.bytes = template_.Copy();
     free_.push_back(&slot);
-  }
-  if (!options_.paced) return;
-  taker_ = std::thread([this] { TakeAnswers(); });
-}
-
-GooglePublisher::~GooglePublisher() {
-  answers_.Shutdown();
-  if (taker_.joinable()) {
-    taker_.join();
-  } else {
-    TakeAnswers();
-  }
-}
-
-template <class Done>
-bool GooglePublisher::WaitUntil(Instant deadline, Done&& done) {
-  const auto is_over = [&] { return deadline != Instant::Never() && SystemClock().Now() >= deadline; };
-  for (;;) {
-    {
-      MutexLock lock(mu_);
-      while (taker_.joinable() && !done() && !is_over()) changed_.WaitFor(lock, deadline - SystemClock().Now());
-      if (done()) return true;
-    }
-    if (is_over()) return false;
-    TakeAnswer(deadline);
   }
 }
 
 void GooglePublisher::Send(const Batch& batch) {
   static const std::string kMethod = "/google.pubsub.v1.Publisher/Publish";
-  WaitUntil(Instant::Never(), [&] {
+  answers_.WaitUntil(mu_, changed_, Instant::Never(), [&] {
     mu_.AssertHeld();
     return !free_.empty() && KeysAreFree(batch);
   });
@@ -82,7 +64,7 @@ void GooglePublisher::Send(const Batch& batch) {
   // A call lives in memory of its context.
   slot->call = nullptr;
   slot->context.emplace();
-  slot->call = stub_.PrepareUnaryCall(&*slot->context, kMethod, grpc::ByteBuffer(&slot->bytes, 1), &answers_);
+  slot->call = stub_.PrepareUnaryCall(&*slot->context, kMethod, grpc::ByteBuffer(&slot->bytes, 1), answers_.queue());
   slot->call->StartCall();
   slot->call->Finish(&slot->response, &slot->status, slot);
 }
@@ -91,24 +73,6 @@ bool GooglePublisher::KeysAreFree(const Batch& batch) const {
   if (!options_.ordered) return true;
   return std::none_of(in_flight_.begin(), in_flight_.end(),
                       [&](uint64_t first) { return first + options_.keys < batch.first + batch.count; });
-}
-
-bool GooglePublisher::TakeAnswer(Instant deadline) {
-  void* tag = nullptr;
-  bool ok = false;
-  if (deadline == Instant::Never()) {
-    if (!answers_.Next(&tag, &ok)) return false;
-  } else {
-    const auto wall_deadline = absl::ToChronoTime(absl::Now() + (deadline - SystemClock().Now()));
-    if (answers_.AsyncNext(&tag, &ok, wall_deadline) != grpc::CompletionQueue::GOT_EVENT) return false;
-  }
-  Answered(static_cast<Slot*>(tag));
-  return true;
-}
-
-void GooglePublisher::TakeAnswers() {
-  while (TakeAnswer(Instant::Never())) {
-  }
 }
 
 void GooglePublisher::Answered(Slot* slot) {
@@ -130,11 +94,11 @@ void GooglePublisher::Close() {
     mu_.AssertHeld();
     return in_flight_.empty();
   };
-  if (WaitUntil(SystemClock().Now() + absl::Seconds(30), idle)) return;
+  if (answers_.WaitUntil(mu_, changed_, SystemClock().Now() + absl::Seconds(30), idle)) return;
   for (Slot& slot : slots_) {
     if (slot.context) slot.context->TryCancel();
   }
-  WaitUntil(Instant::Never(), idle);
+  answers_.WaitUntil(mu_, changed_, Instant::Never(), idle);
 }
 
 }  // namespace sluice::cli

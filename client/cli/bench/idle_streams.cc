@@ -4,8 +4,8 @@
 #include <utility>
 
 #include "absl/time/clock.h"
-#include "client/cli/bench/google_channel.h"
-#include "client/cli/bench/google_subscriber.h"
+#include "client/cli/bench/channel.h"
+#include "client/cli/bench/stream_subscriber.h"
 #include "core/base/clock.h"
 #include "core/base/strings.h"
 #include "fmt/format.h"
@@ -35,7 +35,7 @@ class IdleStreams::Events final : public client::StreamEvents {
 absl::Status IdleStreams::Open(size_t wanted) {
   const SystemClock clock;
   for (size_t i = 0; i < wanted; ++i) {
-    if (i % kStreamsPerConnection == 0) channels_.push_back(OpenGoogleChannel(session_));
+    if (i % kStreamsPerConnection == 0) channels_.push_back(OpenChannel(session_));
     OpenOne(channels_.back());
   }
   const Instant end = clock.Now() + kOpenTimeout;

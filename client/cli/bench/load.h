@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "client/cli/bench/tally.h"
@@ -26,11 +27,12 @@ namespace sluice::cli {
 inline constexpr size_t kTopicDigits = 6;
 
 struct LoadOptions {
-  // Full names; of several topics and their subscriptions what all names begin with.
+  // Full names; where there are several, what all names begin with.
   std::string topic;
   std::string subscription;
-  // Each with one subscription. Batches go to them in turn.
+  // Topics with a subscription each, or subscriptions of one topic: one of the two is 1. Batches go to the topics in turn.
   size_t topics = 1;
+  size_t subscriptions = 1;
   // Otherwise the topic is there already, and stays.
   bool own_topic = true;
   size_t batch = 100;
@@ -44,12 +46,16 @@ struct LoadOptions {
   // Whether batches are sent at a rate, not as fast as it goes.
   bool paced = false;
 
-  std::string TopicOf(size_t number) const { return Numbered(topic, number); }
-  std::string SubscriptionOf(size_t number) const { return Numbered(subscription, number); }
+  size_t all_subscriptions() const { return topics * subscriptions; }
+  // Subscription number n is of topic number n, or of the only one.
+  std::string TopicOf(size_t number) const { return topics == 1 ? topic : Numbered(topic, number); }
+  std::string SubscriptionOf(size_t number) const {
+    return all_subscriptions() == 1 ? subscription : Numbered(subscription, number);
+  }
 
  private:
-  std::string Numbered(const std::string& name, size_t number) const {
-    return topics == 1 ? name : fmt::format("{}-{:0{}}", name, number, kTopicDigits);
+  static std::string Numbered(const std::string& name, size_t number) {
+    return fmt::format("{}-{:0{}}", name, number, kTopicDigits);
   }
 };
 
@@ -79,11 +85,11 @@ class Load {
   virtual void CleanUp() = 0;
   // Each with a connection of its own.
   virtual std::unique_ptr<LoadPublisher> Publish(size_t number) = 0;
-  // Number n is for the subscription number n % LoadOptions::topics.
+  // Number n is for the subscription number n % LoadOptions::all_subscriptions().
   virtual std::shared_ptr<LoadSubscriber> Subscribe(size_t number) = 0;
 };
 
-// Over sluice.v1, with the client library.
+// Over sluice.v1: the streams Publish and Subscribe.
 std::unique_ptr<Load> NativeLoad(const Session& session, const LoadOptions& options, Tally* tally);
 // Over google.pubsub.v1: unary Publish, and StreamingPull with the acknowledgements on the stream.
 std::unique_ptr<Load> GoogleLoad(const Session& session, const LoadOptions& options, Tally* tally);

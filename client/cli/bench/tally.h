@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <cstring>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/time/clock.h"
@@ -40,13 +41,36 @@ inline void WriteStamp(const Batch& batch, size_t i, char* payload) {
   std::memcpy(payload, &stamp, sizeof stamp);
 }
 
+// Stamps as runs: messages of a batch come after each other, so that there is one thing to count for all of them.
+class Runs {
+ public:
+  void Clear() { runs_.clear(); }
+  // The front of a payload; one that has no room for a stamp came from somebody else.
+  void Add(std::string_view payload) {
+    Stamp stamp{UINT32_MAX, 0, 0, 0};
+    if (payload.size() >= sizeof stamp) std::memcpy(&stamp, payload.data(), sizeof stamp);
+    if (!runs_.empty()) {
+      DeliveredRun& last = runs_.back();
+      if (last.publisher == stamp.publisher && last.first + last.count == stamp.sequence && last.intended == stamp.intended) {
+        ++last.count;
+        return;
+      }
+    }
+    runs_.push_back({stamp.publisher, stamp.sequence, 1, stamp.intended});
+  }
+  const std::vector<DeliveredRun>& runs() const { return runs_; }
+
+ private:
+  std::vector<DeliveredRun> runs_;
+};
+
 inline int64_t NowNanos() { return SystemClock().Now().nanos(); }
 
 class Tally {
  public:
   void Accepted(const Batch& batch) {
     accepted_ += batch.count;
-    publish_latency_.Add(NowNanos() - batch.intended);
+    publish_latency_.Add(NowNanos() - batch.intended, batch.count);
     tracker_.Accepted(batch.publisher, batch.first, batch.count);
   }
 
@@ -56,21 +80,16 @@ class Tally {
     Failed(why);
   }
 
-  // Counts deliveries by their payloads: a range of what converts to std::string_view with `payload_of`.
-  template <class Messages, class PayloadOf>
-  void Delivered(const Messages& messages, PayloadOf&& payload_of) {
+  // What a subscription got with one response. `runs` are those of its stamps (Runs).
+  void Delivered(size_t subscription, const std::vector<DeliveredRun>& runs) {
     const int64_t now = NowNanos();
-    tracker_.Delivered([&](auto&& note) {
-      for (const auto& message : messages) {
-        const std::string_view payload = payload_of(message);
-        Stamp stamp;
-        if (payload.size() < sizeof stamp) continue;
-        std::memcpy(&stamp, payload.data(), sizeof stamp);
-        note(stamp.publisher, stamp.sequence);
-        delivery_latency_.Add(now - stamp.intended);
-      }
-    });
-    delivered_ += messages.size();
+    uint64_t count = 0;
+    for (const DeliveredRun& run : runs) {
+      delivery_latency_.Add(now - run.intended, run.count);
+      count += run.count;
+    }
+    tracker_.Delivered(subscription, runs);
+    delivered_ += count;
     if (pace_ > 0) KeepPace();
   }
 

@@ -16,43 +16,60 @@
 
 namespace sluice::cli {
 
-// Which sequences of each publisher were accepted by the server, and which came back. Sequences come nearly in order, so
-// both are kept as ranges.
+// Messages [first, first + count) of a publisher that came after each other, sent at the same time (nanoseconds of the steady
+// clock).
+struct DeliveredRun {
+  size_t publisher = 0;
+  uint64_t first = 0;
+  uint64_t count = 0;
+  int64_t intended = 0;
+};
+
+// Which sequences of each publisher were accepted by the server, and which came back to each subscription. Sequences come
+// nearly in order, so both are kept as ranges.
 class Tracker {
  public:
   // With keys, message number `n` of a publisher has key n % keys, and those of a key are to come in order. 0 for none.
-  void SetPublishers(size_t count, uint64_t keys) EXCLUDES(mu_) {
+  void Expect(size_t publishers, size_t subscriptions, uint64_t keys) EXCLUDES(mu_) {
     MutexLock lock(mu_);
-    publishers_.resize(count);
-    for (Publisher& publisher : publishers_) publisher.last_of_key.resize(keys);
+    accepted_of_.resize(publishers);
+    subscriptions_.resize(subscriptions);
+    for (Subscription& subscription : subscriptions_) {
+      subscription.publishers.resize(publishers);
+      for (Publisher& publisher : subscription.publishers) publisher.last_of_key.resize(keys);
+    }
   }
 
   void Accepted(size_t publisher, uint64_t first, size_t count) EXCLUDES(mu_) {
     MutexLock lock(mu_);
-    accepted_ += publishers_[publisher].accepted.Add({Offset(first), Offset(first + count)});
+    accepted_ += accepted_of_[publisher].Add({Offset(first), Offset(first + count)});
   }
 
-  // Calls each(note), where note(publisher, sequence) counts a delivery.
-  template <class Each>
-  void Delivered(Each&& each) EXCLUDES(mu_) {
+  // REQUIRES: Expect was told of as many subscriptions.
+  void Delivered(size_t subscription, const std::vector<DeliveredRun>& runs) EXCLUDES(mu_) {
     MutexLock lock(mu_);
-    each([this](size_t publisher, uint64_t sequence) {
-      mu_.AssertHeld();
-      if (publisher >= publishers_.size()) {
-        ++unknown_;
-      } else if (publishers_[publisher].delivered.Add({Offset(sequence), Offset(sequence + 1)}) == 0) {
-        ++duplicates_;
-      } else {
-        ++delivered_;
-        NoteOrder(publishers_[publisher], sequence);
+    Subscription& to = subscriptions_[subscription];
+    for (const DeliveredRun& run : runs) {
+      if (run.publisher >= to.publishers.size()) {
+        unknown_ += run.count;
+        continue;
       }
-    });
+      Publisher& from = to.publishers[run.publisher];
+      const uint64_t fresh = from.delivered.Add({Offset(run.first), Offset(run.first + run.count)});
+      to.delivered += fresh;
+      duplicates_ += run.count - fresh;
+      for (uint64_t i = 0; i < run.count && !from.last_of_key.empty(); ++i) NoteOrder(from, run.first + i);
+    }
   }
 
-  // Accepted and not delivered. Deliveries whose answer to the publisher was lost count as neither.
+  // Accepted and not delivered, of all subscriptions. Deliveries whose answer to the publisher was lost count as neither.
   uint64_t missing() const EXCLUDES(mu_) {
     MutexLock lock(mu_);
-    return accepted_ > delivered_ ? accepted_ - delivered_ : 0;
+    uint64_t missing = 0;
+    for (const Subscription& subscription : subscriptions_) {
+      missing += accepted_ > subscription.delivered ? accepted_ - subscription.delivered : 0;
+    }
+    return missing;
   }
   uint64_t duplicates() const EXCLUDES(mu_) {
     MutexLock lock(mu_);
@@ -70,23 +87,30 @@ class Tracker {
   }
 
  private:
+  // What came from it.
   struct Publisher {
-    AckSet accepted{Offset(0)};
     AckSet delivered{Offset(0)};
     std::vector<uint64_t> last_of_key;
   };
+  struct Subscription {
+    std::vector<Publisher> publishers;
+    uint64_t delivered = 0;
+  };
+  struct FromZero : AckSet {
+    FromZero() : AckSet(Offset(0)) {}
+  };
 
   void NoteOrder(Publisher& publisher, uint64_t sequence) REQUIRES(mu_) {
-    if (publisher.last_of_key.empty()) return;
     uint64_t& last = publisher.last_of_key[sequence % publisher.last_of_key.size()];
     out_of_order_ += sequence < last ? 1 : 0;
     last = std::max(last, sequence);
   }
 
   mutable Mutex mu_;
-  std::vector<Publisher> publishers_ GUARDED_BY(mu_);
+  // By publisher.
+  std::vector<FromZero> accepted_of_ GUARDED_BY(mu_);
+  std::vector<Subscription> subscriptions_ GUARDED_BY(mu_);
   uint64_t accepted_ GUARDED_BY(mu_) = 0;
-  uint64_t delivered_ GUARDED_BY(mu_) = 0;
   uint64_t duplicates_ GUARDED_BY(mu_) = 0;
   uint64_t unknown_ GUARDED_BY(mu_) = 0;
   uint64_t out_of_order_ GUARDED_BY(mu_) = 0;
@@ -95,7 +119,9 @@ class Tracker {
 // Latencies in nanoseconds, in buckets 1.6 % wide (64 to an octave).
 class LatencyHistogram {
  public:
-  void Add(int64_t nanos) { buckets_[BucketOf(std::max<int64_t>(nanos, 1))].fetch_add(1, std::memory_order_relaxed); }
+  void Add(int64_t nanos, uint64_t count) {
+    buckets_[BucketOf(std::max<int64_t>(nanos, 1))].fetch_add(count, std::memory_order_relaxed);
+  }
 
   // The upper bound of the bucket in which the quantile lies; 0 when there is nothing.
   double Quantile(double q) const {

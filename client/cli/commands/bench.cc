@@ -22,6 +22,7 @@ struct BenchFlags {
   size_t batch = 100;
   size_t size = 100;
   size_t publishers = 1;
+  size_t subscriptions = 1;
   size_t subscribers = 1;
   size_t inflight = 16;
   // Messages per second of all publishers together; 0 for as fast as it goes.
@@ -92,6 +93,7 @@ LoadOptions Bench::OptionsFrom(const Session& session, const BenchFlags& flags) 
   return {.topic = session.TopicName(flags.topic.empty() ? name : flags.topic),
           .subscription = session.SubscriptionName(name),
           .topics = flags.topics,
+          .subscriptions = flags.subscriptions,
           .own_topic = flags.topic.empty(),
           .batch = flags.batch,
           .size = std::max(flags.size, sizeof(Stamp)),
@@ -169,10 +171,10 @@ int Bench::Run() {
     if (!flags_.keep) load_->CleanUp();
     return code;
   }
-  tally_.tracker().SetPublishers(flags_.publishers, flags_.ordered ? flags_.keys : 0);
+  tally_.tracker().Expect(flags_.publishers, flags_.subscriptions, flags_.ordered ? flags_.keys : 0);
   if (flags_.receive_only) tally_.SetPace(flags_.rate);
   std::vector<std::shared_ptr<LoadSubscriber>> subscribers;
-  const size_t wanted = flags_.publish_only ? 0 : flags_.subscribers * flags_.topics;
+  const size_t wanted = flags_.publish_only ? 0 : flags_.subscribers * options_.all_subscriptions();
   for (size_t i = 0; i < wanted; ++i) subscribers.push_back(load_->Subscribe(i));
   for (const auto& subscriber : subscribers) subscriber->WaitUntilOpen();
   started_ = published_until_ = NowNanos();
@@ -264,7 +266,9 @@ void AddBenchCommand(CLI::App& app, Run* run) {
   bench->add_option("--size", flags->size, "Bytes of payload, at least 24")->capture_default_str();
   bench->add_option("--publishers", flags->publishers, "Publishers, each with a connection of its own")
       ->check(CLI::Range(1, 1000))->capture_default_str();
-  bench->add_option("--subscribers", flags->subscribers, "Consumers that share the subscription")->capture_default_str();
+  bench->add_option("--subscriptions", flags->subscriptions, "Subscriptions of the topic; each gets every message, and is counted")
+      ->check(CLI::Range(1, 10'000))->capture_default_str();
+  bench->add_option("--subscribers", flags->subscribers, "Consumers that share a subscription")->capture_default_str();
   bench->add_option("--inflight", flags->inflight, "Requests a publisher keeps in flight")
       ->check(CLI::Range(1, 100'000))->capture_default_str();
   bench->add_option("--rate", flags->rate, "Messages per second of all publishers together, or, with --receive-only, of all "
@@ -277,7 +281,7 @@ void AddBenchCommand(CLI::App& app, Run* run) {
   CLI::Option* name = bench->add_option("--name", flags->name, "Of the topic and the subscription; made up when not given");
   bench->add_option("--topic", flags->topic, "A topic that is there already, to publish to with a subscription of the bench's own");
   bench->add_option("--topics", flags->topics, "Spread the load over this many topics with a subscription each; needs --api=google")
-      ->check(CLI::Range(1, 1'000'000))->excludes("--topic")->excludes("--ordered")->capture_default_str();
+      ->check(CLI::Range(1, 1'000'000))->excludes("--topic")->excludes("--ordered")->excludes("--subscriptions")->capture_default_str();
   CLI::Option* publish_only = bench->add_flag("--publish-only", flags->publish_only, "Let the subscription fill; no deliveries");
   bench->add_flag("--receive-only", flags->receive_only, "Receive what --publish-only --keep with the same --messages left")
       ->needs(name)->needs(messages)->excludes(publish_only)->excludes("--topic");
@@ -288,6 +292,7 @@ void AddBenchCommand(CLI::App& app, Run* run) {
   bench->footer("Examples:\n  sluice bench --duration=10s --batch=100 --size=100 --inflight=16\n"
                 "  sluice bench --api=google --batch=1 --inflight=32 --publish-only\n"
                 "  sluice bench --api=google --topics=10000\n"
+                "  sluice bench --subscriptions=50 --publishers=2\n"
                 "  sluice bench --api=google --idle-streams=1000 --duration=1m\n\n"
                 "Latencies count from the moment a message was meant to be sent. Exit code 1 when anything is lost or out of order.");
   bench->callback([=] {

@@ -45,7 +45,10 @@ v1::Message Revive(const v1::Message& letter) {
 class Redrive {
  public:
   Redrive(const Session& session, const RedriveFlags& flags)
-      : session_(session), flags_(flags), stub_(v1::PubSub::NewStub(session.Connect()->channel())) {}
+      : session_(session),
+        flags_(flags),
+        connection_(session.Connect()),
+        stub_(v1::PubSub::NewStub(connection_->channel())) {}
 
   int Run() {
     const std::string name = session_.SubscriptionName(flags_.subscription);
@@ -105,6 +108,7 @@ class Redrive {
 
   const Session& session_;
   const RedriveFlags& flags_;
+  const std::shared_ptr<client::Connection> connection_;
   const std::unique_ptr<v1::PubSub::Stub> stub_;
   int64_t wanted_ = 0;
   int64_t moved_ = 0;

@@ -1,11 +1,11 @@
-#include "client/cli/bench/google_channel.h"
+#include "client/cli/bench/channel.h"
 
 #include "absl/time/clock.h"
 #include "grpcpp/create_channel.h"
 
 namespace sluice::cli {
 
-std::shared_ptr<grpc::Channel> OpenGoogleChannel(const Session& session) {
+std::shared_ptr<grpc::Channel> OpenChannel(const Session& session) {
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(-1);
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);

@@ -1,8 +1,9 @@
-// A google.pubsub.v1.PublishRequest in serialized form. It is built once; what differs from one batch to the next (the stamps
-// and the numbers of topic and ordering keys) is written into its place, since all messages are of one size. A load that shares the
+// A PublishRequest of either API in serialized form: messages are the same field in both. It is built once; what differs from
+// one batch to the next (the stamps and the numbers of topic and ordering keys) is written into its place, since all messages are
+// of one size. A load that shares the
 // cores with the server must not spend them on serializing.
 //
-//   PublishTemplate request(options, publisher);
+//   PublishTemplate request(options, publisher, "");
 //   grpc::Slice slice = request.Copy();
 //   request.Fill(batch, &slice);                           // as often as it is used
 //
@@ -18,8 +19,8 @@ namespace sluice::cli {
 
 class PublishTemplate {
  public:
-  // Keys are "key-P-K" with as many digits for all K.
-  PublishTemplate(const LoadOptions& options, size_t publisher);
+  // `front` are the fields before the messages; of several topics it ends with the name of the first one. Keys are "key-P-K" with as many digits for all K.
+  PublishTemplate(const LoadOptions& options, size_t publisher, std::string front);
 
   grpc::Slice Copy() const { return grpc::Slice(bytes_); }
   // REQUIRES: `slice` is a Copy, and gRPC does not read it at the moment.

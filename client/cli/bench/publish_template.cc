@@ -1,4 +1,6 @@
-#include "client/cli/bench/google_request.h"
+#include "client/cli/bench/publish_template.h"
+
+#include <utility>
 
 #include "core/message/wire.h"
 #include "fmt/format.h"
@@ -15,10 +17,11 @@ void WriteDigits(uint64_t value, char* begin, size_t count) {
 
 }  // namespace
 
-PublishTemplate::PublishTemplate(const LoadOptions& options, size_t publisher)
+PublishTemplate::PublishTemplate(const LoadOptions& options, size_t publisher, std::string front)
     : keys_(options.keys),
       key_digits_(options.keys > 0 ? fmt::formatted_size("{}", options.keys - 1) : 0),
-      topics_(options.topics) {
+      topics_(options.topics),
+      bytes_(std::move(front)) {
   std::string message;
   AppendBytesHeader(&message, pubsub::PubsubMessage::kDataFieldNumber, options.size);
   const size_t payload = message.size();
@@ -30,8 +33,7 @@ PublishTemplate::PublishTemplate(const LoadOptions& options, size_t publisher)
   std::string field;
   AppendBytesField(&field, pubsub::PublishRequest::kMessagesFieldNumber, message);
 
-  AppendBytesField(&bytes_, pubsub::PublishRequest::kTopicFieldNumber, options.TopicOf(0));
-  topic_digits_at_ = bytes_.size() - kTopicDigits;
+  if (topics_ > 1) topic_digits_at_ = bytes_.size() - kTopicDigits;
   payload_at_ = bytes_.size() + field.size() - message.size() + payload;
   digits_at_ = bytes_.size() + field.size() - key_digits_;
   stride_ = field.size();

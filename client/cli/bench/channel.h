@@ -1,4 +1,4 @@
-// A channel for a load over google.pubsub.v1: whatever gRPC does around a call that a benchmark has no use for is off (keeping
+// A channel for a load: whatever gRPC does around a call that a benchmark has no use for is off (keeping
 // requests for a retry, statistics for channelz), since the load shares the cores with the server.
 //
 // Thread rule: a channel may be used from any thread, but the last to let go of one that streams were on must not be a thread of
@@ -17,7 +17,7 @@ namespace sluice::cli {
 inline constexpr size_t kStreamsPerConnection = 100;
 
 // Each call makes a TCP connection of its own, when it is first needed.
-std::shared_ptr<grpc::Channel> OpenGoogleChannel(const Session& session);
+std::shared_ptr<grpc::Channel> OpenChannel(const Session& session);
 
 // Returns when nobody else holds the channel. REQUIRES: its streams have ended.
 void WaitUntilReleased(const std::shared_ptr<grpc::Channel>& channel);
