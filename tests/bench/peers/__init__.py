@@ -1,0 +1,1 @@
+"""Other brokers under the same load, see rows.py."""
