@@ -86,8 +86,8 @@ def run_peer(args, program, flags):
 def row(name, what, durability, values, unit, target, at_least):
     """What every module of the comparison gives for a row."""
     value = statistics.median(values)
-    # To the digits that are shown.
-    met = round(value, 2) >= target if at_least else round(value, 2) <= target
+    # To the digits that are shown. A row may be there for a look.
+    met = target is None or (round(value, 2) >= target if at_least else round(value, 2) <= target)
     return {"name": name, "what": what, "durability": durability, "value": value, "lowest": min(values), "highest": max(values),
             "unit": unit, "target": target, "at_least": at_least, "met": met}
 

@@ -1,13 +1,7 @@
-#!/usr/bin/env python3
-"""Measures whether the server stays flat as the work grows: many topics, a long backlog, many streams, slow neighbours, a day of
-acknowledgements out of order, a second core.
-
-    python3 tests/bench/flat.py [--rounds=3] [--seconds=5] [--backlog=50000000] [--only=ROW,...] [--bin=DIR] [--data=DIR] [--json=FILE]
-
-Every row has a target; figures are medians of the rounds, with the lowest and the highest (the backlog is measured once). Server and
-load share the cores. The exit code is 1 only when a message was lost or delivered twice.
+"""Rows of the comparison with itself as the work grows: many topics, a long backlog, many streams, slow neighbours, a day of
+acknowledgements out of order, a second core. The backlog is measured once, everything else in every round. Server and load share
+the cores.
 """
-import argparse
 import json
 import os
 import pathlib
@@ -18,6 +12,7 @@ import subprocess
 import tempfile
 import time
 
+from bare import row
 from servers import Server
 
 TOPICS, STREAMS, BUSY = 10_000, 5_000, 50
@@ -200,43 +195,8 @@ measured = {}
 
 
 def measure(args, name):
-    """The row as a dict. Rows of one scenario are measured together, by the first of them."""
+    """Rows of one scenario are measured together, by the first of them."""
     what, durability, target, unit, at_least, scenario = ROWS[name]
     if scenario not in measured:
         measured[scenario] = [globals()[scenario](args) for _ in range(1 if scenario in ONCE else args.rounds)]
-    values = [result[name] for result in measured[scenario]]
-    value = statistics.median(values)
-    return {"name": name, "what": what, "durability": durability, "target": target, "value": value, "lowest": min(values),
-            "highest": max(values), "met": value >= target if at_least else value <= target, "unit": unit, "at_least": at_least}
-
-
-def show(row):
-    def form(value):
-        return f"{value:,.2f}" if value < 10 else f"{value:,.0f}"
-    bound = "at least" if row["at_least"] else "at most"
-    print(f"| {row['what']} | `{row['durability']}` | {form(row['value'])} ({form(row['lowest'])} to {form(row['highest'])}) "
-          f"{row['unit']} | {bound} {form(row['target'])} | {'yes' if row['met'] else 'no'} |", flush=True)
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=int, default=5)
-    parser.add_argument("--backlog", type=int, default=50_000_000)
-    parser.add_argument("--only", default=",".join(ROWS))
-    parser.add_argument("--bin", type=pathlib.Path, default=pathlib.Path("build/release/bin"))
-    parser.add_argument("--data", type=pathlib.Path, default=None)
-    parser.add_argument("--json", type=pathlib.Path)
-    args = parser.parse_args()
-    args.bin = args.bin.resolve()
-    print("| | durability | measured | target | met |\n|---|---|---|---|---|")
-    rows = []
-    for name in args.only.split(","):
-        rows.append(measure(args, name))
-        show(rows[-1])
-    if args.json:
-        args.json.write_text(json.dumps(rows, indent=1) + "\n")
-
-
-if __name__ == "__main__":
-    main()
+    return row(name, what, durability, [result[name] for result in measured[scenario]], unit, target, at_least)
