@@ -1,7 +1,7 @@
 // A mutex of one word that clang's thread-safety analysis and ThreadSanitizer both understand, with its lock and its
 // condition variable. Nobody else in the way, it costs one atomic exchange each way, inline: half of a std::mutex, ten times
-// for every message that is published and delivered (docs/adr/0016). absl::Mutex of the system library is not instrumented
-// for ThreadSanitizer.
+// for every message that is published and delivered (docs/adr/0016). Who has to wait does so in a futex of Linux. absl::Mutex of
+// the system library is not instrumented for ThreadSanitizer.
 //
 //   Mutex mu_;
 //   int queued_ GUARDED_BY(mu_) = 0;
@@ -13,9 +13,7 @@
 // lock_order.h checks it.
 #pragma once
 
-#include <algorithm>
 #include <atomic>
-#include <condition_variable>
 #include <cstdint>
 
 #include "absl/time/time.h"
@@ -65,10 +63,11 @@ class CAPABILITY("mutex") Mutex {
     if (!TryTake()) Wait();
   }
   void Give() {
-    if (state_.exchange(kFree, std::memory_order_release) == kWaitedFor) state_.notify_one();
+    if (state_.exchange(kFree, std::memory_order_release) == kWaitedFor) WakeOne();
   }
   // Until it is ours.
   void Wait();
+  void WakeOne();
 
   std::atomic<uint32_t> state_{kFree};
   [[no_unique_address]] LockOrder order_;
@@ -100,35 +99,32 @@ class SCOPED_CAPABILITY MutexLock {
   bool held_ = true;
 };
 
-// Waits may end early for no reason: call them in a loop over the condition.
+// Waits may end early for no reason: call them in a loop over the condition. What the condition looks at is changed under the
+// mutex; to notify nobody costs next to nothing.
 class CondVar {
  public:
-  void Wait(MutexLock& lock) {
-    Held held{lock.mu_};
-    cv_.wait(held);
-  }
-
+  void Wait(MutexLock& lock) { WaitOn(lock.mu_, absl::InfiniteDuration()); }
   // Returns false when `timeout` has passed.
-  bool WaitFor(MutexLock& lock, absl::Duration timeout) {
-    // Longer ones would overflow when added to the time of day; they end early.
-    constexpr absl::Duration kLongest = absl::Hours(24);
-    Held held{lock.mu_};
-    return cv_.wait_for(held, absl::ToChronoNanoseconds(std::min(timeout, kLongest))) == std::cv_status::no_timeout ||
-           timeout > kLongest;
-  }
+  bool WaitFor(MutexLock& lock, absl::Duration timeout) { return WaitOn(lock.mu_, timeout); }
 
-  void NotifyOne() { cv_.notify_one(); }
-  void NotifyAll() { cv_.notify_all(); }
+  void NotifyOne() {
+    if (waiting_.load(std::memory_order_relaxed) > 0) Wake(1);
+  }
+  void NotifyAll() {
+    if (waiting_.load(std::memory_order_relaxed) > 0) Wake(kAll);
+  }
 
  private:
-  // To the order of locks, who waits still holds it.
-  struct Held {
-    Mutex& mu;
-    void lock() { mu.Take(); }
-    void unlock() { mu.Give(); }
-  };
+  static constexpr int kAll = INT32_MAX;
 
-  std::condition_variable_any cv_;
+  // To the order of locks, who waits still holds the mutex.
+  bool WaitOn(Mutex& mu, absl::Duration timeout);
+  void Wake(int count);
+
+  // Grows under the mutex: who changes something afterwards, under it as well, sees that somebody waits.
+  std::atomic<uint32_t> waiting_{0};
+  // Changes with each call that wakes someone, so that who is about to sleep does not.
+  std::atomic<uint32_t> calls_{0};
 };
 
 }  // namespace sluice

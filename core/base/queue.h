@@ -5,7 +5,7 @@
 //   queue.push_back(batch);  queue.front();  queue.pop_front();
 //   std::partition_point(queue.begin(), queue.end(), ...);
 //
-// All operations are O(1), amortized.
+// All operations but push_front are O(1), amortized.
 //
 // Thread rule: a plain container.
 #pragma once
@@ -33,6 +33,14 @@ class Queue {
     // What is gone makes room before more is asked for.
     if (items_.size() == items_.capacity() && begin_ > items_.size() / 2) MoveToFront();
     items_.push_back(std::move(item));
+  }
+  // What has just been taken out, say; in front of others it takes as long as there are of them.
+  void push_front(T item) {
+    if (begin_ == 0) {
+      items_.insert(items_.begin(), std::move(item));
+    } else {
+      items_[--begin_] = std::move(item);
+    }
   }
   void pop_front() {
     items_[begin_] = T();

@@ -22,7 +22,6 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <limits>
 #include <map>
@@ -436,7 +435,7 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   History history_ GUARDED_BY(mu_);
   DeliveryBreaker breaker_ GUARDED_BY(mu_){context_->metrics.engine.delivery_breakers};
   TokenBucket redeliveries_ GUARDED_BY(mu_){kRedeliveriesPerSecond, kRedeliveriesPerSecond};
-  std::deque<Condemned> condemned_ GUARDED_BY(mu_);
+  Queue<Condemned> condemned_ GUARDED_BY(mu_);
   bool burying_ GUARDED_BY(mu_) = false;
   // The first offset never leased, and one past the last durable one.
   Offset next_ GUARDED_BY(mu_);

@@ -12,7 +12,7 @@ void TimeIndex::Add(Offset offset, int64_t publish_time_us) {
   samples_.push_back({offset, publish_time_us});
   if (samples_.size() <= kMaxSamples) return;
   spacing_us_ *= 2;
-  std::deque<Sample> kept;
+  std::vector<Sample> kept;
   for (const Sample& sample : samples_) {
     if (kept.empty() || sample.time_us >= kept.back().time_us + spacing_us_) kept.push_back(sample);
   }
@@ -27,7 +27,10 @@ std::optional<int64_t> TimeIndex::TimeOf(Offset offset) const {
 }
 
 void TimeIndex::DropBefore(Offset before) {
-  while (samples_.size() > 1 && samples_[1].offset <= before) samples_.pop_front();
+  // The last one at or below it answers for it.
+  const auto above = std::upper_bound(samples_.begin(), samples_.end(), before,
+                                      [](Offset o, const Sample& sample) { return o < sample.offset; });
+  if (above - samples_.begin() > 1) samples_.erase(samples_.begin(), above - 1);
 }
 
 }  // namespace sluice

@@ -6,8 +6,8 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <optional>
+#include <vector>
 
 #include "core/base/named_type.h"
 
@@ -20,7 +20,7 @@ class TimeIndex {
 
   // A sample from before those that were added, as read from the log after a restart.
   void Seed(Offset offset, int64_t publish_time_us) {
-    if (samples_.empty() || offset < samples_.front().offset) samples_.push_front({offset, publish_time_us});
+    if (samples_.empty() || offset < samples_.front().offset) samples_.insert(samples_.begin(), {offset, publish_time_us});
   }
 
   // The publish time of `offset`, as that of the last sample at or below it, or of the first one above when there is
@@ -35,7 +35,7 @@ class TimeIndex {
     Offset offset;
     int64_t time_us = 0;
   };
-  std::deque<Sample> samples_;
+  std::vector<Sample> samples_;
   // Samples are this far apart at least; doubles when there are too many.
   int64_t spacing_us_ = 100'000;
 };

@@ -148,6 +148,19 @@ TEST(QueueTest, IsFirstInFirstOutHoweverItGrows) {
   EXPECT_EQ(out, in);
 }
 
+TEST(QueueTest, TakesBackWhatWasPopped) {
+  Queue<int> queue;
+  for (int i = 0; i < 3; ++i) queue.push_back(i);
+  queue.pop_front();
+  queue.push_front(10);
+  queue.push_front(11);
+  EXPECT_EQ(std::vector<int>(queue.begin(), queue.end()), (std::vector<int>{11, 10, 1, 2}));
+  while (!queue.empty()) queue.pop_front();
+  queue.push_front(12);
+  EXPECT_EQ(queue.front(), 12);
+  EXPECT_EQ(queue.size(), 1);
+}
+
 TEST(QueueTest, LetsGoOfWhatIsPopped) {
   int alive = 0;
   Queue<Ref<Tracked>> queue;
