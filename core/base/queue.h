@@ -10,7 +10,9 @@
 // Thread rule: a plain container.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
+#include <iterator>
 #include <utility>
 #include <vector>
 
@@ -36,11 +38,15 @@ class Queue {
   }
   // What has just been taken out, say; in front of others it takes as long as there are of them.
   void push_front(T item) {
-    if (begin_ == 0) {
-      items_.insert(items_.begin(), std::move(item));
-    } else {
+    if (begin_ > 0) {
       items_[--begin_] = std::move(item);
+      return;
     }
+    std::vector<T> items;
+    items.reserve(items_.size() + 1);
+    items.push_back(std::move(item));
+    std::move(items_.begin(), items_.end(), std::back_inserter(items));
+    items_.swap(items);
   }
   void pop_front() {
     items_[begin_] = T();
