@@ -6,7 +6,6 @@ Each run has a server of its own over an empty folder. In a round the two runs o
 import json
 import os
 import pathlib
-import shutil
 import statistics
 import subprocess
 import tempfile
@@ -66,21 +65,14 @@ def told(result, what):
 
 
 def run_sluiced(args, durability, flags):
-    data = pathlib.Path(tempfile.mkdtemp(prefix="compare-", dir=args.data))
-    server = Server(args.bin, data, durability)
-    try:
+    with (tempfile.TemporaryDirectory(prefix="compare-", dir=args.data) as data,
+          Server(args.bin, pathlib.Path(data), durability) as server):
         return server.bench(f"--duration={args.seconds}s", *flags)
-    finally:
-        server.stop()
-        shutil.rmtree(data)
 
 
 def run_peer(args, program, flags):
-    peer = Peer(args.bin, program)
-    try:
+    with Peer(args.bin, program) as peer:
         return peer.bench(f"--duration={args.seconds}s", *flags)
-    finally:
-        peer.stop()
 
 
 def row(name, what, durability, values, unit, target, at_least):

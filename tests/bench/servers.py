@@ -8,9 +8,16 @@ import time
 
 
 class Loaded:
-    """What can be put under load: it has `bin` and `address`. What is in `prefix` goes before every command (taskset, say)."""
+    """What can be put under load: it has `bin` and `address`, and is stopped at the end of a `with`. What is in `prefix` goes before
+    every command (taskset, say)."""
 
     prefix = ()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
 
     def command(self, *words):
         return [*self.prefix, self.bin / "sluice", f"--server={self.address}", *words]
@@ -84,8 +91,3 @@ class Peer(Loaded):
     def stop(self):
         self.process.kill()
         self.process.wait()
-
-
-class BareBroker(Peer):
-    def __init__(self, bin_dir):
-        super().__init__(bin_dir, "bare_broker")

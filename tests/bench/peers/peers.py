@@ -47,6 +47,12 @@ class Peer:
 
     environment = {}
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
     def launch(self, folder, command, is_ready):
         self.log = folder / "log"
         self.process = subprocess.Popen(command, cwd=folder, stdout=self.log.open("w"), stderr=subprocess.STDOUT,

@@ -6,7 +6,6 @@ messages delivered per second, each from two runs that follow each other over em
 """
 import os
 import pathlib
-import shutil
 import statistics
 import tempfile
 
@@ -35,26 +34,16 @@ def run(args, make, flags):
     """What bench tells of a server over a folder of its own, and its durability."""
     # What the last run wrote and deleted is not to be in the way of this one's syncs.
     os.sync()
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="peers-", dir=args.data))
-    try:
-        server = make(folder)
-        try:
-            return server.bench(*flags), server.durability
-        finally:
-            server.stop()
-    finally:
-        shutil.rmtree(folder)
-
-
-tools = None
+    with (tempfile.TemporaryDirectory(prefix="peers-", dir=args.data) as folder,
+          make(pathlib.Path(folder)) as server):
+        return server.bench(*flags), server.durability
 
 
 def measure(args, name):
     """A row as all modules of the comparison give it; with `missing` when the peer is not installed. What the peer lost or gave twice is
     told, sluiced ends the program when it does."""
-    global tools
     label, peer, durability, ours, theirs, target = ROWS[name]
-    args.tools = tools = tools or prepare(args.cache)
+    args.tools = getattr(args, "tools", None) or prepare(args.cache)
     seconds = (f"--duration={args.seconds}s",)
     rounds = []
     try:
