@@ -20,7 +20,7 @@ DeliveryBreaker::~DeliveryBreaker() {
   if (machine_.state() != BreakerState::kClosed) metrics_.not_closed.Add(-1);
 }
 
-uint64_t DeliveryBreaker::Allowance(Instant now) {
+uint64_t DeliveryBreaker::AllowanceOfProbes(Instant now) {
   const uint64_t allowance = machine_.Available(now);
   NoteChange();
   if (allowance == 0) metrics_.rejections.Add();

@@ -49,7 +49,7 @@ class DeliveryBreaker {
   DeliveryBreaker& operator=(const DeliveryBreaker&) = delete;
 
   // How many messages may be leased now; kNoLimit while it is closed.
-  uint64_t Allowance(Instant now);
+  uint64_t Allowance(Instant now) { return state() == BreakerState::kClosed ? kNoLimit : AllowanceOfProbes(now); }
   // When to ask again after an allowance of 0, unless something is settled before; Never() when only that will change it.
   Instant next_look() const { return machine_.open_until(); }
 
@@ -62,6 +62,7 @@ class DeliveryBreaker {
   BreakerState state() const { return machine_.state(); }
 
  private:
+  uint64_t AllowanceOfProbes(Instant now);
   void NoteChange();
 
   BreakerMetrics& metrics_;

@@ -57,10 +57,6 @@ struct Lease {
 
 class LeaseTable {
  public:
-  // Both trees keep a last entry that nobody holds: it ends every search, and a tree that is never empty keeps its
-  // memory where leases come and go one at a time.
-  LeaseTable() : runs_{{kLast, Lease()}}, deadlines_{{Instant::Never(), kLast}} {}
-
   // Gives the run the next ids; `lease.first` is ignored.
   LeaseId Add(const Lease& lease) {
     FileNewest();
@@ -87,6 +83,7 @@ class LeaseTable {
       FileNewest();
     }
     uint64_t taken = 0;
+    if (runs_.empty()) return taken;
     auto it = runs_.upper_bound(range.first);
     if (it != runs_.begin()) --it;
     while (it->first <= range.last && it->first != kLast) {
@@ -123,7 +120,7 @@ class LeaseTable {
   uint64_t TakeExpired(Instant now, Fn&& fn) {
     if (newest_.count > 0 && newest_.deadline <= now) FileNewest();
     uint64_t taken = 0;
-    while (deadlines_.begin()->first <= now) {
+    while (!deadlines_.empty() && deadlines_.begin()->first <= now) {
       auto it = runs_.find(deadlines_.begin()->second);
       const Lease run = it->second;
       Erase(it);
@@ -156,7 +153,7 @@ class LeaseTable {
 
   // Never() when there are none.
   Instant next_deadline() const {
-    const Instant filed = deadlines_.begin()->first;
+    const Instant filed = deadlines_.empty() ? Instant::Never() : deadlines_.begin()->first;
     return newest_.count > 0 ? std::min(filed, newest_.deadline) : filed;
   }
 
@@ -165,7 +162,7 @@ class LeaseTable {
 
   // Leases and runs of them.
   uint64_t count() const { return count_; }
-  size_t runs() const { return runs_.size() - 1 + (newest_.count > 0 ? 1 : 0); }
+  size_t runs() const { return runs_.size() - (runs_.empty() ? 0 : 1) + (newest_.count > 0 ? 1 : 0); }
 
  private:
   static constexpr LeaseId kLast{UINT64_MAX};
@@ -181,6 +178,10 @@ class LeaseTable {
   }
 
   void Insert(const Lease& run) {
+    if (runs_.empty()) {
+      runs_.insert({kLast, Lease()});
+      deadlines_.insert({Instant::Never(), kLast});
+    }
     runs_.insert(std::prev(runs_.end()), {run.first, run});
     deadlines_.insert(std::prev(deadlines_.end()), {run.deadline, run.first});
     count_ += run.count;
@@ -197,7 +198,8 @@ class LeaseTable {
   // The last run added, if it is there as it was added: in no tree until the next one comes, since where leases come and go
   // one at a time it is gone by then. Without a count there is none.
   Lease newest_;
-  // By first id.
+  // By first id. Both trees have, from the first entry on, a last one that nobody holds: it ends every search, and a tree that
+  // is never empty again keeps its memory where leases come and go one at a time.
   Runs runs_;
   // (deadline, first id) of every run.
   absl::btree_set<std::pair<Instant, LeaseId>> deadlines_;

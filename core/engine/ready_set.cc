@@ -25,6 +25,7 @@ void ReadySet::Add(const Range& range) {
   auto [begin, end] = range.offsets;
   count_ += range.offsets.size();
   occupied_ |= 1u << range.priority;
+  if (range.priority >= shelves_.size()) shelves_.resize(size_t{range.priority} + 1);
   Shelf& shelf = shelves_[range.priority];
   auto next = shelf.lower_bound(begin);
   if (next != shelf.end() && next->first == end && next->second.attempts == range.attempts) {

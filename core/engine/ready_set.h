@@ -7,10 +7,9 @@
 // Thread rule: a plain container; the subscription locks.
 #pragma once
 
-#include <array>
 #include <cstdint>
-#include <map>
 #include <optional>
+#include <vector>
 
 #include "absl/container/btree_map.h"
 #include "core/base/clock.h"
@@ -65,15 +64,15 @@ class ReadySet {
   // The shelf that is next.
   const Shelf* NextShelf() const;
 
-  // By priority.
-  std::array<Shelf, kMaxPriority + 1> shelves_;
+  // By priority, as far up as there were any: most subscriptions know none, and an idle one has not even the first.
+  std::vector<Shelf> shelves_;
   // Shelves with anything on them, as bits.
   uint32_t occupied_ = 0;
   uint64_t count_ = 0;
   // Taken since the oldest was.
   uint32_t since_oldest_ = 0;
-  std::multimap<Instant, Range> delayed_;
-  std::multimap<int64_t, Range> scheduled_;
+  absl::btree_multimap<Instant, Range> delayed_;
+  absl::btree_multimap<int64_t, Range> scheduled_;
   uint64_t scheduled_count_ = 0;
 };
 

@@ -82,6 +82,7 @@ absl::StatusOr<ConsumerId> Subscription::Attach(std::shared_ptr<Consumer> consum
     lease_share_.emplace(context_->leases, [weak = weak_from_this()] {
       if (auto self = weak.lock()) self->Pump();
     });
+    breaker_ = std::make_unique<DeliveryBreaker>(context_->metrics.engine.delivery_breakers);
   }
   context_->metrics.engine.consumers.Add(1);
   return consumers_.back().id;
@@ -123,13 +124,13 @@ Subscription::Acked Subscription::BeginAck(ConsumerId consumer, const std::vecto
   MutexLock lock(mu_);
   acked.old_floor = acked_.floor();
   acked.topic = topic_;
-  const BreakerState before = breaker_.state();
+  const BreakerState before = breaker_state();
   if (consumer == kAnyone) last_used_ = context_->clock.RoughNow();
   acked.settled = TakeAcked(consumer, ranges, &acked.offsets, outcome);
   LeasesEnded();
   if (!acked.offsets.empty()) ++telling_;
   // What the breaker held back may go now, and a key that this consumer held may go to others.
-  acked.pump = RoomCame() || breaker_.state() != before || (!acked.offsets.empty() && keys_.has_ready());
+  acked.pump = RoomCame() || breaker_state() != before || (!acked.offsets.empty() && keys_.has_ready());
   return acked;
 }
 
@@ -415,7 +416,7 @@ SubscriptionStats Subscription::stats() const {
     stats.expired_leases = expired_;
     stats.redelivered_messages = redelivered_;
     stats.held_messages = held();
-    stats.breaker = breaker_.state();
+    stats.breaker = breaker_state();
   }
   if (stats.backlog_messages <= 0) return stats;
   const LogExtent extent = topic->log().extent();

@@ -296,9 +296,10 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   void MakeAvailable(OffsetRange offsets, uint32_t attempts, uint8_t priority, Instant when) REQUIRES(mu_);
   // For the breaker, and for who held it: what became of a lease.
   void Note(const Lease& lease, DeliveryOutcome outcome) REQUIRES(mu_) {
-    breaker_.OnSettled(lease.first, lease.count, outcome, context_->clock.RoughNow());
+    breaker_->OnSettled(lease.first, lease.count, outcome, context_->clock.RoughNow());
     if (limited_consumers_ > 0) GiveRoom(lease);
   }
+  BreakerState breaker_state() const REQUIRES(mu_) { return breaker_ ? breaker_->state() : BreakerState::kClosed; }
   void GiveRoom(const Lease& lease) REQUIRES(mu_);
   // Whether somebody may have more who could not before.
   bool RoomCame() REQUIRES(mu_) { return std::exchange(room_came_, false) && !NothingLeft(); }
@@ -422,8 +423,9 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   LeaseTable leases_ GUARDED_BY(mu_);
   // Leases before this one ended by a seek: what they were of may be wanted again.
   LeaseId first_since_seek_ GUARDED_BY(mu_){1};
-  // From the first consumer on.
+  // Both from the first consumer on: subscriptions that nobody reads are many.
   std::optional<LeaseQuota::Share> lease_share_ GUARDED_BY(mu_);
+  std::unique_ptr<DeliveryBreaker> breaker_ GUARDED_BY(mu_);
   ReadySet ready_ GUARDED_BY(mu_);
   KeyQueues keys_ GUARDED_BY(mu_);
   // Deliveries before the restart or the seek, of what lies below the end; one where it does not say.
@@ -433,7 +435,6 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
     std::map<Offset, uint32_t> attempts;
   };
   History history_ GUARDED_BY(mu_);
-  DeliveryBreaker breaker_ GUARDED_BY(mu_){context_->metrics.engine.delivery_breakers};
   TokenBucket redeliveries_ GUARDED_BY(mu_){kRedeliveriesPerSecond, kRedeliveriesPerSecond};
   Queue<Condemned> condemned_ GUARDED_BY(mu_);
   bool burying_ GUARDED_BY(mu_) = false;

@@ -106,7 +106,7 @@ bool Subscription::Pump(const Ref<Batch>* appended, const Moment* known) {
   pumping_ = false;
   ScheduleBurial();
   const bool nothing_left = NothingLeft();
-  const auto change = breaker_.TakeChange();
+  const auto change = breaker_ ? breaker_->TakeChange() : std::nullopt;
   if (!change || !context_->on_breaker) return nothing_left;
   const std::string name = config_.name.full();
   lock.Unlock();
@@ -148,7 +148,7 @@ std::shared_ptr<Consumer> Subscription::Collect(const Moment* known) {
     if (consumer == nullptr) return nullptr;
     const Moment now = known != nullptr ? *known : Look();
     const size_t runs = consumers_.size() == 1 ? kRunsPerTurn : 1;
-    while (outgoing_.size() < runs && consumer->has_credit() && breaker_.Allowance(now.now) > 0 && LeaseRoom(1) > 0 &&
+    while (outgoing_.size() < runs && consumer->has_credit() && breaker_->Allowance(now.now) > 0 && LeaseRoom(1) > 0 &&
            LeaseSomething(consumer, now)) {
     }
     LeasesEnded();
@@ -251,7 +251,7 @@ uint32_t Subscription::LeaseRun(ConsumerState* consumer, const Ref<Batch>& batch
                                 const Arrival& kind, Instant now) {
   const auto begin = static_cast<uint32_t>(from - batch->first());
   auto count = static_cast<uint32_t>(std::min({most, static_cast<uint64_t>(batch->count() - begin),
-                                               static_cast<uint64_t>(consumer->message_room()), breaker_.Allowance(now)}));
+                                               static_cast<uint64_t>(consumer->message_room()), breaker_->Allowance(now)}));
   count = static_cast<uint32_t>(LeaseRoom(count));
   while (count > 1 && static_cast<int64_t>(batch->body_bytes(begin, begin + count)) > consumer->byte_room()) --count;
   const auto bytes = static_cast<uint32_t>(batch->body_bytes(begin, begin + count));
@@ -266,7 +266,7 @@ uint32_t Subscription::LeaseRun(ConsumerState* consumer, const Ref<Batch>& batch
                                      .attempt = attempt,
                                      .keyed = !kind.key.empty(),
                                      .priority = kind.priority});
-  breaker_.OnLeased(first, count, now);
+  breaker_->OnLeased(first, count, now);
   // Neighbours leased one by one are one delivery.
   if (!outgoing_.empty() && outgoing_.back().batch.get() == batch.get() && outgoing_.back().end == begin &&
       outgoing_.back().attempt == attempt && outgoing_.back().first_lease + outgoing_.back().count() == first) {
@@ -369,7 +369,8 @@ void Subscription::OnRead(Offset from, absl::StatusOr<std::vector<Ref<Batch>>> r
 
 void Subscription::ArmTimer(const Moment& now) {
   // An open time that is over waits for a consumer with credit, not for the clock.
-  const Instant look = breaker_.next_look() > now.now ? breaker_.next_look() : Instant::Never();
+  Instant look = breaker_ ? breaker_->next_look() : Instant::Never();
+  if (look <= now.now) look = Instant::Never();
   const Instant due =
       std::min({leases_.next_deadline(), ready_.next_due(now.now, now.wall_us), keys_.next_due(), look});
   if (due >= armed_) return;

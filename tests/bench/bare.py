@@ -17,7 +17,9 @@ GOOGLE = ("--api=google",)
 DEEP = (*GOOGLE, "--inflight=64")
 SINGLE = (*GOOGLE, "--batch=1", "--inflight=32", "--publish-only")
 KILOBYTE = (*GOOGLE, "--size=1024")
-PACED = (*GOOGLE, "--batch=1", "--rate=1000")
+PACE = 1000
+PACED = (*GOOGLE, "--batch=1", f"--rate={PACE}")
+MANY = (*GOOGLE, "--topics=10000")
 STREAM = ("--publish-only",)
 LARGE = ("--size=1048576", "--batch=1", "--subscriptions=4")
 FAN_OUT = ("--subscriptions=50", "--publishers=2")
@@ -35,6 +37,8 @@ RATIOS = {
     "single_os": ("single messages published, 32 in flight", "os", SINGLE, BARE, SINGLE, PUBLISHED, 0.9),
     "kilobyte_os": ("1 KiB payload end to end", "os", KILOBYTE, BARE, KILOBYTE, DELIVERED, 1.0),
     "kilobyte_fsync": ("1 KiB payload end to end", "fsync", KILOBYTE, BARE, KILOBYTE, DELIVERED, 0.8),
+    # For a look at what 10,000 streams cost gRPC: flat.py has how much sluiced loses by them.
+    "many_fsync": ("end to end over 10,000 topics", "fsync", MANY, BARE, MANY, DELIVERED, None),
     "p50_os": ("1,000 single messages/s, p50", "os", PACED, BARE, PACED, "p50", 1.3),
     "p99_os": ("1,000 single messages/s, p99", "os", PACED, BARE, PACED, "p99", 1.5),
     "stream": ("native publish stream alone", "fsync", STREAM, COUNTING, STREAM, PUBLISHED, 0.7),
@@ -93,16 +97,19 @@ def ratio(args, name):
             "beside": program.replace("_", " "), "figure_unit": "us" if field in LATENCIES else "messages/s"}
 
 
-def fdatasync_us(args, times=200):
-    """Sorted microseconds of so many appends of 4 KiB, each synced."""
+def fdatasync_us(args):
+    """Sorted microseconds of appends that are synced one by one, as many a second as the load publishes messages: a disk that rests
+    in between takes longer than one that is kept busy."""
+    appends, record = int(args.seconds * PACE), b"x" * 256
     took = []
-    with tempfile.TemporaryFile(dir=args.data) as file:
-        file.write(bytes(times * 4096))
+    with tempfile.TemporaryFile(dir=args.data, buffering=0) as file:
+        file.write(bytes(appends * len(record)))
         os.fsync(file.fileno())
         file.seek(0)
-        for _ in range(times):
-            file.write(b"x" * 4096)
-            file.flush()
+        first = time.monotonic()
+        for i in range(appends):
+            time.sleep(max(0, first + i / PACE - time.monotonic()))
+            file.write(record)
             began = time.monotonic()
             os.fdatasync(file.fileno())
             took.append((time.monotonic() - began) * 1e6)

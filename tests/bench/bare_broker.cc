@@ -37,11 +37,7 @@ class Stream final : public grpc::ServerBidiReactor<pubsub::StreamingPullRequest
 
   void OnReadDone(bool ok) override {
     if (!ok) return End();
-    if (queue_ == nullptr) {
-      queue_ = &QueueOf(request_.subscription());
-      std::lock_guard lock(queue_->mu);
-      queue_->stream = this;
-    }
+    if (queue_ == nullptr) Open();
     StartRead(&request_);
     Pump();
   }
@@ -70,6 +66,14 @@ class Stream final : public grpc::ServerBidiReactor<pubsub::StreamingPullRequest
   }
 
  private:
+  // Loads of many topics wait for an empty response of each stream, as the real service gives one.
+  void Open() {
+    queue_ = &QueueOf(request_.subscription());
+    std::lock_guard lock(queue_->mu);
+    queue_->stream = this;
+    writing_ = true;
+    StartWrite(&response_);
+  }
   void End() {
     if (queue_ != nullptr) {
       std::lock_guard lock(queue_->mu);

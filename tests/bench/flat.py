@@ -13,7 +13,7 @@ import tempfile
 import time
 
 from bare import row
-from servers import Server
+from servers import Peer, Server
 
 TOPICS, STREAMS, BUSY = 10_000, 5_000, 50
 SIZE = 100
@@ -42,6 +42,8 @@ ROWS = {
     # log 864,000 / log 10,000
     "ack_growth": ("an ack with 864,000 messages held back / with 10,000", "memory", 1.5, "", False, "acks"),
     "cores": ("server and four loads on two cores / on one", "os", 1.7, "", True, "cores"),
+    # For a look: what gRPC makes of a second core.
+    "cores_bare": ("the bare broker and four loads on two cores / on one", "memory", None, "", True, "cores"),
 }
 
 
@@ -195,13 +197,20 @@ def acks(args):
 
 def cores(args):
     """Server and loads on the same cores; several loads, as one of them could not use two, and `os`, as a disk does not get faster."""
-    def throughput(which):
+    def throughput(server, *flags):
+        loads = [server.start_bench(f"--duration={args.seconds}s", *flags) for _ in range(4)]
+        return sum(json.loads(load.communicate()[0])["delivered_per_second"] for load in loads)
+
+    def ours(cpus):
         with Folder(args) as folder:
-            server = folder.serve(("taskset", "-c", which), "os")
-            loads = [server.start_bench(f"--duration={args.seconds}s") for _ in range(4)]
-            return sum(json.loads(load.communicate()[0])["delivered_per_second"] for load in loads)
-    one = throughput("0")
-    return {"cores": throughput("0,1") / one}
+            return throughput(folder.serve(("taskset", "-c", cpus), "os"))
+
+    def bare(cpus):
+        with Peer(args.bin, "bare_broker", ("taskset", "-c", cpus)) as peer:
+            return throughput(peer, GOOGLE)
+
+    one, bare_one = ours("0"), bare("0")
+    return {"cores": ours("0,1") / one, "cores_bare": bare("0,1") / bare_one}
 
 
 ONCE = ("backlog",)

@@ -84,9 +84,9 @@ class Server(Loaded):
 class Peer(Loaded):
     """A server that does nothing but its protocol: bare_broker.cc, counting_stream.cc. It prints its port."""
 
-    def __init__(self, bin_dir, program):
-        self.process = subprocess.Popen([bin_dir / program], stdout=subprocess.PIPE, text=True)
-        self.bin, self.address = bin_dir, f"127.0.0.1:{self.process.stdout.readline().strip()}"
+    def __init__(self, bin_dir, program, prefix=()):
+        self.process = subprocess.Popen([*prefix, bin_dir / program], stdout=subprocess.PIPE, text=True)
+        self.bin, self.prefix, self.address = bin_dir, prefix, f"127.0.0.1:{self.process.stdout.readline().strip()}"
 
     def stop(self):
         self.process.kill()
