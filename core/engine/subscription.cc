@@ -79,7 +79,7 @@ absl::StatusOr<ConsumerId> Subscription::Attach(std::shared_ptr<Consumer> consum
   if (state.limited) ++limited_consumers_;
   consumers_.push_back(std::move(state));
   if (!lease_share_) {
-    lease_share_.emplace(context_->leases, [weak = weak_from_this()] {
+    lease_share_ = std::make_unique<LeaseQuota::Share>(context_->leases, [weak = weak_from_this()] {
       if (auto self = weak.lock()) self->Pump();
     });
     breaker_ = std::make_unique<DeliveryBreaker>(context_->metrics.engine.delivery_breakers);

@@ -424,7 +424,7 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   // Leases before this one ended by a seek: what they were of may be wanted again.
   LeaseId first_since_seek_ GUARDED_BY(mu_){1};
   // Both from the first consumer on: subscriptions that nobody reads are many.
-  std::optional<LeaseQuota::Share> lease_share_ GUARDED_BY(mu_);
+  std::unique_ptr<LeaseQuota::Share> lease_share_ GUARDED_BY(mu_);
   std::unique_ptr<DeliveryBreaker> breaker_ GUARDED_BY(mu_);
   ReadySet ready_ GUARDED_BY(mu_);
   KeyQueues keys_ GUARDED_BY(mu_);

@@ -60,7 +60,7 @@ class BreakerMachine {
   // The same, `wanted` at the most; they count as begun.
   uint64_t Admit(uint64_t wanted, Instant now);
 
-  // Calls of this epoch that ended.
+  // Calls of this epoch that ended. Earlier ones may be told later, when they all succeeded in time.
   void Record(const CallCounts& ended, Instant now);
   // Calls of this epoch that ended and say nothing: if they were probes, others take their places.
   void GiveBack(uint64_t calls);
@@ -82,6 +82,13 @@ class BreakerMachine {
   absl::Duration RetryDelay(Instant now) const;
   // In the window, while it is closed.
   const CallCounts& counts() const { return window_.sum(); }
+
+  // Closed, and nothing of late has failed or was slow: calls that succeed in time cannot change anything, and may be told
+  // later, within the time of `slice`.
+  bool quiet() const {
+    return state_ == BreakerState::kClosed && failures_in_a_row_ == 0 && counts().failures == 0 && counts().slow == 0;
+  }
+  absl::Duration slice() const { return window_.slice(); }
 
   // What has changed since the last time; at most one change a call of the above.
   std::optional<BreakerChange> TakeChange() { return std::exchange(change_, std::nullopt); }

@@ -26,9 +26,12 @@ class RollingWindow {
  public:
   explicit RollingWindow(absl::Duration length) : width_(std::max<int64_t>(1, absl::ToInt64Nanoseconds(length) / kSlices)) {}
 
-  void Add(const CallCounts& counts, Instant now) {
-    Forget(now);
-    CallCounts& slice = slices_[static_cast<size_t>(newest_ % kSlices)];
+  // What is told late counts as of when it was, while that is remembered.
+  void Add(const CallCounts& counts, Instant when) {
+    Forget(when);
+    const int64_t at = when.nanos() >= newest_end_ - width_ ? newest_ : when.nanos() / width_;
+    if (at <= newest_ - kSlices) return;
+    CallCounts& slice = slices_[static_cast<size_t>(at % kSlices)];
     Apply(counts, &slice, [](uint64_t a, uint64_t b) { return a + b; });
     Apply(counts, &sum_, [](uint64_t a, uint64_t b) { return a + b; });
   }
@@ -53,6 +56,7 @@ class RollingWindow {
   }
 
   const CallCounts& sum() const { return sum_; }
+  absl::Duration slice() const { return absl::Nanoseconds(width_); }
 
  private:
   static constexpr int64_t kSlices = 10;

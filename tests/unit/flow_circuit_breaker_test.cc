@@ -435,6 +435,42 @@ TEST_F(CircuitBreakerTest, ManyThreadsAndTheCallsUnderWayAddUp) {
   EXPECT_THAT(changes_, IsEmpty());
 }
 
+TEST_F(CircuitBreakerTest, WhatSucceedsOnOtherThreadsCounts) {
+  BreakerOptions options = Never();
+  options.failure_ratio = 0.5;
+  Make(options);
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 2 * static_cast<int>(kStripes); ++i) threads.emplace_back([&] { Succeed(5); });
+  for (std::thread& thread : threads) thread.join();
+  const int succeeded = 5 * static_cast<int>(threads.size());
+  EXPECT_TRUE(Fail(succeeded - 1));
+  EXPECT_EQ(state(), BreakerState::kClosed) << "a little less than half of them failed";
+  EXPECT_TRUE(Fail());
+  EXPECT_EQ(state(), BreakerState::kOpen);
+}
+
+TEST_F(CircuitBreakerTest, WhatSucceededLongAgoDoesNotCountForHavingBeenQuiet) {
+  BreakerOptions options = Never();
+  options.failure_ratio = 0.5;
+  Make(options);
+  EXPECT_TRUE(Succeed(100));
+  clock_.Advance(options.window * 2);
+  EXPECT_TRUE(Fail());
+  EXPECT_EQ(state(), BreakerState::kOpen);
+}
+
+TEST_F(CircuitBreakerTest, ACallOfAnotherThreadThatDoesNotEndOpensIt) {
+  BreakerOptions options = Never();
+  options.stalled_call = absl::Seconds(5);
+  Make(options);
+  std::thread([&] { EXPECT_TRUE(breaker_->Admit().ok()); }).join();
+  clock_.Advance(absl::Seconds(5) - absl::Nanoseconds(1));
+  EXPECT_TRUE(Succeed(100));
+  clock_.Advance(absl::Nanoseconds(1));
+  EXPECT_FALSE(Succeed());
+  EXPECT_EQ(state(), BreakerState::kOpen);
+}
+
 TEST(BreakerOptionsTest, EachLimitIsCheckedAtItsEdgeAndNamed) {
   EXPECT_TRUE(Validate(BreakerOptions(), "breaker").ok());
   const auto check = [](std::string field, auto set, auto good, auto bad) {
@@ -479,9 +515,13 @@ TEST(RollingWindowTest, SumsWhatIsWithinItAndLetsGoSliceBySlice) {
   EXPECT_EQ(window.sum().calls, 10u);
   window.Forget(kStart + absl::Seconds(12));
   EXPECT_EQ(window.sum().calls, 7u);
-  // A thread that was late: counts with the newest.
+  // Told late: counts as of when it was, while that is remembered.
+  window.Add({1, 0, 0}, kStart + absl::Seconds(5));
+  EXPECT_EQ(window.sum().calls, 8u);
   window.Add({1, 0, 0}, kStart);
   EXPECT_EQ(window.sum().calls, 8u);
+  window.Forget(kStart + absl::Seconds(15));
+  EXPECT_EQ(window.sum().calls, 4u);
   window.Forget(kStart + absl::Hours(1));
   EXPECT_EQ(window.sum().calls, 0u);
   EXPECT_EQ(window.sum().failures, 0u);

@@ -11,6 +11,11 @@ namespace {
 
 absl::Status ClosedError() { return Error(Reason::kStorageUnavailable, "the memory store is closed"); }
 
+absl::Status FullError(uint64_t limit) {
+  return Error(Reason::kStorageFull, fmt::format("the memory store would hold more than {} bytes", limit),
+               {{"limit", std::to_string(limit)}});
+}
+
 // A log, until the backend that opened it is closed.
 class OpenedLog final : public TopicLog {
  public:
@@ -110,16 +115,11 @@ absl::StatusOr<std::optional<OffsetRange>> MemoryLog::FindProduced(const Produce
 
 void MemoryLog::Append(Ref<Batch> batch, StoreDone done) {
   const uint64_t bytes = batch->record().size();
-  if (!budget_->Take(bytes)) {
-    const uint64_t limit = budget_->max_bytes();
-    return done(Error(Reason::kStorageFull, fmt::format("the memory store would hold more than {} bytes", limit),
-                      {{"limit", std::to_string(limit)}}));
-  }
   MutexLock lock(mu_);
-  if (removed_) {
+  if (removed_ || !TakeRoom(bytes)) {
+    const bool removed = removed_;
     lock.Unlock();
-    budget_->Give(bytes);
-    return done(Error(Reason::kTopicDeleted, "the topic was deleted"));
+    return done(removed ? Error(Reason::kTopicDeleted, "the topic was deleted") : FullError(budget_->max_bytes()));
   }
   batch->set_first(extent_.next);
   extent_.next += batch->count();
@@ -140,6 +140,28 @@ void MemoryLog::Append(Ref<Batch> batch, StoreDone done) {
     completed_.pop_front();
   }
   completing_ = false;
+}
+
+bool MemoryLog::TakeRoom(uint64_t bytes) {
+  if (room_ < bytes) {
+    const uint64_t lacking = bytes - room_;
+    if (budget_->Take(lacking + budget_->step())) {
+      room_ += lacking + budget_->step();
+    } else if (budget_->Take(lacking)) {
+      room_ += lacking;
+    } else {
+      return false;
+    }
+  }
+  room_ -= bytes;
+  return true;
+}
+
+void MemoryLog::GiveRoom(uint64_t bytes) {
+  room_ += bytes;
+  if (room_ <= 2 * budget_->step()) return;
+  budget_->Give(room_ - budget_->step());
+  room_ = budget_->step();
 }
 
 void MemoryLog::Read(Offset from, size_t max_bytes, const TopicLog::ReadDone& done) {
@@ -176,7 +198,7 @@ void MemoryLog::Trim(Offset before) {
   while (!batches_.empty() && batches_.front()->end() <= before) {
     const uint64_t bytes = batches_.front()->record().size();
     extent_.bytes -= bytes;
-    budget_->Give(bytes);
+    GiveRoom(bytes);
     batches_.pop_front();
   }
 }
@@ -184,7 +206,7 @@ void MemoryLog::Trim(Offset before) {
 void MemoryLog::Remove() {
   MutexLock lock(mu_);
   removed_ = true;
-  budget_->Give(extent_.bytes);
+  budget_->Give(extent_.bytes + std::exchange(room_, 0));
   extent_.bytes = 0;
   extent_.first = extent_.next;
   batches_.clear();
@@ -231,6 +253,13 @@ Catalogue::Contents MemoryStore::Contents() const {
   for (const auto& [id, topic] : topics_) contents.topics.push_back({id, topic.config});
   for (const auto& [id, subscription] : subscriptions_) contents.subscriptions.push_back({id, subscription.config});
   return contents;
+}
+
+uint64_t MemoryStore::bytes() const {
+  MutexLock lock(mu_);
+  uint64_t bytes = 0;
+  for (const auto& [id, topic] : topics_) bytes += topic.log->extent().bytes;
+  return bytes;
 }
 
 void MemoryStore::PutTopic(TopicRecord record) {
@@ -285,7 +314,7 @@ std::shared_ptr<Cursor> MemoryBackend::OpenCursor(SubscriptionId id) {
 BackendStats MemoryBackend::stats() const {
   BackendStats stats;
   stats.memory_bytes = store_->bytes();
-  stats.writable = store_->bytes() < store_->max_bytes();
+  stats.writable = stats.memory_bytes < store_->max_bytes();
   return stats;
 }
 
