@@ -306,13 +306,15 @@ size_t OpenFiles() {
   return count > 3 ? count - 3 : 0;
 }
 
-void AddProcess(Families* out) {
+void AddProcess(absl::Time started, Families* out) {
   constexpr double kKilo = 1024;
   out->Gauge("process_resident_memory_bytes", "Resident memory.", ProcStatus("VmRSS:") * kKilo);
   out->Gauge("process_threads", "Threads.", ProcStatus("Threads:"));
   out->Gauge("process_open_fds", "Open file descriptors.", static_cast<double>(OpenFiles()));
   out->Counter("process_cpu_seconds_total", "User and system CPU time.",
                static_cast<double>(std::clock()) / CLOCKS_PER_SEC);
+  out->Gauge("process_start_time_seconds", "When the process began, in seconds since 1970.",
+             absl::ToDoubleSeconds(started - absl::UnixEpoch()));
   out->Gauge("sluice_build_info", "1; the labels say what is running.", {{"version", kVersion}}, 1);
 }
 
@@ -339,7 +341,7 @@ std::vector<MetricFamily> Exposition::Collect() const {
   AddAdmission(context_.metrics.admission, &out);
   AddPush(context_.metrics.push, &out);
   AddRpcs(context_.rpcs, &out);
-  AddProcess(&out);
+  AddProcess(started_, &out);
   return out.Take();
 }
 

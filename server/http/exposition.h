@@ -7,6 +7,8 @@
 
 #include <vector>
 
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "prometheus/metric_family.h"
 #include "server/service_context.h"
 
@@ -22,6 +24,8 @@ class Exposition {
 
  private:
   const ServiceContext& context_;
+  // About when the process began.
+  const absl::Time started_ = absl::Now();
 };
 
 }  // namespace sluice::server
