@@ -1,5 +1,7 @@
 #include "core/base/timer_queue.h"
 
+#include "core/base/thread_name.h"
+
 namespace sluice {
 
 TimerQueue::TimerId TimerQueue::At(Instant when, std::function<void()> fn) {
@@ -63,6 +65,7 @@ void TimerQueue::Stop() {
 }
 
 void TimerQueue::ThreadMain() {
+  NameThisThread("timers");
   for (;;) {
     {
       MutexLock lock(mu_);

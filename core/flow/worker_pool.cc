@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "core/base/clock.h"
+#include "core/base/thread_name.h"
 
 namespace sluice {
 
@@ -41,6 +42,7 @@ bool WorkerPool::Submit(Job job) {
 }
 
 void WorkerPool::ThreadMain(const std::shared_ptr<Shared>& shared, const std::shared_ptr<bool>& busy) {
+  NameThisThread("worker");
   MutexLock lock(shared->mu);
   for (;;) {
     ++shared->idle;

@@ -9,6 +9,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "core/base/thread_name.h"
 #include "core/base/version.h"
 #include "server/push/endpoint.h"
 
@@ -200,6 +201,7 @@ bool HttpClient::TakeWaiting(std::vector<Waiting>* waiting) {
 }
 
 void HttpClient::ThreadMain() {
+  NameThisThread("push");
   std::vector<Waiting> waiting;
   while (TakeWaiting(&waiting)) {
     for (Waiting& next : waiting) multi_->Begin(std::make_unique<Transfer>(std::move(next), options_));

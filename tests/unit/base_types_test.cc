@@ -1,3 +1,6 @@
+#include <pthread.h>
+
+#include <array>
 #include <sstream>
 #include <thread>
 #include <vector>
@@ -7,6 +10,7 @@
 #include "core/base/named_type.h"
 #include "core/base/queue.h"
 #include "core/base/ref.h"
+#include "core/base/thread_name.h"
 #include "gtest/gtest.h"
 
 namespace sluice {
@@ -171,6 +175,15 @@ TEST(QueueTest, LetsGoOfWhatIsPopped) {
   queue.clear();
   EXPECT_EQ(alive, 0);
   EXPECT_TRUE(queue.empty());
+}
+
+TEST(ThreadNameTest, IsWhatOthersSee) {
+  std::thread([] {
+    NameThisThread("fifteen letters");
+    std::array<char, 16> name{};
+    ASSERT_EQ(pthread_getname_np(pthread_self(), name.data(), name.size()), 0);
+    EXPECT_STREQ(name.data(), "fifteen letters");
+  }).join();
 }
 
 }  // namespace

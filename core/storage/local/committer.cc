@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "core/base/error.h"
+#include "core/base/thread_name.h"
 #include "fmt/format.h"
 
 namespace sluice {
@@ -207,6 +208,7 @@ void Committer::RunExclusive(const std::function<void()>& fn) {
 }
 
 void Committer::ThreadMain() {
+  NameThisThread("journal-commit");
   for (;;) {
     {
       MutexLock lock(mu_);

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "core/base/thread_name.h"
+
 namespace sluice {
 namespace {
 
@@ -49,6 +51,7 @@ void Maintenance::Stop() {
 }
 
 void Maintenance::ThreadMain() {
+  NameThisThread("journal-upkeep");
   for (;;) {
     {
       MutexLock lock(mu_);

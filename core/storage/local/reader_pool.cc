@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "core/base/thread_name.h"
+
 namespace sluice {
 
 ReaderPool::ReaderPool(size_t threads, size_t max_queued) : max_queued_(max_queued) {
@@ -28,6 +30,7 @@ void ReaderPool::Stop() {
 }
 
 void ReaderPool::ThreadMain() {
+  NameThisThread("journal-read");
   for (;;) {
     std::function<void()> read;
     {
