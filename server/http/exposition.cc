@@ -13,62 +13,14 @@
 #include <utility>
 
 #include "core/base/version.h"
+#include "server/http/detail.h"
+#include "server/http/families.h"
 
 namespace sluice::server {
 namespace {
 
-using prometheus::ClientMetric;
 using prometheus::MetricFamily;
-using prometheus::MetricType;
-using Label = std::pair<std::string, std::string>;
-
-class Families {
- public:
-  void Counter(const std::string& name, const std::string& help, double value) {
-    Add(name, help, MetricType::Counter).counter.value = value;
-  }
-  void Gauge(const std::string& name, const std::string& help, double value) {
-    Add(name, help, MetricType::Gauge).gauge.value = value;
-  }
-  // Series of one family; call them one after the other.
-  void Counter(const std::string& name, const std::string& help, const std::vector<Label>& labels, double value) {
-    AddLabelled(name, help, MetricType::Counter, labels).counter.value = value;
-  }
-  void Gauge(const std::string& name, const std::string& help, const std::vector<Label>& labels, double value) {
-    AddLabelled(name, help, MetricType::Gauge, labels).gauge.value = value;
-  }
-  void Distribution(const std::string& name, const std::string& help, const Histogram& histogram) {
-    ClientMetric::Histogram& out = Add(name, help, MetricType::Histogram).histogram;
-    const std::vector<uint64_t> counts = histogram.counts();
-    uint64_t cumulative = 0;
-    for (size_t i = 0; i < counts.size(); ++i) {
-      cumulative += counts[i];
-      const double bound = i < histogram.bounds().size() ? histogram.bounds()[i] : std::numeric_limits<double>::infinity();
-      out.bucket.push_back({cumulative, bound});
-    }
-    out.sample_count = cumulative;
-    out.sample_sum = histogram.sum();
-  }
-  std::vector<MetricFamily> Take() { return std::move(families_); }
-
- private:
-  ClientMetric& Add(const std::string& name, const std::string& help, MetricType type) {
-    families_.push_back({name, help, type, {{}}});
-    return families_.back().metric.back();
-  }
-  ClientMetric& AddLabelled(const std::string& name, const std::string& help, MetricType type,
-                            const std::vector<Label>& labels) {
-    if (families_.empty() || families_.back().name != name) families_.push_back({name, help, type, {}});
-    ClientMetric& metric = families_.back().metric.emplace_back();
-    for (const auto& [label, value] : labels) metric.label.push_back({label, value});
-    return metric;
-  }
-
-  std::vector<MetricFamily> families_;
-};
-
-double Value(const Counter& counter) { return static_cast<double>(counter.value()); }
-double Value(const Gauge& gauge) { return static_cast<double>(gauge.value()); }
+using Label = Families::Label;
 
 void AddEngine(const EngineMetrics& m, Families* out) {
   out->Counter("sluice_published_messages_total", "Messages stored.", Value(m.published_messages));
@@ -155,11 +107,7 @@ void AddStore(const StoreMetrics& m, const BackendStats& stats, std::string_view
 }
 
 void AddSubscriptions(Engine& engine, Families* out) {
-  struct Row {
-    std::string name;
-    SubscriptionStats stats;
-  };
-  std::vector<Row> rows;
+  std::vector<SubscriptionRow> rows;
   SubscriptionStats sum;
   const int64_t now_us = absl::ToUnixMicros(absl::Now());
   int64_t oldest_us = now_us;
@@ -173,7 +121,6 @@ void AddSubscriptions(Engine& engine, Families* out) {
       rows.push_back({subscription->config().name.full(), stats});
     }
   }
-  const auto age = [&](int64_t published_us) { return static_cast<double>(now_us - published_us) / 1e6; };
   out->Gauge("sluice_backlog_messages", "Messages not acknowledged, of all subscriptions.",
              static_cast<double>(sum.backlog_messages));
   out->Gauge("sluice_backlog_bytes", "Bytes not acknowledged, of all subscriptions (estimated).",
@@ -181,20 +128,8 @@ void AddSubscriptions(Engine& engine, Families* out) {
   out->Gauge("sluice_leased_messages", "Messages delivered and not settled, of all subscriptions.",
              static_cast<double>(sum.leased_messages));
   out->Gauge("sluice_oldest_unacked_age_seconds", "Age of the oldest message not acknowledged by some subscription.",
-             age(oldest_us));
-  for (const Row& row : rows) {
-    out->Gauge("sluice_subscription_backlog_messages", "Messages not acknowledged (the first 100 subscriptions).",
-               {{"subscription", row.name}}, static_cast<double>(row.stats.backlog_messages));
-  }
-  for (const Row& row : rows) {
-    out->Gauge("sluice_subscription_backlog_bytes", "Bytes not acknowledged (the first 100 subscriptions).",
-               {{"subscription", row.name}}, static_cast<double>(row.stats.backlog_bytes));
-  }
-  for (const Row& row : rows) {
-    out->Gauge("sluice_subscription_oldest_unacked_age_seconds",
-               "Age of the oldest message not acknowledged (the first 100 subscriptions).", {{"subscription", row.name}},
-               age(row.stats.oldest_unacked_publish_time_us.value_or(now_us)));
-  }
+             static_cast<double>(now_us - oldest_us) / 1e6);
+  AddBacklogs(rows, now_us, out);
 }
 
 void AddAdmission(const AdmissionMetrics& m, Families* out) {

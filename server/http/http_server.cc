@@ -6,9 +6,13 @@
 #include <vector>
 
 #include "CivetServer.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/string_view.h"
+#include "absl/strings/strip.h"
 #include "core/base/error.h"
 #include "fmt/format.h"
 #include "prometheus/text_serializer.h"
+#include "server/http/detail.h"
 #include "server/http/exposition.h"
 
 namespace sluice::server {
@@ -18,11 +22,11 @@ class HttpServer::Pages final : public CivetHandler {
   explicit Pages(ServiceContext& context) : exposition_(context), context_(context) {}
 
   bool handleGet(CivetServer*, mg_connection* connection) override {
-    const std::string_view uri = mg_get_request_info(connection)->local_uri;
-    if (uri == "/metrics") {
-      return Send(connection, 200, "text/plain; version=0.0.4; charset=utf-8",
-                  prometheus::TextSerializer().Serialize(exposition_.Collect()));
-    }
+    const mg_request_info& request = *mg_get_request_info(connection);
+    const std::string_view uri = request.local_uri;
+    if (uri == "/metrics") return SendMetrics(connection, exposition_.Collect());
+    if (uri == "/metrics/topics") return SendPage(connection, request, TopicPage);
+    if (uri == "/metrics/subscriptions") return SendPage(connection, request, SubscriptionPage);
     if (uri == "/healthz") return SendText(connection, 200, "ok\n");
     if (uri == "/readyz") {
       if (context_.sessions.draining()) return SendText(connection, 503, "draining\n");
@@ -32,11 +36,26 @@ class HttpServer::Pages final : public CivetHandler {
       }
       return SendText(connection, 200, "ready\n");
     }
-    if (uri == "/") return SendText(connection, 200, "sluiced: /metrics /healthz /readyz\n");
-    return SendText(connection, 404, "no such page; there are /metrics /healthz /readyz\n");
+    if (uri == "/") return SendText(connection, 200, fmt::format("sluiced: {}\n", kPages));
+    return SendText(connection, 404, fmt::format("no such page; there are {}\n", kPages));
   }
 
  private:
+  static constexpr std::string_view kPages = "/metrics /metrics/topics /metrics/subscriptions /healthz /readyz";
+
+  // "page=3", or nothing for the first one.
+  template <class Details>
+  bool SendPage(mg_connection* connection, const mg_request_info& request, const Details& details) {
+    absl::string_view query = request.query_string != nullptr ? request.query_string : "page=0";
+    size_t page = 0;
+    if (!absl::ConsumePrefix(&query, "page=") || !absl::SimpleAtoi(query, &page) || page > kMaxDetailPage) {
+      return SendText(connection, 400, fmt::format("page: a number from 0 to {}, as in ?page=0\n", kMaxDetailPage));
+    }
+    return SendMetrics(connection, details(context_.engine, page));
+  }
+  static bool SendMetrics(mg_connection* connection, const std::vector<prometheus::MetricFamily>& families) {
+    return Send(connection, 200, "text/plain; version=0.0.4; charset=utf-8", prometheus::TextSerializer().Serialize(families));
+  }
   static bool SendText(mg_connection* connection, int status, const std::string& body) {
     return Send(connection, status, "text/plain; charset=utf-8", body);
   }

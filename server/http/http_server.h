@@ -1,4 +1,5 @@
-// HTTP for those who watch: /metrics in Prometheus' text format, /healthz (the process lives), /readyz (it takes work).
+// HTTP for those who watch: /metrics in Prometheus' text format with pages for each topic and subscription (detail.h), /healthz (the
+// process lives), /readyz (it takes work).
 //
 // Thread rule: Start and the destructor from one thread; requests are served by two threads of its own.
 #pragma once

@@ -1,8 +1,11 @@
 // What those who run a server rely on: health, readiness, metrics, reflection, limits, an orderly end.
 #include <thread>
 
+#include "absl/strings/match.h"
+#include "absl/strings/str_split.h"
 #include "core/message/wire.h"
 #include "gmock/gmock.h"
+#include "server/http/detail.h"
 #include "tests/integration/fixture.h"
 #include "tests/integration/raw.h"
 
@@ -12,11 +15,19 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsSupersetOf;
+using testing::Lt;
+using testing::Not;
+using testing::SizeIs;
 
 class ServerLifeTest : public ServerTest {
  protected:
   void SetUp() override {}
   Page Get(const std::string& path) { return HttpGet(server_->http_port(), path); }
+  static std::vector<std::string> Lines(const std::string& page, const std::string& beginning) {
+    std::vector<std::string> lines = absl::StrSplit(page, '\n');
+    std::erase_if(lines, [&](const std::string& line) { return !absl::StartsWith(line, beginning); });
+    return lines;
+  }
 };
 
 TEST_F(ServerLifeTest, PagesSayHowItIs) {
@@ -47,13 +58,42 @@ TEST_F(ServerLifeTest, SeriesDoNotGrowWithTheTopics) {
   Start();
   for (int i = 0; i < 150; ++i) CreateBoth("topic-" + std::to_string(i));
   const std::string page = Get("/metrics").body;
-  size_t series = 0;
-  for (size_t at = page.find("sluice_subscription_backlog_messages{"); at != std::string::npos;
-       at = page.find("sluice_subscription_backlog_messages{", at + 1)) {
-    ++series;
-  }
-  EXPECT_EQ(series, 100u);
+  EXPECT_THAT(Lines(page, "sluice_subscription_backlog_messages{"), SizeIs(100));
+  EXPECT_THAT(Lines(page, ""), SizeIs(Lt(5000)));
   EXPECT_THAT(page, HasSubstr("\nsluice_subscriptions 150\n"));
+}
+
+TEST_F(ServerLifeTest, PagesHaveEachTopicAndSubscriptionOnce) {
+  Start();
+  CreateBoth("orders");
+  client_->Publish("orders", {"a", "b"});
+  // More than fit on a page, the one above among them.
+  for (size_t i = 0; i < kDetailsPerPage; ++i) CreateBoth("a-" + std::to_string(i));
+  std::string both;
+  for (const char* path : {"/metrics/topics", "/metrics/topics?page=1", "/metrics/subscriptions?page=0", "/metrics/subscriptions?page=1"}) {
+    const Page page = Get(path);
+    EXPECT_EQ(page.status, 200) << path;
+    both += page.body;
+  }
+  for (const std::string id : {"orders", "a-0", "a-7", "a-999"}) {
+    EXPECT_THAT(Lines(both, "sluice_topic_retained_messages{topic=\"projects/test/topics/" + id + "\"}"), SizeIs(1)) << id;
+    EXPECT_THAT(Lines(both, "sluice_subscription_backlog_messages{subscription=\"projects/test/subscriptions/" + id + "\"}"), SizeIs(1))
+        << id;
+  }
+  const std::string last = Get("/metrics/subscriptions?page=1").body + Get("/metrics/topics?page=1").body;
+  EXPECT_THAT(last, HasSubstr("\nsluice_subscription_backlog_messages{subscription=\"projects/test/subscriptions/orders\"} 2\n"));
+  EXPECT_THAT(last, HasSubstr("\nsluice_topic_published_messages_total{topic=\"projects/test/topics/orders\"} 2\n"));
+  EXPECT_THAT(last, Not(HasSubstr("a-999")));
+  EXPECT_EQ(Get("/metrics/topics?page=2").body, "");
+}
+
+TEST_F(ServerLifeTest, APageThatIsNoNumberIsRefused) {
+  Start();
+  for (const char* query : {"?page=x", "?page=-1", "?page=10000", "?page=", "?topic=orders", "?page=1&page=2"}) {
+    const Page page = Get(std::string("/metrics/subscriptions") + query);
+    EXPECT_EQ(page.status, 400) << query;
+    EXPECT_EQ(page.body, "page: a number from 0 to 9999, as in ?page=0\n");
+  }
 }
 
 TEST_F(ServerLifeTest, UnknownMethodsAreUnimplementedAndCounted) {
