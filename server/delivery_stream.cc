@@ -37,6 +37,10 @@ void DeliveryStream::OnReadDone(bool ok) {
   Handle(first);
 }
 
+absl::Status DeliveryStream::Allow(Right right, const std::string& resource) {
+  return context_.AllowStream(slot_, caller_, rpc_, right, resource);
+}
+
 void DeliveryStream::Handled(const absl::Status& status) {
   {
     MutexLock lock(mu_);

@@ -12,6 +12,8 @@
 #pragma once
 
 #include <memory>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "core/base/mutex.h"
@@ -45,7 +47,8 @@ class DeliveryStream : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::By
  protected:
   enum class State { kAwaitingFirst, kOpening, kOpen, kClosing };
 
-  DeliveryStream(ServiceContext& context, SessionList::Slot slot, Rpc rpc) : context_(context), rpc_(rpc), slot_(slot) {}
+  DeliveryStream(ServiceContext& context, SessionList::Slot slot, Rpc rpc, Caller caller)
+      : context_(context), rpc_(rpc), slot_(slot), caller_(std::move(caller)) {}
 
   // What is left to an API. Handle() looks at request_buffer_ and leads to Handled(), perhaps later and on another thread.
   virtual void Handle(bool first) = 0;
@@ -55,6 +58,8 @@ class DeliveryStream : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::By
   virtual void DropFront() REQUIRES(mu_) = 0;
   // A response: what TakeFront took, and deliveries up to a bound, which are taken off.
   virtual EncodedDeliveries Encode(std::vector<Delivery>* deliveries) = 0;
+  // Whether the stream may be about this. If so it is asked again when rights change.
+  absl::Status Allow(Right right, const std::string& resource);
   // An error as the API tells it.
   virtual absl::Status Told(const absl::Status& status) const { return status; }
 
@@ -88,6 +93,7 @@ class DeliveryStream : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::By
 
   const Rpc rpc_;
   const SessionList::Slot slot_;
+  const Caller caller_;
   // The stream's reference.
   std::shared_ptr<DeliveryStream> self_;
 

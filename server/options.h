@@ -8,8 +8,11 @@
 #include "absl/time/time.h"
 #include "core/flow/admission.h"
 #include "core/flow/lease_quota.h"
+#include "server/audit/audit_log.h"
+#include "server/auth/auth_options.h"
 #include "server/log.h"
 #include "server/push/push_options.h"
+#include "server/tls/certificates.h"
 
 namespace sluice {
 class FileSystem;
@@ -23,6 +26,13 @@ struct Options {
   // HOST:PORT; port 0 for any free one.
   std::string listen = "127.0.0.1:8085";
   std::string http = "127.0.0.1:9095";
+  // HOST:PORT for grpc.health.v1 alone, in plain text, for probes that cannot do TLS; none when empty.
+  std::string probe;
+  // Plain text is for loopback addresses, unless it is meant so.
+  bool insecure = false;
+  TlsOptions tls;
+  AuthOptions auth;
+  AuditOptions audit;
   StoreKind store = StoreKind::kLocal;
   std::string data_dir = "sluice-data";
   // "fsync" or "os"; for the local store.

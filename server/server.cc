@@ -13,7 +13,9 @@
 #include "grpcpp/security/server_credentials.h"
 #include "grpcpp/server_builder.h"
 #include "server/config/startup_file.h"
+#include "server/exposure.h"
 #include "server/log.h"
+#include "server/tls/grpc_credentials.h"
 
 namespace sluice::server {
 namespace {
@@ -64,17 +66,95 @@ void SetLimits(grpc::ServerBuilder& builder, const Options& options) {
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(Options options) {
   auto server = std::unique_ptr<Server>(new Server(std::move(options)));
+  if (absl::Status status = server->CheckAddresses(); !status.ok()) return status;
+  if (absl::Status status = server->OpenSecurity(); !status.ok()) return status;
   if (absl::Status status = server->OpenEngine(); !status.ok()) return status;
-  server->context_ = std::make_unique<ServiceContext>(
-      *server->engine_, StreamLimitsOf(server->options_), server->options_.publish);
+  server->access_->SetStoredPolicy(
+      [engine = server->engine_.get()](std::string_view resource) { return StoredPolicyOf(*engine, resource); });
+  server->context_ = std::make_unique<ServiceContext>(*server->engine_, StreamLimitsOf(server->options_),
+                                                      server->options_.publish, *server->access_, server->security_metrics_);
   server->StartPush();
   if (absl::Status status = server->CreateFromFile(); !status.ok()) return status;
   if (absl::Status status = server->StartGrpc(); !status.ok()) return status;
-  auto http = HttpServer::Start(server->options_.http, *server->context_);
+  if (absl::Status status = server->StartProbe(); !status.ok()) return status;
+  auto http = HttpServer::Start(server->options_.http, server->certificates_.get(), *server->context_);
   if (!http.ok()) return http.status();
   server->http_ = *std::move(http);
+  server->StartReloader();
   server->SetAccepting(true);
   return server;
+}
+
+absl::Status Server::CheckAddresses() const {
+  const bool tls = options_.tls.enabled();
+  if (absl::Status status = CheckExposure("listen", options_.listen, tls, options_.insecure); !status.ok()) return status;
+  return CheckExposure("http", options_.http, tls, options_.insecure);
+}
+
+absl::Status Server::OpenSecurity() {
+  auto audit = AuditLog::Open(options_.audit, clock_, security_metrics_);
+  if (!audit.ok()) return audit.status();
+  audit_ = *std::move(audit);
+  auto access = Access::Create(options_.auth, clock_, *audit_, security_metrics_);
+  if (!access.ok()) return access.status();
+  access_ = *std::move(access);
+  if (!options_.tls.enabled()) return absl::OkStatus();
+  auto certificates = CertificateStore::Open(options_.tls, clock_.WallNow());
+  if (!certificates.ok()) return certificates.status();
+  certificates_ = *std::move(certificates);
+  security_metrics_.certificate_expiry.Set(absl::ToUnixSeconds(certificates_->current()->expires));
+  return absl::OkStatus();
+}
+
+void Server::StartReloader() {
+  reloader_ = std::make_unique<Reloader>(*audit_);
+  reloader_->Add({"policy", {options_.auth.policy_file}, [this] { return access_->ReloadPolicy(); }, &security_metrics_.policy});
+  reloader_->Add({"tokens", {options_.auth.tokens_file}, [this] { return access_->ReloadTokens(); }, &security_metrics_.tokens});
+  reloader_->Add({"keys", {options_.auth.jwt_keys}, [this] { return access_->ReloadKeys(); }, &security_metrics_.keys});
+  reloader_->Add({"certificates",
+                  {options_.tls.cert, options_.tls.key, options_.tls.client_ca},
+                  [this] {
+                    absl::Status status = certificates_->Reload(clock_.WallNow());
+                    security_metrics_.certificate_expiry.Set(absl::ToUnixSeconds(certificates_->current()->expires));
+                    return status;
+                  },
+                  &security_metrics_.certificates});
+  reloader_->Start([this] { EndStreamsThatMayNot(); });
+}
+
+void Server::Reload() {
+  audit_->Reopen();
+  reloader_->Now();
+}
+
+// Streams of whose rights nothing has changed are only asked whether their credentials still hold.
+void Server::EndStreamsThatMayNot() {
+  if (!access_->enabled()) return;
+  const uint64_t generation = access_->generation();
+  const bool changed = generation != std::exchange(checked_generation_, generation);
+  const size_t ended = context_->sessions.EndIf([&](const StreamAccess& stream) {
+    return changed || clock_.WallNow() >= stream.caller.identity->expires ? access_->CheckAgain(stream) : absl::OkStatus();
+  });
+  security_metrics_.ended_streams.Add(ended);
+}
+
+absl::Status Server::StartProbe() {
+  if (options_.probe.empty()) return absl::OkStatus();
+  grpc::ServerBuilder builder;
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  builder.AddListeningPort(options_.probe, grpc::InsecureServerCredentials(), &probe_port_);
+  probe_ = builder.BuildAndStart();
+  if (probe_ == nullptr || probe_port_ == 0) {
+    return Error(Reason::kAddressUnusable, fmt::format("cannot listen on {}: is the port in use?", options_.probe),
+                 {{"field", "probe"}, {"value", options_.probe}});
+  }
+  return absl::OkStatus();
+}
+
+void Server::StopProbe() {
+  if (probe_ == nullptr) return;
+  probe_->Shutdown(std::chrono::system_clock::now());
+  probe_->Wait();
 }
 
 absl::Status Server::OpenEngine() {
@@ -138,7 +218,9 @@ absl::Status Server::StartGrpc() {
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   grpc::ServerBuilder builder;
   SetLimits(builder, options_);
-  builder.AddListeningPort(options_.listen, grpc::InsecureServerCredentials(), &grpc_port_);
+  builder.AddListeningPort(options_.listen,
+                           certificates_ != nullptr ? TlsCredentials(*certificates_) : grpc::InsecureServerCredentials(),
+                           &grpc_port_);
   builder.RegisterService(pubsub_.get());
   builder.RegisterService(admin_.get());
   builder.RegisterService(publisher_.get());
@@ -160,7 +242,8 @@ void Server::SetAccepting(bool accepting) {
   {
     MutexLock lock(health_mu_);
     accepting_ = accepting;
-    health_ = grpc_->GetHealthCheckService();
+    health_ = {grpc_->GetHealthCheckService()};
+    if (probe_ != nullptr) health_.push_back(probe_->GetHealthCheckService());
   }
   TellHealth();
 }
@@ -168,12 +251,13 @@ void Server::SetAccepting(bool accepting) {
 // Under the lock, so that the last word is of the latest state; gRPC does not call back.
 void Server::TellHealth() {
   MutexLock lock(health_mu_);
-  if (health_ == nullptr) return;
   const bool serving = accepting_ && engine_->store_breaker().state != BreakerState::kOpen;
-  health_->SetServingStatus("", serving);
-  health_->SetServingStatus("readiness", serving);
-  // Neither draining nor a bad disk is a reason to be killed.
-  health_->SetServingStatus("liveness", true);
+  for (grpc::HealthCheckServiceInterface* const health : health_) {
+    health->SetServingStatus("", serving);
+    health->SetServingStatus("readiness", serving);
+    // Neither draining nor a bad disk is a reason to be killed.
+    health->SetServingStatus("liveness", true);
+  }
 }
 
 void Server::OnBreaker(const BreakerEvent& event) {
@@ -196,18 +280,21 @@ absl::Status Server::Drain() {
   drained_ = true;
   const absl::Duration for_flush = std::min(options_.shutdown_timeout / 5, absl::Seconds(5));
   const absl::Time end = absl::Now() + options_.shutdown_timeout - for_flush;
+  reloader_ = nullptr;
   SetAccepting(false);
   context_->admission.Close(RetryableError(Reason::kDraining, "the server is shutting down", absl::Seconds(1)));
   context_->sessions.EndAll(RetryableError(Reason::kDraining, "the server is shutting down", absl::Seconds(1)));
   context_->sessions.WaitEmpty(end - absl::Now());
   {
     MutexLock lock(health_mu_);
-    health_ = nullptr;
+    health_.clear();
   }
   grpc_->Shutdown(absl::ToChronoTime(std::min(end, absl::Now() + kOtherCallsTimeout)));
   grpc_->Wait();
   push_->Stop(std::min(end - absl::Now(), kPushTimeout));
   absl::Status closed = engine_->Shutdown(std::max(end - absl::Now(), absl::ZeroDuration()) + for_flush);
+  // The last to go: until now probes were told how it is.
+  StopProbe();
   http_ = nullptr;
   return closed;
 }
@@ -220,6 +307,7 @@ Server::~Server() {
     grpc_->Shutdown(std::chrono::system_clock::now());
     grpc_->Wait();
   }
+  StopProbe();
   // The engine calls into the pushers until it is shut down.
   if (push_ != nullptr) push_->Stop(absl::ZeroDuration());
   if (engine_ != nullptr) engine_->Shutdown(options_.shutdown_timeout).IgnoreError();

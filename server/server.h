@@ -18,6 +18,8 @@
 #include "core/engine/engine.h"
 #include "grpcpp/health_check_service_interface.h"
 #include "grpcpp/server.h"
+#include "server/audit/audit_log.h"
+#include "server/auth/access.h"
 #include "server/google/iam_service.h"
 #include "server/google/publisher_service.h"
 #include "server/google/subscriber_service.h"
@@ -26,7 +28,9 @@
 #include "server/native/pubsub_service.h"
 #include "server/options.h"
 #include "server/push/push_service.h"
+#include "server/reloader.h"
 #include "server/service_context.h"
+#include "server/tls/certificates.h"
 #include "server/unknown_methods.h"
 
 namespace sluice::server {
@@ -38,21 +42,33 @@ class Server {
   ~Server();
 
   int grpc_port() const { return grpc_port_; }
+  int probe_port() const { return probe_port_; }
   int http_port() const { return http_->port(); }
   // HOST:PORT as the clients need it.
   std::string grpc_address() const;
   std::string http_address() const;
   Engine& engine() { return *engine_; }
 
+  const SecurityMetrics& security_metrics() const { return security_metrics_; }
+
+  // Reads certificates, policy, tokens and keys again, and opens the audit log anew; soon, on a thread of the server's.
+  void Reload();
+
   absl::Status Drain();
 
  private:
   explicit Server(Options options) : options_(std::move(options)) {}
 
+  absl::Status CheckAddresses() const;
+  absl::Status OpenSecurity();
   absl::Status OpenEngine();
   void StartPush();
   absl::Status CreateFromFile();
   absl::Status StartGrpc();
+  absl::Status StartProbe();
+  void StopProbe();
+  void StartReloader();
+  void EndStreamsThatMayNot();
   // Says to those who ask for grpc.health.v1 what is now.
   void TellHealth() EXCLUDES(health_mu_);
   void SetAccepting(bool accepting) EXCLUDES(health_mu_);
@@ -63,14 +79,20 @@ class Server {
   Metrics metrics_;
   bool drained_ = false;
   int grpc_port_ = 0;
+  int probe_port_ = 0;
+  SecurityMetrics security_metrics_;
 
   Mutex health_mu_;
   // Started, and not draining.
   bool accepting_ GUARDED_BY(health_mu_) = false;
-  // Null while there is no gRPC server.
-  grpc::HealthCheckServiceInterface* health_ GUARDED_BY(health_mu_) = nullptr;
+  // Of the servers that there are.
+  std::vector<grpc::HealthCheckServiceInterface*> health_ GUARDED_BY(health_mu_);
 
   // In the order in which they need each other.
+  std::unique_ptr<AuditLog> audit_;
+  std::unique_ptr<Access> access_;
+  // Null without TLS.
+  std::unique_ptr<CertificateStore> certificates_;
   std::unique_ptr<Engine> engine_;
   std::unique_ptr<ServiceContext> context_;
   std::unique_ptr<PushService> push_;
@@ -81,7 +103,11 @@ class Server {
   std::unique_ptr<GoogleIam> iam_;
   std::unique_ptr<UnknownMethods> unknown_;
   std::unique_ptr<grpc::Server> grpc_;
+  std::unique_ptr<grpc::Server> probe_;
   std::unique_ptr<HttpServer> http_;
+  // Its thread uses what is above.
+  uint64_t checked_generation_ = 0;
+  std::unique_ptr<Reloader> reloader_;
 };
 
 }  // namespace sluice::server

@@ -1,5 +1,9 @@
 #include "server/service_context.h"
 
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
 #include "core/base/error.h"
 #include "fmt/format.h"
 
@@ -19,7 +23,7 @@ absl::StatusOr<SessionList::Slot> SessionList::Reserve(StreamKind kind) {
                           absl::Seconds(1));
   }
   ++count;
-  return sessions_.insert(sessions_.end(), {nullptr, kind});
+  return sessions_.insert(sessions_.end(), {nullptr, kind, nullptr});
 }
 
 void SessionList::Join(Slot slot, SessionHandle* session) {
@@ -30,6 +34,34 @@ void SessionList::Join(Slot slot, SessionHandle* session) {
     draining = draining_;
   }
   if (!draining.ok()) session->End(draining);
+}
+
+void SessionList::Bind(Slot slot, StreamAccess access) {
+  auto bound = std::make_shared<const StreamAccess>(std::move(access));
+  MutexLock lock(mu_);
+  slot->access = std::move(bound);
+}
+
+size_t SessionList::EndIf(const std::function<absl::Status(const StreamAccess&)>& why_not) {
+  std::vector<std::shared_ptr<const StreamAccess>> bound;
+  {
+    MutexLock lock(mu_);
+    for (const Entry& entry : sessions_) {
+      if (entry.access != nullptr) bound.push_back(entry.access);
+    }
+  }
+  // By address: `bound` keeps them from being used for another stream.
+  absl::flat_hash_map<const StreamAccess*, absl::Status> ends;
+  for (const auto& access : bound) {
+    if (absl::Status why = why_not(*access); !why.ok()) ends.emplace(access.get(), std::move(why));
+  }
+  if (ends.empty()) return 0;
+  MutexLock lock(mu_);
+  for (const Entry& entry : sessions_) {
+    const auto found = ends.find(entry.access.get());
+    if (found != ends.end() && entry.session != nullptr) entry.session->End(found->second);
+  }
+  return ends.size();
 }
 
 void SessionList::Leave(Slot slot) {
@@ -59,6 +91,15 @@ void SessionList::EndAll(const absl::Status& why) {
   for (const Entry& entry : sessions_) {
     if (entry.session != nullptr) entry.session->End(why);
   }
+}
+
+absl::Status ServiceContext::AllowStream(SessionList::Slot slot, const Caller& caller, Rpc rpc, Right right,
+                                         const std::string& resource) {
+  if (!access.enabled()) return absl::OkStatus();
+  StreamAccess stream{caller, rpc, right, resource};
+  // Bound first: what changes from here on is looked at again.
+  sessions.Bind(slot, stream);
+  return access.Check(caller, rpc, right, resource);
 }
 
 bool SessionList::draining() const {

@@ -5,12 +5,15 @@
 #pragma once
 
 #include <array>
+#include <functional>
 #include <list>
+#include <memory>
 
 #include "absl/status/status.h"
 #include "core/base/mutex.h"
 #include "core/engine/engine.h"
 #include "core/flow/admission.h"
+#include "server/auth/access.h"
 #include "server/rpc_metrics.h"
 
 namespace sluice::server {
@@ -35,8 +38,10 @@ struct StreamLimits {
 class SessionList {
  public:
   struct Entry {
-    SessionHandle* session;
-    StreamKind kind;
+    SessionHandle* session = nullptr;
+    StreamKind kind = StreamKind::kPublish;
+    // Who it is of and what it is about, once that is known and asked.
+    std::shared_ptr<const StreamAccess> access;
   };
   using Slot = std::list<Entry>::iterator;
 
@@ -45,8 +50,11 @@ class SessionList {
   // UNAVAILABLE when draining, RESOURCE_EXHAUSTED (TOO_MANY_STREAMS) when there are too many.
   absl::StatusOr<Slot> Reserve(StreamKind kind) EXCLUDES(mu_);
   void Join(Slot slot, SessionHandle* session) EXCLUDES(mu_);
+  void Bind(Slot slot, StreamAccess access) EXCLUDES(mu_);
   void Leave(Slot slot) EXCLUDES(mu_);
 
+  // Ends the streams that `why_not` finds an error for; it is called without the lock.
+  size_t EndIf(const std::function<absl::Status(const StreamAccess&)>& why_not) EXCLUDES(mu_);
   // No more streams; those that are open end with `why`.
   void EndAll(const absl::Status& why) EXCLUDES(mu_);
   bool draining() const EXCLUDES(mu_);
@@ -63,14 +71,22 @@ class SessionList {
 };
 
 struct ServiceContext {
-  ServiceContext(Engine& the_engine, const StreamLimits& streams, const AdmissionOptions& limits)
+  ServiceContext(Engine& the_engine, const StreamLimits& streams, const AdmissionOptions& limits, Access& the_access,
+                 SecurityMetrics& security_metrics)
       : engine(the_engine),
         metrics(the_engine.metrics()),
+        access(the_access),
+        security(security_metrics),
         sessions(streams),
         admission(limits, the_engine.memory(), the_engine.clock(), the_engine.timers(), the_engine.metrics().admission) {}
 
+  // Whether a stream may be about a resource. If so it is asked again when rights change.
+  absl::Status AllowStream(SessionList::Slot slot, const Caller& caller, Rpc rpc, Right right, const std::string& resource);
+
   Engine& engine;
   Metrics& metrics;
+  Access& access;
+  SecurityMetrics& security;
   RpcMetrics rpcs;
   SessionList sessions;
   Admission admission;

@@ -1,5 +1,7 @@
 #include "server/unary_call.h"
 
+#include <utility>
+
 #include "server/errors.h"
 
 namespace sluice::server {
@@ -14,11 +16,26 @@ UnaryFinish BeginUnary(ServiceContext& context, Rpc rpc, grpc::ServerUnaryReacto
   };
 }
 
+UnaryFinish BeginUnary(ServiceContext& context, Rpc rpc, grpc::CallbackServerContext* call,
+                       const google::protobuf::Message& request) {
+  UnaryFinish finish = BeginUnary(context, rpc, call->DefaultReactor());
+  Caller caller;
+  if (absl::Status may = context.access.Authorise(*call, rpc, request, &caller); !may.ok()) {
+    finish(may);
+    return nullptr;
+  }
+  if (caller.identity == nullptr || !NeedsOf(rpc).administrative) return finish;
+  return [&context, rpc, caller = std::move(caller), finish = std::move(finish)](const absl::Status& status) {
+    if (!status.ok()) context.access.ChangeFailed(caller, rpc, status);
+    finish(status);
+  };
+}
+
 grpc::ServerUnaryReactor* AnswerUnary(ServiceContext& context, Rpc rpc, grpc::CallbackServerContext* call,
-                                      const absl::Status& status) {
-  grpc::ServerUnaryReactor* reactor = call->DefaultReactor();
-  BeginUnary(context, rpc, reactor)(status);
-  return reactor;
+                                      const google::protobuf::Message& request,
+                                      const std::function<absl::Status()>& answer) {
+  if (const UnaryFinish finish = BeginUnary(context, rpc, call, request)) finish(answer());
+  return call->DefaultReactor();
 }
 
 }  // namespace sluice::server

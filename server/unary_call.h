@@ -1,6 +1,7 @@
-// What every unary call does with its beginning and its end: count it, and answer in the terms of gRPC.
+// What every unary call does with its beginning and its end: count it, ask whether the caller may, and answer in the terms of gRPC.
 //
-//   auto finish = BeginUnary(context, Rpc::kCreateTopic, reactor);
+//   auto finish = BeginUnary(context, Rpc::kCreateTopic, call, *request);
+//   if (!finish) return call->DefaultReactor();                            // the caller may not, and was told
 //   context.engine.CreateTopic(config, [finish](const auto& made) { finish(made.status()); });
 //
 // Thread rule: any thread; the function that ends a call is called once.
@@ -9,6 +10,7 @@
 #include <functional>
 
 #include "absl/status/status.h"
+#include "google/protobuf/message.h"
 #include "grpcpp/support/server_callback.h"
 #include "server/service_context.h"
 
@@ -16,11 +18,16 @@ namespace sluice::server {
 
 using UnaryFinish = std::function<void(const absl::Status&)>;
 
-// Counts a call's start, and gives the function that ends it.
+// Counts a call's start, and gives the function that ends it. What it needs is asked by whoever begins it so.
 UnaryFinish BeginUnary(ServiceContext& context, Rpc rpc, grpc::ServerUnaryReactor* reactor);
 
-// For calls that answer at once.
+// The same, when the caller may (server/auth/rights.h); nothing when they may not: then the call has ended.
+UnaryFinish BeginUnary(ServiceContext& context, Rpc rpc, grpc::CallbackServerContext* call,
+                       const google::protobuf::Message& request);
+
+// For calls that answer at once. `answer` is not called when the caller may not.
 grpc::ServerUnaryReactor* AnswerUnary(ServiceContext& context, Rpc rpc, grpc::CallbackServerContext* call,
-                                      const absl::Status& status);
+                                      const google::protobuf::Message& request,
+                                      const std::function<absl::Status()>& answer);
 
 }  // namespace sluice::server

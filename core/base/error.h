@@ -91,14 +91,22 @@ enum class Reason {
   kTooManyStreams,
   kQuotaExceeded,
   kMemoryBudget,
+  kTooManyFailures,
   // Not now.
   kConcurrentChange,
   kDraining,
   kStorageUnavailable,
   kCircuitOpen,
   kDeadlineExceeded,
+  kKeysUnavailable,
+  kAuditUnavailable,
   // Damaged.
   kDataLoss,
+  // Who are you, and may you.
+  kCredentialsMissing,
+  kCredentialsInvalid,
+  kCredentialsExpired,
+  kPermissionDenied,
   // A defect of ours.
   kInternal,
 };

@@ -10,27 +10,6 @@ namespace {
 constexpr absl::Duration kDefaultWait = absl::Seconds(1);
 constexpr absl::Duration kLongestWait = absl::Minutes(10);
 
-// "20000", "20k", "16MiB": at least 1.
-bool ParseAmount(std::string_view text, int64_t* amount) {
-  static constexpr std::array<std::pair<std::string_view, int64_t>, 10> kUnits = {{{"", 1},
-                                                                                  {"k", 1000},
-                                                                                  {"M", 1'000'000},
-                                                                                  {"G", 1'000'000'000},
-                                                                                  {"KiB", 1 << 10},
-                                                                                  {"MiB", 1 << 20},
-                                                                                  {"GiB", 1 << 30},
-                                                                                  {"kB", 1000},
-                                                                                  {"MB", 1'000'000},
-                                                                                  {"GB", 1'000'000'000}}};
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), *amount);
-  if (error != std::errc() || *amount < 1) return false;
-  const std::string_view suffix(end, static_cast<size_t>(text.data() + text.size() - end));
-  for (const auto& [unit, factor] : kUnits) {
-    if (unit == suffix) return !__builtin_mul_overflow(*amount, factor, amount);
-  }
-  return false;
-}
-
 std::string SetOne(std::string_view key, std::string_view value, AdmissionLimits* limits) {
   if (key == "wait") {
     const bool parsed = absl::ParseDuration(std::string(value), &limits->wait);
@@ -56,6 +35,26 @@ std::string SetOne(std::string_view key, std::string_view value, AdmissionLimits
 }
 
 }  // namespace
+
+bool ParseAmount(std::string_view text, int64_t* amount) {
+  static constexpr std::array<std::pair<std::string_view, int64_t>, 10> kUnits = {{{"", 1},
+                                                                                  {"k", 1000},
+                                                                                  {"M", 1'000'000},
+                                                                                  {"G", 1'000'000'000},
+                                                                                  {"KiB", 1 << 10},
+                                                                                  {"MiB", 1 << 20},
+                                                                                  {"GiB", 1 << 30},
+                                                                                  {"kB", 1000},
+                                                                                  {"MB", 1'000'000},
+                                                                                  {"GB", 1'000'000'000}}};
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), *amount);
+  if (error != std::errc() || *amount < 1) return false;
+  const std::string_view suffix(end, static_cast<size_t>(text.data() + text.size() - end));
+  for (const auto& [unit, factor] : kUnits) {
+    if (unit == suffix) return !__builtin_mul_overflow(*amount, factor, amount);
+  }
+  return false;
+}
 
 std::string ParsePublishLimit(std::string_view text, AdmissionOptions* options) {
   const size_t colon = text.find(':');

@@ -8,6 +8,7 @@
 // Thread rule: a pure function.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -17,5 +18,8 @@ namespace sluice::server {
 
 // Sets the limits of one scope in `options`. Returns what is wrong with the text, empty when nothing is.
 std::string ParsePublishLimit(std::string_view text, AdmissionOptions* options);
+
+// "20000", "20k", "16MiB": at least 1. False when it is something else.
+bool ParseAmount(std::string_view text, int64_t* amount);
 
 }  // namespace sluice::server

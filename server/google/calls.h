@@ -13,13 +13,23 @@
 
 namespace sluice::server {
 
+// What a call needs is asked by whoever begins it so.
 inline UnaryFinish BeginGoogle(ServiceContext& context, Rpc rpc, grpc::ServerUnaryReactor* reactor) {
   return [finish = BeginUnary(context, rpc, reactor)](const absl::Status& status) { finish(texts::Told(status)); };
 }
 
-inline grpc::ServerUnaryReactor* AnswerGoogle(ServiceContext& context, Rpc rpc, grpc::CallbackServerContext* call,
-                                              const absl::Status& status) {
-  return AnswerUnary(context, rpc, call, texts::Told(status));
+// Nothing when the caller may not, and was told.
+inline UnaryFinish BeginGoogle(ServiceContext& context, Rpc rpc, grpc::CallbackServerContext* call,
+                               const google::protobuf::Message& request) {
+  UnaryFinish finish = BeginUnary(context, rpc, call, request);
+  if (!finish) return nullptr;
+  return [finish = std::move(finish)](const absl::Status& status) { finish(texts::Told(status)); };
+}
+
+template <class Answer>
+grpc::ServerUnaryReactor* AnswerGoogle(ServiceContext& context, Rpc rpc, grpc::CallbackServerContext* call,
+                                       const google::protobuf::Message& request, const Answer& answer) {
+  return AnswerUnary(context, rpc, call, request, [&] { return texts::Told(answer()); });
 }
 
 // What is known of a subscription's topic.

@@ -57,17 +57,27 @@ std::string_view PrefixOf(const ResourceName& name) {
 
 }  // namespace
 
+std::string StoredPolicyOf(const Engine& engine, std::string_view resource) {
+  auto name = ParseResource(std::string(resource));
+  if (!name.ok()) return "";
+  return PolicyOf(engine, *name).value_or("");
+}
+
 grpc::ServerUnaryReactor* GoogleIam::SetIamPolicy(Call* call, const iam::SetIamPolicyRequest* request,
                                                   iam::Policy* response) {
   Reactor* reactor = call->DefaultReactor();
-  auto finish = BeginGoogle(context_, Rpc::kGoogleSetIamPolicy, reactor);
+  auto finish = BeginGoogle(context_, Rpc::kGoogleSetIamPolicy, call, *request);
+  if (!finish) return reactor;
   auto name = ParseResource(request->resource());
   if (!name.ok()) return finish(name.status()), reactor;
   const auto change = [request](const std::string& stored) { return ChangedPolicy(stored, *request); };
   std::visit(
       [&](const auto& of_kind) {
-        context_.engine.ChangePolicy(of_kind, change, [finish, response](const absl::StatusOr<std::string>& stored) {
-          if (stored.ok()) *response = ShownPolicy(*stored);
+        context_.engine.ChangePolicy(of_kind, change, [this, finish, response](const absl::StatusOr<std::string>& stored) {
+          if (stored.ok()) {
+            context_.access.PolicyChanged();
+            *response = ShownPolicy(*stored);
+          }
           finish(stored.status());
         });
       },
@@ -86,7 +96,7 @@ grpc::ServerUnaryReactor* GoogleIam::GetIamPolicy(Call* call, const iam::GetIamP
     if (stored.ok()) *response = ShownPolicy(*stored);
     return stored.status();
   };
-  return AnswerGoogle(context_, Rpc::kGoogleGetIamPolicy, call, get());
+  return AnswerGoogle(context_, Rpc::kGoogleGetIamPolicy, call, *request, get);
 }
 
 grpc::ServerUnaryReactor* GoogleIam::TestIamPermissions(Call* call, const iam::TestIamPermissionsRequest* request,
@@ -98,12 +108,17 @@ grpc::ServerUnaryReactor* GoogleIam::TestIamPermissions(Call* call, const iam::T
       if (permission.find('*') != permission.npos) return texts::InvalidArgument("permissions");
     }
     if (!PolicyOf(context_.engine, *name).ok()) return absl::OkStatus();
+    const auto caller = context_.access.Identify(*call, Rpc::kGoogleTestIamPermissions);
+    if (!caller.ok()) return caller.status();
     for (const std::string& permission : request->permissions()) {
-      if (permission.compare(0, PrefixOf(*name).size(), PrefixOf(*name)) == 0) response->add_permissions(permission);
+      if (permission.compare(0, PrefixOf(*name).size(), PrefixOf(*name)) != 0) continue;
+      const auto right = RightNamed(permission);
+      const bool has = right ? context_.access.Allowed(*caller, *right, request->resource()) : !context_.access.enabled();
+      if (has) response->add_permissions(permission);
     }
     return absl::OkStatus();
   };
-  return AnswerGoogle(context_, Rpc::kGoogleTestIamPermissions, call, test());
+  return AnswerGoogle(context_, Rpc::kGoogleTestIamPermissions, call, *request, test);
 }
 
 }  // namespace sluice::server

@@ -1,5 +1,6 @@
-// google.iam.v1.IAMPolicy: a policy for each topic, subscription and snapshot, kept with it. It is not enforced: whoever reaches
-// the server may do everything, which is what TestIamPermissions says.
+// google.iam.v1.IAMPolicy: a policy for each topic, subscription and snapshot, kept with it. It grants rights beside the policy file
+// (server/auth/stored_policy.h) once callers are asked who they are; until then whoever reaches the server may do everything, which
+// is what TestIamPermissions says.
 //
 // Thread rule: gRPC calls it from its own threads; constant after construction.
 #pragma once
@@ -24,5 +25,8 @@ class GoogleIam final : public google::iam::v1::IAMPolicy::CallbackService {
  private:
   ServiceContext& context_;
 };
+
+// The serialized policy of a topic, a subscription or a snapshot; empty without one.
+std::string StoredPolicyOf(const Engine& engine, std::string_view resource);
 
 }  // namespace sluice::server

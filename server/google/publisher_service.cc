@@ -46,7 +46,8 @@ absl::Status ListAt(const Engine& engine, bool snapshots, const Request& request
 
 grpc::ServerUnaryReactor* GooglePublisher::CreateTopic(Call* call, const pubsub::Topic* request, pubsub::Topic* response) {
   Reactor* reactor = call->DefaultReactor();
-  auto finish = BeginGoogle(context_, Rpc::kGoogleCreateTopic, reactor);
+  auto finish = BeginGoogle(context_, Rpc::kGoogleCreateTopic, call, *request);
+  if (!finish) return reactor;
   auto config = FromGoogle(*request);
   if (!config.ok()) return finish(config.status()), reactor;
   context_.engine.CreateTopic(*std::move(config), [finish, response](const absl::StatusOr<TopicConfig>& made) {
@@ -59,7 +60,8 @@ grpc::ServerUnaryReactor* GooglePublisher::CreateTopic(Call* call, const pubsub:
 grpc::ServerUnaryReactor* GooglePublisher::UpdateTopic(Call* call, const pubsub::UpdateTopicRequest* request,
                                                        pubsub::Topic* response) {
   Reactor* reactor = call->DefaultReactor();
-  auto finish = BeginGoogle(context_, Rpc::kGoogleUpdateTopic, reactor);
+  auto finish = BeginGoogle(context_, Rpc::kGoogleUpdateTopic, call, *request);
+  if (!finish) return reactor;
   auto name = TopicName::Parse(request->topic().name(), "topic.name");
   if (!name.ok()) return finish(name.status()), reactor;
   auto topic = context_.engine.FindTopic(*name);
@@ -81,6 +83,8 @@ void GooglePublisher::PublishBytes(Call& call, const grpc::ByteBuffer& request, 
   PublishScan scan;
   // A PublishRequest has the fields 1 and 2 of ours, and no others.
   if (absl::Status status = ScanPublish(Flatten(request, &slices, &flat), &scan); !status.ok()) return done(status);
+  Caller caller;
+  if (absl::Status may = context_.access.Authorise(call, Rpc::kGooglePublish, scan.topic, &caller); !may.ok()) return done(may);
   if (request.Length() > kMaxRequestBytes) return done(texts::RequestTooLarge(request.Length(), kMaxRequestBytes));
   auto name = TopicName::Parse(scan.topic);
   if (!name.ok()) return done(name.status());
@@ -96,7 +100,7 @@ void GooglePublisher::PublishBytes(Call& call, const grpc::ByteBuffer& request, 
   if (!batch.ok()) return done(batch.status());
   (*batch)->set_deadline(DeadlineOf(call, context_.engine.clock()));
   const uint64_t publisher = context_.admission.limited() ? std::hash<std::string>()(call.peer()) : 0;
-  AdmitAndPublish(context_, *name, *std::move(topic), publisher, *std::move(batch), std::move(done));
+  AdmitAndPublish(context_, caller, *name, *std::move(topic), publisher, *std::move(batch), std::move(done));
 }
 
 grpc::ServerUnaryReactor* GooglePublisher::Publish(Call* call, const grpc::ByteBuffer* request,
@@ -120,7 +124,7 @@ grpc::ServerUnaryReactor* GooglePublisher::GetTopic(Call* call, const pubsub::Ge
     if (topic.ok()) *response = ToGoogle((*topic)->config());
     return topic.status();
   };
-  return AnswerGoogle(context_, Rpc::kGoogleGetTopic, call, get());
+  return AnswerGoogle(context_, Rpc::kGoogleGetTopic, call, *request, get);
 }
 
 grpc::ServerUnaryReactor* GooglePublisher::ListTopics(Call* call, const pubsub::ListTopicsRequest* request,
@@ -135,25 +139,28 @@ grpc::ServerUnaryReactor* GooglePublisher::ListTopics(Call* call, const pubsub::
           return response->topics().rbegin()->name();
         });
   };
-  return AnswerGoogle(context_, Rpc::kGoogleListTopics, call, list());
+  return AnswerGoogle(context_, Rpc::kGoogleListTopics, call, *request, list);
 }
 
 grpc::ServerUnaryReactor* GooglePublisher::ListTopicSubscriptions(
     Call* call, const pubsub::ListTopicSubscriptionsRequest* request, pubsub::ListTopicSubscriptionsResponse* response) {
-  return AnswerGoogle(context_, Rpc::kGoogleListTopicSubscriptions, call,
-                      ListAt(context_.engine, /*snapshots=*/false, *request, response, response->mutable_subscriptions()));
+  return AnswerGoogle(context_, Rpc::kGoogleListTopicSubscriptions, call, *request, [&] {
+    return ListAt(context_.engine, /*snapshots=*/false, *request, response, response->mutable_subscriptions());
+  });
 }
 
 grpc::ServerUnaryReactor* GooglePublisher::ListTopicSnapshots(Call* call, const pubsub::ListTopicSnapshotsRequest* request,
                                                               pubsub::ListTopicSnapshotsResponse* response) {
-  return AnswerGoogle(context_, Rpc::kGoogleListTopicSnapshots, call,
-                      ListAt(context_.engine, /*snapshots=*/true, *request, response, response->mutable_snapshots()));
+  return AnswerGoogle(context_, Rpc::kGoogleListTopicSnapshots, call, *request, [&] {
+    return ListAt(context_.engine, /*snapshots=*/true, *request, response, response->mutable_snapshots());
+  });
 }
 
 grpc::ServerUnaryReactor* GooglePublisher::DeleteTopic(Call* call, const pubsub::DeleteTopicRequest* request,
                                                        google::protobuf::Empty*) {
   Reactor* reactor = call->DefaultReactor();
-  auto finish = BeginGoogle(context_, Rpc::kGoogleDeleteTopic, reactor);
+  auto finish = BeginGoogle(context_, Rpc::kGoogleDeleteTopic, call, *request);
+  if (!finish) return reactor;
   auto name = TopicName::Parse(request->topic(), "topic");
   name.ok() ? context_.engine.DeleteTopic(*name, finish) : finish(name.status());
   return reactor;
@@ -163,7 +170,8 @@ grpc::ServerUnaryReactor* GooglePublisher::DetachSubscription(Call* call,
                                                               const pubsub::DetachSubscriptionRequest* request,
                                                               pubsub::DetachSubscriptionResponse*) {
   Reactor* reactor = call->DefaultReactor();
-  auto finish = BeginGoogle(context_, Rpc::kGoogleDetachSubscription, reactor);
+  auto finish = BeginGoogle(context_, Rpc::kGoogleDetachSubscription, call, *request);
+  if (!finish) return reactor;
   auto name = SubscriptionName::Parse(request->subscription(), "subscription");
   name.ok() ? context_.engine.DetachSubscription(*name, finish) : finish(name.status());
   return reactor;

@@ -32,7 +32,11 @@ PullCall* PullCall::Start(ServiceContext& context, SessionList::Slot slot, const
   grpc::ProtoBufferReader reader(&copy);
   const Instant deadline = DeadlineOf(call, context.engine.clock());
   absl::Status status = Error(Reason::kMalformedRequest, "the request is not a serialized google.pubsub.v1.PullRequest");
-  if (request.ParseFromZeroCopyStream(&reader)) status = pull->Begin(request, deadline);
+  if (request.ParseFromZeroCopyStream(&reader)) {
+    Caller caller;
+    status = context.access.Authorise(call, Rpc::kGooglePull, request.subscription(), &caller);
+    if (status.ok()) status = pull->Begin(request, deadline);
+  }
   if (!status.ok()) pull->Answer(status, {});
   context.sessions.Join(slot, pull.get());
   return pull.get();

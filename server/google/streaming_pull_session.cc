@@ -49,6 +49,7 @@ EncodedDeliveries StreamingPullSession::Encode(std::vector<Delivery>* deliveries
 }
 
 absl::Status StreamingPullSession::Open(const pubsub::StreamingPullRequest& request) {
+  if (absl::Status may = Allow(Right::kSubscriptionsConsume, request.subscription()); !may.ok()) return may;
   auto name = SubscriptionName::Parse(request.subscription());
   if (!name.ok()) return name.status();
   if (absl::Status status = CheckStreamDeadline(request.stream_ack_deadline_seconds()); !status.ok()) return status;

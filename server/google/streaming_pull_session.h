@@ -19,8 +19,8 @@ namespace sluice::server {
 
 class StreamingPullSession final : public DeliveryStream {
  public:
-  StreamingPullSession(ServiceContext& context, SessionList::Slot slot)
-      : DeliveryStream(context, slot, Rpc::kGoogleStreamingPull) {}
+  StreamingPullSession(ServiceContext& context, SessionList::Slot slot, Caller caller)
+      : DeliveryStream(context, slot, Rpc::kGoogleStreamingPull, std::move(caller)) {}
 
   void Ended(absl::Status why) override;
 

@@ -19,7 +19,7 @@ grpc::ServerUnaryReactor* GoogleSubscriber::GetSnapshot(Call* call, const pubsub
     if (snapshot.ok()) *response = ToGoogle(*snapshot);
     return snapshot.status();
   };
-  return AnswerGoogle(context_, Rpc::kGoogleGetSnapshot, call, get());
+  return AnswerGoogle(context_, Rpc::kGoogleGetSnapshot, call, *request, get);
 }
 
 grpc::ServerUnaryReactor* GoogleSubscriber::ListSnapshots(Call* call, const pubsub::ListSnapshotsRequest* request,
@@ -36,13 +36,14 @@ grpc::ServerUnaryReactor* GoogleSubscriber::ListSnapshots(Call* call, const pubs
           return snapshot.name.full();
         });
   };
-  return AnswerGoogle(context_, Rpc::kGoogleListSnapshots, call, list());
+  return AnswerGoogle(context_, Rpc::kGoogleListSnapshots, call, *request, list);
 }
 
 grpc::ServerUnaryReactor* GoogleSubscriber::CreateSnapshot(Call* call, const pubsub::CreateSnapshotRequest* request,
                                                            pubsub::Snapshot* response) {
   Reactor* reactor = call->DefaultReactor();
-  auto finish = BeginGoogle(context_, Rpc::kGoogleCreateSnapshot, reactor);
+  auto finish = BeginGoogle(context_, Rpc::kGoogleCreateSnapshot, call, *request);
+  if (!finish) return reactor;
   auto subscription = SubscriptionName::Parse(request->subscription());
   if (!subscription.ok()) return finish(subscription.status()), reactor;
   auto name = SnapshotName::Parse(request->name().empty()
@@ -64,7 +65,8 @@ grpc::ServerUnaryReactor* GoogleSubscriber::CreateSnapshot(Call* call, const pub
 grpc::ServerUnaryReactor* GoogleSubscriber::UpdateSnapshot(Call* call, const pubsub::UpdateSnapshotRequest* request,
                                                            pubsub::Snapshot* response) {
   Reactor* reactor = call->DefaultReactor();
-  auto finish = BeginGoogle(context_, Rpc::kGoogleUpdateSnapshot, reactor);
+  auto finish = BeginGoogle(context_, Rpc::kGoogleUpdateSnapshot, call, *request);
+  if (!finish) return reactor;
   auto name = SnapshotName::Parse(request->snapshot().name(), "snapshot.name");
   if (!name.ok()) return finish(name.status()), reactor;
   auto snapshot = context_.engine.FindSnapshot(*name);
@@ -83,7 +85,8 @@ grpc::ServerUnaryReactor* GoogleSubscriber::UpdateSnapshot(Call* call, const pub
 grpc::ServerUnaryReactor* GoogleSubscriber::DeleteSnapshot(Call* call, const pubsub::DeleteSnapshotRequest* request,
                                                            Empty*) {
   Reactor* reactor = call->DefaultReactor();
-  auto finish = BeginGoogle(context_, Rpc::kGoogleDeleteSnapshot, reactor);
+  auto finish = BeginGoogle(context_, Rpc::kGoogleDeleteSnapshot, call, *request);
+  if (!finish) return reactor;
   auto name = SnapshotName::Parse(request->snapshot());
   name.ok() ? context_.engine.DeleteSnapshot(*name, finish) : finish(name.status());
   return reactor;
@@ -91,7 +94,8 @@ grpc::ServerUnaryReactor* GoogleSubscriber::DeleteSnapshot(Call* call, const pub
 
 grpc::ServerUnaryReactor* GoogleSubscriber::Seek(Call* call, const pubsub::SeekRequest* request, pubsub::SeekResponse*) {
   Reactor* reactor = call->DefaultReactor();
-  auto finish = BeginGoogle(context_, Rpc::kGoogleSeek, reactor);
+  auto finish = BeginGoogle(context_, Rpc::kGoogleSeek, call, *request);
+  if (!finish) return reactor;
   auto name = SubscriptionName::Parse(request->subscription());
   if (!name.ok()) return finish(name.status()), reactor;
   switch (request->target_case()) {

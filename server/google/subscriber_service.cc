@@ -19,13 +19,16 @@ namespace {
 constexpr size_t kMaxAckRequestBytes = 524'288;
 
 // The subscription of a request that carries ack ids, checked as far as both kinds are alike.
-absl::StatusOr<std::shared_ptr<Subscription>> Check(const Engine& engine, bool scanned, size_t bytes, const AckScan& scan) {
+absl::StatusOr<std::shared_ptr<Subscription>> Check(ServiceContext& context, const grpc::CallbackServerContext& call, Rpc rpc,
+                                                    bool scanned, size_t bytes, const AckScan& scan) {
   if (!scanned) return Error(Reason::kMalformedRequest, "the request is not a serialized google.pubsub.v1 request");
+  Caller caller;
+  if (absl::Status may = context.access.Authorise(call, rpc, scan.subscription, &caller); !may.ok()) return may;
   if (bytes > kMaxAckRequestBytes) return texts::RequestTooLarge(bytes, kMaxAckRequestBytes);
   auto name = SubscriptionName::Parse(scan.subscription);
   if (!name.ok()) return name.status();
   if (scan.ack_ids.empty()) return texts::NoAckIds();
-  return engine.FindSubscription(*name);
+  return context.engine.FindSubscription(*name);
 }
 
 // Ends a call with what became of its ids: OK, or the error that lists those that failed.
@@ -42,7 +45,8 @@ void FinishWith(ServiceContext& context, Rpc rpc, grpc::ServerUnaryReactor* reac
 grpc::ServerUnaryReactor* GoogleSubscriber::CreateSubscription(Call* call, const pubsub::Subscription* request,
                                                                pubsub::Subscription* response) {
   Reactor* reactor = call->DefaultReactor();
-  auto finish = BeginGoogle(context_, Rpc::kGoogleCreateSubscription, reactor);
+  auto finish = BeginGoogle(context_, Rpc::kGoogleCreateSubscription, call, *request);
+  if (!finish) return reactor;
   auto config = FromGoogle(*request);
   absl::Status status = config.ok() ? CheckPush(*config, context_.push_to_private) : config.status();
   if (!status.ok()) return finish(status), reactor;
@@ -65,14 +69,15 @@ grpc::ServerUnaryReactor* GoogleSubscriber::GetSubscription(Call* call, const pu
     *response = ToGoogle(config, TopicOf(context_.engine, config));
     return absl::OkStatus();
   };
-  return AnswerGoogle(context_, Rpc::kGoogleGetSubscription, call, get());
+  return AnswerGoogle(context_, Rpc::kGoogleGetSubscription, call, *request, get);
 }
 
 grpc::ServerUnaryReactor* GoogleSubscriber::UpdateSubscription(Call* call,
                                                                const pubsub::UpdateSubscriptionRequest* request,
                                                                pubsub::Subscription* response) {
   Reactor* reactor = call->DefaultReactor();
-  auto finish = BeginGoogle(context_, Rpc::kGoogleUpdateSubscription, reactor);
+  auto finish = BeginGoogle(context_, Rpc::kGoogleUpdateSubscription, call, *request);
+  if (!finish) return reactor;
   auto name = SubscriptionName::Parse(request->subscription().name(), "subscription.name");
   if (!name.ok()) return finish(name.status()), reactor;
   auto subscription = context_.engine.FindSubscription(*name);
@@ -105,13 +110,14 @@ grpc::ServerUnaryReactor* GoogleSubscriber::ListSubscriptions(Call* call,
           return config.name.full();
         });
   };
-  return AnswerGoogle(context_, Rpc::kGoogleListSubscriptions, call, list());
+  return AnswerGoogle(context_, Rpc::kGoogleListSubscriptions, call, *request, list);
 }
 
 grpc::ServerUnaryReactor* GoogleSubscriber::DeleteSubscription(Call* call,
                                                                const pubsub::DeleteSubscriptionRequest* request, Empty*) {
   Reactor* reactor = call->DefaultReactor();
-  auto finish = BeginGoogle(context_, Rpc::kGoogleDeleteSubscription, reactor);
+  auto finish = BeginGoogle(context_, Rpc::kGoogleDeleteSubscription, call, *request);
+  if (!finish) return reactor;
   auto name = SubscriptionName::Parse(request->subscription());
   name.ok() ? context_.engine.DeleteSubscription(*name, finish) : finish(name.status());
   return reactor;
@@ -120,7 +126,8 @@ grpc::ServerUnaryReactor* GoogleSubscriber::DeleteSubscription(Call* call,
 grpc::ServerUnaryReactor* GoogleSubscriber::ModifyPushConfig(Call* call, const pubsub::ModifyPushConfigRequest* request,
                                                              Empty*) {
   Reactor* reactor = call->DefaultReactor();
-  auto finish = BeginGoogle(context_, Rpc::kGoogleModifyPushConfig, reactor);
+  auto finish = BeginGoogle(context_, Rpc::kGoogleModifyPushConfig, call, *request);
+  if (!finish) return reactor;
   auto name = SubscriptionName::Parse(request->subscription());
   if (!name.ok()) return finish(name.status()), reactor;
   auto subscription = context_.engine.FindSubscription(*name);
@@ -143,7 +150,7 @@ grpc::ServerUnaryReactor* GoogleSubscriber::Acknowledge(Call* call, const grpc::
   std::string flat;
   AckScan scan;
   const bool scanned = ScanAcknowledge(Flatten(*request, &slices, &flat), &scan);
-  auto subscription = Check(context_.engine, scanned, request->Length(), scan);
+  auto subscription = Check(context_, *call, Rpc::kGoogleAcknowledge, scanned, request->Length(), scan);
   if (!subscription.ok()) return finish(subscription.status()), reactor;
   AcknowledgeIds(context_.engine, *subscription, scan.ack_ids,
                  [this, reactor, finish](const absl::StatusOr<AckIdsOutcome>& outcome) {
@@ -161,7 +168,7 @@ grpc::ServerUnaryReactor* GoogleSubscriber::ModifyAckDeadline(Call* call, const 
   std::string flat;
   AckScan scan;
   const bool scanned = ScanModifyAckDeadline(Flatten(*request, &slices, &flat), &scan);
-  auto subscription = Check(context_.engine, scanned, request->Length(), scan);
+  auto subscription = Check(context_, *call, Rpc::kGoogleModifyAckDeadline, scanned, request->Length(), scan);
   if (!subscription.ok()) return finish(subscription.status()), reactor;
   if (scan.deadline_seconds < 0 || absl::Seconds(scan.deadline_seconds) > kMaxAckDeadline) {
     return finish(texts::InvalidAckDeadline(scan.deadline_seconds)), reactor;
@@ -173,14 +180,20 @@ grpc::ServerUnaryReactor* GoogleSubscriber::ModifyAckDeadline(Call* call, const 
 
 grpc::ServerUnaryReactor* GoogleSubscriber::Pull(Call* call, const grpc::ByteBuffer* request, grpc::ByteBuffer* response) {
   auto slot = context_.sessions.Reserve(StreamKind::kSubscribe);
-  if (!slot.ok()) return AnswerGoogle(context_, Rpc::kGooglePull, call, slot.status());
+  if (!slot.ok()) {
+    Reactor* reactor = call->DefaultReactor();
+    BeginGoogle(context_, Rpc::kGooglePull, reactor)(slot.status());
+    return reactor;
+  }
   return PullCall::Start(context_, *slot, *call, *request, response);
 }
 
-grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* GoogleSubscriber::StreamingPull(Call*) {
+grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* GoogleSubscriber::StreamingPull(Call* call) {
+  auto caller = context_.access.Identify(*call, Rpc::kGoogleStreamingPull);
+  if (!caller.ok()) return RefuseStream(context_, Rpc::kGoogleStreamingPull, caller.status());
   auto slot = context_.sessions.Reserve(StreamKind::kSubscribe);
   if (!slot.ok()) return RefuseStream(context_, Rpc::kGoogleStreamingPull, slot.status());
-  return DeliveryStream::Start(std::make_shared<StreamingPullSession>(context_, *slot));
+  return DeliveryStream::Start(std::make_shared<StreamingPullSession>(context_, *slot, *std::move(caller)));
 }
 
 }  // namespace sluice::server

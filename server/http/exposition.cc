@@ -222,6 +222,31 @@ void AddRpcs(const RpcMetrics& rpcs, Families* out) {
 }
 
 // Numbers of /proc/self/status, such as VmRSS (kB) and Threads.
+void AddSecurity(const SecurityMetrics& m, Families* out) {
+  const std::string credentials = "sluice_credential_checks_total";
+  const std::string help = "Credentials that were looked at, by what came of it; those that are known already are not looked at.";
+  out->Counter(credentials, help, {{"result", "accepted"}}, Value(m.accepted));
+  out->Counter(credentials, help, {{"result", "rejected"}}, Value(m.rejected));
+  out->Counter(credentials, help, {{"result", "throttled"}}, Value(m.throttled));
+  out->Counter("sluice_denied_calls_total", "Calls and streams whose caller lacks a right.", Value(m.denied));
+  out->Counter("sluice_ended_streams_total", "Streams ended because their caller may not go on.", Value(m.ended_streams));
+  const std::pair<const char*, const ReloadMetrics&> reloads[] = {
+      {"policy", m.policy}, {"tokens", m.tokens}, {"keys", m.keys}, {"certificates", m.certificates}};
+  for (const auto& [what, counts] : reloads) {
+    const std::string name = "sluice_reloads_total";
+    const std::string reload_help = "How often what stands in files, or at a URL, was read again, by the end that took.";
+    out->Counter(name, reload_help, {{"what", what}, {"result", "ok"}}, Value(counts.ok));
+    out->Counter(name, reload_help, {{"what", what}, {"result", "failed"}}, Value(counts.failed));
+  }
+  // An alert on a time that is near would fire where there is no TLS.
+  if (m.certificate_expiry.value() > 0) {
+    out->Gauge("sluice_tls_certificate_expiry_timestamp_seconds", "When the server's certificate expires, in seconds since 1970.",
+               Value(m.certificate_expiry));
+  }
+  out->Counter("sluice_audit_records_total", "Lines written to the audit log.", Value(m.audit_records));
+  out->Counter("sluice_audit_failures_total", "Lines that could not be written to the audit log.", Value(m.audit_failures));
+}
+
 double ProcStatus(std::string_view key) {
   std::ifstream in("/proc/self/status");
   for (std::string word; in >> word;) {
@@ -276,6 +301,7 @@ std::vector<MetricFamily> Exposition::Collect() const {
   AddAdmission(context_.metrics.admission, &out);
   AddPush(context_.metrics.push, &out);
   AddRpcs(context_.rpcs, &out);
+  AddSecurity(context_.security, &out);
   AddProcess(started_, &out);
   return out.Take();
 }

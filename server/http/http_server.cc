@@ -1,69 +1,89 @@
 #include "server/http/http_server.h"
 
-#include <chrono>
-#include <future>
+#include <httplib.h>
+#include <sys/socket.h>
+
 #include <string_view>
+#include <utility>
 #include <vector>
 
-#include "CivetServer.h"
 #include "absl/strings/numbers.h"
-#include "absl/strings/string_view.h"
-#include "absl/strings/strip.h"
+#include "absl/time/clock.h"
 #include "core/base/error.h"
+#include "core/base/thread_name.h"
 #include "fmt/format.h"
 #include "prometheus/text_serializer.h"
 #include "server/http/detail.h"
 #include "server/http/exposition.h"
+#include "server/http/task_queue.h"
+#include "server/tls/http_tls.h"
 
 namespace sluice::server {
+namespace {
 
-class HttpServer::Pages final : public CivetHandler {
+constexpr int kTimeoutSeconds = 10;
+constexpr size_t kMaxBodyBytes = 16384;
+
+void AnswerText(httplib::Response& response, int status, const std::string& body) {
+  response.status = status;
+  response.set_content(body, "text/plain; charset=utf-8");
+}
+
+void AnswerMetrics(httplib::Response& response, const std::vector<prometheus::MetricFamily>& families) {
+  response.set_content(prometheus::TextSerializer().Serialize(families), "text/plain; version=0.0.4; charset=utf-8");
+}
+
+}  // namespace
+
+class HttpServer::Pages {
  public:
   explicit Pages(ServiceContext& context) : exposition_(context), context_(context) {}
 
-  bool handleGet(CivetServer*, mg_connection* connection) override {
-    const mg_request_info& request = *mg_get_request_info(connection);
-    const std::string_view uri = request.local_uri;
-    if (uri == "/metrics") return SendMetrics(connection, exposition_.Collect());
-    if (uri == "/metrics/topics") return SendPage(connection, request, TopicPage);
-    if (uri == "/metrics/subscriptions") return SendPage(connection, request, SubscriptionPage);
-    if (uri == "/healthz") return SendText(connection, 200, "ok\n");
-    if (uri == "/readyz") {
-      if (context_.sessions.draining()) return SendText(connection, 503, "draining\n");
-      if (!context_.engine.backend_stats().writable) return SendText(connection, 503, "the store takes no writes\n");
-      if (context_.engine.store_breaker().state == BreakerState::kOpen) {
-        return SendText(connection, 503, "the store fails or hangs\n");
-      }
-      return SendText(connection, 200, "ready\n");
-    }
-    if (uri == "/") return SendText(connection, 200, fmt::format("sluiced: {}\n", kPages));
-    return SendText(connection, 404, fmt::format("no such page; there are {}\n", kPages));
+  void AddTo(httplib::Server& http) {
+    using httplib::Request;
+    using httplib::Response;
+    http.Get("/metrics", [this](const Request&, Response& response) { AnswerMetrics(response, exposition_.Collect()); });
+    http.Get("/metrics/topics",
+             [this](const Request& request, Response& response) { AnswerPage(request, response, TopicPage); });
+    http.Get("/metrics/subscriptions",
+             [this](const Request& request, Response& response) { AnswerPage(request, response, SubscriptionPage); });
+    http.Get("/healthz", [](const Request&, Response& response) { AnswerText(response, 200, "ok\n"); });
+    http.Get("/readyz", [this](const Request&, Response& response) { AnswerReady(response); });
+    http.Get("/", [](const Request&, Response& response) { AnswerText(response, 200, fmt::format("sluiced: {}\n", kPages)); });
+    http.set_error_handler([](const Request&, Response& response) {
+      if (response.status == 404) AnswerText(response, 404, fmt::format("no such page; there are {}\n", kPages));
+    });
   }
 
  private:
   static constexpr std::string_view kPages = "/metrics /metrics/topics /metrics/subscriptions /healthz /readyz";
 
+  void AnswerReady(httplib::Response& response) const {
+    if (context_.sessions.draining()) return AnswerText(response, 503, "draining\n");
+    if (!context_.engine.backend_stats().writable) return AnswerText(response, 503, "the store takes no writes\n");
+    if (context_.engine.store_breaker().state == BreakerState::kOpen) {
+      return AnswerText(response, 503, "the store fails or hangs\n");
+    }
+    AnswerText(response, 200, "ready\n");
+  }
+
   // "page=3", or nothing for the first one.
   template <class Details>
-  bool SendPage(mg_connection* connection, const mg_request_info& request, const Details& details) {
-    absl::string_view query = request.query_string != nullptr ? request.query_string : "page=0";
-    size_t page = 0;
-    if (!absl::ConsumePrefix(&query, "page=") || !absl::SimpleAtoi(query, &page) || page > kMaxDetailPage) {
-      return SendText(connection, 400, fmt::format("page: a number from 0 to {}, as in ?page=0\n", kMaxDetailPage));
+  void AnswerPage(const httplib::Request& request, httplib::Response& response, const Details& details) const {
+    const std::string peer = fmt::format("http:{}:{}", request.remote_addr, request.remote_port);
+    const absl::Status may = context_.access.MayView(request.get_header_value("Authorization"), peer, request.path);
+    if (!may.ok()) {
+      const bool unknown = may.code() == absl::StatusCode::kUnauthenticated;
+      if (unknown) response.set_header("WWW-Authenticate", "Bearer");
+      return AnswerText(response, unknown ? 401 : may.code() == absl::StatusCode::kPermissionDenied ? 403 : 503,
+                        fmt::format("{}\n", std::string(may.message())));
     }
-    return SendMetrics(connection, details(context_.engine, page));
-  }
-  static bool SendMetrics(mg_connection* connection, const std::vector<prometheus::MetricFamily>& families) {
-    return Send(connection, 200, "text/plain; version=0.0.4; charset=utf-8", prometheus::TextSerializer().Serialize(families));
-  }
-  static bool SendText(mg_connection* connection, int status, const std::string& body) {
-    return Send(connection, status, "text/plain; charset=utf-8", body);
-  }
-  static bool Send(mg_connection* connection, int status, const char* type, const std::string& body) {
-    mg_printf(connection, "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n", status,
-              mg_get_response_code_text(connection, status), type, body.size());
-    mg_write(connection, body.data(), body.size());
-    return true;
+    size_t page = 0;
+    const std::string number = request.has_param("page") ? request.get_param_value("page") : "0";
+    if (!absl::SimpleAtoi(number, &page) || page > kMaxDetailPage) {
+      return AnswerText(response, 400, fmt::format("page: a number from 0 to {}, as in ?page=0\n", kMaxDetailPage));
+    }
+    AnswerMetrics(response, details(context_.engine, page));
   }
 
   const Exposition exposition_;
@@ -72,32 +92,46 @@ class HttpServer::Pages final : public CivetHandler {
 
 HttpServer::HttpServer() = default;
 
-// The thread that accepts connections looks up only every two seconds, or when somebody connects: so we do.
 HttpServer::~HttpServer() {
-  if (civet_ == nullptr) return;
-  const std::future<void> closed = std::async(std::launch::async, [this] { civet_->close(); });
-  do {
-    char error[128];
-    mg_connection* connection = mg_connect_client(host_.c_str(), port_, 0, error, sizeof error);
-    if (connection != nullptr) mg_close_connection(connection);
-  } while (closed.wait_for(std::chrono::milliseconds(5)) != std::future_status::ready);
+  if (http_ == nullptr || !thread_.joinable()) return;
+  // Until it listens there is nothing to stop.
+  while (!http_->is_running() && !ended_) absl::SleepFor(absl::Milliseconds(1));
+  http_->stop();
+  thread_.join();
 }
 
-absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(const std::string& address, ServiceContext& context) {
+absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(const std::string& address,
+                                                              const CertificateStore* certificates, ServiceContext& context) {
   auto server = std::unique_ptr<HttpServer>(new HttpServer());
   server->pages_ = std::make_unique<Pages>(context);
-  const std::vector<std::string> options = {"listening_ports", address, "num_threads", "2", "request_timeout_ms",
-                                            "10000", "max_request_size", "16384", "enable_keep_alive", "no"};
-  try {
-    server->civet_ = std::make_unique<CivetServer>(options);
-  } catch (const CivetException&) {
+  server->http_ = certificates != nullptr ? MakeHttps(*certificates) : std::make_unique<httplib::Server>();
+  httplib::Server& http = *server->http_;
+  http.new_task_queue = [] { return new TaskQueue(); };
+  http.set_read_timeout(kTimeoutSeconds);
+  http.set_write_timeout(kTimeoutSeconds);
+  http.set_payload_max_length(kMaxBodyBytes);
+  http.set_keep_alive_max_count(1);
+  http.set_tcp_nodelay(true);
+  // Not SO_REUSEPORT, with which a second server on the same port would silently take half of the connections.
+  http.set_socket_options([](int socket) {
+    const int yes = 1;
+    ::setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+  });
+  server->pages_->AddTo(http);
+  const size_t colon = address.rfind(':');
+  std::string host = address.substr(0, colon);
+  if (!host.empty() && host.front() == '[') host = host.substr(1, host.size() - 2);
+  const int port = std::stoi(address.substr(colon + 1));
+  server->port_ = port == 0 ? http.bind_to_any_port(host) : http.bind_to_port(host, port) ? port : 0;
+  if (server->port_ <= 0) {
     return Error(Reason::kAddressUnusable, fmt::format("cannot listen on {}: is the port in use?", address),
                  {{"field", "--http"}, {"value", address}});
   }
-  server->civet_->addHandler("/", *server->pages_);
-  server->port_ = server->civet_->getListeningPorts().front();
-  server->host_ = address.substr(0, address.rfind(':'));
-  if (server->host_.front() == '[') server->host_ = server->host_.substr(1, server->host_.size() - 2);
+  server->thread_ = std::thread([raw = server.get()] {
+    NameThisThread("http");
+    raw->http_->listen_after_bind();
+    raw->ended_ = true;
+  });
   return server;
 }
 

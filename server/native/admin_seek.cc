@@ -12,7 +12,8 @@ namespace sluice::server {
 grpc::ServerUnaryReactor* AdminService::SeekSubscription(Call* call, const v1::SeekSubscriptionRequest* request,
                                                          v1::SeekSubscriptionResponse*) {
   Reactor* reactor = call->DefaultReactor();
-  auto finish = Begin(Rpc::kSeekSubscription, reactor);
+  auto finish = Begin(Rpc::kSeekSubscription, call, *request);
+  if (!finish) return reactor;
   auto name = SubscriptionName::Parse(request->name(), "name");
   if (!name.ok()) return finish(name.status()), reactor;
   if (request->has_snapshot()) {
@@ -32,7 +33,8 @@ grpc::ServerUnaryReactor* AdminService::SeekSubscription(Call* call, const v1::S
 grpc::ServerUnaryReactor* AdminService::CreateSnapshot(Call* call, const v1::CreateSnapshotRequest* request,
                                                        v1::CreateSnapshotResponse* response) {
   Reactor* reactor = call->DefaultReactor();
-  auto finish = Begin(Rpc::kCreateSnapshot, reactor);
+  auto finish = Begin(Rpc::kCreateSnapshot, call, *request);
+  if (!finish) return reactor;
   auto name = SnapshotName::Parse(request->name(), "name");
   if (!name.ok()) return finish(name.status()), reactor;
   auto subscription = SubscriptionName::Parse(request->subscription(), "subscription");
@@ -54,7 +56,7 @@ grpc::ServerUnaryReactor* AdminService::GetSnapshot(Call* call, const v1::GetSna
     if (snapshot.ok()) *response->mutable_snapshot() = ToProto(*snapshot);
     return snapshot.status();
   };
-  return Answer(Rpc::kGetSnapshot, call, get());
+  return Answer(Rpc::kGetSnapshot, call, *request, get);
 }
 
 grpc::ServerUnaryReactor* AdminService::ListSnapshots(Call* call, const v1::ListSnapshotsRequest* request,
@@ -71,13 +73,14 @@ grpc::ServerUnaryReactor* AdminService::ListSnapshots(Call* call, const v1::List
           return snapshot.name.full();
         });
   };
-  return Answer(Rpc::kListSnapshots, call, list());
+  return Answer(Rpc::kListSnapshots, call, *request, list);
 }
 
 grpc::ServerUnaryReactor* AdminService::DeleteSnapshot(Call* call, const v1::DeleteSnapshotRequest* request,
                                                        v1::DeleteSnapshotResponse*) {
   Reactor* reactor = call->DefaultReactor();
-  auto finish = Begin(Rpc::kDeleteSnapshot, reactor);
+  auto finish = Begin(Rpc::kDeleteSnapshot, call, *request);
+  if (!finish) return reactor;
   auto name = SnapshotName::Parse(request->name(), "name");
   name.ok() ? context_.engine.DeleteSnapshot(*name, finish) : finish(name.status());
   return reactor;

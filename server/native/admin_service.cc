@@ -15,7 +15,8 @@ namespace sluice::server {
 grpc::ServerUnaryReactor* AdminService::CreateTopic(Call* call, const v1::CreateTopicRequest* request,
                                                     v1::CreateTopicResponse* response) {
   Reactor* reactor = call->DefaultReactor();
-  auto finish = Begin(Rpc::kCreateTopic, reactor);
+  auto finish = Begin(Rpc::kCreateTopic, call, *request);
+  if (!finish) return reactor;
   auto config = FromProto(request->topic());
   if (!config.ok()) return finish(config.status()), reactor;
   context_.engine.CreateTopic(*std::move(config), [finish, response](const absl::StatusOr<TopicConfig>& made) {
@@ -34,7 +35,7 @@ grpc::ServerUnaryReactor* AdminService::GetTopic(Call* call, const v1::GetTopicR
     if (topic.ok()) *response->mutable_topic() = ToProto((*topic)->config());
     return topic.status();
   };
-  return Answer(Rpc::kGetTopic, call, get());
+  return Answer(Rpc::kGetTopic, call, *request, get);
 }
 
 grpc::ServerUnaryReactor* AdminService::ListTopics(Call* call, const v1::ListTopicsRequest* request,
@@ -49,13 +50,14 @@ grpc::ServerUnaryReactor* AdminService::ListTopics(Call* call, const v1::ListTop
           return response->topics().rbegin()->name();
         });
   };
-  return Answer(Rpc::kListTopics, call, list());
+  return Answer(Rpc::kListTopics, call, *request, list);
 }
 
 grpc::ServerUnaryReactor* AdminService::UpdateTopic(Call* call, const v1::UpdateTopicRequest* request,
                                                     v1::UpdateTopicResponse* response) {
   Reactor* reactor = call->DefaultReactor();
-  auto finish = Begin(Rpc::kUpdateTopic, reactor);
+  auto finish = Begin(Rpc::kUpdateTopic, call, *request);
+  if (!finish) return reactor;
   auto wanted = FromProto(request->topic());
   if (!wanted.ok()) return finish(wanted.status()), reactor;
   auto topic = context_.engine.FindTopic(wanted->name);
@@ -74,7 +76,8 @@ grpc::ServerUnaryReactor* AdminService::UpdateTopic(Call* call, const v1::Update
 grpc::ServerUnaryReactor* AdminService::DeleteTopic(Call* call, const v1::DeleteTopicRequest* request,
                                                     v1::DeleteTopicResponse*) {
   Reactor* reactor = call->DefaultReactor();
-  auto finish = Begin(Rpc::kDeleteTopic, reactor);
+  auto finish = Begin(Rpc::kDeleteTopic, call, *request);
+  if (!finish) return reactor;
   auto name = TopicName::Parse(request->name(), "name");
   name.ok() ? context_.engine.DeleteTopic(*name, finish) : finish(name.status());
   return reactor;
@@ -83,7 +86,8 @@ grpc::ServerUnaryReactor* AdminService::DeleteTopic(Call* call, const v1::Delete
 grpc::ServerUnaryReactor* AdminService::CreateSubscription(Call* call, const v1::CreateSubscriptionRequest* request,
                                                            v1::CreateSubscriptionResponse* response) {
   Reactor* reactor = call->DefaultReactor();
-  auto finish = Begin(Rpc::kCreateSubscription, reactor);
+  auto finish = Begin(Rpc::kCreateSubscription, call, *request);
+  if (!finish) return reactor;
   auto config = FromProto(request->subscription());
   absl::Status status = config.ok() ? CheckPush(*config, context_.push_to_private) : config.status();
   if (!status.ok()) return finish(status), reactor;
@@ -106,7 +110,7 @@ grpc::ServerUnaryReactor* AdminService::GetSubscription(Call* call, const v1::Ge
     if (subscription.ok()) *response->mutable_subscription() = ToProto((*subscription)->config());
     return subscription.status();
   };
-  return Answer(Rpc::kGetSubscription, call, get());
+  return Answer(Rpc::kGetSubscription, call, *request, get);
 }
 
 grpc::ServerUnaryReactor* AdminService::ListSubscriptions(Call* call, const v1::ListSubscriptionsRequest* request,
@@ -132,13 +136,14 @@ grpc::ServerUnaryReactor* AdminService::ListSubscriptions(Call* call, const v1::
                       return subscription.name();
                     });
   };
-  return Answer(Rpc::kListSubscriptions, call, list());
+  return Answer(Rpc::kListSubscriptions, call, *request, list);
 }
 
 grpc::ServerUnaryReactor* AdminService::UpdateSubscription(Call* call, const v1::UpdateSubscriptionRequest* request,
                                                            v1::UpdateSubscriptionResponse* response) {
   Reactor* reactor = call->DefaultReactor();
-  auto finish = Begin(Rpc::kUpdateSubscription, reactor);
+  auto finish = Begin(Rpc::kUpdateSubscription, call, *request);
+  if (!finish) return reactor;
   auto name = SubscriptionName::Parse(request->subscription().name(), "subscription.name");
   if (!name.ok()) return finish(name.status()), reactor;
   auto subscription = context_.engine.FindSubscription(*name);
@@ -158,7 +163,8 @@ grpc::ServerUnaryReactor* AdminService::UpdateSubscription(Call* call, const v1:
 grpc::ServerUnaryReactor* AdminService::DeleteSubscription(Call* call, const v1::DeleteSubscriptionRequest* request,
                                                            v1::DeleteSubscriptionResponse*) {
   Reactor* reactor = call->DefaultReactor();
-  auto finish = Begin(Rpc::kDeleteSubscription, reactor);
+  auto finish = Begin(Rpc::kDeleteSubscription, call, *request);
+  if (!finish) return reactor;
   auto name = SubscriptionName::Parse(request->name(), "name");
   name.ok() ? context_.engine.DeleteSubscription(*name, finish) : finish(name.status());
   return reactor;
@@ -173,7 +179,7 @@ grpc::ServerUnaryReactor* AdminService::GetTopicStats(Call* call, const v1::GetT
     if (topic.ok()) *response->mutable_stats() = ToProto((*topic)->config(), (*topic)->stats());
     return topic.status();
   };
-  return Answer(Rpc::kGetTopicStats, call, get());
+  return Answer(Rpc::kGetTopicStats, call, *request, get);
 }
 
 grpc::ServerUnaryReactor* AdminService::GetSubscriptionStats(Call* call,
@@ -188,13 +194,15 @@ grpc::ServerUnaryReactor* AdminService::GetSubscriptionStats(Call* call,
     }
     return subscription.status();
   };
-  return Answer(Rpc::kGetSubscriptionStats, call, get());
+  return Answer(Rpc::kGetSubscriptionStats, call, *request, get);
 }
 
-grpc::ServerUnaryReactor* AdminService::GetBreakers(Call* call, const v1::GetBreakersRequest*,
+grpc::ServerUnaryReactor* AdminService::GetBreakers(Call* call, const v1::GetBreakersRequest* request,
                                                     v1::GetBreakersResponse* response) {
-  *response->mutable_store() = ToProto(context_.engine.store_breaker());
-  return Answer(Rpc::kGetBreakers, call, absl::OkStatus());
+  return Answer(Rpc::kGetBreakers, call, *request, [&] {
+    *response->mutable_store() = ToProto(context_.engine.store_breaker());
+    return absl::OkStatus();
+  });
 }
 
 }  // namespace sluice::server

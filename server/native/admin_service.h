@@ -37,8 +37,12 @@ class AdminService final : public v1::Admin::CallbackService {
   Reactor* GetBreakers(Call*, const v1::GetBreakersRequest*, v1::GetBreakersResponse*) override;
 
  private:
-  UnaryFinish Begin(Rpc rpc, Reactor* reactor) { return BeginUnary(context_, rpc, reactor); }
-  Reactor* Answer(Rpc rpc, Call* call, const absl::Status& status) { return AnswerUnary(context_, rpc, call, status); }
+  UnaryFinish Begin(Rpc rpc, Call* call, const google::protobuf::Message& request) {
+    return BeginUnary(context_, rpc, call, request);
+  }
+  Reactor* Answer(Rpc rpc, Call* call, const google::protobuf::Message& request, const std::function<absl::Status()>& answer) {
+    return AnswerUnary(context_, rpc, call, request, answer);
+  }
 
   ServiceContext& context_;
 };

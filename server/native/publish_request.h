@@ -29,8 +29,10 @@ void SetFailures(const std::vector<BatchBuilder::Refusal>& refusals, EngineMetri
 
 // Publishes the batch when it is let in; done(status or where) exactly once. `publisher` says whose turn it is.
 template <class F>
-void AdmitAndPublish(ServiceContext& context, const TopicName& name, std::shared_ptr<Topic> topic, uint64_t publisher,
+void AdmitAndPublish(ServiceContext& context, const Caller& caller, const TopicName& name, std::shared_ptr<Topic> topic, uint64_t publisher,
                      Ref<Batch> batch, F done) {
+  absl::Status quota = context.access.TakeQuota(caller, name.project_path(), batch->count(), batch->memory_bytes());
+  if (!quota.ok()) return done(std::move(quota));
   Admission& admission = context.admission;
   const Admission::Request request{name.project_path(),  name.full(), publisher, batch->count(), batch->memory_bytes(),
                                    batch->deadline()};

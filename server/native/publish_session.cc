@@ -22,8 +22,8 @@ constexpr size_t kKeptBytes = size_t{256} << 10;
 
 }  // namespace
 
-PublishSession* PublishSession::Start(ServiceContext& context, SessionList::Slot slot, Instant deadline) {
-  auto session = std::make_shared<PublishSession>(context, slot, deadline);
+PublishSession* PublishSession::Start(ServiceContext& context, SessionList::Slot slot, Caller caller, Instant deadline) {
+  auto session = std::make_shared<PublishSession>(context, slot, std::move(caller), deadline);
   session->self_ = session;
   context.rpcs.of(Rpc::kPublish).started.Add();
   context.rpcs.publish_streams.Add(1);
@@ -75,6 +75,8 @@ absl::Status PublishSession::BindTopic(std::string_view name) {
     return Error(Reason::kMissingTarget, "topic: the first request of a stream must name the topic",
                  {{"field", "topic"}, {"value", ""}});
   }
+  const absl::Status may = context_.AllowStream(slot_, caller_, Rpc::kPublish, Right::kTopicsPublish, std::string(name));
+  if (!may.ok()) return may;
   auto parsed = TopicName::Parse(name);
   if (!parsed.ok()) return parsed.status();
   auto topic = context_.engine.FindTopic(*parsed);
@@ -156,7 +158,7 @@ absl::Status PublishSession::Handle(const PublishScan& scan) {
     Answer(sequence, Published{});
   } else {
     const auto publisher = reinterpret_cast<uintptr_t>(this);
-    AdmitAndPublish(context_, topic_name_, topic_, publisher, *std::move(batch),
+    AdmitAndPublish(context_, caller_, topic_name_, topic_, publisher, *std::move(batch),
                     [self = shared_from_this(), sequence](absl::StatusOr<Published> published) {
                       self->Answer(sequence, std::move(published));
                     });

@@ -13,6 +13,7 @@
 #include <deque>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/base/mutex.h"
@@ -28,10 +29,10 @@ class PublishSession final : public grpc::ServerBidiReactor<grpc::ByteBuffer, gr
                              public std::enable_shared_from_this<PublishSession> {
  public:
   // Begins to read; the session belongs to gRPC until OnDone.
-  static PublishSession* Start(ServiceContext& context, SessionList::Slot slot, Instant deadline);
+  static PublishSession* Start(ServiceContext& context, SessionList::Slot slot, Caller caller, Instant deadline);
 
-  PublishSession(ServiceContext& context, SessionList::Slot slot, Instant deadline)
-      : context_(context), slot_(slot), deadline_(deadline) {}
+  PublishSession(ServiceContext& context, SessionList::Slot slot, Caller caller, Instant deadline)
+      : context_(context), slot_(slot), caller_(std::move(caller)), deadline_(deadline) {}
 
   void OnReadDone(bool ok) override;
   void OnWriteDone(bool ok) override;
@@ -67,6 +68,7 @@ class PublishSession final : public grpc::ServerBidiReactor<grpc::ByteBuffer, gr
 
   ServiceContext& context_;
   const SessionList::Slot slot_;
+  const Caller caller_;
   // Of the call.
   const Instant deadline_;
   // The stream's reference.

@@ -20,6 +20,8 @@ void PublishBytes(ServiceContext& context, grpc::CallbackServerContext& call, co
   std::string flat;
   PublishScan scan;
   if (absl::Status status = ScanPublish(Flatten(request, &slices, &flat), &scan); !status.ok()) return done(status);
+  Caller caller;
+  if (absl::Status may = context.access.Authorise(call, Rpc::kPublishBatch, scan.topic, &caller); !may.ok()) return done(may);
   auto name = TopicName::Parse(scan.topic);
   if (!name.ok()) return done(name.status());
   auto topic = context.engine.FindTopic(*name);
@@ -31,21 +33,25 @@ void PublishBytes(ServiceContext& context, grpc::CallbackServerContext& call, co
   if (!*batch) return done(Published{});
   (*batch)->set_deadline(DeadlineOf(call, context.engine.clock()));
   const uint64_t publisher = context.admission.limited() ? std::hash<std::string>()(call.peer()) : 0;
-  AdmitAndPublish(context, *name, *std::move(topic), publisher, *std::move(batch), std::move(done));
+  AdmitAndPublish(context, caller, *name, *std::move(topic), publisher, *std::move(batch), std::move(done));
 }
 
 }  // namespace
 
 grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* PubSubService::Publish(grpc::CallbackServerContext* call) {
+  auto caller = context_.access.Identify(*call, Rpc::kPublish);
+  if (!caller.ok()) return RefuseStream(context_, Rpc::kPublish, caller.status());
   auto slot = context_.sessions.Reserve(StreamKind::kPublish);
   if (!slot.ok()) return RefuseStream(context_, Rpc::kPublish, slot.status());
-  return PublishSession::Start(context_, *slot, DeadlineOf(*call, context_.engine.clock()));
+  return PublishSession::Start(context_, *slot, *std::move(caller), DeadlineOf(*call, context_.engine.clock()));
 }
 
-grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* PubSubService::Subscribe(grpc::CallbackServerContext*) {
+grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* PubSubService::Subscribe(grpc::CallbackServerContext* call) {
+  auto caller = context_.access.Identify(*call, Rpc::kSubscribe);
+  if (!caller.ok()) return RefuseStream(context_, Rpc::kSubscribe, caller.status());
   auto slot = context_.sessions.Reserve(StreamKind::kSubscribe);
   if (!slot.ok()) return RefuseStream(context_, Rpc::kSubscribe, slot.status());
-  return DeliveryStream::Start(std::make_shared<SubscribeSession>(context_, *slot));
+  return DeliveryStream::Start(std::make_shared<SubscribeSession>(context_, *slot, *std::move(caller)));
 }
 
 grpc::ServerUnaryReactor* PubSubService::PublishBatch(grpc::CallbackServerContext* call,

@@ -69,6 +69,7 @@ void SubscribeSession::OpenTarget() {
   switch (request_.target_case()) {
     case v1::SubscribeRequest::kSubscription: {
       target_ = request_.subscription();
+      if (absl::Status may = Allow(Right::kSubscriptionsConsume, target_); !may.ok()) return Handled(may);
       auto name = SubscriptionName::Parse(target_);
       return name.ok() ? Opened(context_.engine.FindSubscription(*name)) : Handled(name.status());
     }
@@ -83,6 +84,7 @@ void SubscribeSession::OpenTarget() {
 }
 
 void SubscribeSession::OpenEphemeral(const v1::EphemeralSubscription& wanted) {
+  if (absl::Status may = Allow(Right::kTopicsAttachSubscription, wanted.topic()); !may.ok()) return Handled(may);
   auto topic = TopicName::Parse(wanted.topic(), "ephemeral.topic");
   if (!topic.ok()) return Handled(topic.status());
   auto start = FromProto(wanted.start(), "ephemeral.start");

@@ -13,7 +13,8 @@ namespace sluice::server {
 
 class SubscribeSession final : public DeliveryStream {
  public:
-  SubscribeSession(ServiceContext& context, SessionList::Slot slot) : DeliveryStream(context, slot, Rpc::kSubscribe) {}
+  SubscribeSession(ServiceContext& context, SessionList::Slot slot, Caller caller)
+      : DeliveryStream(context, slot, Rpc::kSubscribe, std::move(caller)) {}
 
  private:
   void Handle(bool first) override EXCLUDES(mu_);

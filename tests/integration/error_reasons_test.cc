@@ -31,6 +31,9 @@ int CategoryOf(absl::StatusCode code) {
       return 5;
     case absl::StatusCode::kInternal:
       return 6;
+    case absl::StatusCode::kUnauthenticated:
+    case absl::StatusCode::kPermissionDenied:
+      return 7;
     default:
       return -1;
   }

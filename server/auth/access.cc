@@ -1,0 +1,250 @@
+#include "server/auth/access.h"
+
+#include <algorithm>
+#include <limits>
+#include <random>
+#include <utility>
+
+#include "core/base/error.h"
+#include "core/base/strings.h"
+#include "fmt/format.h"
+#include "server/auth/request_fields.h"
+#include "server/auth/stored_policy.h"
+
+namespace sluice::server {
+namespace {
+
+// What hangs on the policy of a resource, which goes with the resource, is looked at again after this.
+constexpr absl::Duration kStoredPolicyAge = absl::Seconds(1);
+constexpr size_t kMaxRequestIdBytes = 128;
+
+std::string_view ToStd(grpc::string_ref text) { return {text.data(), text.size()}; }
+
+std::string MethodOf(Rpc rpc) {
+  const RpcName name = NameOf(rpc);
+  return fmt::format("{}/{}", name.service, name.method);
+}
+
+// Where a call comes from; not who makes it.
+Caller CallerOf(const grpc::CallbackServerContext& call) {
+  Caller caller{nullptr, call.peer(), {}};
+  const auto found = call.client_metadata().find("x-request-id");
+  if (found != call.client_metadata().end()) caller.request_id = ToStd(found->second).substr(0, kMaxRequestIdBytes);
+  return caller;
+}
+
+void MakeUpRequestId(Caller* caller) {
+  thread_local std::mt19937_64 random{std::random_device{}()};
+  if (caller->request_id.empty()) caller->request_id = fmt::format("{:016x}", random());
+}
+
+// The SPIFFE URI of the connection's certificate, or its subject.
+std::string CertificateOf(const grpc::CallbackServerContext& call) {
+  const auto auth = call.auth_context();
+  if (auth == nullptr || !auth->IsPeerAuthenticated()) return "";
+  for (const char* property : {GRPC_PEER_SPIFFE_ID_PROPERTY_NAME, GRPC_X509_SUBJECT_PROPERTY_NAME}) {
+    const auto values = auth->FindPropertyValues(property);
+    if (!values.empty()) return std::string(ToStd(values.front()));
+  }
+  return "";
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Access>> Access::Create(const AuthOptions& options, const Clock& clock, AuditLog& audit,
+                                                       SecurityMetrics& metrics) {
+  auto access = std::unique_ptr<Access>(new Access(options, clock, audit, metrics));
+  if (!options.enabled()) return access;
+  auto authenticator = Authenticator::Create(options, clock, metrics);
+  if (!authenticator.ok()) return authenticator.status();
+  access->authenticator_ = *std::move(authenticator);
+  if (absl::Status status = access->ReloadPolicy(); !status.ok()) return status;
+  return access;
+}
+
+std::shared_ptr<const Policy> Access::policy() const {
+  MutexLock lock(mu_);
+  return policy_;
+}
+
+absl::StatusOr<Caller> Access::Identify(const grpc::CallbackServerContext& call, Rpc rpc) {
+  if (!enabled()) return Caller{};
+  Caller caller = CallerOf(call);
+  Credentials credentials;
+  credentials.peer = caller.peer;
+  const auto header = call.client_metadata().find("authorization");
+  if (header != call.client_metadata().end()) credentials.authorization = ToStd(header->second);
+  const std::string certificate = options_.certificates && !credentials.authorization ? CertificateOf(call) : "";
+  credentials.certificate = certificate;
+  auto identity = authenticator_->Identify(credentials);
+  if (identity.ok()) {
+    caller.identity = *std::move(identity);
+    return caller;
+  }
+  // Those that are told to wait are counted, and would fill the log.
+  const Reason reason = ReasonOf(identity.status()).value_or(Reason::kInternal);
+  if (reason != Reason::kTooManyFailures) {
+    MakeUpRequestId(&caller);
+    const std::string why = fmt::format("{}: {}", ReasonName(reason), std::string(identity.status().message()));
+    (void)audit_.Write({.event = "authentication", .decision = "denied", .peer = caller.peer, .rpc = MethodOf(rpc),
+                        .reason = why, .request_id = caller.request_id});
+  }
+  return identity.status();
+}
+
+absl::Status Access::MayView(std::string_view authorization, const std::string& peer, std::string_view page) {
+  if (!enabled()) return absl::OkStatus();
+  Credentials credentials;
+  credentials.peer = peer;
+  if (!authorization.empty()) credentials.authorization = authorization;
+  auto identity = authenticator_->Identify(credentials);
+  if (!identity.ok()) return identity.status();
+  const Caller caller{*std::move(identity), peer, {}};
+  return Allowed(caller, Right::kServerView, kServerResource) ? absl::OkStatus()
+                                                              : Denied(caller, page, Right::kServerView, kServerResource);
+}
+
+Access::Decision Access::Decide(std::string_view principal, Right right, std::string_view resource) const {
+  const auto file = policy();
+  if (file->Grants(principal, right, resource)) return {true, Instant::Never()};
+  const std::string stored = stored_ != nullptr ? stored_(resource) : "";
+  return {StoredPolicyGrants(stored, *file, principal, right), clock_.Now() + kStoredPolicyAge};
+}
+
+bool Access::Allowed(const Caller& caller, Right right, std::string_view resource) {
+  if (!enabled()) return true;
+  const std::string& principal = caller.identity->principal;
+  std::string key;
+  key.reserve(principal.size() + resource.size() + 2);
+  key.append(principal).push_back('\0');
+  key.push_back(static_cast<char>(right));
+  key.append(resource);
+  Shard& shard = shards_[std::hash<std::string>()(key) % kShards];
+  {
+    MutexLock lock(shard.mu);
+    const auto found = shard.decisions.find(key);
+    if (found != shard.decisions.end() &&
+        (found->second.until == Instant::Never() || clock_.RoughNow() < found->second.until)) {
+      return found->second.allowed;
+    }
+  }
+  const uint64_t before = generation();
+  const Decision decision = Decide(principal, right, resource);
+  MutexLock lock(shard.mu);
+  if (shard.decisions.size() >= kMaxDecisionsPerShard) shard.decisions.clear();
+  // Not what was decided by a policy that is gone.
+  if (before == generation()) shard.decisions[std::move(key)] = decision;
+  return decision.allowed;
+}
+
+absl::Status Access::Denied(Caller caller, std::string_view method, Right right, std::string_view resource) {
+  metrics_.denied.Add();
+  MakeUpRequestId(&caller);
+  const bool anonymous = caller.identity->anonymous();
+  absl::Status status =
+      anonymous ? Error(Reason::kCredentialsMissing, "the call has no credentials; send authorization: Bearer TOKEN")
+                : Error(Reason::kPermissionDenied,
+                        fmt::format("{} may not {} on {}", caller.identity->principal, NameOf(right), resource),
+                        {{"right", std::string(NameOf(right))}, {"resource", std::string(resource)}});
+  const std::string reason = fmt::format("{} {}", ReasonName(*ReasonOf(status)), NameOf(right));
+  (void)audit_.Write({.event = "call", .decision = "denied", .identity = caller.identity->principal, .peer = caller.peer,
+                      .rpc = method, .resource = resource, .reason = reason, .request_id = caller.request_id});
+  return status;
+}
+
+absl::Status Access::Check(const Caller& caller, Rpc rpc, Right right, std::string_view resource) {
+  if (!enabled() || Allowed(caller, right, resource)) return absl::OkStatus();
+  return Denied(caller, MethodOf(rpc), right, resource);
+}
+
+absl::Status Access::CheckAgain(const StreamAccess& stream) {
+  if (!enabled()) return absl::OkStatus();
+  if (absl::Status status = authenticator_->StillValid(*stream.caller.identity); !status.ok()) return status;
+  return Check(stream.caller, stream.rpc, stream.right, stream.resource);
+}
+
+absl::Status Access::Authorise(const grpc::CallbackServerContext& call, Rpc rpc, const google::protobuf::Message& request,
+                               Caller* caller) {
+  const Needs& needs = NeedsOf(rpc);
+  if (!enabled() && !(needs.administrative && audit_.enabled())) return absl::OkStatus();
+  std::string first;
+  if (enabled()) {
+    auto identified = Identify(call, rpc);
+    if (!identified.ok()) return identified.status();
+    *caller = *std::move(identified);
+    if (needs.openness == Openness::kAuthenticated && caller->identity->anonymous()) {
+      return Error(Reason::kCredentialsMissing, "the call has no credentials; send authorization: Bearer TOKEN");
+    }
+  } else {
+    *caller = CallerOf(call);
+    caller->identity = std::make_shared<const Identity>();
+  }
+  for (const Need& need : needs.needs) {
+    const std::string resource = need.field.empty() ? std::string(kServerResource) : FieldAt(request, need.field);
+    if (resource.empty() && need.optional) continue;
+    if (first.empty()) first = resource;
+    if (absl::Status status = Check(*caller, rpc, RightOn(need.right, resource), resource); !status.ok()) return status;
+  }
+  if (!needs.administrative) return absl::OkStatus();
+  MakeUpRequestId(caller);
+  return AuditChange(*caller, rpc, first);
+}
+
+absl::Status Access::Authorise(const grpc::CallbackServerContext& call, Rpc rpc, std::string_view resource, Caller* caller) {
+  if (!enabled()) return absl::OkStatus();
+  auto identified = Identify(call, rpc);
+  if (!identified.ok()) return identified.status();
+  *caller = *std::move(identified);
+  return Check(*caller, rpc, NeedsOf(rpc).needs.front().right, resource);
+}
+
+absl::Status Access::AuditChange(const Caller& caller, Rpc rpc, std::string_view resource) {
+  absl::Status status = audit_.Write({.event = "call", .decision = "allowed", .identity = caller.identity->principal,
+                                      .peer = caller.peer, .rpc = MethodOf(rpc), .resource = resource,
+                                      .request_id = caller.request_id});
+  return audit_.required() ? status : absl::OkStatus();
+}
+
+void Access::ChangeFailed(const Caller& caller, Rpc rpc, const absl::Status& status) {
+  if (caller.identity == nullptr || !NeedsOf(rpc).administrative) return;
+  const std::string_view reason = ReasonName(ReasonOf(status).value_or(Reason::kInternal));
+  (void)audit_.Write({.event = "call", .decision = "failed", .identity = caller.identity->principal, .peer = caller.peer,
+                      .rpc = MethodOf(rpc), .reason = reason, .request_id = caller.request_id});
+}
+
+absl::Status Access::TakeQuota(const Caller& caller, std::string_view project, uint32_t messages, size_t bytes) {
+  if (!enabled()) return absl::OkStatus();
+  return quotas_.Take(*policy(), caller.identity->principal, project, messages, bytes);
+}
+
+absl::Status Access::ReloadPolicy() {
+  if (options_.policy_file.empty()) return absl::OkStatus();
+  auto read = Policy::Read(options_.policy_file);
+  if (!read.ok()) return read.status();
+  {
+    MutexLock lock(mu_);
+    policy_ = *std::move(read);
+  }
+  quotas_.Reset();
+  PolicyChanged();
+  return absl::OkStatus();
+}
+
+absl::Status Access::ReloadTokens() {
+  absl::Status status = authenticator_ != nullptr ? authenticator_->ReloadTokens() : absl::OkStatus();
+  // Streams are looked at again.
+  if (status.ok()) generation_.fetch_add(1, std::memory_order_acq_rel);
+  return status;
+}
+
+absl::Status Access::ReloadKeys() { return authenticator_ != nullptr ? authenticator_->ReloadKeys() : absl::OkStatus(); }
+
+void Access::PolicyChanged() {
+  generation_.fetch_add(1, std::memory_order_acq_rel);
+  for (Shard& shard : shards_) {
+    MutexLock lock(shard.mu);
+    shard.decisions.clear();
+  }
+}
+
+}  // namespace sluice::server

@@ -1,0 +1,88 @@
+// Who makes a call: by a JWT or an API token in "authorization: Bearer ...", else by the certificate of the connection, else nobody
+// ("anonymous", who may do what the policy lets everyone do).
+//
+// What credentials were found to say is kept until they expire or something is read again, so that a call costs one look into a
+// table.
+//
+// Thread rule: every member may be called from any thread.
+#pragma once
+
+#include <array>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/statusor.h"
+#include "core/base/clock.h"
+#include "core/base/mutex.h"
+#include "server/auth/api_tokens.h"
+#include "server/auth/auth_options.h"
+#include "server/auth/failure_limit.h"
+#include "server/auth/identity.h"
+#include "server/auth/key_source.h"
+#include "server/auth/security_metrics.h"
+
+namespace sluice::server {
+
+// What a call brings.
+struct Credentials {
+  // The value of the header, if there is one.
+  std::optional<std::string_view> authorization;
+  // Of the connection's certificate, checked by TLS: its SPIFFE URI or subject. Empty without.
+  std::string_view certificate;
+  // As gRPC says it.
+  std::string_view peer;
+};
+
+class Authenticator {
+ public:
+  // Reads the files that the options name.
+  static absl::StatusOr<std::unique_ptr<Authenticator>> Create(const AuthOptions& options, const Clock& clock,
+                                                               SecurityMetrics& metrics);
+
+  // UNAUTHENTICATED; RESOURCE_EXHAUSTED (TOO_MANY_FAILURES); UNAVAILABLE (KEYS_UNAVAILABLE).
+  absl::StatusOr<std::shared_ptr<const Identity>> Identify(const Credentials& credentials);
+
+  // Whether who was identified once still is who it is: not expired, and its token not taken away.
+  absl::Status StillValid(const Identity& identity) const;
+
+  // Reads tokens, or the file of keys, again; an error leaves what there is.
+  absl::Status ReloadTokens();
+  absl::Status ReloadKeys();
+
+ private:
+  using Known = absl::flat_hash_map<std::string, std::shared_ptr<const Identity>>;
+  // Threads meet less often in parts of a table.
+  static constexpr size_t kShards = 16;
+  static constexpr size_t kMaxKnownPerShard = 4096;
+  struct Shard {
+    mutable Mutex mu;
+    Known known GUARDED_BY(mu);
+  };
+
+  Authenticator(const AuthOptions& options, const Clock& clock, SecurityMetrics& metrics);
+
+  absl::StatusOr<std::shared_ptr<const Identity>> Check(std::string_view bearer, std::string_view peer);
+  absl::StatusOr<Identity> CheckToken(std::string_view token) const;
+  absl::StatusOr<Identity> CheckJwtBearer(std::string_view token);
+  std::shared_ptr<const ApiTokens> tokens() const EXCLUDES(mu_);
+  Shard& ShardOf(std::string_view key) { return shards_[std::hash<std::string_view>()(key) % kShards]; }
+  std::shared_ptr<const Identity> FindKnown(std::string_view key);
+  std::shared_ptr<const Identity> Keep(std::string_view key, Identity identity);
+  void Forget();
+
+  const AuthOptions options_;
+  const JwtRules rules_;
+  const Clock& clock_;
+  SecurityMetrics& metrics_;
+  const std::shared_ptr<const Identity> anonymous_ = std::make_shared<const Identity>();
+  FailureLimit failures_;
+  std::unique_ptr<KeySource> keys_;
+  mutable Mutex mu_;
+  std::shared_ptr<const ApiTokens> tokens_ GUARDED_BY(mu_);
+  std::array<Shard, kShards> shards_;
+};
+
+}  // namespace sluice::server

@@ -1,0 +1,104 @@
+#include "server/auth/key_source.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "core/base/error.h"
+#include "core/base/thread_name.h"
+#include "fmt/format.h"
+#include "server/auth/fetch.h"
+#include "server/config/yaml_file.h"
+#include "server/log.h"
+
+namespace sluice::server {
+namespace {
+
+constexpr absl::Duration kRefresh = absl::Minutes(5);
+constexpr absl::Duration kFirstRetry = absl::Seconds(1);
+constexpr absl::Duration kLongestRetry = absl::Minutes(1);
+// Between two fetches because of keys that are not known: whoever makes them up must not make us ask all the time.
+constexpr absl::Duration kAskAgain = absl::Seconds(10);
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<KeySource>> KeySource::Start(const std::string& location, const Clock& clock,
+                                                            SecurityMetrics& metrics) {
+  const bool url = location.find("://") != location.npos;
+  if (url && !MayBeFetched(location)) {
+    return Error(Reason::kInvalidConfig, fmt::format("auth.jwt_keys: {}: must be a file, or a URL with https", location),
+                 {{"field", "auth.jwt_keys"}, {"value", location}});
+  }
+  auto source = std::unique_ptr<KeySource>(new KeySource(location, url, clock, metrics));
+  if (!url) {
+    if (absl::Status status = source->ReadFile(); !status.ok()) return status;
+    return source;
+  }
+  source->thread_ = std::thread([raw = source.get()] { raw->Run(); });
+  return source;
+}
+
+KeySource::~KeySource() {
+  {
+    MutexLock lock(mu_);
+    stopping_ = true;
+    changed_.NotifyAll();
+  }
+  if (thread_.joinable()) thread_.join();
+}
+
+std::shared_ptr<const JwtKeys> KeySource::keys() const {
+  MutexLock lock(mu_);
+  return keys_;
+}
+
+bool KeySource::AskForNewer() {
+  if (!url_) return false;
+  MutexLock lock(mu_);
+  if (wanted_) return true;
+  if (clock_.Now() - fetched_ < kAskAgain) return false;
+  wanted_ = true;
+  changed_.NotifyAll();
+  return true;
+}
+
+absl::Status KeySource::ReadFile() {
+  auto text = ReadTextFile(location_);
+  if (!text.ok()) return text.status();
+  auto keys = JwtKeys::Parse(*text);
+  if (!keys.ok()) return Error(Reason::kInvalidConfig, fmt::format("{}: {}", location_, std::string(keys.status().message())));
+  MutexLock lock(mu_);
+  keys_ = *std::move(keys);
+  return absl::OkStatus();
+}
+
+absl::Status KeySource::Reload() { return url_ ? absl::OkStatus() : ReadFile(); }
+
+void KeySource::Refresh() {
+  auto text = Fetch(location_, {});
+  auto keys = text.ok() ? JwtKeys::Parse(*text) : absl::StatusOr<std::shared_ptr<const JwtKeys>>(text.status());
+  metrics_.keys.Count(keys.ok());
+  if (!keys.ok()) {
+    LogWarning("the keys of tokens cannot be had; those that there are stay",
+               {{"from", location_}, {"error", std::string(keys.status().message())}});
+  }
+  MutexLock lock(mu_);
+  wanted_ = false;
+  fetched_ = clock_.Now();
+  if (keys.ok()) keys_ = *std::move(keys);
+}
+
+void KeySource::Run() {
+  NameThisThread("jwt-keys");
+  absl::Duration retry = kFirstRetry;
+  for (;;) {
+    Refresh();
+    MutexLock lock(mu_);
+    const absl::Duration wait = keys_ != nullptr ? kRefresh : std::exchange(retry, std::min(retry * 2, kLongestRetry));
+    const Instant until = clock_.Now() + wait;
+    while (!stopping_ && !wanted_ && clock_.Now() < until) changed_.WaitFor(lock, until - clock_.Now());
+    if (stopping_) return;
+    wanted_ = true;
+  }
+}
+
+}  // namespace sluice::server

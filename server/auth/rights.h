@@ -1,0 +1,123 @@
+// What each RPC needs: one table, which is all there is to read about who may do what.
+//
+//   for (const Need& need : NeedsOf(Rpc::kCreateSubscription).needs) ...
+//   // pubsub.subscriptions.create on subscription.name, pubsub.topics.attachSubscription on subscription.topic, ...
+//
+// Rights have the names of Google's permissions (cloud.google.com/pubsub/docs/access-control), so that policies of both worlds say
+// the same.
+//
+// Thread rule: pure functions.
+#pragma once
+
+#include <cstdint>
+#include <initializer_list>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "server/rpc_metrics.h"
+
+namespace sluice::server {
+
+enum class Right : uint8_t {
+  kTopicsCreate,
+  kTopicsGet,
+  kTopicsList,
+  kTopicsUpdate,
+  kTopicsDelete,
+  kTopicsPublish,
+  kTopicsAttachSubscription,
+  kTopicsDetachSubscription,
+  kTopicsGetPolicy,
+  kTopicsSetPolicy,
+  kSubscriptionsCreate,
+  kSubscriptionsGet,
+  kSubscriptionsList,
+  kSubscriptionsUpdate,
+  kSubscriptionsDelete,
+  kSubscriptionsConsume,
+  kSubscriptionsGetPolicy,
+  kSubscriptionsSetPolicy,
+  kSnapshotsCreate,
+  kSnapshotsGet,
+  kSnapshotsList,
+  kSnapshotsUpdate,
+  kSnapshotsDelete,
+  kSnapshotsSeek,
+  kSnapshotsGetPolicy,
+  kSnapshotsSetPolicy,
+  // Of the whole server: its state and metrics of each topic; its backups.
+  kServerView,
+  kServerBackup,
+};
+inline constexpr size_t kRightCount = static_cast<size_t>(Right::kServerBackup) + 1;
+
+// "pubsub.topics.publish".
+std::string_view NameOf(Right right);
+// Nothing for a name that is none.
+std::optional<Right> RightNamed(std::string_view name);
+
+// A set of rights.
+class Rights {
+ public:
+  constexpr Rights() = default;
+  constexpr Rights(std::initializer_list<Right> rights) {
+    for (const Right right : rights) bits_ |= Bit(right);
+  }
+  static constexpr Rights All() {
+    Rights all;
+    all.bits_ = (uint64_t{1} << kRightCount) - 1;
+    return all;
+  }
+  constexpr bool has(Right right) const { return (bits_ & Bit(right)) != 0; }
+  constexpr bool empty() const { return bits_ == 0; }
+  constexpr Rights operator|(Rights other) const {
+    other.bits_ |= bits_;
+    return other;
+  }
+  constexpr Rights operator-(Rights other) const {
+    other.bits_ = bits_ & ~other.bits_;
+    return other;
+  }
+
+ private:
+  static constexpr uint64_t Bit(Right right) { return uint64_t{1} << static_cast<unsigned>(right); }
+  uint64_t bits_ = 0;
+};
+
+// viewer, publisher, subscriber, editor, admin, with or without "roles/" or "roles/pubsub." before them, and roles/owner. Nothing
+// for a role that is none.
+std::optional<Rights> RightsOfRole(std::string_view role);
+
+// The resource of rights on the server itself.
+inline constexpr std::string_view kServerResource = "server";
+
+// A right, and where the request names the resource: a path of fields, "" for the server. An optional field may be empty.
+struct Need {
+  Right right;
+  std::string_view field;
+  bool optional = false;
+};
+
+enum class Openness {
+  // Anyone, also without credentials.
+  kPublic,
+  // Whoever has credentials; what is shown depends on them.
+  kAuthenticated,
+  // Whoever has all of the rights.
+  kRights,
+};
+
+struct Needs {
+  Openness openness;
+  std::vector<Need> needs;
+  // Changes something that stays: a line in the audit log.
+  bool administrative = false;
+};
+
+const Needs& NeedsOf(Rpc rpc);
+
+// The right on a resource of this kind: of rights that end alike for topics, subscriptions and snapshots the one of the resource.
+Right RightOn(Right right, std::string_view resource);
+
+}  // namespace sluice::server
