@@ -53,8 +53,8 @@ def is_valid(values, version):
 def without_linked_files(text):
     """Alerts and dashboard have claims of their own: a change of theirs is none of the chart."""
     for name, indent in [("alerts.yaml", "  "), ("dashboard.json", "    ")]:
-        lines = (CHART / "files" / name).read_text().split("\n")
-        text = text.replace("\n".join(indent + line for line in lines), f"{indent}(files/{name})\n")
+        lines = (CHART / "files" / name).read_text().rstrip().split("\n")
+        text = text.replace("\n".join(indent + line for line in lines), f"{indent}(files/{name})")
     return text
 
 
