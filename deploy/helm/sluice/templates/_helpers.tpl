@@ -109,19 +109,6 @@ priorityClassName: {{ . }}
 {{- end }}
 {{- end -}}
 
-{{- /* Folders side by side: nothing can be mounted inside of one that is read only. */ -}}
-{{- define "sluice.configMounts" -}}
-- {name: config, mountPath: /etc/sluice/config, readOnly: true}
-{{- if include "sluice.tlsSecret" . }}
-- {name: tls, mountPath: /etc/sluice/tls, readOnly: true}
-{{- end }}
-{{- range $name, $file := .Values.files }}
-{{- if $file }}
-- {name: {{ kebabcase $name }}, mountPath: /etc/sluice/files/{{ kebabcase $name }}, readOnly: true}
-{{- end }}
-{{- end }}
-{{- end -}}
-
 {{- /* The pod of `helm test`, as a peer of a NetworkPolicy. */ -}}
 {{- define "sluice.testPeer" -}}
 - podSelector:
