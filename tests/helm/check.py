@@ -265,7 +265,7 @@ def notes(values):
 
 
 def notes_have_commands():
-    for values, words in [(DEFAULT, ["exec sluice-0 -- sluice", "Plain text", "no policy"]), (TLS, ["(TLS)", "test sluice"])]:
+    for values, words in [(DEFAULT, ["exec sluice-0 -- /usr/bin/sluice", "Plain text", "no policy"]), (TLS, ["(TLS)", "test sluice"])]:
         text = notes(values)
         for word in words:
             assert word in text, f"the notes have no {word!r}:\n{text}"
