@@ -20,6 +20,7 @@ REFUSALS = [
     ("share a port: 8085, 9095, 8085", [_OURS + "config.probe=0.0.0.0:8085"]),
     ("ports other than 0", [_OURS + "config.http=0.0.0.0:0"]),
     ("config.memory_budget is 1GiB and resources.limits.memory 1Gi", [_OURS + "config.memory_budget=1GiB"]),
+    ("service.type is ClusterIP: nodePort", [_OURS + "service.nodePort=30085"]),
     ("resources.limits.memory is 1e9: write it with", [_OURS + "resources.limits.memory=1e9"]),
     ("config.tls.client_auth is require without TLS", [_OURS + "config.tls.client_auth=require"]),
     ("needs config.tls.client_auth: optional or require", ["--set=tls.secretName=a,config.auth.certificates=true"]),

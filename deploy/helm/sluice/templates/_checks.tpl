@@ -49,6 +49,12 @@
 {{- fail "config.listen, config.http and config.probe need ports other than 0: Services and probes have to know them" -}}
 {{- end -}}
 
+{{- with .Values.service -}}
+{{- if and (eq .type "ClusterIP") (or .nodePort .externalTrafficPolicy .loadBalancerClass .loadBalancerSourceRanges) -}}
+{{- fail "service.type is ClusterIP: nodePort, externalTrafficPolicy, loadBalancerClass and loadBalancerSourceRanges are for NodePort and LoadBalancer" -}}
+{{- end -}}
+{{- end -}}
+
 {{- $grace := include "sluice.grace" . | int64 -}}
 {{- with .Values.terminationGracePeriodSeconds -}}
 {{- if lt (int64 .) $grace -}}

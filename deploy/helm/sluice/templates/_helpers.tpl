@@ -54,9 +54,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 
 {{- /* Bytes of {text, units}; nothing when the unit is not known. */ -}}
 {{- define "sluice.bytes" -}}
-{{- $unit := regexReplaceAll "^[0-9.]+ *" (toString .text) "" -}}
+{{- /* A number in a file of values comes as 1.073741824e+09. */ -}}
+{{- $text := ternary (printf "%.0f" (float64 .text)) (toString .text) (kindIs "float64" .text) -}}
+{{- $unit := regexReplaceAll "^[0-9.]+ *" $text "" -}}
 {{- if hasKey .units $unit -}}
-{{- mulf (regexFind "^[0-9.]+" (toString .text) | float64) (get .units $unit | float64) | printf "%.0f" -}}
+{{- mulf (regexFind "^[0-9.]+" $text | float64) (get .units $unit | float64) | printf "%.0f" -}}
 {{- end -}}
 {{- end -}}
 
@@ -71,7 +73,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- define "sluice.size" -}}
 {{- $units := dict "" 1 "b" 1 "k" 1024 "kb" 1024 "kib" 1024 "m" 1048576 "mb" 1048576 "mib" 1048576
                    "g" 1073741824 "gb" 1073741824 "gib" 1073741824 "t" 1099511627776 "tb" 1099511627776 "tib" 1099511627776 -}}
-{{- include "sluice.bytes" (dict "text" (printf "%v" . | lower) "units" $units) -}}
+{{- include "sluice.bytes" (dict "text" (kindIs "string" . | ternary (toString . | lower) .) "units" $units) -}}
 {{- end -}}
 
 {{- define "sluice.memoryLimit" -}}
