@@ -1,4 +1,4 @@
-// sluice stats, sluice health
+// sluice stats
 #include "client/cli/commands/commands.h"
 #include "fmt/format.h"
 
@@ -70,27 +70,12 @@ int Stats(const Session& session) {
   return kOk;
 }
 
-// Any answer of the server will do, even that there is no such project.
-int Health(const Session& session) {
-  const absl::Status status = session.OpenAdmin().ListTopics("projects/" + session.project).status();
-  if (!status.ok()) return Report(session, status);
-  session.json ? fmt::print("{}\n", nlohmann::json{{"server", session.server}, {"status", "serving"}}.dump())
-               : fmt::print("{} is serving\n", session.server);
-  return kOk;
-}
-
 }  // namespace
 
 void AddStatsCommand(CLI::App& app, Run* run) {
   CLI::App* stats = app.add_subcommand("stats", "Show what topics hold and how far subscriptions are");
   stats->footer("Example:\n  sluice stats --output=json");
   stats->callback([=] { *run = Stats; });
-}
-
-void AddHealthCommand(CLI::App& app, Run* run) {
-  CLI::App* health = app.add_subcommand("health", "Say whether the server answers (exit code 4 when not)");
-  health->footer("Example:\n  sluice health --server=127.0.0.1:8085");
-  health->callback([=] { *run = Health; });
 }
 
 }  // namespace sluice::cli
