@@ -16,11 +16,11 @@ UnaryFinish BeginUnary(ServiceContext& context, Rpc rpc, grpc::ServerUnaryReacto
   };
 }
 
-UnaryFinish BeginUnary(ServiceContext& context, Rpc rpc, grpc::CallbackServerContext* call,
-                       const google::protobuf::Message& request) {
-  UnaryFinish finish = BeginUnary(context, rpc, call->DefaultReactor());
+UnaryFinish BeginUnary(ServiceContext& context, Rpc rpc, const grpc::CallbackServerContext& call,
+                       const google::protobuf::Message& request, grpc::ServerUnaryReactor* reactor) {
+  UnaryFinish finish = BeginUnary(context, rpc, reactor);
   Caller caller;
-  if (absl::Status may = context.access.Authorise(*call, rpc, request, &caller); !may.ok()) {
+  if (absl::Status may = context.access.Authorise(call, rpc, request, &caller); !may.ok()) {
     finish(may);
     return nullptr;
   }
@@ -34,8 +34,9 @@ UnaryFinish BeginUnary(ServiceContext& context, Rpc rpc, grpc::CallbackServerCon
 grpc::ServerUnaryReactor* AnswerUnary(ServiceContext& context, Rpc rpc, grpc::CallbackServerContext* call,
                                       const google::protobuf::Message& request,
                                       const std::function<absl::Status()>& answer) {
-  if (const UnaryFinish finish = BeginUnary(context, rpc, call, request)) finish(answer());
-  return call->DefaultReactor();
+  grpc::ServerUnaryReactor* reactor = call->DefaultReactor();
+  if (const UnaryFinish finish = BeginUnary(context, rpc, *call, request, reactor)) finish(answer());
+  return reactor;
 }
 
 }  // namespace sluice::server

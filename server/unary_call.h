@@ -1,7 +1,8 @@
 // What every unary call does with its beginning and its end: count it, ask whether the caller may, and answer in the terms of gRPC.
 //
-//   auto finish = BeginUnary(context, Rpc::kCreateTopic, call, *request);
-//   if (!finish) return call->DefaultReactor();                            // the caller may not, and was told
+//   Reactor* reactor = call->DefaultReactor();                             // once for a call
+//   auto finish = BeginUnary(context, Rpc::kCreateTopic, *call, *request, reactor);
+//   if (!finish) return reactor;                                           // the caller may not, and was told
 //   context.engine.CreateTopic(config, [finish](const auto& made) { finish(made.status()); });
 //
 // Thread rule: any thread; the function that ends a call is called once.
@@ -22,8 +23,8 @@ using UnaryFinish = std::function<void(const absl::Status&)>;
 UnaryFinish BeginUnary(ServiceContext& context, Rpc rpc, grpc::ServerUnaryReactor* reactor);
 
 // The same, when the caller may (server/auth/rights.h); nothing when they may not: then the call has ended.
-UnaryFinish BeginUnary(ServiceContext& context, Rpc rpc, grpc::CallbackServerContext* call,
-                       const google::protobuf::Message& request);
+UnaryFinish BeginUnary(ServiceContext& context, Rpc rpc, const grpc::CallbackServerContext& call,
+                       const google::protobuf::Message& request, grpc::ServerUnaryReactor* reactor);
 
 // For calls that answer at once. `answer` is not called when the caller may not.
 grpc::ServerUnaryReactor* AnswerUnary(ServiceContext& context, Rpc rpc, grpc::CallbackServerContext* call,

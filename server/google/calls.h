@@ -19,9 +19,9 @@ inline UnaryFinish BeginGoogle(ServiceContext& context, Rpc rpc, grpc::ServerUna
 }
 
 // Nothing when the caller may not, and was told.
-inline UnaryFinish BeginGoogle(ServiceContext& context, Rpc rpc, grpc::CallbackServerContext* call,
-                               const google::protobuf::Message& request) {
-  UnaryFinish finish = BeginUnary(context, rpc, call, request);
+inline UnaryFinish BeginGoogle(ServiceContext& context, Rpc rpc, const grpc::CallbackServerContext& call,
+                               const google::protobuf::Message& request, grpc::ServerUnaryReactor* reactor) {
+  UnaryFinish finish = BeginUnary(context, rpc, call, request, reactor);
   if (!finish) return nullptr;
   return [finish = std::move(finish)](const absl::Status& status) { finish(texts::Told(status)); };
 }

@@ -66,7 +66,7 @@ std::string StoredPolicyOf(const Engine& engine, std::string_view resource) {
 grpc::ServerUnaryReactor* GoogleIam::SetIamPolicy(Call* call, const iam::SetIamPolicyRequest* request,
                                                   iam::Policy* response) {
   Reactor* reactor = call->DefaultReactor();
-  auto finish = BeginGoogle(context_, Rpc::kGoogleSetIamPolicy, call, *request);
+  auto finish = BeginGoogle(context_, Rpc::kGoogleSetIamPolicy, *call, *request, reactor);
   if (!finish) return reactor;
   auto name = ParseResource(request->resource());
   if (!name.ok()) return finish(name.status()), reactor;

@@ -46,7 +46,7 @@ absl::Status ListAt(const Engine& engine, bool snapshots, const Request& request
 
 grpc::ServerUnaryReactor* GooglePublisher::CreateTopic(Call* call, const pubsub::Topic* request, pubsub::Topic* response) {
   Reactor* reactor = call->DefaultReactor();
-  auto finish = BeginGoogle(context_, Rpc::kGoogleCreateTopic, call, *request);
+  auto finish = BeginGoogle(context_, Rpc::kGoogleCreateTopic, *call, *request, reactor);
   if (!finish) return reactor;
   auto config = FromGoogle(*request);
   if (!config.ok()) return finish(config.status()), reactor;
@@ -60,7 +60,7 @@ grpc::ServerUnaryReactor* GooglePublisher::CreateTopic(Call* call, const pubsub:
 grpc::ServerUnaryReactor* GooglePublisher::UpdateTopic(Call* call, const pubsub::UpdateTopicRequest* request,
                                                        pubsub::Topic* response) {
   Reactor* reactor = call->DefaultReactor();
-  auto finish = BeginGoogle(context_, Rpc::kGoogleUpdateTopic, call, *request);
+  auto finish = BeginGoogle(context_, Rpc::kGoogleUpdateTopic, *call, *request, reactor);
   if (!finish) return reactor;
   auto name = TopicName::Parse(request->topic().name(), "topic.name");
   if (!name.ok()) return finish(name.status()), reactor;
@@ -159,7 +159,7 @@ grpc::ServerUnaryReactor* GooglePublisher::ListTopicSnapshots(Call* call, const 
 grpc::ServerUnaryReactor* GooglePublisher::DeleteTopic(Call* call, const pubsub::DeleteTopicRequest* request,
                                                        google::protobuf::Empty*) {
   Reactor* reactor = call->DefaultReactor();
-  auto finish = BeginGoogle(context_, Rpc::kGoogleDeleteTopic, call, *request);
+  auto finish = BeginGoogle(context_, Rpc::kGoogleDeleteTopic, *call, *request, reactor);
   if (!finish) return reactor;
   auto name = TopicName::Parse(request->topic(), "topic");
   name.ok() ? context_.engine.DeleteTopic(*name, finish) : finish(name.status());
@@ -170,7 +170,7 @@ grpc::ServerUnaryReactor* GooglePublisher::DetachSubscription(Call* call,
                                                               const pubsub::DetachSubscriptionRequest* request,
                                                               pubsub::DetachSubscriptionResponse*) {
   Reactor* reactor = call->DefaultReactor();
-  auto finish = BeginGoogle(context_, Rpc::kGoogleDetachSubscription, call, *request);
+  auto finish = BeginGoogle(context_, Rpc::kGoogleDetachSubscription, *call, *request, reactor);
   if (!finish) return reactor;
   auto name = SubscriptionName::Parse(request->subscription(), "subscription");
   name.ok() ? context_.engine.DetachSubscription(*name, finish) : finish(name.status());

@@ -42,7 +42,7 @@ grpc::ServerUnaryReactor* GoogleSubscriber::ListSnapshots(Call* call, const pubs
 grpc::ServerUnaryReactor* GoogleSubscriber::CreateSnapshot(Call* call, const pubsub::CreateSnapshotRequest* request,
                                                            pubsub::Snapshot* response) {
   Reactor* reactor = call->DefaultReactor();
-  auto finish = BeginGoogle(context_, Rpc::kGoogleCreateSnapshot, call, *request);
+  auto finish = BeginGoogle(context_, Rpc::kGoogleCreateSnapshot, *call, *request, reactor);
   if (!finish) return reactor;
   auto subscription = SubscriptionName::Parse(request->subscription());
   if (!subscription.ok()) return finish(subscription.status()), reactor;
@@ -65,7 +65,7 @@ grpc::ServerUnaryReactor* GoogleSubscriber::CreateSnapshot(Call* call, const pub
 grpc::ServerUnaryReactor* GoogleSubscriber::UpdateSnapshot(Call* call, const pubsub::UpdateSnapshotRequest* request,
                                                            pubsub::Snapshot* response) {
   Reactor* reactor = call->DefaultReactor();
-  auto finish = BeginGoogle(context_, Rpc::kGoogleUpdateSnapshot, call, *request);
+  auto finish = BeginGoogle(context_, Rpc::kGoogleUpdateSnapshot, *call, *request, reactor);
   if (!finish) return reactor;
   auto name = SnapshotName::Parse(request->snapshot().name(), "snapshot.name");
   if (!name.ok()) return finish(name.status()), reactor;
@@ -85,7 +85,7 @@ grpc::ServerUnaryReactor* GoogleSubscriber::UpdateSnapshot(Call* call, const pub
 grpc::ServerUnaryReactor* GoogleSubscriber::DeleteSnapshot(Call* call, const pubsub::DeleteSnapshotRequest* request,
                                                            Empty*) {
   Reactor* reactor = call->DefaultReactor();
-  auto finish = BeginGoogle(context_, Rpc::kGoogleDeleteSnapshot, call, *request);
+  auto finish = BeginGoogle(context_, Rpc::kGoogleDeleteSnapshot, *call, *request, reactor);
   if (!finish) return reactor;
   auto name = SnapshotName::Parse(request->snapshot());
   name.ok() ? context_.engine.DeleteSnapshot(*name, finish) : finish(name.status());
@@ -94,7 +94,7 @@ grpc::ServerUnaryReactor* GoogleSubscriber::DeleteSnapshot(Call* call, const pub
 
 grpc::ServerUnaryReactor* GoogleSubscriber::Seek(Call* call, const pubsub::SeekRequest* request, pubsub::SeekResponse*) {
   Reactor* reactor = call->DefaultReactor();
-  auto finish = BeginGoogle(context_, Rpc::kGoogleSeek, call, *request);
+  auto finish = BeginGoogle(context_, Rpc::kGoogleSeek, *call, *request, reactor);
   if (!finish) return reactor;
   auto name = SubscriptionName::Parse(request->subscription());
   if (!name.ok()) return finish(name.status()), reactor;

@@ -45,7 +45,7 @@ void FinishWith(ServiceContext& context, Rpc rpc, grpc::ServerUnaryReactor* reac
 grpc::ServerUnaryReactor* GoogleSubscriber::CreateSubscription(Call* call, const pubsub::Subscription* request,
                                                                pubsub::Subscription* response) {
   Reactor* reactor = call->DefaultReactor();
-  auto finish = BeginGoogle(context_, Rpc::kGoogleCreateSubscription, call, *request);
+  auto finish = BeginGoogle(context_, Rpc::kGoogleCreateSubscription, *call, *request, reactor);
   if (!finish) return reactor;
   auto config = FromGoogle(*request);
   absl::Status status = config.ok() ? CheckPush(*config, context_.push_to_private) : config.status();
@@ -76,7 +76,7 @@ grpc::ServerUnaryReactor* GoogleSubscriber::UpdateSubscription(Call* call,
                                                                const pubsub::UpdateSubscriptionRequest* request,
                                                                pubsub::Subscription* response) {
   Reactor* reactor = call->DefaultReactor();
-  auto finish = BeginGoogle(context_, Rpc::kGoogleUpdateSubscription, call, *request);
+  auto finish = BeginGoogle(context_, Rpc::kGoogleUpdateSubscription, *call, *request, reactor);
   if (!finish) return reactor;
   auto name = SubscriptionName::Parse(request->subscription().name(), "subscription.name");
   if (!name.ok()) return finish(name.status()), reactor;
@@ -116,7 +116,7 @@ grpc::ServerUnaryReactor* GoogleSubscriber::ListSubscriptions(Call* call,
 grpc::ServerUnaryReactor* GoogleSubscriber::DeleteSubscription(Call* call,
                                                                const pubsub::DeleteSubscriptionRequest* request, Empty*) {
   Reactor* reactor = call->DefaultReactor();
-  auto finish = BeginGoogle(context_, Rpc::kGoogleDeleteSubscription, call, *request);
+  auto finish = BeginGoogle(context_, Rpc::kGoogleDeleteSubscription, *call, *request, reactor);
   if (!finish) return reactor;
   auto name = SubscriptionName::Parse(request->subscription());
   name.ok() ? context_.engine.DeleteSubscription(*name, finish) : finish(name.status());
@@ -126,7 +126,7 @@ grpc::ServerUnaryReactor* GoogleSubscriber::DeleteSubscription(Call* call,
 grpc::ServerUnaryReactor* GoogleSubscriber::ModifyPushConfig(Call* call, const pubsub::ModifyPushConfigRequest* request,
                                                              Empty*) {
   Reactor* reactor = call->DefaultReactor();
-  auto finish = BeginGoogle(context_, Rpc::kGoogleModifyPushConfig, call, *request);
+  auto finish = BeginGoogle(context_, Rpc::kGoogleModifyPushConfig, *call, *request, reactor);
   if (!finish) return reactor;
   auto name = SubscriptionName::Parse(request->subscription());
   if (!name.ok()) return finish(name.status()), reactor;

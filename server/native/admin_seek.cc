@@ -12,7 +12,7 @@ namespace sluice::server {
 grpc::ServerUnaryReactor* AdminService::SeekSubscription(Call* call, const v1::SeekSubscriptionRequest* request,
                                                          v1::SeekSubscriptionResponse*) {
   Reactor* reactor = call->DefaultReactor();
-  auto finish = Begin(Rpc::kSeekSubscription, call, *request);
+  auto finish = Begin(Rpc::kSeekSubscription, call, *request, reactor);
   if (!finish) return reactor;
   auto name = SubscriptionName::Parse(request->name(), "name");
   if (!name.ok()) return finish(name.status()), reactor;
@@ -33,7 +33,7 @@ grpc::ServerUnaryReactor* AdminService::SeekSubscription(Call* call, const v1::S
 grpc::ServerUnaryReactor* AdminService::CreateSnapshot(Call* call, const v1::CreateSnapshotRequest* request,
                                                        v1::CreateSnapshotResponse* response) {
   Reactor* reactor = call->DefaultReactor();
-  auto finish = Begin(Rpc::kCreateSnapshot, call, *request);
+  auto finish = Begin(Rpc::kCreateSnapshot, call, *request, reactor);
   if (!finish) return reactor;
   auto name = SnapshotName::Parse(request->name(), "name");
   if (!name.ok()) return finish(name.status()), reactor;
@@ -79,7 +79,7 @@ grpc::ServerUnaryReactor* AdminService::ListSnapshots(Call* call, const v1::List
 grpc::ServerUnaryReactor* AdminService::DeleteSnapshot(Call* call, const v1::DeleteSnapshotRequest* request,
                                                        v1::DeleteSnapshotResponse*) {
   Reactor* reactor = call->DefaultReactor();
-  auto finish = Begin(Rpc::kDeleteSnapshot, call, *request);
+  auto finish = Begin(Rpc::kDeleteSnapshot, call, *request, reactor);
   if (!finish) return reactor;
   auto name = SnapshotName::Parse(request->name(), "name");
   name.ok() ? context_.engine.DeleteSnapshot(*name, finish) : finish(name.status());

@@ -15,7 +15,7 @@ namespace sluice::server {
 grpc::ServerUnaryReactor* AdminService::CreateTopic(Call* call, const v1::CreateTopicRequest* request,
                                                     v1::CreateTopicResponse* response) {
   Reactor* reactor = call->DefaultReactor();
-  auto finish = Begin(Rpc::kCreateTopic, call, *request);
+  auto finish = Begin(Rpc::kCreateTopic, call, *request, reactor);
   if (!finish) return reactor;
   auto config = FromProto(request->topic());
   if (!config.ok()) return finish(config.status()), reactor;
@@ -56,7 +56,7 @@ grpc::ServerUnaryReactor* AdminService::ListTopics(Call* call, const v1::ListTop
 grpc::ServerUnaryReactor* AdminService::UpdateTopic(Call* call, const v1::UpdateTopicRequest* request,
                                                     v1::UpdateTopicResponse* response) {
   Reactor* reactor = call->DefaultReactor();
-  auto finish = Begin(Rpc::kUpdateTopic, call, *request);
+  auto finish = Begin(Rpc::kUpdateTopic, call, *request, reactor);
   if (!finish) return reactor;
   auto wanted = FromProto(request->topic());
   if (!wanted.ok()) return finish(wanted.status()), reactor;
@@ -76,7 +76,7 @@ grpc::ServerUnaryReactor* AdminService::UpdateTopic(Call* call, const v1::Update
 grpc::ServerUnaryReactor* AdminService::DeleteTopic(Call* call, const v1::DeleteTopicRequest* request,
                                                     v1::DeleteTopicResponse*) {
   Reactor* reactor = call->DefaultReactor();
-  auto finish = Begin(Rpc::kDeleteTopic, call, *request);
+  auto finish = Begin(Rpc::kDeleteTopic, call, *request, reactor);
   if (!finish) return reactor;
   auto name = TopicName::Parse(request->name(), "name");
   name.ok() ? context_.engine.DeleteTopic(*name, finish) : finish(name.status());
@@ -86,7 +86,7 @@ grpc::ServerUnaryReactor* AdminService::DeleteTopic(Call* call, const v1::Delete
 grpc::ServerUnaryReactor* AdminService::CreateSubscription(Call* call, const v1::CreateSubscriptionRequest* request,
                                                            v1::CreateSubscriptionResponse* response) {
   Reactor* reactor = call->DefaultReactor();
-  auto finish = Begin(Rpc::kCreateSubscription, call, *request);
+  auto finish = Begin(Rpc::kCreateSubscription, call, *request, reactor);
   if (!finish) return reactor;
   auto config = FromProto(request->subscription());
   absl::Status status = config.ok() ? CheckPush(*config, context_.push_to_private) : config.status();
@@ -142,7 +142,7 @@ grpc::ServerUnaryReactor* AdminService::ListSubscriptions(Call* call, const v1::
 grpc::ServerUnaryReactor* AdminService::UpdateSubscription(Call* call, const v1::UpdateSubscriptionRequest* request,
                                                            v1::UpdateSubscriptionResponse* response) {
   Reactor* reactor = call->DefaultReactor();
-  auto finish = Begin(Rpc::kUpdateSubscription, call, *request);
+  auto finish = Begin(Rpc::kUpdateSubscription, call, *request, reactor);
   if (!finish) return reactor;
   auto name = SubscriptionName::Parse(request->subscription().name(), "subscription.name");
   if (!name.ok()) return finish(name.status()), reactor;
@@ -163,7 +163,7 @@ grpc::ServerUnaryReactor* AdminService::UpdateSubscription(Call* call, const v1:
 grpc::ServerUnaryReactor* AdminService::DeleteSubscription(Call* call, const v1::DeleteSubscriptionRequest* request,
                                                            v1::DeleteSubscriptionResponse*) {
   Reactor* reactor = call->DefaultReactor();
-  auto finish = Begin(Rpc::kDeleteSubscription, call, *request);
+  auto finish = Begin(Rpc::kDeleteSubscription, call, *request, reactor);
   if (!finish) return reactor;
   auto name = SubscriptionName::Parse(request->name(), "name");
   name.ok() ? context_.engine.DeleteSubscription(*name, finish) : finish(name.status());

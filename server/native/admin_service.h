@@ -37,8 +37,8 @@ class AdminService final : public v1::Admin::CallbackService {
   Reactor* GetBreakers(Call*, const v1::GetBreakersRequest*, v1::GetBreakersResponse*) override;
 
  private:
-  UnaryFinish Begin(Rpc rpc, Call* call, const google::protobuf::Message& request) {
-    return BeginUnary(context_, rpc, call, request);
+  UnaryFinish Begin(Rpc rpc, Call* call, const google::protobuf::Message& request, Reactor* reactor) {
+    return BeginUnary(context_, rpc, *call, request, reactor);
   }
   Reactor* Answer(Rpc rpc, Call* call, const google::protobuf::Message& request, const std::function<absl::Status()>& answer) {
     return AnswerUnary(context_, rpc, call, request, answer);
