@@ -11,6 +11,7 @@
 #include "core/base/mutex.h"
 #include "core/engine/engine.h"
 #include "core/flow/admission.h"
+#include "server/config/config_metrics.h"
 #include "server/rpc_metrics.h"
 
 namespace sluice::server {
@@ -72,6 +73,7 @@ struct ServiceContext {
   Engine& engine;
   Metrics& metrics;
   RpcMetrics rpcs;
+  ConfigMetrics config;
   SessionList sessions;
   Admission admission;
   // Whether messages may be pushed to addresses that are none of the public internet.

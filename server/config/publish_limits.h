@@ -1,4 +1,4 @@
-// Reads the value of --publish-limit.
+// Reads the values of publish_limit.
 //
 //   topic:batches=64,bytes=16MiB,messages/s=10000,bytes/s=20MiB,wait=500ms
 //
@@ -10,6 +10,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "core/flow/admission.h"
 
@@ -17,5 +18,7 @@ namespace sluice::server {
 
 // Sets the limits of one scope in `options`. Returns what is wrong with the text, empty when nothing is.
 std::string ParsePublishLimit(std::string_view text, AdmissionOptions* options);
+// What it reads, one for each scope that has limits.
+std::vector<std::string> PublishLimitTexts(const AdmissionOptions& options);
 
 }  // namespace sluice::server
