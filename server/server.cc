@@ -119,6 +119,7 @@ absl::Status Server::CreateFromFile() {
   if (options_.config_file.empty()) return absl::OkStatus();
   auto file = ReadStartupFile(options_.config_file);
   if (!file.ok()) return file.status();
+  if (file->topics.empty() && file->subscriptions.empty()) return absl::OkStatus();
   auto made = CreateMissing(*file, context_->push_to_private, *engine_);
   if (!made.ok()) return made.status();
   Log(LogPart::kConfig, "made what was missing", {{"file", options_.config_file},

@@ -32,7 +32,8 @@ class ConfigTest : public testing::Test {
     std::vector<std::string> texts;
     for (const Mistake& mistake : Load().mistakes) {
       std::string text = mistake.ToText();
-      if (const size_t at = text.find(path_); at != std::string::npos) text = text.substr(0, at) + std::string("F") + text.substr(at + path_.size());
+      if (const size_t at = text.find(path_); at != std::string::npos)
+        text = text.substr(0, at) + std::string("F") + text.substr(at + path_.size());
       texts.push_back(text);
     }
     return texts;
