@@ -158,7 +158,8 @@ Value OneOf(std::string& to, std::vector<std::string> choices) {
   const auto get = [&to, choices] {
     return static_cast<size_t>(std::find(choices.begin(), choices.end(), to) - choices.begin());
   };
-  return OneOf([&to, choices](size_t which) { to = choices[which]; }, get, choices);
+  const auto set = [&to, choices](size_t which) { to = choices[which]; };
+  return OneOf(set, get, std::move(choices));
 }
 
 Value OneOf(std::function<void(size_t)> set, std::function<size_t()> get, std::vector<std::string> choices) {
