@@ -1,13 +1,16 @@
-// sluiced: starts the server, waits for SIGTERM or SIGINT, drains, ends. A second signal ends the process at once.
+// sluiced: starts the server, waits for SIGTERM or SIGINT, drains, ends. A second signal ends the process at once. SIGHUP
+// reads the settings again.
 #include <pthread.h>
 #include <signal.h>
 #include <unistd.h>
 
 #include <thread>
+#include <utility>
 
 #include "absl/synchronization/mutex.h"
 #include "core/base/version.h"
 #include "server/config/flags.h"
+#include "server/config/reloadable_settings.h"
 #include "server/log.h"
 #include "server/server.h"
 
@@ -22,40 +25,45 @@ sigset_t BlockSignals() {
   sigemptyset(&signals);
   sigaddset(&signals, SIGTERM);
   sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGHUP);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   // A client that goes away is an error of a write, not the end.
   ::signal(SIGPIPE, SIG_IGN);
   return signals;
 }
 
-int WaitForSignal(const sigset_t& signals) {
-  int signal = 0;
-  while (sigwait(&signals, &signal) != 0) {
+// A signal to end; `on_hangup` is called at each SIGHUP meanwhile.
+template <class OnHangup>
+int WaitForEnd(const sigset_t& signals, const OnHangup& on_hangup) {
+  for (;;) {
+    int signal = 0;
+    if (sigwait(&signals, &signal) != 0) continue;
+    if (signal != SIGHUP) return signal;
+    on_hangup();
   }
-  return signal;
 }
 
-int Run(const Options& options) {
-  const sigset_t signals = BlockSignals();
-  SetUpLog(options.log_format);
-  auto server = Server::Start(options);
-  if (!server.ok()) {
-    LogError("cannot start", {{"error", std::string(server.status().message())}});
-    return 1;
-  }
-  Log("ready", {{"grpc", (*server)->grpc_address()},
-                {"http", (*server)->http_address()},
-                {"store", options.store == StoreKind::kLocal ? "local" : "memory"},
-                {"durability", std::string((*server)->engine().durability())},
-                {"version", kVersion}});
-  const int signal = WaitForSignal(signals);
-  Log("draining", {{"signal", std::to_string(signal)}, {"timeout", absl::FormatDuration(options.shutdown_timeout)}});
+void Listen(ReloadableSettings& settings, Server& server) {
+  settings.Add({.name = "log", .reload = [](const Options& now) {
+                  SetLogLevels(now.log_levels);
+                  return absl::OkStatus();
+                }});
+  settings.Add({.name = "publish_limit", .reload = [&server](const Options& now) {
+                  server.SetPublishLimits(now.publish);
+                  return absl::OkStatus();
+                }});
+}
+
+// Drains; a second signal ends the process meanwhile.
+int End(Server& server, const sigset_t& signals) {
   std::thread([signals] {
-    const int second = WaitForSignal(signals);
+    const int second = WaitForEnd(signals, [] {});
     LogWarning("a second signal: ending at once", {{"signal", std::to_string(second)}});
+    LogHeldBack();
     ::_exit(kKilledBySignal + second);
   }).detach();
-  const absl::Status drained = (*server)->Drain();
+  const absl::Status drained = server.Drain();
+  LogHeldBack();
   if (!drained.ok()) {
     LogError("ended with work undone", {{"error", std::string(drained.message())}});
     return 1;
@@ -64,14 +72,38 @@ int Run(const Options& options) {
   return 0;
 }
 
+int Run(ParsedFlags flags) {
+  const Options options = flags.loaded.settings->options();
+  const sigset_t signals = BlockSignals();
+  SetUpLog(options.log_format);
+  SetLogLevels(options.log_levels);
+  auto server = Server::Start(options);
+  if (!server.ok()) {
+    LogError("cannot start", {{"error", std::string(server.status().message())}});
+    return 1;
+  }
+  ReloadableSettings settings(std::move(flags.inputs), std::move(flags.loaded), (*server)->config_metrics());
+  Listen(settings, **server);
+  settings.Start();
+  Log("ready", {{"grpc", (*server)->grpc_address()},
+                {"http", (*server)->http_address()},
+                {"store", options.store == StoreKind::kLocal ? "local" : "memory"},
+                {"durability", std::string((*server)->engine().durability())},
+                {"version", kVersion}});
+  const int signal = WaitForEnd(signals, [&settings] { settings.RequestReload(); });
+  Log("draining", {{"signal", std::to_string(signal)}, {"timeout", absl::FormatDuration(options.shutdown_timeout)}});
+  settings.Stop();
+  return End(**server, signals);
+}
+
 }  // namespace
 }  // namespace sluice::server
 
 int main(int argc, char** argv) {
-  // gRPC's mutexes are Abseil's, which look for deadlocks wherever Abseil was built without NDEBUG, as Debian's is: 7 % of the
-  // CPU of a unary call. Ours have a check of their own.
+  // gRPC's mutexes are Abseil's, which look for deadlocks wherever Abseil was built without NDEBUG, as Debian's is: 7 % of
+  // the CPU of a unary call. Ours have a check of their own.
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
-  const auto flags = sluice::server::ParseFlags(argc, argv);
+  auto flags = sluice::server::ParseFlags(argc, argv, environ);
   if (flags.exit_code) return *flags.exit_code;
-  return sluice::server::Run(flags.options);
+  return sluice::server::Run(std::move(flags));
 }

@@ -1,4 +1,5 @@
-// What a server can be told. config/flags.h reads them from the command line; tests fill them in.
+// What a server can be told. config/settings.h has what they are called on the command line and in files; tests fill them
+// in.
 //
 // Thread rule: a value type.
 #pragma once
@@ -37,11 +38,13 @@ struct Options {
   std::string data_dir = "sluice-data";
   // "fsync" or "os"; for the local store.
   std::string durability = "fsync";
-  // Topics and subscriptions to make where they are missing (config/startup_file.h); none when empty.
+  // Where they come from, with topics and subscriptions to make where they are missing (config/startup_file.h); none when
+  // empty.
   std::string config_file;
   // For tests; the machine's own when null.
   FileSystem* files = nullptr;
   LogFormat log_format = LogFormat::kText;
+  LogLevels log_levels;
   // For the whole shutdown; a fifth of it, 5 s at the most, is kept for the last flush.
   absl::Duration shutdown_timeout = absl::Seconds(25);
   // Open streams of all clients together, and on one connection.

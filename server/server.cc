@@ -180,7 +180,7 @@ absl::Status Server::OpenEngine() {
   if (!engine.ok()) return engine.status();
   engine_ = *std::move(engine);
   if (const uint64_t damaged = engine_->backend_stats().damaged_stretches; damaged > 0) {
-    LogWarning("parts of the journal cannot be read; subscriptions that reach them end with DATA_LOSS",
+    LogWarning(LogPart::kStore, "parts of the journal cannot be read; subscriptions that reach them end with DATA_LOSS",
                {{"places", std::to_string(damaged)}, {"data_dir", options_.data_dir}});
   }
   return absl::OkStatus();
@@ -199,11 +199,12 @@ absl::Status Server::CreateFromFile() {
   if (options_.config_file.empty()) return absl::OkStatus();
   auto file = ReadStartupFile(options_.config_file);
   if (!file.ok()) return file.status();
+  if (file->topics.empty() && file->subscriptions.empty()) return absl::OkStatus();
   auto made = CreateMissing(*file, context_->push_to_private, *engine_);
   if (!made.ok()) return made.status();
-  Log("made what was missing", {{"file", options_.config_file},
-                                {"topics", std::to_string(made->topics)},
-                                {"subscriptions", std::to_string(made->subscriptions)}});
+  Log(LogPart::kConfig, "made what was missing", {{"file", options_.config_file},
+                                                  {"topics", std::to_string(made->topics)},
+                                                  {"subscriptions", std::to_string(made->subscriptions)}});
   return absl::OkStatus();
 }
 
@@ -262,6 +263,8 @@ void Server::TellHealth() {
 
 void Server::OnBreaker(const BreakerEvent& event) {
   static constexpr const char* kKinds[] = {"store", "delivery", "push"};
+  static constexpr LogPart kParts[] = {LogPart::kStore, LogPart::kServer, LogPart::kPush};
+  const LogPart part = kParts[static_cast<size_t>(event.kind)];
   LogFields fields = {{"of", kKinds[static_cast<size_t>(event.kind)]},
                       {"state", std::string(ToString(event.change.to))},
                       {"because", std::string(ToString(event.change.cause))}};
@@ -269,9 +272,9 @@ void Server::OnBreaker(const BreakerEvent& event) {
   if (event.kind == BreakerKind::kPush) fields.emplace_back("endpoint", event.of);
   if (event.change.to == BreakerState::kOpen) {
     fields.emplace_back("open_time", absl::FormatDuration(event.change.open_time));
-    LogWarning("circuit breaker", fields);
+    LogWarning(part, "circuit breaker", fields);
   } else {
-    Log("circuit breaker", fields);
+    Log(part, "circuit breaker", fields);
   }
   if (event.kind == BreakerKind::kStore) TellHealth();
 }

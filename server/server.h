@@ -48,6 +48,10 @@ class Server {
   std::string grpc_address() const;
   std::string http_address() const;
   Engine& engine() { return *engine_; }
+  ConfigMetrics& config_metrics() { return context_->config; }
+
+  // From now on; for those too who are publishing already. From any thread, until Drain.
+  void SetPublishLimits(const AdmissionOptions& limits) { context_->admission.SetLimits(limits); }
 
   const SecurityMetrics& security_metrics() const { return security_metrics_; }
 

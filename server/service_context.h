@@ -14,6 +14,7 @@
 #include "core/engine/engine.h"
 #include "core/flow/admission.h"
 #include "server/auth/access.h"
+#include "server/config/config_metrics.h"
 #include "server/rpc_metrics.h"
 
 namespace sluice::server {
@@ -88,6 +89,7 @@ struct ServiceContext {
   Access& access;
   SecurityMetrics& security;
   RpcMetrics rpcs;
+  ConfigMetrics config;
   SessionList sessions;
   Admission admission;
   // Whether messages may be pushed to addresses that are none of the public internet.

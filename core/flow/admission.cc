@@ -26,6 +26,7 @@ absl::Status TooLate() {
 }
 
 void Make(double per_second, std::optional<TokenBucket>* bucket) {
+  bucket->reset();
   if (per_second > 0) bucket->emplace(per_second, per_second * absl::ToDoubleSeconds(kBurst));
 }
 
@@ -59,8 +60,9 @@ struct Admission::Node {
   std::deque<Node*> turns;
   // Whether it is in the turns of its parent.
   bool queued = false;
-  // Whether a timer will look after it.
-  bool alarmed = false;
+  // Timers that will look after it, and when the first of them does.
+  int alarms = 0;
+  Instant alarm_at = Instant::Never();
 
   // Of a publisher: who waits, and callbacks that are due and have not come back.
   std::deque<Waiter*> waiters;
@@ -85,19 +87,50 @@ struct Admission::Waiter {
 
 Admission::Admission(AdmissionOptions options, MemoryLedger& ledger, const Clock& clock, TimerQueue& timers,
                      AdmissionMetrics& metrics)
-    : options_(options),
-      limited_(options.server.any() || options.project.any() || options.topic.any()),
+    : limited_(options.server.any() || options.project.any() || options.topic.any()),
       ledger_(ledger),
       clock_(clock),
       timers_(timers),
       metrics_(metrics),
+      options_(options),
       root_(std::make_unique<Node>()) {
-  root_->limits = &options_.server;
-  Make(options_.server.messages_per_second, &root_->message_rate);
-  Make(options_.server.bytes_per_second, &root_->byte_rate);
+  MutexLock lock(mu_);
+  Limit(root_.get());
 }
 
 Admission::~Admission() = default;
+
+void Admission::Limit(Node* node) {
+  node->limits = &options_.of(node->scope);
+  Make(node->limits->messages_per_second, &node->message_rate);
+  Make(node->limits->bytes_per_second, &node->byte_rate);
+}
+
+// Nodes of a scope, which have one depth. Publishers have no limits.
+void Admission::LimitAll(Node* node, AdmissionScope scope) {
+  if (node->scope == scope) return Limit(node);
+  for (auto& [key, child] : node->children) LimitAll(child.get(), scope);
+}
+
+void Admission::SetLimits(const AdmissionOptions& options) {
+  {
+    MutexLock lock(mu_);
+    const auto change = [&](AdmissionScope scope, AdmissionLimits* now, const AdmissionLimits& to) REQUIRES(mu_) {
+      if (*now == to) return;
+      *now = to;
+      LimitAll(root_.get(), scope);
+    };
+    change(AdmissionScope::kServer, &options_.server, options.server);
+    change(AdmissionScope::kProject, &options_.project, options.project);
+    change(AdmissionScope::kTopic, &options_.topic, options.topic);
+    if (options.server.any() || options.project.any() || options.topic.any()) limited_.store(true, std::memory_order_release);
+    for (auto& [project_key, project] : root_->children) {
+      for (auto& [topic_key, topic] : project->children) Queue(topic.get());
+    }
+    Pump();
+  }
+  Tell();
+}
 
 absl::Status Admission::Enter(const Request& request) {
   if (request.deadline != Instant::Never() && request.deadline <= clock_.Now()) return TooLate();
@@ -140,10 +173,7 @@ Admission::Node* Admission::TopicNode(const Request& request) {
   if (topics_ >= sweep_at_) Sweep();
   const auto make = [&](Node* parent, std::string_view key, AdmissionScope scope) REQUIRES(mu_) {
     Node* node = Child(parent, std::string(key), scope);
-    if (node->limits != nullptr) return node;
-    node->limits = &options_.of(scope);
-    Make(node->limits->messages_per_second, &node->message_rate);
-    Make(node->limits->bytes_per_second, &node->byte_rate);
+    if (node->limits == nullptr) Limit(node);
     return node;
   };
   ++topics_;
@@ -154,7 +184,7 @@ Admission::Node* Admission::TopicNode(const Request& request) {
 void Admission::Sweep() {
   const Instant now = clock_.Now();
   const auto idle = [now](Node& node) {
-    return node.batches == 0 && node.children.empty() && !node.queued && !node.alarmed &&
+    return node.batches == 0 && node.children.empty() && !node.queued && node.alarms == 0 &&
            (!node.message_rate || node.message_rate->Full(now)) && (!node.byte_rate || node.byte_rate->Full(now));
   };
   topics_ = 0;
@@ -361,13 +391,16 @@ void Admission::Pump() {
   }
 }
 
+// One timer a node does, unless limits have changed meanwhile and it may go on sooner.
 void Admission::SetAlarm(Node& node, Instant at) {
-  if (at == Instant::Never() || node.alarmed) return;
-  node.alarmed = true;
-  timers_.At(at, [this, node = &node] {
+  if (at == Instant::Never() || at >= node.alarm_at) return;
+  ++node.alarms;
+  node.alarm_at = at;
+  timers_.At(at, [this, node = &node, at] {
     {
       MutexLock lock(mu_);
-      node->alarmed = false;
+      --node->alarms;
+      if (node->alarm_at == at) node->alarm_at = Instant::Never();
       Queue(node);
       Pump();
     }

@@ -17,13 +17,15 @@
 // A batch is let in while there is room at all, so that a large one never waits for ever: the last may go past a limit in
 // bytes by its own size. Rates allow a burst of one second.
 //
-// Without limits Admit calls back at once, and costs the ledger's atomic operations.
+// Without limits Admit calls back at once, and costs the ledger's atomic operations. Limits may change at any time; once
+// there were some, batches go through the lines even when there are none any more, so that none overtakes those before it.
 //
 // Thread rule: every member may be called from any thread. Callbacks come with no lock held, before Admit returns where
 // nothing stands in the way, else on the thread of a release or a timer; they must not block. The lock is a leaf but for
 // the timers'. Lifetime: metrics, ledger, clock and timers live longer, and the timers stop before this goes.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -53,6 +55,7 @@ struct AdmissionLimits {
   // How long a batch waits for room before it is refused; 0 refuses at once.
   absl::Duration wait;
 
+  bool operator==(const AdmissionLimits&) const = default;
   bool any() const { return batches > 0 || bytes > 0 || messages_per_second > 0 || bytes_per_second > 0; }
 };
 
@@ -102,7 +105,7 @@ class Admission {
   template <class F>
   void Admit(const Request& request, F&& done) EXCLUDES(mu_) {
     if (absl::Status status = Enter(request); !status.ok()) return done(absl::StatusOr<Grant>(std::move(status)));
-    if (limited_) return AdmitLimited(request, Done(std::forward<F>(done)));
+    if (limited()) return AdmitLimited(request, Done(std::forward<F>(done)));
     metrics_.admitted.Add();
     done(absl::StatusOr<Grant>(Grant{nullptr, request.bytes}));
   }
@@ -115,7 +118,13 @@ class Admission {
   // Refuses all that wait, and from now on all that would have to.
   void Close(const absl::Status& why) EXCLUDES(mu_);
 
-  bool limited() const { return limited_; }
+  // Other limits than those it was made with, from now on; the size of the waiting room stays. What is under way counts
+  // against them (but not what was let in while there were none), who waits gets in where they allow it, and where a scope's
+  // limits have changed its rates begin with a full burst.
+  void SetLimits(const AdmissionOptions& options) EXCLUDES(mu_);
+
+  // Whether there are limits, or were some.
+  bool limited() const { return limited_.load(std::memory_order_acquire); }
 
  private:
   // What stands in the way, and until when; Never() when that depends on others.
@@ -136,6 +145,9 @@ class Admission {
   void AdmitLimited(const Request& request, Done done) EXCLUDES(mu_);
   void ReleaseLimited(const Grant& grant) EXCLUDES(mu_);
 
+  // Takes over the limits of its scope.
+  void Limit(Node* node) REQUIRES(mu_);
+  void LimitAll(Node* node, AdmissionScope scope) REQUIRES(mu_);
   Node* TopicNode(const Request& request) REQUIRES(mu_);
   Node* Child(Node* parent, std::string key, AdmissionScope scope) REQUIRES(mu_);
   static std::optional<Hold> HeldBy(Node& node, Instant now);
@@ -159,14 +171,14 @@ class Admission {
   void Tell() EXCLUDES(mu_);
   void Sweep() REQUIRES(mu_);
 
-  const AdmissionOptions options_;
-  const bool limited_;
+  std::atomic<bool> limited_;
   MemoryLedger& ledger_;
   const Clock& clock_;
   TimerQueue& timers_;
   AdmissionMetrics& metrics_;
 
   Mutex mu_;
+  AdmissionOptions options_ GUARDED_BY(mu_);
   // The server; below it projects, topics, and publishers with somebody who waits.
   const std::unique_ptr<Node> root_ PT_GUARDED_BY(mu_);
   absl::flat_hash_map<uint64_t, std::unique_ptr<Waiter>> waiters_ GUARDED_BY(mu_);

@@ -1,124 +1,115 @@
 #include "server/config/flags.h"
 
+#include <algorithm>
+#include <iostream>
 #include <string>
 
 #include "CLI/CLI.hpp"
 #include "core/base/version.h"
-#include "server/config/publish_limits.h"
+#include "fmt/format.h"
+#include "server/config/nearest.h"
+#include "server/config/print_settings.h"
 
 namespace sluice::server {
 namespace {
 
 constexpr int kUsageError = 2;
 
-// "25s", "1500ms", as Go and absl write durations.
-std::string CheckDuration(const std::string& text) {
-  absl::Duration parsed;
-  if (absl::ParseDuration(text, &parsed) && parsed > absl::ZeroDuration() && parsed <= absl::Hours(1)) return "";
-  return "must be a duration from 1ms to 1h, such as 25s; it is " + text;
+constexpr const char* kFooter =
+    R"(Each setting is also a variable (--push-ca is SLUICED_PUSH_CA) and a line of the file of --config (ca, in the section push).
+A flag beats a variable, a variable the file. docs/configuration.md says more of each.
+
+Example:
+  sluiced --data-dir=/var/lib/sluice --listen=127.0.0.1:8085 --http=127.0.0.1:9095)";
+
+// What to do other than serve.
+struct Commands {
+  bool check = false;
+  bool print = false;
+  bool print_reference = false;
+};
+
+void AddCommands(CLI::App& app, Inputs& inputs, Commands& commands) {
+  app.add_option("--config", inputs.file,
+                 "File (YAML) of settings, and of topics and subscriptions to make where they are missing")
+      ->type_name("FILE");
+  app.add_flag("--check-config", commands.check,
+               "Say what is wrong with the settings, and end: with 0 when nothing is, else with 2");
+  app.add_flag("--print-config", commands.print, "Print the settings as YAML, with where each comes from, and end");
+  app.add_flag("--print-config-reference", commands.print_reference, "Print docs/configuration.md, and end");
 }
 
-std::string CheckStore(const std::string& text) {
-  if (text == "local" || text == "memory") return "";
-  if (text == "jetstream") return "jetstream is not built into this server; there are local and memory";
-  return "must be local or memory; it is " + text;
+void AddSettings(CLI::App& app, const Settings& settings) {
+  for (const Setting& setting : settings.all()) {
+    CLI::Option* option = setting.value.is_switch ? app.add_flag(setting.flag()) : app.add_option(setting.flag());
+    option->description(setting.value.is_list() ? setting.help + "; may be repeated" : setting.help);
+    option->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+    if (!setting.section().empty()) option->group(setting.section());
+    if (setting.value.is_switch) continue;
+    option->expected(1)->type_name(setting.value.type);
+    if (!setting.standard.empty()) option->default_str(setting.standard.front());
+  }
 }
 
-// A negative number has become a very large one by now.
-std::string CheckBytes(const std::string& text) {
-  constexpr size_t kMostDigits = 15;
-  if (text.size() <= kMostDigits && text.find_first_not_of("0123456789") == std::string::npos) return "";
-  return "must be a size under 1 PB, such as 1GiB";
+void TakeSettings(const CLI::App& app, const Settings& settings, Inputs* inputs) {
+  for (const Setting& setting : settings.all()) {
+    const CLI::Option* option = app.get_option(setting.flag());
+    if (option->count() > 0) inputs->flags.emplace_back(setting.path, option->results());
+  }
 }
 
-std::string CheckAddress(const std::string& text) {
-  const size_t colon = text.rfind(':');
-  const std::string port = colon == std::string::npos ? "" : text.substr(colon + 1);
-  const bool digits = !port.empty() && port.size() <= 5 && port.find_first_not_of("0123456789") == std::string::npos;
-  if (colon != 0 && digits && std::stoi(port) <= 65535) return "";
-  return "must be HOST:PORT with a port from 0 to 65535; it is " + text;
+// Words that are no flag: with them those that may have been meant as the value of one.
+void TakeExtras(const CLI::App& app, Inputs* inputs) {
+  std::vector<std::string> words = app.remaining();
+  const auto is_flag = [](const std::string& word) { return word.front() == '-'; };
+  std::erase_if(words, [](const std::string& word) { return word.empty(); });
+  if (std::any_of(words.begin(), words.end(), is_flag)) std::erase_if(words, std::not_fn(is_flag));
+  std::vector<std::string> known;
+  for (const CLI::Option* option : app.get_options()) known.push_back(option->get_name());
+  for (const std::string& word : words) {
+    const std::string name = is_flag(word) ? word.substr(0, word.find('=')) : word;
+    const std::string nearest = is_flag(word) ? Nearest(name, known) : "";
+    inputs->mistakes.push_back(
+        {name, "",
+         nearest.empty() ? "is not known; see sluiced --help" : fmt::format("is not known; did you mean {}?", nearest)});
+  }
 }
 
-void AddLimits(CLI::App& app, Options& options) {
-  app.add_option("--memory-budget", options.memory_budget_bytes,
-                 "Memory for batches on their way, recent batches and what waits to be sent, such as 1GiB; 0 for no bound")
-      ->transform(CLI::AsSizeValue(false))
-      ->check(CheckBytes)
-      ->capture_default_str();
-  app.add_option("--publish-limit", "Limits on publishing, of the server, of each project or of each topic; may be repeated: "
-                                    "topic:batches=64,bytes=16MiB,messages/s=10000,bytes/s=20MiB,wait=1s")
-      ->expected(1)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
-      ->type_name("SCOPE:LIMIT=N,...")
-      ->each([&options](const std::string& text) {
-        const std::string wrong = ParsePublishLimit(text, &options.publish);
-        if (!wrong.empty()) throw CLI::ValidationError("--publish-limit", wrong);
-      });
-  const auto count = [&app](const char* flag, auto& value, const char* help) {
-    app.add_option(flag, value, help)->check(CLI::PositiveNumber)->capture_default_str();
-  };
-  count("--max-topics", options.max_topics, "The most topics there may be");
-  count("--max-subscriptions", options.max_subscriptions, "The most subscriptions there may be");
-  count("--max-leased-messages", options.leases.server, "The most messages delivered and not settled; more wait");
-  count("--max-leased-messages-per-subscription", options.leases.subscription, "The same, of one subscription");
-  count("--max-publish-streams", options.max_publish_streams, "The most open publish streams");
-  count("--max-subscribe-streams", options.max_subscribe_streams, "The most open subscribe streams");
-  count("--max-streams", options.max_streams, "The most open streams of both kinds");
-}
-
-void AddPush(CLI::App& app, PushOptions& push) {
-  app.add_option("--push-max-requests", push.max_requests, "The most push requests under way, of all subscriptions together")
-      ->check(CLI::Range(1, 100'000))
-      ->capture_default_str();
-  app.add_option("--push-ca", push.http.ca_file, "File of the authorities (PEM) that https push endpoints are checked against, "
-                                                 "instead of the system's")
-      ->check(CLI::ExistingFile);
-  app.add_flag("--push-refuse-private{false}", push.http.private_addresses,
-               "Do not push to this machine, its network, or other addresses that are none of the public internet");
+int Run(const Commands& commands, const LoadedSettings& loaded) {
+  for (const Mistake& mistake : loaded.mistakes) std::cerr << mistake.ToText() << '\n';
+  if (!loaded.mistakes.empty()) return kUsageError;
+  if (commands.print) std::cout << SettingsAsYaml(loaded);
+  return 0;
 }
 
 }  // namespace
 
-ParsedFlags ParseFlags(int argc, const char* const* argv) {
+ParsedFlags ParseFlags(int argc, const char* const* argv, const char* const* environment) {
   ParsedFlags parsed;
-  Options& options = parsed.options;
+  const Settings settings;
+  Commands commands;
   CLI::App app("Durable publish/subscribe over gRPC.", "sluiced");
-  app.footer("Example:\n  sluiced --data-dir=/var/lib/sluice --listen=127.0.0.1:8085 --http=127.0.0.1:9095");
+  app.footer(kFooter);
   app.set_version_flag("--version", std::string("sluiced ") + kVersion);
-  app.add_option("--listen", options.listen, "Address for gRPC; port 0 takes any free one")
-      ->check(CheckAddress)
-      ->capture_default_str();
-  app.add_option("--http", options.http, "Address for /metrics, /healthz, /readyz")
-      ->check(CheckAddress)
-      ->capture_default_str();
-  std::string store = "local";
-  app.add_option("--store", store, "Where messages are kept: local (a folder) or memory (gone with the process)")
-      ->check(CheckStore)
-      ->capture_default_str();
-  app.add_option("--data-dir", options.data_dir, "Folder of the local store")->capture_default_str();
-  app.add_option("--durability", options.durability,
-                 "What an acknowledged message survives: fsync (the machine) or os (the process)")
-      ->check(CLI::IsMember({"fsync", "os"}))
-      ->capture_default_str();
-  app.add_option("--config", options.config_file, "File (YAML) of topics and subscriptions to make where they are missing")
-      ->check(CLI::ExistingFile);
-  std::string log_format = "text";
-  app.add_option("--log-format", log_format, "text or json")->check(CLI::IsMember({"text", "json"}))->capture_default_str();
-  AddLimits(app, options);
-  AddPush(app, options.push);
-  std::string shutdown_timeout = "25s";
-  app.add_option("--shutdown-timeout", shutdown_timeout, "Time for a graceful end after SIGTERM")
-      ->check(CheckDuration)
-      ->capture_default_str();
+  app.allow_extras();
+  AddCommands(app, parsed.inputs, commands);
+  AddSettings(app, settings);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     parsed.exit_code = app.exit(error) == 0 ? 0 : kUsageError;
     return parsed;
   }
-  options.store = store == "memory" ? StoreKind::kMemory : StoreKind::kLocal;
-  options.log_format = log_format == "json" ? LogFormat::kJson : LogFormat::kText;
-  absl::ParseDuration(shutdown_timeout, &options.shutdown_timeout);
+  if (commands.print_reference) {
+    std::cout << SettingsReference();
+    parsed.exit_code = 0;
+    return parsed;
+  }
+  TakeExtras(app, &parsed.inputs);
+  TakeSettings(app, settings, &parsed.inputs);
+  parsed.inputs.ReadEnvironment(environment);
+  parsed.loaded = LoadSettings(parsed.inputs);
+  if (commands.check || commands.print || !parsed.loaded.mistakes.empty()) parsed.exit_code = Run(commands, parsed.loaded);
   return parsed;
 }
 

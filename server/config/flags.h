@@ -1,20 +1,26 @@
-// The server's command line.
+// The server's command line: a flag for each setting (settings.h), and what to do other than serve.
+//
+//   const ParsedFlags flags = ParseFlags(argc, argv, environ);
+//   if (flags.exit_code) return *flags.exit_code;
+//   Serve(flags.loaded.settings->options());
 //
 // Thread rule: called once, at the start.
 #pragma once
 
 #include <optional>
 
-#include "server/options.h"
+#include "server/config/load_settings.h"
 
 namespace sluice::server {
 
-// Reads the flags. When the program is to end at once (--help, --version, a bad flag) says so on the terminal and gives
-// the exit code instead.
 struct ParsedFlags {
-  Options options;
+  // What the server was told, for reading the file again, and what comes of it.
+  Inputs inputs;
+  LoadedSettings loaded;
+  // When the program is to end at once: 0 for --help, --version, --check-config and the like, 2 for mistakes. What there is
+  // to say was said on the terminal.
   std::optional<int> exit_code;
 };
-ParsedFlags ParseFlags(int argc, const char* const* argv);
+ParsedFlags ParseFlags(int argc, const char* const* argv, const char* const* environment);
 
 }  // namespace sluice::server

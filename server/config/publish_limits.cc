@@ -4,6 +4,8 @@
 #include <charconv>
 #include <utility>
 
+#include "fmt/format.h"
+
 namespace sluice::server {
 namespace {
 
@@ -14,11 +16,11 @@ std::string SetOne(std::string_view key, std::string_view value, AdmissionLimits
   if (key == "wait") {
     const bool parsed = absl::ParseDuration(std::string(value), &limits->wait);
     if (parsed && limits->wait >= absl::ZeroDuration() && limits->wait <= kLongestWait) return "";
-    return "wait must be a duration from 0 to 10m; it is " + std::string(value);
+    return "wait must be a duration from 0 to 10m, not " + std::string(value);
   }
   int64_t amount = 0;
   if (!ParseAmount(value, &amount)) {
-    return std::string(key) + " must be a number of at least 1, such as 500, 20k or 16MiB; it is " + std::string(value);
+    return std::string(key) + " must be a number of at least 1, such as 500, 20k or 16MiB, not " + std::string(value);
   }
   if (key == "batches") {
     limits->batches = amount;
@@ -29,7 +31,7 @@ std::string SetOne(std::string_view key, std::string_view value, AdmissionLimits
   } else if (key == "bytes/s") {
     limits->bytes_per_second = static_cast<double>(amount);
   } else {
-    return "there are batches, bytes, messages/s, bytes/s and wait; it is " + std::string(key);
+    return "there are the limits batches, bytes, messages/s, bytes/s and wait, and no '" + std::string(key) + "'";
   }
   return "";
 }
@@ -64,7 +66,7 @@ std::string ParsePublishLimit(std::string_view text, AdmissionOptions* options) 
                             : scope == "topic"   ? &options->topic
                                                  : nullptr;
   if (target == nullptr || colon == std::string_view::npos) {
-    return "must begin with server:, project: or topic:; it is " + std::string(text);
+    return "must begin with server:, project: or topic:";
   }
   AdmissionLimits limits;
   limits.wait = kDefaultWait;
@@ -78,6 +80,26 @@ std::string ParsePublishLimit(std::string_view text, AdmissionOptions* options) 
   if (!limits.any()) return "names no limit; such as " + std::string(scope) + ":batches=64";
   *target = limits;
   return "";
+}
+
+std::vector<std::string> PublishLimitTexts(const AdmissionOptions& options) {
+  std::vector<std::string> texts;
+  const auto add = [&texts](std::string_view scope, const AdmissionLimits& limits) {
+    if (!limits.any()) return;
+    std::string text = fmt::format("{}:", scope);
+    const auto limit = [&text](std::string_view key, auto value) {
+      if (value > 0) text += fmt::format("{}={},", key, static_cast<int64_t>(value));
+    };
+    limit("batches", limits.batches);
+    limit("bytes", limits.bytes);
+    limit("messages/s", limits.messages_per_second);
+    limit("bytes/s", limits.bytes_per_second);
+    texts.push_back(text + "wait=" + absl::FormatDuration(limits.wait));
+  };
+  add("server", options.server);
+  add("project", options.project);
+  add("topic", options.topic);
+  return texts;
 }
 
 }  // namespace sluice::server

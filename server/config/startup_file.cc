@@ -7,9 +7,11 @@
 #include <utility>
 
 #include "core/base/error.h"
+#include "core/engine/config.h"
 #include "fmt/format.h"
 #include "google/protobuf/util/json_util.h"
 #include "nlohmann/json.hpp"
+#include "server/config/config_file.h"
 #include "server/native/convert.h"
 #include "server/push/endpoint.h"
 #include "yaml-cpp/yaml.h"
@@ -19,12 +21,8 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-absl::Status Invalid(const std::string& place, std::string_view what) {
-  return Error(Reason::kInvalidConfig, fmt::format("{}: {}", place, what), {{"field", "--config"}, {"value", place}});
-}
-
-std::string PlaceOf(const std::string& path, const YAML::Mark& mark) {
-  return mark.is_null() ? path : fmt::format("{}:{}", path, mark.line + 1);
+absl::Status Invalid(const Mistake& mistake) {
+  return Error(Reason::kInvalidConfig, mistake.ToText(), {{"field", "--config"}, {"value", mistake.place}});
 }
 
 // Scalars become strings, which protobuf's JSON takes for numbers too; true and false as they are, unless quoted.
@@ -47,51 +45,55 @@ Json ToJson(const YAML::Node& node) {
 
 class Reader {
  public:
-  explicit Reader(std::string path) : path_(std::move(path)) {}
+  Reader(const ConfigFile& file, std::vector<Mistake>* mistakes) : file_(file), mistakes_(mistakes) {}
 
-  absl::StatusOr<StartupFile> Read() {
-    const YAML::Node root = YAML::LoadFile(path_);
-    StartupFile file;
-    if (root.IsNull()) return file;
-    if (!root.IsMap()) return Invalid(path_, "must be a map with topics and subscriptions");
-    for (const auto& entry : root) {
-      const auto key = entry.first.as<std::string>();
-      if (key != "project" && key != "topics" && key != "subscriptions") {
-        return Invalid(PlaceOf(path_, entry.first.Mark()),
-                       fmt::format("{}: not known; there are project, topics, subscriptions", key));
-      }
+  StartupFile Read() {
+    StartupFile startup;
+    const YAML::Node& root = file_.root();
+    if (!root.IsMap()) return startup;
+    if (const YAML::Node project = root["project"]; project && project.IsScalar()) {
+      project_ = project.Scalar();
+    } else if (project && !project.IsNull()) {
+      Wrong(project, "project", "must be a text");
     }
-    if (root["project"]) project_ = root["project"].as<std::string>();
-    absl::Status status = ReadList(root["topics"], "topics", {{"name", "topics"}}, &file.topics);
-    if (status.ok()) {
-      status = ReadList(root["subscriptions"], "subscriptions", {{"name", "subscriptions"}, {"topic", "topics"}},
-                        &file.subscriptions);
-    }
-    if (!status.ok()) return status;
-    return file;
+    ReadList(root["topics"], "topics", {{"name", "topics"}}, &startup.topics);
+    ReadList(root["subscriptions"], "subscriptions", {{"name", "subscriptions"}, {"topic", "topics"}},
+             &startup.subscriptions);
+    return startup;
   }
 
  private:
   // Fields that are names, and the collections they are of.
   using Names = std::initializer_list<std::pair<const char*, const char*>>;
 
+  void Wrong(const YAML::Node& node, std::string_view what, std::string_view wrong) const {
+    mistakes_->push_back({file_.PlaceOf(node.Mark()), std::string(what), std::string(wrong)});
+  }
+
   template <class Resource>
-  absl::Status ReadList(const YAML::Node& list, std::string_view what, const Names& names,
-                        std::vector<FromFile<Resource>>* out) const {
-    if (!list || list.IsNull()) return absl::OkStatus();
-    if (!list.IsSequence()) return Invalid(PlaceOf(path_, list.Mark()), fmt::format("{}: must be a list", what));
+  void ReadList(const YAML::Node& list, std::string_view what, const Names& names,
+                std::vector<FromFile<Resource>>* out) const {
+    if (!list || list.IsNull()) return;
+    if (!list.IsSequence()) return Wrong(list, what, "must be a list");
     for (const YAML::Node& node : list) {
-      const std::string place = PlaceOf(path_, node.Mark());
       Json json = ToJson(node);
       if (json.is_string()) json = Json{{"name", json}};
+      if (!json.is_object()) {
+        Wrong(node, what, "must be names, or maps of fields");
+        continue;
+      }
       for (const auto& [field, collection] : names) MakeFull(collection, &json[field]);
-      if (json.contains("dead_letter_policy")) MakeFull("topics", &json["dead_letter_policy"]["dead_letter_topic"]);
-      FromFile<Resource> read{{}, place};
+      if (json.contains("dead_letter_policy") && json["dead_letter_policy"].is_object()) {
+        MakeFull("topics", &json["dead_letter_policy"]["dead_letter_topic"]);
+      }
+      FromFile<Resource> read{{}, file_.PlaceOf(node.Mark())};
       const auto parsed = google::protobuf::util::JsonStringToMessage(json.dump(), &read.resource);
-      if (!parsed.ok()) return Invalid(place, fmt::format("{}: {}", what, std::string(parsed.message())));
-      out->push_back(std::move(read));
+      if (parsed.ok()) {
+        out->push_back(std::move(read));
+      } else {
+        Wrong(node, what, std::string(parsed.message()));
+      }
     }
-    return absl::OkStatus();
   }
 
   void MakeFull(std::string_view collection, Json* name) const {
@@ -100,7 +102,8 @@ class Reader {
     }
   }
 
-  const std::string path_;
+  const ConfigFile& file_;
+  std::vector<Mistake>* const mistakes_;
   std::string project_ = "local";
 };
 
@@ -133,14 +136,31 @@ absl::StatusOr<SubscriptionConfig> Checked(const v1::Subscription& subscription,
 
 }  // namespace
 
-absl::StatusOr<StartupFile> ReadStartupFile(const std::string& path) {
-  try {
-    return Reader(path).Read();
-  } catch (const YAML::BadFile&) {
-    return Invalid(path, "cannot be read");
-  } catch (const YAML::Exception& error) {
-    return Invalid(PlaceOf(path, error.mark), error.msg);
+StartupFile ReadStartup(const ConfigFile& file, std::vector<Mistake>* mistakes) {
+  StartupFile startup = Reader(file, mistakes).Read();
+  const auto check = [mistakes](const std::string& place, const absl::Status& status) {
+    if (!status.ok()) mistakes->push_back({place, "", std::string(status.message())});
+  };
+  for (const auto& [topic, place] : startup.topics) {
+    const auto config = FromProto(topic);
+    check(place, config.ok() ? Validate(*config) : config.status());
   }
+  for (const auto& [subscription, place] : startup.subscriptions) {
+    const auto config = FromProto(subscription);
+    check(place, config.ok() ? Validate(*config) : config.status());
+    check(place, FromProto(subscription.start(), "start").status());
+  }
+  return startup;
+}
+
+absl::StatusOr<StartupFile> ReadStartupFile(const std::string& path) {
+  std::vector<Mistake> mistakes;
+  const ConfigFile file = ConfigFile::Read(path, &mistakes);
+  Settings settings;
+  file.Apply(&settings, &mistakes);
+  StartupFile startup = ReadStartup(file, &mistakes);
+  if (!mistakes.empty()) return Invalid(mistakes.front());
+  return startup;
 }
 
 absl::StatusOr<Made> CreateMissing(const StartupFile& file, bool push_to_private, Engine& engine) {

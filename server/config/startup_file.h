@@ -1,4 +1,5 @@
-// The file of --config: topics and subscriptions that are made at the start where they are missing.
+// The part of the file of --config (config_file.h) that names topics and subscriptions to be made at the start where they
+// are missing.
 //
 //   project: local                      # of short names; "local" when absent
 //   topics:
@@ -21,6 +22,7 @@
 
 #include "absl/status/statusor.h"
 #include "core/engine/engine.h"
+#include "server/config/config_file.h"
 #include "sluice/v1/admin.pb.h"
 
 namespace sluice::server {
@@ -37,7 +39,9 @@ struct StartupFile {
   std::vector<FromFile<v1::Subscription>> subscriptions;
 };
 
-// INVALID_ARGUMENT (INVALID_CONFIG) names the file, the line and what is wrong there.
+// All that is wrong goes to `mistakes`, also what is seen only once it is put together.
+StartupFile ReadStartup(const ConfigFile& file, std::vector<Mistake>* mistakes);
+// INVALID_ARGUMENT (INVALID_CONFIG) names the file, the line and what is wrong there, in settings too: the first of it.
 absl::StatusOr<StartupFile> ReadStartupFile(const std::string& path);
 
 // How many were made. Waits until they are durable. Errors name the place.

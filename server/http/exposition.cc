@@ -169,6 +169,16 @@ void AddPush(const PushMetrics& m, Families* out) {
   out->Distribution("sluice_push_request_duration_seconds", "From the start of a push request to its end.", m.seconds);
 }
 
+void AddConfig(const ConfigMetrics& m, Families* out) {
+  const std::string name = "sluice_config_reloads_total";
+  const std::string help = "Times that the settings were read again, by what came of it.";
+  out->Counter(name, help, {{"result", "ok"}}, Value(m.reloads_ok));
+  out->Counter(name, help, {{"result", "failed"}}, Value(m.reloads_failed));
+  out->Gauge("sluice_config_last_reload_success_timestamp_seconds",
+             "When the settings were last read without a mistake, at the start or since, in seconds since 1970.",
+             Value(m.last_success_ms) / 1e3);
+}
+
 void AddMemory(const MemoryLedger& memory, Families* out) {
   out->Gauge("sluice_memory_budget_bytes", "What the parts that are counted may take together; 0 for no bound.",
              static_cast<double>(memory.budget()));
@@ -302,6 +312,7 @@ std::vector<MetricFamily> Exposition::Collect() const {
   AddPush(context_.metrics.push, &out);
   AddRpcs(context_.rpcs, &out);
   AddSecurity(context_.security, &out);
+  AddConfig(context_.config, &out);
   AddProcess(started_, &out);
   return out.Take();
 }

@@ -77,7 +77,7 @@ TEST_F(StartupFileTest, AnEmptyFileIsNone) {
 TEST_F(StartupFileTest, WhatIsWrongIsNamedWithItsLine) {
   const std::string& file = options_.config_file;
   Write("topics:\n  - orders\nsubscriptoins: []\n");
-  EXPECT_EQ(Refusal(), file + ":3: subscriptoins: not known; there are project, topics, subscriptions");
+  EXPECT_EQ(Refusal(), file + ":3: subscriptoins: is not known; did you mean subscriptions?");
   Write("topics:\n  - name: orders\n    retenton: 1s\n");
   EXPECT_THAT(Refusal(), HasSubstr(file + ":2: topics: "));
   EXPECT_THAT(Refusal(), HasSubstr("retenton"));
@@ -88,16 +88,18 @@ TEST_F(StartupFileTest, WhatIsWrongIsNamedWithItsLine) {
   Write("topics: orders\n");
   EXPECT_EQ(Refusal(), file + ":1: topics: must be a list");
   Write("- orders\n");
-  EXPECT_EQ(Refusal(), file + ": must be a map with topics and subscriptions");
+  EXPECT_EQ(Refusal(), file + ":1: must be a map of settings; it is a list");
   Write("subscriptions:\n  - {name: billing, topic: missing}\n");
   EXPECT_EQ(Refusal(), file + ":2: Resource not found (resource=projects/local/topics/missing).");
+  Write("push: {max_requests: 0}\n");
+  EXPECT_EQ(Refusal(), file + ":1: push.max_requests: must be a number from 1 to 100000; it is 0");
   Write("topics: [orders]\nsubscriptions:\n  - {name: billing, topic: orders, push: {endpoint: nowhere}}\n");
   EXPECT_THAT(Refusal(), HasSubstr(file + ":3: push_config.push_endpoint: nowhere"));
 }
 
 TEST_F(StartupFileTest, AFileThatCannotBeReadIsAnError) {
   options_.config_file = folder_.path() + "/missing.yaml";
-  EXPECT_EQ(Refusal(), options_.config_file + ": cannot be read");
+  EXPECT_EQ(Refusal(), options_.config_file + ": cannot be read: No such file or directory");
 }
 
 }  // namespace

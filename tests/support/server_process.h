@@ -51,6 +51,7 @@ class ServerProcess {
     Wait();
   }
   const std::string& port() const { return port_; }
+  const std::string& http_port() const { return http_port_; }
   std::string address() const { return "127.0.0.1:" + port_; }
 
  private:
@@ -78,14 +79,20 @@ class ServerProcess {
       log.append(buffer, static_cast<size_t>(n));
       const size_t at = log.find(mark);
       if (at == std::string::npos || log.find('\n', at) == std::string::npos) continue;
-      port_ = log.substr(at + mark.size(), log.find(' ', at + 1) - at - mark.size());
+      port_ = WordBehind(mark, log);
+      http_port_ = WordBehind(" http=127.0.0.1:", log);
       return;
     }
+  }
+  static std::string WordBehind(const std::string& mark, const std::string& log) {
+    const size_t at = log.find(mark) + mark.size();
+    return log.substr(at, log.find(' ', at) - at);
   }
 
   const std::string program_;
   const std::vector<std::string> flags_;
   std::string port_ = "0";
+  std::string http_port_;
   pid_t pid_ = 0;
 };
 

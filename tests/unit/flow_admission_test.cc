@@ -360,5 +360,71 @@ TEST_F(AdmissionTest, ADebtOutlivesTenThousandOtherTopics) {
   EXPECT_THAT(Refused(), ElementsAre("again"));
 }
 
+TEST_F(AdmissionTest, LimitsThatAreWidenedLetInWhoWaits) {
+  Limit({.server = {}, .project = {}, .topic = Batches(1)});
+  for (const char* name : {"a", "b", "c", "d"}) Admit({.name = name});
+  EXPECT_THAT(LetIn(), ElementsAre("a"));
+  admission_->SetLimits({.server = {}, .project = {}, .topic = Batches(3)});
+  EXPECT_THAT(LetIn(), ElementsAre("b", "c"));
+  admission_->SetLimits({});
+  EXPECT_THAT(LetIn(), ElementsAre("d"));
+  Admit({.name = "e"});
+  EXPECT_THAT(LetIn(), ElementsAre("e"));
+  while (!grants_.empty()) Answer();
+  EXPECT_EQ(ledger_->used(MemoryPart::kPublishes), 0u);
+}
+
+TEST_F(AdmissionTest, LimitsThatAreNarrowedHoldBackUntilWhatIsUnderWayIsAnswered) {
+  Limit({.server = Batches(3), .project = {}, .topic = {}});
+  for (const char* name : {"a", "b", "c"}) Admit({.name = name});
+  admission_->SetLimits({.server = Batches(1), .project = {}, .topic = {}});
+  Admit({.name = "d"});
+  LetIn();
+  Answer();
+  Answer();
+  EXPECT_THAT(LetIn(), IsEmpty());
+  Answer();
+  EXPECT_THAT(LetIn(), ElementsAre("d"));
+}
+
+TEST_F(AdmissionTest, LimitsThatCameLaterHoldForTopicsThatWereThere) {
+  Limit({});
+  Admit({.name = "before"});
+  admission_->SetLimits({.server = {}, .project = {}, .topic = Batches(1)});
+  EXPECT_TRUE(admission_->limited());
+  Admit({.name = "a"});
+  Admit({.name = "b"});
+  EXPECT_THAT(LetIn(), ElementsAre("before", "a")) << "what came before them does not count";
+  Answer();
+  EXPECT_THAT(LetIn(), IsEmpty());
+  Answer();
+  EXPECT_THAT(LetIn(), ElementsAre("b"));
+}
+
+// A topic that owed for a long time is not looked after only when that is over.
+TEST_F(AdmissionTest, AHigherRateCountsAtOnceAlsoForWhoWaitsAlready) {
+  Limit({.server = {}, .project = {}, .topic = Rate(1, 0, absl::Minutes(10))});
+  Admit({.messages = 1000});
+  for (const char* name : {"b", "c", "d"}) Admit({.name = name, .messages = 10});
+  LetIn();
+  Advance(absl::Seconds(5));
+  EXPECT_THAT(LetIn(), IsEmpty());
+  admission_->SetLimits({.server = {}, .project = {}, .topic = Rate(10, 0, absl::Minutes(10))});
+  EXPECT_THAT(LetIn(), ElementsAre("b", "c")) << "a burst of one second, and nothing is owed after it";
+  Advance(absl::Milliseconds(1001));
+  EXPECT_THAT(LetIn(), ElementsAre("d"));
+  Advance(absl::Seconds(1000));
+  EXPECT_THAT(Refused(), IsEmpty());
+}
+
+TEST_F(AdmissionTest, TheSameLimitsAgainChangeNothing) {
+  const AdmissionOptions limits = {.server = {}, .project = {}, .topic = Rate(10, 0, absl::ZeroDuration())};
+  Limit(limits);
+  Admit({.messages = 20});
+  admission_->SetLimits(limits);
+  Admit({.name = "b"});
+  EXPECT_THAT(Refused(), ElementsAre("b")) << "no new burst";
+}
+
 }  // namespace
 }  // namespace sluice
