@@ -10,6 +10,7 @@
 #include "core/flow/lease_quota.h"
 #include "server/log.h"
 #include "server/push/push_options.h"
+#include "server/tracing/trace_options.h"
 
 namespace sluice {
 class FileSystem;
@@ -48,6 +49,7 @@ struct Options {
   // Limits on publishing.
   AdmissionOptions publish;
   PushOptions push;
+  TraceOptions trace;
 };
 
 }  // namespace sluice::server

@@ -27,6 +27,7 @@
 #include "server/options.h"
 #include "server/push/push_service.h"
 #include "server/service_context.h"
+#include "server/tracing/tracer.h"
 #include "server/unknown_methods.h"
 
 namespace sluice::server {
@@ -71,6 +72,7 @@ class Server {
   grpc::HealthCheckServiceInterface* health_ GUARDED_BY(health_mu_) = nullptr;
 
   // In the order in which they need each other.
+  std::unique_ptr<Tracer> tracer_;
   std::unique_ptr<Engine> engine_;
   std::unique_ptr<ServiceContext> context_;
   std::unique_ptr<PushService> push_;

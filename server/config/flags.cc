@@ -77,6 +77,20 @@ void AddPush(CLI::App& app, PushOptions& push) {
                "Do not push to this machine, its network, or other addresses that are none of the public internet");
 }
 
+void AddTrace(CLI::App& app, TraceOptions& trace) {
+  app.add_option("--trace-endpoint", trace.endpoint,
+                 "Collector for traces (OTLP over gRPC, plain text); none when empty")
+      ->type_name("HOST:PORT")
+      ->check(CheckAddress);
+  app.add_option("--trace-sample", trace.sample,
+                 "Share of the requests without a trace that begin one")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+  app.add_option("--trace-queue", trace.queue, "Spans that wait to be sent; more are dropped")
+      ->check(CLI::Range(1, 1'000'000))
+      ->capture_default_str();
+}
+
 }  // namespace
 
 ParsedFlags ParseFlags(int argc, const char* const* argv) {
@@ -106,6 +120,7 @@ ParsedFlags ParseFlags(int argc, const char* const* argv) {
   app.add_option("--log-format", log_format, "text or json")->check(CLI::IsMember({"text", "json"}))->capture_default_str();
   AddLimits(app, options);
   AddPush(app, options.push);
+  AddTrace(app, options.trace);
   std::string shutdown_timeout = "25s";
   app.add_option("--shutdown-timeout", shutdown_timeout, "Time for a graceful end after SIGTERM")
       ->check(CheckDuration)
