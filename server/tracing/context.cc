@@ -70,18 +70,54 @@ bool IsTracestateValue(std::string_view value) {
          std::all_of(value.begin(), value.end(), allowed);
 }
 
-// The texts of one naming, W3C's or Google's.
-struct Texts {
-  std::string_view traceparent;
-  std::string_view tracestate;
-
-  std::optional<SpanContext> Parse() const {
-    if (traceparent.empty()) return std::nullopt;
-    auto context = ParseTraceparent(traceparent);
-    if (context && IsTracestate(tracestate)) context->tracestate = tracestate;
-    return context;
-  }
+// The values under `name`, in W3C's naming and in Google's; empty when there is none. Nothing is
+// looked into that is shorter than `least`, key and value together.
+struct Values {
+  std::string_view own;
+  std::string_view google;
 };
+
+Values Find(std::string_view message, std::string_view name, size_t least) {
+  Values values;
+  WireReader in(message);
+  WireField field;
+  while (in.Next(&field)) {
+    if (field.number != kAttributesField || field.type != WireType::kBytes ||
+        field.bytes.size() < least)
+      continue;
+    const auto attribute = ParseAttribute(field.bytes);
+    if (!attribute) continue;
+    if (attribute->key == name) values.own = attribute->value;
+    if (attribute->key.starts_with(kGooglePrefix) &&
+        attribute->key.substr(kGooglePrefix.size()) == name) {
+      values.google = attribute->value;
+    }
+  }
+  return values;
+}
+
+Values FindTraceparent(std::string_view message) {
+  return Find(message, kTraceparent, kTraceparent.size() + kTraceparentSize);
+}
+
+std::optional<SpanContext> ContextOf(std::string_view message, const Values& traceparent) {
+  const bool by_own = !traceparent.own.empty();
+  auto context = by_own ? ParseTraceparent(traceparent.own) : std::nullopt;
+  const bool own = context.has_value();
+  if (!own && !traceparent.google.empty()) context = ParseTraceparent(traceparent.google);
+  // Nobody asks for the state of what is not recorded.
+  if (!context || !context->sampled()) return context;
+  const Values tracestate = Find(message, kTracestate, kTracestate.size());
+  const std::string_view state = own ? tracestate.own : tracestate.google;
+  if (IsTracestate(state)) context->tracestate = state;
+  return context;
+}
+
+// Whether it says no, if it is right at all.
+bool SaysUnsampled(std::string_view traceparent) {
+  return traceparent.size() == kTraceparentSize && traceparent.starts_with("00") &&
+         (Digit(traceparent.back()) & 1) == 0;
+}
 
 }  // namespace
 
@@ -146,23 +182,20 @@ std::optional<SpanContext> ContextOf(const grpc::CallbackServerContext& call) {
 }
 
 std::optional<SpanContext> ContextOf(std::string_view message) {
-  Texts own;
-  Texts google;
-  WireReader in(message);
-  WireField field;
-  while (in.Next(&field)) {
-    if (field.number != kAttributesField || field.type != WireType::kBytes) continue;
-    const auto attribute = ParseAttribute(field.bytes);
-    if (!attribute) continue;
-    std::string_view key = attribute->key;
-    const bool by_google = key.starts_with(kGooglePrefix);
-    if (by_google) key.remove_prefix(kGooglePrefix.size());
-    Texts& texts = by_google ? google : own;
-    if (key == kTraceparent) texts.traceparent = attribute->value;
-    if (key == kTracestate) texts.tracestate = attribute->value;
-  }
-  auto context = own.Parse();
-  return context ? context : google.Parse();
+  return ContextOf(message, FindTraceparent(message));
+}
+
+bool FoundContexts::AddFrom(std::string_view message) {
+  const Values traceparent = FindTraceparent(message);
+  if (traceparent.own.empty() && traceparent.google.empty()) return false;
+  // Another one that says no changes nothing, right or wrong.
+  const std::string_view first = traceparent.own.empty() ? traceparent.google : traceparent.own;
+  if (any && (traceparent.own.empty() || traceparent.google.empty()) && SaysUnsampled(first))
+    return false;
+  const auto context = ContextOf(message, traceparent);
+  if (!context) return false;
+  Add(*context);
+  return context->sampled();
 }
 
 void FoundContexts::Add(const SpanContext& context) {

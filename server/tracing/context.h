@@ -44,6 +44,8 @@ struct FoundContexts {
   bool any = false;
 
   void Add(const SpanContext& context);
+  // That of a message, if it has one. Says whether it is a sampled one.
+  bool AddFrom(std::string_view message);
 };
 
 }  // namespace sluice::server

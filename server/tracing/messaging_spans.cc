@@ -55,7 +55,7 @@ Origin OriginOf(const std::vector<std::string_view>& messages,
   // What is over the limit is refused.
   const size_t most = std::min(messages.size(), kMaxMessagesPerBatch);
   for (size_t i = 0; i < most; ++i) {
-    if (const auto context = ContextOf(messages[i])) origin.found.Add(*context);
+    origin.found.AddFrom(messages[i]);
   }
   const bool by_call = call && call->sampled();
   const bool by_message = !origin.found.sampled.empty();
@@ -77,10 +77,7 @@ FoundContexts ContextsOf(const std::vector<Delivery>& deliveries, std::vector<Le
     bool traced = false;
     if (batch.contexts() != Batch::Contexts::kNone) {
       for (uint32_t i = delivery.begin; i < delivery.end; ++i) {
-        const auto context = ContextOf(batch.message(i));
-        if (!context) continue;
-        traced |= context->sampled();
-        found.Add(*context);
+        traced |= found.AddFrom(batch.message(i));
       }
     }
     if (!traced && batch.published_by() != nullptr) {

@@ -166,6 +166,22 @@ TEST(FoundContextsTest, KnowsOfThoseThatAreNotSampled) {
   EXPECT_TRUE(found.sampled.empty());
 }
 
+TEST(FoundContextsTest, LooksIntoMessages) {
+  FoundContexts found;
+  EXPECT_FALSE(found.AddFrom(MessageWith({{"colour", "red"}})));
+  EXPECT_FALSE(found.any);
+  EXPECT_FALSE(found.AddFrom(MessageWith({{"traceparent", kOther}})));
+  EXPECT_TRUE(found.any);
+  EXPECT_FALSE(found.AddFrom(MessageWith({{"googclient_traceparent", kOther}})));
+  EXPECT_TRUE(found.AddFrom(MessageWith({{"googclient_traceparent", kExample}})));
+  // What is wrong does not stand in the way of what is right.
+  std::string wrong = kOther;
+  wrong[5] = 'x';
+  EXPECT_TRUE(
+      found.AddFrom(MessageWith({{"traceparent", wrong}, {"googclient_traceparent", kExample}})));
+  EXPECT_EQ(found.sampled.size(), 1u);
+}
+
 TEST(SamplerTest, TakesItsShare) {
   std::mt19937_64 random(1);
   int tenth = 0;
