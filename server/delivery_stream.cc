@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "server/errors.h"
+#include "server/tracing/messaging_spans.h"
 
 namespace sluice::server {
 namespace {
@@ -135,6 +136,7 @@ void DeliveryStream::Advance() {
 // Outside the lock: the engine may go on delivering meanwhile. The stream cannot end before this write has.
 void DeliveryStream::Write(std::vector<Delivery> deliveries) {
   response_ = Encode(&deliveries);
+  deliver_span_ = BeginDeliver(context_.tracer, subscription_, response_.deliveries);
   bool closing = false;
   if (!deliveries.empty()) {
     MutexLock lock(mu_);
@@ -154,6 +156,8 @@ void DeliveryStream::OnWriteDone(bool ok) {
   // An idle stream holds no messages.
   response_.buffer.Clear();
   const std::vector<Delivery> deliveries = std::move(response_.deliveries);
+  EndSpan(std::exchange(deliver_span_, nullptr),
+          ok ? absl::OkStatus() : absl::CancelledError("the client is gone"));
   // Once the lock is released the next write may begin on another thread.
   const size_t written = response_.message_bytes;
   {

@@ -25,6 +25,8 @@
 
 namespace sluice::server {
 
+class ActiveSpan;
+
 class DeliveryStream : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
                        public SessionHandle,
                        public Consumer,
@@ -99,6 +101,7 @@ class DeliveryStream : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::By
 
   // Belongs to the write that is pending.
   EncodedDeliveries response_;
+  std::shared_ptr<ActiveSpan> deliver_span_;
 
   absl::Status end_ GUARDED_BY(mu_);
   std::vector<Delivery> outgoing_ GUARDED_BY(mu_);

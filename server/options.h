@@ -14,6 +14,7 @@
 #include "server/log.h"
 #include "server/push/push_options.h"
 #include "server/tls/certificates.h"
+#include "server/tracing/trace_options.h"
 
 namespace sluice {
 class FileSystem;
@@ -61,6 +62,7 @@ struct Options {
   // Limits on publishing.
   AdmissionOptions publish;
   PushOptions push;
+  TraceOptions trace;
 };
 
 }  // namespace sluice::server

@@ -30,6 +30,9 @@ constexpr int kSecondMs = 1000;
 constexpr absl::Duration kOtherCallsTimeout = absl::Seconds(2);
 // A push request that is cut off comes again, so an endpoint that hangs need not be waited for.
 constexpr absl::Duration kPushTimeout = absl::Seconds(5);
+// The last spans are sent while the store is saved; a collector that hangs need not be waited for
+// either.
+constexpr absl::Duration kTraceTimeout = absl::Seconds(3);
 
 // The host of HOST:PORT.
 std::string HostOf(const std::string& address) { return address.substr(0, address.rfind(':')); }
@@ -73,6 +76,10 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(Options options) {
       [engine = server->engine_.get()](std::string_view resource) { return StoredPolicyOf(*engine, resource); });
   server->context_ = std::make_unique<ServiceContext>(*server->engine_, StreamLimitsOf(server->options_),
                                                       server->options_.publish, *server->access_, server->security_metrics_);
+  if (!server->options_.trace.endpoint.empty()) {
+    server->tracer_ = std::make_unique<Tracer>(server->options_.trace, server->clock_);
+    server->context_->tracer = server->tracer_.get();
+  }
   server->StartPush();
   if (absl::Status status = server->CreateFromFile(); !status.ok()) return status;
   if (absl::Status status = server->StartGrpc(); !status.ok()) return status;
@@ -295,7 +302,9 @@ absl::Status Server::Drain() {
   grpc_->Shutdown(absl::ToChronoTime(std::min(end, absl::Now() + kOtherCallsTimeout)));
   grpc_->Wait();
   push_->Stop(std::min(end - absl::Now(), kPushTimeout));
+  if (tracer_ != nullptr) tracer_->exporter().BeginStop(std::min(options_.shutdown_timeout / 5, kTraceTimeout));
   absl::Status closed = engine_->Shutdown(std::max(end - absl::Now(), absl::ZeroDuration()) + for_flush);
+  if (tracer_ != nullptr) tracer_->exporter().Join();
   // The last to go: until now probes were told how it is.
   StopProbe();
   http_ = nullptr;

@@ -31,6 +31,7 @@
 #include "server/reloader.h"
 #include "server/service_context.h"
 #include "server/tls/certificates.h"
+#include "server/tracing/tracer.h"
 #include "server/unknown_methods.h"
 
 namespace sluice::server {
@@ -97,6 +98,7 @@ class Server {
   std::unique_ptr<Access> access_;
   // Null without TLS.
   std::unique_ptr<CertificateStore> certificates_;
+  std::unique_ptr<Tracer> tracer_;
   std::unique_ptr<Engine> engine_;
   std::unique_ptr<ServiceContext> context_;
   std::unique_ptr<PushService> push_;

@@ -71,6 +71,8 @@ class SessionList {
   absl::Status draining_ GUARDED_BY(mu_);
 };
 
+class Tracer;
+
 struct ServiceContext {
   ServiceContext(Engine& the_engine, const StreamLimits& streams, const AdmissionOptions& limits, Access& the_access,
                  SecurityMetrics& security_metrics)
@@ -94,6 +96,8 @@ struct ServiceContext {
   Admission admission;
   // Whether messages may be pushed to addresses that are none of the public internet.
   bool push_to_private = true;
+  // Null where nothing is traced.
+  Tracer* tracer = nullptr;
 };
 
 }  // namespace sluice::server

@@ -106,7 +106,7 @@ StoreDone Topic::PublishEnd(const Ref<Batch>& batch, const CircuitBreaker::Call&
     if (status.ok()) {
       context.metrics.engine.publish_seconds.Observe(times.now - call.start);
       self->OnAppended(batch, times);
-      done(Published{batch->first(), batch->count()});
+      done(Published{batch->first(), batch->count(), times.wall_us});
     } else {
       done(status);
     }

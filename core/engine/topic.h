@@ -32,6 +32,8 @@ class Subscription;
 struct Published {
   Offset first;
   uint32_t count = 0;
+  // When it became durable, in microseconds since 1970; 0 for a batch that came again.
+  int64_t durable_us = 0;
 };
 
 struct TopicStats {

@@ -32,6 +32,7 @@
 #include "core/message/message_view.h"
 #include "core/message/outgoing_message.h"
 #include "core/message/producer_tag.h"
+#include "core/message/span_context.h"
 #include "core/message/validate.h"
 
 namespace sluice {
@@ -101,6 +102,14 @@ class Batch : public RefCounted<Batch> {
   // DEADLINE_EXCEEDED when that has passed; for stores, right before they write. Reads the clock only if need be.
   absl::Status CheckDeadline(const Clock& clock) const;
 
+  // For tracing, in memory alone: whether sampled contexts are in its messages' attributes, where somebody has looked, and the
+  // sampled span that published it; null when there is none.
+  enum class Contexts : uint8_t { kUnknown, kNone, kSome };
+  Contexts contexts() const { return contexts_; }
+  void set_contexts(Contexts contexts) { contexts_ = contexts; }
+  const SpanContext* published_by() const { return published_by_.get(); }
+  void set_published_by(SpanContext span) { published_by_ = std::make_unique<SpanContext>(std::move(span)); }
+
   static void Destroy(Batch* batch);
 
  private:
@@ -118,6 +127,8 @@ class Batch : public RefCounted<Batch> {
   std::unique_ptr<const ProducerTag> producer_;
   int64_t latest_delivery_us_ = kDeliverAtOnce;
   uint32_t latest_delivery_index_ = 0;
+  Contexts contexts_ = Contexts::kUnknown;
+  std::unique_ptr<const SpanContext> published_by_;
   Instant deadline_ = Instant::Never();
   uint32_t size_;
   char record_[];  // NOLINT: flexible array, the record follows the object

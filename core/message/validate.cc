@@ -32,12 +32,18 @@ struct Scan {
   bool needs_rewrite = false;
 };
 
+// Names beginning with "goog" are Google's, and so are these, under which its client libraries carry a trace: the service takes
+// them, and no others.
+bool IsReserved(std::string_view key) {
+  return key.substr(0, 4) == "goog" && key != "googclient_traceparent" && key != "googclient_tracestate";
+}
+
 absl::Status CheckAttribute(const AttributeView& attribute, size_t index) {
   if (attribute.key.size() > kMaxAttributeKeyBytes) {
     return TooLong(Reason::kInvalidAttribute, index, "attributes (a key)", attribute.key.size(), kMaxAttributeKeyBytes);
   }
   if (!IsValidUtf8(attribute.key)) return NotUtf8(index, "attributes");
-  if (attribute.key.empty() || attribute.key.substr(0, 4) == "goog") {
+  if (attribute.key.empty() || IsReserved(attribute.key)) {
     return Refuse(Reason::kInvalidAttribute, index, "attributes",
                   fmt::format("key \"{}\": keys must not be empty nor start with \"goog\"", attribute.key),
                   std::string(attribute.key), "not empty, not goog*");

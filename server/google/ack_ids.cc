@@ -8,6 +8,7 @@
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
 #include "server/google/texts.h"
+#include "server/tracing/messaging_spans.h"
 
 namespace sluice::server {
 namespace {
@@ -169,12 +170,19 @@ class Gathered : public std::enable_shared_from_this<Gathered> {
   int expected_ GUARDED_BY(mu_) = 1;
 };
 
-}  // namespace
+std::shared_ptr<ActiveSpan> BeginSpan(const SettleTrace& trace, std::string_view operation,
+                                      const Subscription& subscription, const ReadIds& ids) {
+  if (trace.tracer == nullptr) return nullptr;
+  return BeginSettle(trace.tracer, operation, subscription, LeasesOf(ids.current), trace.call);
+}
 
-void AcknowledgeIds(Engine& engine, const std::shared_ptr<Subscription>& subscription,
-                    const std::vector<std::string_view>& ack_ids, const AckIdsDone& done) {
-  const bool exactly_once = subscription->properties().exactly_once;
-  ReadIds ids = Read(engine, *subscription, ack_ids, exactly_once);
+void EndSpan(const std::shared_ptr<ActiveSpan>& span, uint64_t count,
+             const absl::StatusOr<AckIdsOutcome>& outcome) {
+  EndSettle(span, outcome.status(), count, outcome.ok() && outcome->all_confirmed());
+}
+
+void AcknowledgeRead(Engine& engine, const std::shared_ptr<Subscription>& subscription, ReadIds ids,
+                     bool exactly_once, const AckIdsDone& done) {
   if (!exactly_once) {
     if (!ids.invalid.empty()) return done(texts::InvalidAckId(ids.invalid.front()));
     AcknowledgeLoosely(*subscription, ids);
@@ -190,10 +198,8 @@ void AcknowledgeIds(Engine& engine, const std::shared_ptr<Subscription>& subscri
   gathered->Answer();
 }
 
-absl::StatusOr<AckIdsOutcome> ModifyDeadlineOfIds(Engine& engine, const std::shared_ptr<Subscription>& subscription,
-                                                  const std::vector<std::string_view>& ack_ids, int32_t seconds) {
-  const bool exactly_once = subscription->properties().exactly_once;
-  const ReadIds ids = Read(engine, *subscription, ack_ids, exactly_once);
+absl::StatusOr<AckIdsOutcome> ModifyDeadline(Engine& engine, const std::shared_ptr<Subscription>& subscription,
+                                             const ReadIds& ids, bool exactly_once, int32_t seconds) {
   AckIdsOutcome outcome;
   const auto modify = [&](LeaseRange range) {
     return seconds == 0 ? subscription->Nack(kAnyone, range, absl::ZeroDuration())
@@ -218,6 +224,35 @@ absl::StatusOr<AckIdsOutcome> ModifyDeadlineOfIds(Engine& engine, const std::sha
     }
   }
   for (const auto& [incarnation, acks] : ids.earlier) ids.names.Find(incarnation, LeasesOf(acks), &outcome.invalid);
+  return outcome;
+}
+
+}  // namespace
+
+void AcknowledgeIds(Engine& engine, const std::shared_ptr<Subscription>& subscription,
+                    const std::vector<std::string_view>& ack_ids, const SettleTrace& trace,
+                    const AckIdsDone& done) {
+  const bool exactly_once = subscription->properties().exactly_once;
+  ReadIds ids = Read(engine, *subscription, ack_ids, exactly_once);
+  const auto span = BeginSpan(trace, "ack", *subscription, ids);
+  if (span == nullptr) return AcknowledgeRead(engine, subscription, std::move(ids), exactly_once, done);
+  const uint64_t count = CountOf(ids.current);
+  AcknowledgeRead(engine, subscription, std::move(ids), exactly_once,
+                  [span, count, done](absl::StatusOr<AckIdsOutcome> outcome) {
+                    EndSpan(span, count, outcome);
+                    done(std::move(outcome));
+                  });
+}
+
+absl::StatusOr<AckIdsOutcome> ModifyDeadlineOfIds(Engine& engine,
+                                                  const std::shared_ptr<Subscription>& subscription,
+                                                  const std::vector<std::string_view>& ack_ids,
+                                                  int32_t seconds, const SettleTrace& trace) {
+  const bool exactly_once = subscription->properties().exactly_once;
+  const ReadIds ids = Read(engine, *subscription, ack_ids, exactly_once);
+  const auto span = seconds == 0 ? BeginSpan(trace, "nack", *subscription, ids) : nullptr;
+  auto outcome = ModifyDeadline(engine, subscription, ids, exactly_once, seconds);
+  if (span != nullptr) EndSpan(span, CountOf(ids.current), outcome);
   return outcome;
 }
 

@@ -92,12 +92,16 @@ void GooglePublisher::PublishBytes(Call& call, const grpc::ByteBuffer& request, 
   if (scan.messages.size() > kMaxMessagesPerBatch) return done(texts::TooManyMessages(scan.messages.size()));
   auto topic = context_.engine.FindTopic(*name);
   if (!topic.ok()) return done(topic.status());
+  const PublishTrace trace = BeginPublish(context_.tracer, name->full(), scan.messages,
+                                          CallContext(context_.tracer, call), CallKind::kUnary);
+  done = trace.EndWith(std::move(done));
   BatchBuilder builder;
   for (std::string_view message : scan.messages) {
     if (absl::Status status = builder.Add(message); !status.ok()) return done(status);
   }
   auto batch = builder.Build();
   if (!batch.ok()) return done(batch.status());
+  trace.Mark(**batch);
   (*batch)->set_deadline(DeadlineOf(call, context_.engine.clock()));
   const uint64_t publisher = context_.admission.limited() ? std::hash<std::string>()(call.peer()) : 0;
   AdmitAndPublish(context_, caller, *name, *std::move(topic), publisher, *std::move(batch), std::move(done));

@@ -8,6 +8,7 @@
 #include "server/errors.h"
 #include "server/google/texts.h"
 #include "server/native/publish_request.h"
+#include "server/tracing/messaging_spans.h"
 
 namespace sluice::server {
 namespace {
@@ -26,6 +27,7 @@ PullCall* PullCall::Start(ServiceContext& context, SessionList::Slot slot, const
                           const grpc::ByteBuffer& request_buffer, grpc::ByteBuffer* response) {
   auto pull = std::make_shared<PullCall>(context, slot, response);
   pull->self_ = pull;
+  pull->trace_ = CallContext(context.tracer, call);
   context.rpcs.of(Rpc::kGooglePull).StartedUnary();
   pubsub::PullRequest request;
   grpc::ByteBuffer copy(request_buffer);
@@ -99,7 +101,10 @@ void PullCall::Answer(const absl::Status& status, std::vector<Delivery> deliveri
   if (subscription_ != nullptr) {
     subscription_->Detach(consumer);
     const GoogleFrame frame(subscription_->id(), context_.engine.incarnation(), subscription_->properties().dead_letters);
-    *response_ = deliveries.empty() ? EmptyMessage() : EncodeDeliveries(&deliveries, kMaxPullBytes, "", frame).buffer;
+    EncodedDeliveries encoded{.buffer = EmptyMessage()};
+    if (!deliveries.empty()) encoded = EncodeDeliveries(&deliveries, kMaxPullBytes, "", frame);
+    deliver_span_ = BeginDeliver(context_.tracer, subscription_, encoded.deliveries, trace_);
+    *response_ = std::move(encoded.buffer);
     if (!deliveries.empty()) subscription_->Return(deliveries);
   }
   if (!absl::IsCancelled(status)) CountRefusal(status, context_.metrics.engine);
@@ -109,6 +114,7 @@ void PullCall::Answer(const absl::Status& status, std::vector<Delivery> deliveri
 }
 
 void PullCall::OnDone() {
+  EndSpan(deliver_span_, absl::OkStatus());
   context_.sessions.Leave(slot_);
   self_ = nullptr;
 }

@@ -4,15 +4,19 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "core/base/mutex.h"
 #include "core/engine/engine.h"
+#include "core/message/span_context.h"
 #include "grpcpp/support/server_callback.h"
 #include "server/google/wire.h"
 #include "server/service_context.h"
 
 namespace sluice::server {
+
+class ActiveSpan;
 
 class PullCall final : public grpc::ServerUnaryReactor,
                        public SessionHandle,
@@ -46,6 +50,9 @@ class PullCall final : public grpc::ServerUnaryReactor,
   std::shared_ptr<PullCall> self_;
   // Set before it is attached.
   std::shared_ptr<Subscription> subscription_;
+  std::optional<SpanContext> trace_;
+  // Belongs to the answer.
+  std::shared_ptr<ActiveSpan> deliver_span_;
 
   Mutex mu_{LockRank::kSession};
   ConsumerId consumer_ GUARDED_BY(mu_);

@@ -117,7 +117,7 @@ void StreamingPullSession::Acknowledge(const pubsub::StreamingPullRequest& reque
     ++unanswered_;
   }
   const std::vector<std::string_view> ids(request.ack_ids().begin(), request.ack_ids().end());
-  AcknowledgeIds(context_.engine, subscription_, ids,
+  AcknowledgeIds(context_.engine, subscription_, ids, {context_.tracer, std::nullopt},
                  [this, self = shared_from_this()](const absl::StatusOr<AckIdsOutcome>& outcome) {
                    Acknowledged(outcome);
                  });
@@ -158,7 +158,8 @@ absl::Status StreamingPullSession::ModifyDeadlines(const pubsub::StreamingPullRe
     int end = begin;
     std::vector<std::string_view> alike;
     for (; end < ids.size() && seconds[end] == seconds[begin]; ++end) alike.emplace_back(ids[end]);
-    auto outcome = ModifyDeadlineOfIds(context_.engine, subscription_, alike, seconds[begin]);
+    auto outcome = ModifyDeadlineOfIds(context_.engine, subscription_, alike, seconds[begin],
+                                       {context_.tracer, std::nullopt});
     if (!outcome.ok()) return outcome.status();
     begin = end;
     if (outcome->confirmed.empty() && outcome->all_confirmed()) continue;

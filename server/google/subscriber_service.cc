@@ -11,6 +11,7 @@
 #include "server/google/streaming_pull_session.h"
 #include "server/push/endpoint.h"
 #include "server/refused_stream.h"
+#include "server/tracing/messaging_spans.h"
 
 namespace sluice::server {
 namespace {
@@ -153,6 +154,7 @@ grpc::ServerUnaryReactor* GoogleSubscriber::Acknowledge(Call* call, const grpc::
   auto subscription = Check(context_, *call, Rpc::kGoogleAcknowledge, scanned, request->Length(), scan);
   if (!subscription.ok()) return finish(subscription.status()), reactor;
   AcknowledgeIds(context_.engine, *subscription, scan.ack_ids,
+                 {context_.tracer, CallContext(context_.tracer, *call)},
                  [this, reactor, finish](const absl::StatusOr<AckIdsOutcome>& outcome) {
                    FinishWith(context_, Rpc::kGoogleAcknowledge, reactor, finish, outcome);
                  });
@@ -174,7 +176,8 @@ grpc::ServerUnaryReactor* GoogleSubscriber::ModifyAckDeadline(Call* call, const 
     return finish(texts::InvalidAckDeadline(scan.deadline_seconds)), reactor;
   }
   FinishWith(context_, Rpc::kGoogleModifyAckDeadline, reactor, finish,
-             ModifyDeadlineOfIds(context_.engine, *subscription, scan.ack_ids, scan.deadline_seconds));
+             ModifyDeadlineOfIds(context_.engine, *subscription, scan.ack_ids, scan.deadline_seconds,
+                                 {context_.tracer, CallContext(context_.tracer, *call)}));
   return reactor;
 }
 

@@ -15,6 +15,7 @@
 #include "core/base/version.h"
 #include "server/http/detail.h"
 #include "server/http/families.h"
+#include "server/tracing/tracer.h"
 
 namespace sluice::server {
 namespace {
@@ -179,6 +180,20 @@ void AddConfig(const ConfigMetrics& m, Families* out) {
              Value(m.last_success_ms) / 1e3);
 }
 
+void AddTracing(const TraceMetrics& m, Families* out) {
+  out->Counter("sluice_trace_spans_exported_total", "Spans that the trace collector took.",
+               Value(m.exported));
+  const std::string name = "sluice_trace_spans_dropped_total";
+  const std::string help = "Spans that are lost, by reason.";
+  out->Counter(name, help, {{"reason", "queue_full"}}, Value(m.dropped_queue_full));
+  out->Counter(name, help, {{"reason", "unreachable"}}, Value(m.dropped_unreachable));
+  out->Counter(name, help, {{"reason", "rejected"}}, Value(m.dropped_rejected));
+  out->Counter(name, help, {{"reason", "shutdown"}}, Value(m.dropped_shutdown));
+  out->Counter("sluice_trace_export_failures_total", "Calls to the trace collector that failed.",
+               Value(m.export_failures));
+  out->Gauge("sluice_trace_queued_spans", "Spans that wait to be sent.", Value(m.queued));
+}
+
 void AddMemory(const MemoryLedger& memory, Families* out) {
   out->Gauge("sluice_memory_budget_bytes", "What the parts that are counted may take together; 0 for no bound.",
              static_cast<double>(memory.budget()));
@@ -310,6 +325,7 @@ std::vector<MetricFamily> Exposition::Collect() const {
             static_cast<double>(::mallinfo2().uordblks));
   AddAdmission(context_.metrics.admission, &out);
   AddPush(context_.metrics.push, &out);
+  if (context_.tracer != nullptr) AddTracing(context_.tracer->metrics(), &out);
   AddRpcs(context_.rpcs, &out);
   AddSecurity(context_.security, &out);
   AddConfig(context_.config, &out);

@@ -13,6 +13,7 @@
 #include "grpcpp/server_context.h"
 #include "server/native/wire.h"
 #include "server/service_context.h"
+#include "server/tracing/messaging_spans.h"
 
 namespace sluice::server {
 
@@ -36,11 +37,13 @@ void AdmitAndPublish(ServiceContext& context, const Caller& caller, const TopicN
   Admission& admission = context.admission;
   const Admission::Request request{name.project_path(),  name.full(), publisher, batch->count(), batch->memory_bytes(),
                                    batch->deadline()};
-  admission.Admit(request, [&admission, topic = std::move(topic), batch = std::move(batch),
+  admission.Admit(request, [&admission, tracer = context.tracer, topic = std::move(topic), batch = std::move(batch),
                             done = std::move(done)](absl::StatusOr<Admission::Grant> grant) mutable {
     if (!grant.ok()) return done(grant.status());
-    topic->Publish(std::move(batch), [&admission, grant = *grant, done = std::move(done)](
+    auto store = BeginStore(tracer, *batch, *topic);
+    topic->Publish(std::move(batch), [&admission, grant = *grant, done = std::move(done), store = std::move(store)](
                                          absl::StatusOr<Published> published) mutable {
+      EndStore(store, published);
       admission.Release(grant);
       done(std::move(published));
     });

@@ -22,8 +22,9 @@ constexpr size_t kKeptBytes = size_t{256} << 10;
 
 }  // namespace
 
-PublishSession* PublishSession::Start(ServiceContext& context, SessionList::Slot slot, Caller caller, Instant deadline) {
-  auto session = std::make_shared<PublishSession>(context, slot, std::move(caller), deadline);
+PublishSession* PublishSession::Start(ServiceContext& context, SessionList::Slot slot, Caller caller, Instant deadline,
+                                      std::optional<SpanContext> trace) {
+  auto session = std::make_shared<PublishSession>(context, slot, std::move(caller), deadline, std::move(trace));
   session->self_ = session;
   context.rpcs.of(Rpc::kPublish).started.Add();
   context.rpcs.publish_streams.Add(1);
@@ -140,7 +141,10 @@ absl::Status PublishSession::Handle(const PublishScan& scan) {
   if (absl::Status status = BindProducer(scan, first); !status.ok()) return status;
   // A first request may just open the stream.
   if (first && scan.messages.empty()) return absl::OkStatus();
+  const PublishTrace trace =
+      BeginPublish(context_.tracer, topic_name_.full(), scan.messages, trace_, CallKind::kStream);
   auto batch = MakeBatch(scan);
+  if (batch.ok() && *batch) trace.Mark(**batch);
   uint64_t sequence = 0;
   {
     MutexLock lock(mu_);
@@ -149,6 +153,7 @@ absl::Status PublishSession::Handle(const PublishScan& scan) {
     result.batch_id = scan.batch_id;
     result.bytes = batch.ok() && *batch ? (*batch)->memory_bytes() : 0;
     if (batch.ok()) result.refusals = builder_.refusals();
+    result.span = trace.span;
     ++unready_;
     bytes_in_flight_ += result.bytes;
   }
@@ -171,6 +176,7 @@ void PublishSession::Answer(uint64_t sequence, absl::StatusOr<Published> publish
     MutexLock lock(mu_);
     Result& result = results_[sequence - first_sequence_];
     result.ready = true;
+    EndPublish(std::exchange(result.span, nullptr), published);
     if (published.ok()) {
       result.published = *published;
     } else {

@@ -12,27 +12,33 @@
 
 #include <deque>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "core/base/mutex.h"
 #include "core/engine/engine.h"
+#include "core/message/span_context.h"
 #include "grpcpp/support/server_callback.h"
 #include "server/native/wire.h"
 #include "server/service_context.h"
 
 namespace sluice::server {
 
+class ActiveSpan;
+
 class PublishSession final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
                              public SessionHandle,
                              public std::enable_shared_from_this<PublishSession> {
  public:
   // Begins to read; the session belongs to gRPC until OnDone.
-  static PublishSession* Start(ServiceContext& context, SessionList::Slot slot, Caller caller, Instant deadline);
+  static PublishSession* Start(ServiceContext& context, SessionList::Slot slot, Caller caller, Instant deadline,
+                               std::optional<SpanContext> trace);
 
-  PublishSession(ServiceContext& context, SessionList::Slot slot, Caller caller, Instant deadline)
-      : context_(context), slot_(slot), caller_(std::move(caller)), deadline_(deadline) {}
+  PublishSession(ServiceContext& context, SessionList::Slot slot, Caller caller, Instant deadline,
+                 std::optional<SpanContext> trace)
+      : context_(context), slot_(slot), caller_(std::move(caller)), deadline_(deadline), trace_(std::move(trace)) {}
 
   void OnReadDone(bool ok) override;
   void OnWriteDone(bool ok) override;
@@ -53,6 +59,7 @@ class PublishSession final : public grpc::ServerBidiReactor<grpc::ByteBuffer, gr
     absl::Status error;
     std::vector<BatchBuilder::Refusal> refusals;
     size_t bytes = 0;
+    std::shared_ptr<ActiveSpan> span;
   };
 
   // Handles one request; an error ends the stream.
@@ -71,6 +78,7 @@ class PublishSession final : public grpc::ServerBidiReactor<grpc::ByteBuffer, gr
   const Caller caller_;
   // Of the call.
   const Instant deadline_;
+  const std::optional<SpanContext> trace_;
   // The stream's reference.
   std::shared_ptr<PublishSession> self_;
 

@@ -26,11 +26,15 @@ void PublishBytes(ServiceContext& context, grpc::CallbackServerContext& call, co
   if (!name.ok()) return done(name.status());
   auto topic = context.engine.FindTopic(*name);
   if (!topic.ok()) return done(topic.status());
+  const PublishTrace trace = BeginPublish(context.tracer, name->full(), scan.messages,
+                                          CallContext(context.tracer, call), CallKind::kUnary);
+  done = trace.EndWith(std::move(done));
   BatchBuilder builder;
   auto batch = BuildBatch(scan, &builder);
   if (!batch.ok()) return done(batch.status());
   SetFailures(builder.refusals(), context.metrics.engine, answer->mutable_failures());
   if (!*batch) return done(Published{});
+  trace.Mark(**batch);
   (*batch)->set_deadline(DeadlineOf(call, context.engine.clock()));
   const uint64_t publisher = context.admission.limited() ? std::hash<std::string>()(call.peer()) : 0;
   AdmitAndPublish(context, caller, *name, *std::move(topic), publisher, *std::move(batch), std::move(done));
@@ -43,7 +47,8 @@ grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* PubSubService::Publ
   if (!caller.ok()) return RefuseStream(context_, Rpc::kPublish, caller.status());
   auto slot = context_.sessions.Reserve(StreamKind::kPublish);
   if (!slot.ok()) return RefuseStream(context_, Rpc::kPublish, slot.status());
-  return PublishSession::Start(context_, *slot, *std::move(caller), DeadlineOf(*call, context_.engine.clock()));
+  return PublishSession::Start(context_, *slot, *std::move(caller), DeadlineOf(*call, context_.engine.clock()),
+                               CallContext(context_.tracer, *call));
 }
 
 grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* PubSubService::Subscribe(grpc::CallbackServerContext* call) {

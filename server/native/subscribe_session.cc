@@ -7,6 +7,7 @@
 #include "grpcpp/impl/codegen/proto_buffer_reader.h"
 #include "server/errors.h"
 #include "server/native/convert.h"
+#include "server/tracing/messaging_spans.h"
 
 namespace sluice::server {
 namespace {
@@ -179,8 +180,9 @@ absl::Status SubscribeSession::ApplyAcks() {
     if (!leases.ok()) return leases.status();
     acks.push_back(*leases);
   }
+  auto span = BeginSettle(context_.tracer, "ack", *subscription_, acks);
   if (!exactly_once_) {
-    subscription_->Ack(consumer_, acks);
+    EndSettle(span, absl::OkStatus(), subscription_->Ack(consumer_, acks));
     return absl::OkStatus();
   }
   {
@@ -188,7 +190,10 @@ absl::Status SubscribeSession::ApplyAcks() {
     ++unanswered_;
   }
   subscription_->AckConfirmed(consumer_, acks,
-                              [this, self = shared_from_this()](const AckOutcome& outcome) { Acknowledged(outcome); });
+                              [this, self = shared_from_this(), span = std::move(span)](const AckOutcome& outcome) {
+                                EndSettle(span, outcome);
+                                Acknowledged(outcome);
+                              });
   return absl::OkStatus();
 }
 
@@ -226,7 +231,9 @@ absl::Status SubscribeSession::ApplyNacks() {
       return OutOfBounds(Reason::kInvalidDelay, "nacks.delay", absl::FormatDuration(delay),
                          fmt::format("0 to {}", absl::FormatDuration(kMaxNackDelay)));
     }
+    const auto span = BeginSettle(context_.tracer, "nack", *subscription_, {*leases});
     const uint64_t found = subscription_->Nack(consumer_, *leases, delay);
+    EndSettle(span, absl::OkStatus(), found);
     if (exactly_once_ && found <= leases->last - leases->first) Lost(nack.range());
   }
   return absl::OkStatus();

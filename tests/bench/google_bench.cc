@@ -63,12 +63,12 @@ class Leases : public BenchEngine {
   void Acknowledge(const std::string& request) {
     AckScan scan;
     if (!ScanAcknowledge(request, &scan)) std::abort();
-    AcknowledgeIds(engine(), subscription_, scan.ack_ids, [](const auto& outcome) { if (!outcome.ok()) std::abort(); });
+    AcknowledgeIds(engine(), subscription_, scan.ack_ids, {}, [](const auto& outcome) { if (!outcome.ok()) std::abort(); });
   }
   void Extend(const std::string& request) {
     AckScan scan;
     if (!ScanAcknowledge(request, &scan)) std::abort();
-    if (!ModifyDeadlineOfIds(engine(), subscription_, scan.ack_ids, 60).ok()) std::abort();
+    if (!ModifyDeadlineOfIds(engine(), subscription_, scan.ack_ids, 60, {}).ok()) std::abort();
   }
 
  private:

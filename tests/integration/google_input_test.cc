@@ -114,6 +114,8 @@ TEST_P(GoogleInputTest, MessagesHaveBounds) {
   EXPECT_EQ(Publishing(attribute("k", 1025)), "INVALID_ARGUMENT/INVALID_ATTRIBUTE");
   EXPECT_EQ(Publishing(attribute("", 1)), "INVALID_ARGUMENT/INVALID_ATTRIBUTE");
   EXPECT_EQ(Publishing(attribute("goog-key", 1)), "INVALID_ARGUMENT/INVALID_ATTRIBUTE");
+  EXPECT_EQ(Publishing(attribute("googclient_x-cloud-trace-context", 1)), "INVALID_ARGUMENT/INVALID_ATTRIBUTE");
+  EXPECT_EQ(Publishing(attribute("googclient_traceparent", 1)), kOk);
   EXPECT_EQ(Publishing(key(1024)), kOk);
   EXPECT_EQ(Publishing(key(1025)), "INVALID_ARGUMENT/ORDERING_KEY_TOO_LONG");
   EXPECT_EQ(Publishing([](Message* message) { message->clear_data(); }), "INVALID_ARGUMENT/EMPTY_MESSAGE");
