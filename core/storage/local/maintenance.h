@@ -1,10 +1,12 @@
 // What the local store does beside serving: checkpoints, deleting segments in which nothing is alive, appending again
 // what is alive in segments that are mostly dead, keeping a spare segment.
 //
-// Thread rule: one thread of its own, or RunOnce by hand while that was not started. Stop waits for what is running.
+// Thread rule: one thread of its own, or RunOnce by hand while that was not started; Checkpoint and what backups need from
+// any thread. Stop waits for what is running.
 #pragma once
 
 #include <atomic>
+#include <string>
 #include <thread>
 
 #include "core/base/clock.h"
@@ -34,15 +36,25 @@ class Maintenance {
   void Stop() EXCLUDES(mu_);
 
   // Whatever is due.
-  void RunOnce();
+  void RunOnce() EXCLUDES(run_mu_);
   // Puts everything into the view.
-  absl::Status Checkpoint();
+  absl::Status Checkpoint() EXCLUDES(run_mu_);
+
+  // The same, and gives the view as it is then a second name, `view_copy`, a new folder on the same file system. From now on
+  // no segment goes away, until KeepFrom says which may. One backup at a time.
+  absl::Status BeginBackup(const std::string& view_copy) EXCLUDES(run_mu_);
+  // Those below `segment` may.
+  void KeepFrom(uint64_t segment) { keep_from_.store(segment, std::memory_order_release); }
+  void EndBackup() { KeepFrom(kKeepNothing); }
 
  private:
   void ThreadMain() EXCLUDES(mu_);
-  bool CheckpointDue() const;
-  void RemoveDeadSegments();
-  void RelocateOne();
+  static constexpr uint64_t kKeepNothing = UINT64_MAX;
+
+  absl::Status CheckpointNow() REQUIRES(run_mu_);
+  bool CheckpointDue() const REQUIRES(run_mu_);
+  void RemoveDeadSegments() REQUIRES(run_mu_);
+  void RelocateOne() REQUIRES(run_mu_);
   bool Relocate(LocalLog& log, const std::shared_ptr<LocalLog>& owner, uint64_t segment);
 
   LogContext& context_;
@@ -51,11 +63,15 @@ class Maintenance {
   const MaintenanceOptions options_;
   std::thread thread_;
 
-  // Belong to the thread that runs.
-  JournalPosition checkpoint_;
-  Instant checkpoint_time_;
+  // Segments from here on stay, for a backup.
+  std::atomic<uint64_t> keep_from_{kKeepNothing};
+
+  // Held while something of all this runs.
+  Mutex run_mu_;
+  JournalPosition checkpoint_ GUARDED_BY(run_mu_);
+  Instant checkpoint_time_ GUARDED_BY(run_mu_);
   // The segment whose live batches were appended again last.
-  uint64_t relocated_ = 0;
+  uint64_t relocated_ GUARDED_BY(run_mu_) = 0;
 
   Mutex mu_;
   CondVar wake_;

@@ -10,6 +10,7 @@
 #include "rocksdb/db.h"
 #include "rocksdb/filter_policy.h"
 #include "rocksdb/table.h"
+#include "rocksdb/utilities/checkpoint.h"
 #include "rocksdb/write_batch.h"
 
 namespace sluice {
@@ -181,6 +182,14 @@ absl::StatusOr<std::unique_ptr<View>> View::Open(const std::string& folder) {
   return std::unique_ptr<View>(new View(std::unique_ptr<rocksdb::DB>(db)));
 }
 
+absl::StatusOr<std::unique_ptr<View>> View::OpenToRead(const std::string& folder) {
+  rocksdb::DB* db = nullptr;
+  rocksdb::Options options = DatabaseOptions();
+  options.create_if_missing = false;
+  if (auto status = rocksdb::DB::OpenForReadOnly(options, folder, &db); !status.ok()) return ViewError(status);
+  return std::unique_ptr<View>(new View(std::unique_ptr<rocksdb::DB>(db)));
+}
+
 absl::StatusOr<View::Contents> View::Load() const {
   Contents contents;
   std::string meta;
@@ -298,6 +307,13 @@ absl::Status View::Write(const Checkpoint& checkpoint) {
   rocksdb::FlushOptions flush;
   flush.allow_write_stall = true;
   return ViewError(db_->Flush(flush));
+}
+
+absl::Status View::LinkTo(const std::string& folder) {
+  rocksdb::Checkpoint* made = nullptr;
+  if (auto status = rocksdb::Checkpoint::Create(db_.get(), &made); !status.ok()) return ViewError(status);
+  const std::unique_ptr<rocksdb::Checkpoint> checkpoint(made);
+  return ViewError(checkpoint->CreateCheckpoint(folder));
 }
 
 }  // namespace sluice
