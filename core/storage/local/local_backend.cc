@@ -36,13 +36,13 @@ absl::Status LocalBackend::Recover() {
   auto lock = FolderLock::Take(options_.data_dir);
   if (!lock.ok()) return lock.status();
   lock_ = *std::move(lock);
-  if (absl::Status status = options_.files->RemoveFolder(ViewCopy()); !status.ok()) return status;
   // The journal first: its header says whether this program may read the folder at all.
   auto journal = Journal::Open(*options_.files, options_.data_dir + "/journal",
                                {.segment_bytes = options_.segment_bytes, .sync = sync});
   if (!journal.ok()) return journal.status();
   journal_ = *std::move(journal);
   if (absl::Status status = journal_->CheckFormat(); !status.ok()) return status;
+  if (absl::Status status = options_.files->RemoveFolder(ViewCopy()); !status.ok()) return status;
   auto view = View::Open(options_.data_dir + "/view");
   if (!view.ok()) return view.status();
   view_ = *std::move(view);

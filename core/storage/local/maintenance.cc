@@ -37,6 +37,18 @@ class Countdown {
 
 }  // namespace
 
+Maintenance::Turn::Turn(Maintenance& of) : of_(of) {
+  MutexLock lock(of_.mu_);
+  while (of_.taken_) of_.turn_over_.Wait(lock);
+  of_.taken_ = true;
+}
+
+Maintenance::Turn::~Turn() {
+  MutexLock lock(of_.mu_);
+  of_.taken_ = false;
+  of_.turn_over_.NotifyOne();
+}
+
 void Maintenance::Start() {
   thread_ = std::thread([this] { ThreadMain(); });
 }
@@ -63,7 +75,7 @@ void Maintenance::ThreadMain() {
 }
 
 void Maintenance::RunOnce() {
-  MutexLock lock(run_mu_);
+  const Turn turn(*this);
   // No space for a spare is no error here: it is tried again the next time.
   context_.journal.EnsureSpare().IgnoreError();
   if (CheckpointDue()) CheckpointNow().IgnoreError();
@@ -88,12 +100,12 @@ bool Maintenance::CheckpointDue() const {
 }
 
 absl::Status Maintenance::Checkpoint() {
-  MutexLock lock(run_mu_);
+  const Turn turn(*this);
   return CheckpointNow();
 }
 
 absl::Status Maintenance::BeginBackup(const std::string& view_copy) {
-  MutexLock lock(run_mu_);
+  const Turn turn(*this);
   if (absl::Status status = CheckpointNow(); !status.ok()) return status;
   RemoveDeadSegments();
   if (absl::Status status = context_.view.LinkTo(view_copy); !status.ok()) return status;

@@ -36,25 +36,38 @@ class Maintenance {
   void Stop() EXCLUDES(mu_);
 
   // Whatever is due.
-  void RunOnce() EXCLUDES(run_mu_);
+  void RunOnce() EXCLUDES(mu_);
   // Puts everything into the view.
-  absl::Status Checkpoint() EXCLUDES(run_mu_);
+  absl::Status Checkpoint() EXCLUDES(mu_);
 
   // The same, and gives the view as it is then a second name, `view_copy`, a new folder on the same file system. From now on
   // no segment goes away, until KeepFrom says which may. One backup at a time.
-  absl::Status BeginBackup(const std::string& view_copy) EXCLUDES(run_mu_);
+  absl::Status BeginBackup(const std::string& view_copy) EXCLUDES(mu_);
   // Those below `segment` may.
   void KeepFrom(uint64_t segment) { keep_from_.store(segment, std::memory_order_release); }
   void EndBackup() { KeepFrom(kKeepNothing); }
 
  private:
-  void ThreadMain() EXCLUDES(mu_);
   static constexpr uint64_t kKeepNothing = UINT64_MAX;
 
-  absl::Status CheckpointNow() REQUIRES(run_mu_);
-  bool CheckpointDue() const REQUIRES(run_mu_);
-  void RemoveDeadSegments() REQUIRES(run_mu_);
-  void RelocateOne() REQUIRES(run_mu_);
+  // One at a time works on segments and view. Not a mutex, since others' callbacks may come meanwhile: who is the first to
+  // append writes for those behind it as well.
+  class Turn {
+   public:
+    explicit Turn(Maintenance& of);
+    ~Turn();
+    Turn(const Turn&) = delete;
+    Turn& operator=(const Turn&) = delete;
+
+   private:
+    Maintenance& of_;
+  };
+
+  void ThreadMain() EXCLUDES(mu_);
+  absl::Status CheckpointNow();
+  bool CheckpointDue() const;
+  void RemoveDeadSegments();
+  void RelocateOne();
   bool Relocate(LocalLog& log, const std::shared_ptr<LocalLog>& owner, uint64_t segment);
 
   LogContext& context_;
@@ -66,16 +79,17 @@ class Maintenance {
   // Segments from here on stay, for a backup.
   std::atomic<uint64_t> keep_from_{kKeepNothing};
 
-  // Held while something of all this runs.
-  Mutex run_mu_;
-  JournalPosition checkpoint_ GUARDED_BY(run_mu_);
-  Instant checkpoint_time_ GUARDED_BY(run_mu_);
+  // Belong to whoever has the turn.
+  JournalPosition checkpoint_;
+  Instant checkpoint_time_;
   // The segment whose live batches were appended again last.
-  uint64_t relocated_ GUARDED_BY(run_mu_) = 0;
+  uint64_t relocated_ = 0;
 
   Mutex mu_;
   CondVar wake_;
   bool stopping_ GUARDED_BY(mu_) = false;
+  CondVar turn_over_;
+  bool taken_ GUARDED_BY(mu_) = false;
 };
 
 }  // namespace sluice

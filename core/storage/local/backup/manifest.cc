@@ -54,7 +54,7 @@ bool ParseLine(const Words& words, BackupManifest* manifest) {
   if (words[0] == "file") return ParseFile(words, manifest);
   if (words[0] == "created") {
     return words.size() == 2 &&
-           absl::ParseTime(absl::RFC3339_sec, words[1], &manifest->created, nullptr);
+           absl::ParseTime(absl::RFC3339_full, words[1], &manifest->created, nullptr);
   }
   if (words[0] == "position") {
     return words.size() == 3 && absl::SimpleAtoi(words[1], &manifest->position.segment) &&
@@ -91,7 +91,7 @@ std::string ManifestPath(const std::string& folder) { return fmt::format("{}/{}"
 
 std::string Encode(const BackupManifest& manifest) {
   std::string text = FirstLine();
-  text += fmt::format("created {}\n", absl::FormatTime("%Y-%m-%d%ET%H:%M:%SZ", manifest.created,
+  text += fmt::format("created {}\n", absl::FormatTime("%Y-%m-%d%ET%H:%M:%E6SZ", manifest.created,
                                                        absl::UTCTimeZone()));
   text += fmt::format("position {} {}\n", manifest.position.segment, manifest.position.offset);
   for (const BackupFile& file : manifest.files) {

@@ -2,7 +2,7 @@
 // scripts can read it.
 //
 //   sluice-backup 1                                    the format's version
-//   created 2026-01-01T12:00:00Z
+//   created 2026-01-01T12:00:00.000000Z
 //   position 7 123456                                  the end of the journal: segment, offset
 //   file 67108864 0123456789abcdef journal/00000000000000000006.journal
 //   ...                                                size, XXH3-64, path below the folder

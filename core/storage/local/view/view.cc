@@ -141,6 +141,8 @@ rocksdb::Options DatabaseOptions() {
   options.keep_log_file_num = 2;
   options.info_log_level = rocksdb::WARN_LEVEL;
   options.avoid_flush_during_shutdown = true;
+  // Tables go into backups and from there anywhere: they need not name the machine.
+  options.db_host_id.clear();
   rocksdb::BlockBasedTableOptions table;
   table.block_cache = rocksdb::NewLRUCache(size_t{8} << 20);
   table.cache_index_and_filter_blocks = true;
