@@ -25,6 +25,8 @@ struct Options {
   std::string http = "127.0.0.1:9095";
   StoreKind store = StoreKind::kLocal;
   std::string data_dir = "sluice-data";
+  // Below which backups are made; none when empty. For the local store.
+  std::string backup_dir;
   // "fsync" or "os"; for the local store.
   std::string durability = "fsync";
   // Topics and subscriptions to make where they are missing (config/startup_file.h); none when empty.

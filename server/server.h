@@ -18,6 +18,7 @@
 #include "core/engine/engine.h"
 #include "grpcpp/health_check_service_interface.h"
 #include "grpcpp/server.h"
+#include "server/backups.h"
 #include "server/google/iam_service.h"
 #include "server/google/publisher_service.h"
 #include "server/google/subscriber_service.h"
@@ -72,7 +73,10 @@ class Server {
 
   // In the order in which they need each other.
   std::unique_ptr<Engine> engine_;
+  // The engine's store; null when it is not the local one.
+  LocalBackend* local_ = nullptr;
   std::unique_ptr<ServiceContext> context_;
+  std::unique_ptr<Backups> backups_;
   std::unique_ptr<PushService> push_;
   std::unique_ptr<PubSubService> pubsub_;
   std::unique_ptr<AdminService> admin_;

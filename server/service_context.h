@@ -62,6 +62,8 @@ class SessionList {
   absl::Status draining_ GUARDED_BY(mu_);
 };
 
+class Backups;
+
 struct ServiceContext {
   ServiceContext(Engine& the_engine, const StreamLimits& streams, const AdmissionOptions& limits)
       : engine(the_engine),
@@ -76,6 +78,8 @@ struct ServiceContext {
   Admission admission;
   // Whether messages may be pushed to addresses that are none of the public internet.
   bool push_to_private = true;
+  // Set before anyone can connect.
+  Backups* backups = nullptr;
 };
 
 }  // namespace sluice::server

@@ -96,6 +96,7 @@ ParsedFlags ParseFlags(int argc, const char* const* argv) {
       ->check(CheckStore)
       ->capture_default_str();
   app.add_option("--data-dir", options.data_dir, "Folder of the local store")->capture_default_str();
+  app.add_option("--backup-dir", options.backup_dir, "Folder in which `sluice admin checkpoint` makes backups; none without it");
   app.add_option("--durability", options.durability,
                  "What an acknowledged message survives: fsync (the machine) or os (the process)")
       ->check(CLI::IsMember({"fsync", "os"}))

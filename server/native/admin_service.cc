@@ -5,6 +5,7 @@
 #include "core/base/error.h"
 #include "core/base/strings.h"
 #include "fmt/format.h"
+#include "server/native/checkpoint_call.h"
 #include "server/native/convert.h"
 #include "server/native/update_mask.h"
 #include "server/paging.h"
@@ -195,6 +196,11 @@ grpc::ServerUnaryReactor* AdminService::GetBreakers(Call* call, const v1::GetBre
                                                     v1::GetBreakersResponse* response) {
   *response->mutable_store() = ToProto(context_.engine.store_breaker());
   return Answer(Rpc::kGetBreakers, call, absl::OkStatus());
+}
+
+grpc::ServerWriteReactor<v1::CreateCheckpointResponse>* AdminService::CreateCheckpoint(
+    Call*, const v1::CreateCheckpointRequest* request) {
+  return CheckpointCall::Start(context_, *request);
 }
 
 }  // namespace sluice::server
