@@ -37,6 +37,8 @@ struct Options {
   AuditOptions audit;
   StoreKind store = StoreKind::kLocal;
   std::string data_dir = "sluice-data";
+  // Below which backups are made; none when empty. For the local store.
+  std::string backup_dir;
   // "fsync" or "os"; for the local store.
   std::string durability = "fsync";
   // Where they come from, with topics and subscriptions to make where they are missing (config/startup_file.h); none when

@@ -35,6 +35,7 @@ enum class Rpc {
   kGetTopicStats,
   kGetSubscriptionStats,
   kGetBreakers,
+  kCreateCheckpoint,
   // google.pubsub.v1.Publisher.
   kGoogleCreateTopic,
   kGoogleUpdateTopic,
@@ -74,7 +75,7 @@ inline constexpr size_t kRpcCount = static_cast<size_t>(Rpc::kUnknown) + 1;
 struct RpcName {
   std::string_view service;
   std::string_view method;
-  // "unary", "bidi_stream" or "unknown".
+  // "unary", "server_stream", "bidi_stream" or "unknown".
   std::string_view type;
 };
 RpcName NameOf(Rpc rpc);

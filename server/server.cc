@@ -80,6 +80,11 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(Options options) {
     server->tracer_ = std::make_unique<Tracer>(server->options_.trace, server->clock_);
     server->context_->tracer = server->tracer_.get();
   }
+  FileSystem* const files = server->options_.files;
+  server->backups_ =
+      std::make_unique<Backups>(server->local_, server->options_.backup_dir,
+                                files == nullptr ? PosixFileSystem() : *files, server->metrics_.store);
+  server->context_->backups = server->backups_.get();
   server->StartPush();
   if (absl::Status status = server->CreateFromFile(); !status.ok()) return status;
   if (absl::Status status = server->StartGrpc(); !status.ok()) return status;
@@ -175,6 +180,7 @@ absl::Status Server::OpenEngine() {
     local.durability = options_.durability == "os" ? Durability::kOs : Durability::kFsync;
     auto opened = LocalBackend::Open(std::move(local), clock_, metrics_.store);
     if (!opened.ok()) return opened.status();
+    local_ = opened->get();
     backend = *std::move(opened);
   }
   EngineOptions engine_options = EngineOptionsOf(options_);
@@ -294,6 +300,7 @@ absl::Status Server::Drain() {
   SetAccepting(false);
   context_->admission.Close(RetryableError(Reason::kDraining, "the server is shutting down", absl::Seconds(1)));
   context_->sessions.EndAll(RetryableError(Reason::kDraining, "the server is shutting down", absl::Seconds(1)));
+  backups_->Stop();
   context_->sessions.WaitEmpty(end - absl::Now());
   {
     MutexLock lock(health_mu_);
@@ -319,6 +326,7 @@ Server::~Server() {
     grpc_->Shutdown(std::chrono::system_clock::now());
     grpc_->Wait();
   }
+  if (backups_ != nullptr) backups_->Stop();
   StopProbe();
   // The engine calls into the pushers until it is shut down.
   if (push_ != nullptr) push_->Stop(absl::ZeroDuration());

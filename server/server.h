@@ -20,6 +20,7 @@
 #include "grpcpp/server.h"
 #include "server/audit/audit_log.h"
 #include "server/auth/access.h"
+#include "server/backups.h"
 #include "server/google/iam_service.h"
 #include "server/google/publisher_service.h"
 #include "server/google/subscriber_service.h"
@@ -100,7 +101,10 @@ class Server {
   std::unique_ptr<CertificateStore> certificates_;
   std::unique_ptr<Tracer> tracer_;
   std::unique_ptr<Engine> engine_;
+  // The engine's store; null when it is not the local one.
+  LocalBackend* local_ = nullptr;
   std::unique_ptr<ServiceContext> context_;
+  std::unique_ptr<Backups> backups_;
   std::unique_ptr<PushService> push_;
   std::unique_ptr<PubSubService> pubsub_;
   std::unique_ptr<AdminService> admin_;

@@ -71,6 +71,7 @@ class SessionList {
   absl::Status draining_ GUARDED_BY(mu_);
 };
 
+class Backups;
 class Tracer;
 
 struct ServiceContext {
@@ -98,6 +99,8 @@ struct ServiceContext {
   bool push_to_private = true;
   // Null where nothing is traced.
   Tracer* tracer = nullptr;
+  // Set before anyone can connect.
+  Backups* backups = nullptr;
 };
 
 }  // namespace sluice::server

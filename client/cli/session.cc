@@ -21,6 +21,7 @@ std::string_view AdviceFor(const absl::Status& status, const Session&) {
     case absl::StatusCode::kDeadlineExceeded:
       return "the server did not answer in time; --timeout gives it more";
     case absl::StatusCode::kNotFound:
+      if (ReasonOf(status) == Reason::kBackupNotFound) return "";
       return "`sluice topic list` and `sluice sub list` show what there is; --project says in which project";
     default:
       return "";

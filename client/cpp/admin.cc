@@ -158,6 +158,19 @@ absl::StatusOr<v1::SubscriptionStats> Admin::GetSubscriptionStats(const std::str
   return response->stats();
 }
 
+absl::StatusOr<v1::Checkpoint> Admin::CreateCheckpoint(const v1::CreateCheckpointRequest& request,
+                                                       const std::function<void(int64_t, int64_t)>& progress) {
+  grpc::ClientContext context;
+  const auto stream = stub_->CreateCheckpoint(&context, request);
+  v1::Checkpoint made;
+  for (v1::CreateCheckpointResponse response; stream->Read(&response);) {
+    if (progress) progress(response.done_bytes(), response.total_bytes());
+    if (response.has_checkpoint()) made = response.checkpoint();
+  }
+  if (const grpc::Status status = stream->Finish(); !status.ok()) return FromGrpc(status);
+  return made;
+}
+
 absl::StatusOr<v1::GetBreakersResponse> Admin::GetBreakers() {
   return Call<v1::GetBreakersResponse>(&v1::Admin::Stub::GetBreakers, v1::GetBreakersRequest());
 }

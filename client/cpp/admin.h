@@ -3,9 +3,10 @@
 //   Admin admin(connection);
 //   absl::StatusOr<v1::Topic> topic = admin.CreateTopic(wanted);
 //
-// Thread rule: every member may be called from any thread; each blocks for at most the timeout.
+// Thread rule: every member may be called from any thread; each blocks for at most the timeout, where it says nothing else.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -47,6 +48,10 @@ class Admin {
   absl::StatusOr<v1::TopicStats> GetTopicStats(const std::string& name);
   absl::StatusOr<v1::SubscriptionStats> GetSubscriptionStats(const std::string& name);
   absl::StatusOr<v1::GetBreakersResponse> GetBreakers();
+
+  // Blocks until the backup is made, however long that takes. `progress` is told the bytes that are done, and all.
+  absl::StatusOr<v1::Checkpoint> CreateCheckpoint(const v1::CreateCheckpointRequest& request,
+                                                  const std::function<void(int64_t done, int64_t total)>& progress);
 
  private:
   // Calls a method of the stub.

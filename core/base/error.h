@@ -66,9 +66,11 @@ enum class Reason {
   kTopicNotFound,
   kSubscriptionNotFound,
   kSnapshotNotFound,
+  kBackupNotFound,
   kTopicExists,
   kSubscriptionExists,
   kSnapshotExists,
+  kBackupExists,
   // Wrong state.
   kTopicDeleted,
   kSubscriptionDetached,
@@ -81,6 +83,8 @@ enum class Reason {
   kDataFolderInUse,
   kDataFolderUnusable,
   kNewerFormat,
+  kBackupsDisabled,
+  kBackupIncomplete,
   kAddressUnusable,
   // Too much.
   kStorageFull,

@@ -68,6 +68,10 @@ struct StoreMetrics {
   Counter segments_deleted;
   Counter relocated_bytes;
   Counter write_errors;
+  Counter backups_made;
+  Counter backups_failed;
+  // When the newest backup was made, in seconds since 1970; 0 when there is none.
+  Gauge last_backup_time;
   Histogram commit_seconds{.00005, .0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, 1, 5};
   Histogram fsync_seconds{.00005, .0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, 1, 5};
   Histogram commit_batches{1, 2, 4, 8, 16, 32, 64, 128, 256, 512};

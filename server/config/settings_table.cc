@@ -16,6 +16,7 @@ void Settings::Declare() {
   Add("store", OneOf(o.store, {"local", "memory"}),
       "Where messages are kept: local (a folder) or memory (gone with the process)");
   Add("data_dir", Text(o.data_dir), "Folder of the local store");
+  Add("backup_dir", Text(o.backup_dir), "Folder in which `sluice admin checkpoint` makes backups; none without it");
   Add("durability", OneOf(o.durability, {"fsync", "os"}),
       "What an acknowledged message survives: fsync (the machine) or os (the process)");
   Add("shutdown_timeout", Duration(o.shutdown_timeout, absl::Milliseconds(1), absl::Hours(1)),

@@ -101,6 +101,11 @@ void AddStore(const StoreMetrics& m, const BackendStats& stats, std::string_view
   out->Gauge("sluice_store_writable", "1 while the store takes messages.", stats.writable ? 1 : 0);
   out->Gauge("sluice_store_damaged_places", "Places of the journal that could not be read on opening.",
              static_cast<double>(stats.damaged_stretches));
+  out->Counter("sluice_backups_total", "Backups made, and those that failed.", {{"result", "made"}}, Value(m.backups_made));
+  out->Counter("sluice_backups_total", "Backups made, and those that failed.", {{"result", "failed"}},
+               Value(m.backups_failed));
+  out->Gauge("sluice_backup_last_timestamp_seconds", "When the newest backup was made; 0 when there is none.",
+             Value(m.last_backup_time));
   for (const char* mode : {"memory", "os", "fsync"}) {
     out->Gauge("sluice_durability_info", "1 for what an acknowledged message survives.", {{"durability", mode}},
                durability == mode ? 1 : 0);

@@ -5,6 +5,7 @@
 #include "core/base/error.h"
 #include "core/base/strings.h"
 #include "fmt/format.h"
+#include "server/native/checkpoint_call.h"
 #include "server/native/convert.h"
 #include "server/native/update_mask.h"
 #include "server/paging.h"
@@ -203,6 +204,11 @@ grpc::ServerUnaryReactor* AdminService::GetBreakers(Call* call, const v1::GetBre
     *response->mutable_store() = ToProto(context_.engine.store_breaker());
     return absl::OkStatus();
   });
+}
+
+grpc::ServerWriteReactor<v1::CreateCheckpointResponse>* AdminService::CreateCheckpoint(
+    Call* call, const v1::CreateCheckpointRequest* request) {
+  return CheckpointCall::Start(context_, *call, *request);
 }
 
 }  // namespace sluice::server

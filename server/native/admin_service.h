@@ -35,6 +35,8 @@ class AdminService final : public v1::Admin::CallbackService {
   Reactor* GetSubscriptionStats(Call*, const v1::GetSubscriptionStatsRequest*,
                                 v1::GetSubscriptionStatsResponse*) override;
   Reactor* GetBreakers(Call*, const v1::GetBreakersRequest*, v1::GetBreakersResponse*) override;
+  grpc::ServerWriteReactor<v1::CreateCheckpointResponse>* CreateCheckpoint(Call*,
+                                                                           const v1::CreateCheckpointRequest*) override;
 
  private:
   UnaryFinish Begin(Rpc rpc, Call* call, const google::protobuf::Message& request, Reactor* reactor) {

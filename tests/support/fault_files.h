@@ -46,6 +46,13 @@ class FaultFiles final : public FileSystem {
   // No file can grow.
   void SetFull(bool full) { full_ = full; }
   void FailSyncs(bool fail) { fail_syncs_ = fail; }
+  // As if every folder were on a file system of its own.
+  void SetNoLinks(bool no_links) { no_links_ = no_links; }
+  // As if this folder were.
+  void SetNoLinksFrom(const std::string& folder) EXCLUDES(mu_) {
+    MutexLock lock(mu_);
+    no_links_from_ = folder;
+  }
   // Called when a sync begins.
   void OnSync(std::function<void()> fn) EXCLUDES(mu_) {
     MutexLock lock(mu_);
@@ -63,6 +70,9 @@ class FaultFiles final : public FileSystem {
     return Wrap(real_.Create(path), path);
   }
   absl::StatusOr<std::unique_ptr<File>> Open(const std::string& path) override { return Wrap(real_.Open(path), path); }
+  absl::StatusOr<std::unique_ptr<File>> OpenToRead(const std::string& path) override {
+    return Wrap(real_.OpenToRead(path), path);
+  }
   absl::Status Rename(const std::string& from, const std::string& to) override EXCLUDES(mu_) {
     if (!MayChange()) return Stopped();
     MutexLock lock(mu_);
@@ -74,6 +84,16 @@ class FaultFiles final : public FileSystem {
     return real_.Rename(from, to);
   }
   absl::Status Remove(const std::string& path) override { return MayChange() ? real_.Remove(path) : Stopped(); }
+  absl::Status RemoveFolder(const std::string& folder) override {
+    return MayChange() ? real_.RemoveFolder(folder) : Stopped();
+  }
+  absl::StatusOr<bool> Link(const std::string& from, const std::string& to) override {
+    if (!MayChange()) return Stopped();
+    MutexLock lock(mu_);
+    const bool apart = no_links_ || (!no_links_from_.empty() && from.rfind(no_links_from_ + "/", 0) == 0);
+    return apart ? false : real_.Link(from, to);
+  }
+  bool SameFile(const std::string& a, const std::string& b) override { return real_.SameFile(a, b); }
   absl::Status SyncFolder(const std::string& folder) override {
     return MayChange() ? real_.SyncFolder(folder) : Stopped();
   }
@@ -100,6 +120,9 @@ class FaultFiles final : public FileSystem {
       if (!files_.MayChange()) return Stopped();
       size_t size = 0;
       for (const iovec& part : parts) size += part.iov_len;
+      if (files_.full_ && offset + size > real_->Size().value_or(0)) {
+        return Error(Reason::kStorageFull, "write: no space left on device");
+      }
       Undo undo{name_, offset, std::string(size, '\0')};
       if (auto read = real_->Read(offset, undo.before.data(), size); !read.ok()) return read.status();
       {
@@ -146,11 +169,13 @@ class FaultFiles final : public FileSystem {
   std::atomic<int> left_{kForever};
   std::atomic<bool> full_{false};
   std::atomic<bool> fail_syncs_{false};
+  std::atomic<bool> no_links_{false};
 
   Mutex mu_;
   std::map<std::string, Name> names_ GUARDED_BY(mu_);
   std::vector<Undo> unsynced_ GUARDED_BY(mu_);
   std::function<void()> on_sync_ GUARDED_BY(mu_);
+  std::string no_links_from_ GUARDED_BY(mu_);
 };
 
 }  // namespace sluice

@@ -1,43 +1,125 @@
-// sluice admin verify
+// sluice admin checkpoint|verify|restore
 #include "client/cli/commands/commands.h"
+#include "core/storage/local/backup/restore.h"
 #include "core/storage/local/verify.h"
 #include "fmt/format.h"
 
 namespace sluice::cli {
 namespace {
 
-int RunVerify(const Session& session, const std::string& data_dir) {
-  Progress progress("verifying");
-  auto report = Verify(data_dir, [&](double share) { progress.Show(share, ""); });
-  if (!report.ok()) return Report(session, report.status());
+std::string MiB(int64_t bytes) { return fmt::format("{:.1f} MiB", static_cast<double>(bytes) / (1 << 20)); }
+
+int RunCheckpoint(const Session& session, const v1::CreateCheckpointRequest& request) {
+  const absl::Time begin = absl::Now();
+  absl::StatusOr<v1::Checkpoint> made;
+  {
+    Progress progress("backing up");
+    made = session.OpenAdmin().CreateCheckpoint(request, [&](int64_t done, int64_t total) {
+      progress.Show(static_cast<double>(done) / static_cast<double>(std::max<int64_t>(total, 1)),
+                    fmt::format("{} of {}", MiB(done), MiB(total)));
+    });
+  }
+  if (!made.ok()) return Report(session, made.status());
   if (session.json) {
-    const nlohmann::ordered_json out = {{"segments", report->segments}, {"records", report->records},
-                                        {"batches", report->batches},   {"messages", report->messages},
-                                        {"bytes", report->bytes},       {"topics", report->topics},
-                                        {"subscriptions", report->subscriptions}, {"torn_tail", report->torn_tail},
-                                        {"damages", report->damages}};
+    fmt::print("{}\n", ToJson(*made).dump());
+  } else {
+    fmt::print("{}: {} files, {} ({} copied, {} shared), {:.1f} s\n", made->name(), made->files(), MiB(made->bytes()),
+               MiB(made->copied_bytes()), MiB(made->linked_bytes()), absl::ToDoubleSeconds(absl::Now() - begin));
+  }
+  return kOk;
+}
+
+int RunRestore(const Session& session, const std::string& from, const std::string& data_dir) {
+  absl::StatusOr<BackupManifest> restored;
+  {
+    Progress progress("restoring");
+    restored = Restore(PosixFileSystem(), from, data_dir, [&](double share) { progress.Show(share, ""); });
+  }
+  if (!restored.ok()) return Report(session, restored.status());
+  const std::string created = absl::FormatTime(absl::RFC3339_sec, restored->created, absl::UTCTimeZone());
+  if (session.json) {
+    const nlohmann::ordered_json out = {{"data_dir", data_dir}, {"created", created}, {"files", restored->files.size()},
+                                        {"bytes", restored->bytes()}};
     fmt::print("{}\n", out.dump());
   } else {
-    fmt::print("{} segments, {} records, {} batches, {} messages, {} bytes, {} topics, {} subscriptions\n",
-               report->segments, report->records, report->batches, report->messages, report->bytes, report->topics,
-               report->subscriptions);
-    if (report->torn_tail) fmt::print("a write was cut off at the end; it was never acknowledged and goes at the next start\n");
-    for (const std::string& damage : report->damages) fmt::print("damaged: {}\n", damage);
-    if (report->damages.empty()) fmt::print("no damage\n");
+    fmt::print("{}: {} files, {}, as of {}\n", data_dir, restored->files.size(),
+               MiB(static_cast<int64_t>(restored->bytes())), created);
+  }
+  return kOk;
+}
+
+void PrintText(const VerifyReport& report) {
+  if (report.backup_files > 0) fmt::print("a backup of {} files\n", report.backup_files);
+  fmt::print("{} segments, {} records, {} batches, {} messages, {} bytes, {} topics, {} subscriptions\n", report.segments,
+             report.records, report.batches, report.messages, report.bytes, report.topics, report.subscriptions);
+  if (report.torn_tail) fmt::print("a write was cut off at the end; it was never acknowledged and goes at the next start\n");
+  for (const std::string& damage : report.damages) fmt::print("damaged: {}\n", damage);
+  if (report.damages.empty()) fmt::print("no damage\n");
+}
+
+int RunVerify(const Session& session, const std::string& data_dir) {
+  absl::StatusOr<VerifyReport> report;
+  {
+    Progress progress("verifying");
+    report = Verify(data_dir, [&](double share) { progress.Show(share, ""); });
+  }
+  if (!report.ok()) return Report(session, report.status());
+  if (session.json) {
+    const nlohmann::ordered_json out = {{"backup_files", report->backup_files}, {"segments", report->segments},
+                                        {"records", report->records},           {"batches", report->batches},
+                                        {"messages", report->messages},         {"bytes", report->bytes},
+                                        {"topics", report->topics},             {"subscriptions", report->subscriptions},
+                                        {"torn_tail", report->torn_tail},       {"damages", report->damages}};
+    fmt::print("{}\n", out.dump());
+  } else {
+    PrintText(*report);
   }
   return report->damages.empty() ? kOk : kFailed;
+}
+
+void AddCheckpoint(CLI::App& admin, Run* run) {
+  CLI::App* checkpoint = admin.add_subcommand("checkpoint", "Have the running server make a backup in its --backup-dir");
+  auto request = std::make_shared<v1::CreateCheckpointRequest>();
+  const auto name = [checkpoint](const char* flag, auto set, const char* help) {
+    return checkpoint->add_option_function<std::string>(flag, set, help);
+  };
+  name("--to", [request](const std::string& to) { request->set_name(to); }, "Name of the new folder there")->required();
+  name("--base", [request](const std::string& base) { request->set_base(base); },
+       "An earlier backup there: what it has already is not copied again");
+  checkpoint
+      ->add_option_function<int>("--keep", [request](int keep) { request->set_keep(keep); },
+                                 "Afterwards remove all but so many of the newest")
+      ->check(CLI::PositiveNumber);
+  checkpoint->footer("Example:\n  sluice admin checkpoint --to=tuesday --base=monday --keep=7");
+  checkpoint->callback([=] { *run = [=](const Session& session) { return RunCheckpoint(session, *request); }; });
+}
+
+void AddRestore(CLI::App& admin, Run* run) {
+  CLI::App* restore = admin.add_subcommand("restore", "Make a store of a backup, in a new folder; needs no server");
+  auto from = std::make_shared<std::string>();
+  auto data_dir = std::make_shared<std::string>();
+  restore->add_option("--from", *from, "The backup's folder")->required();
+  restore->add_option("--data-dir", *data_dir, "The new store's folder: missing, or empty")->required();
+  restore->footer("Example:\n  sluice admin restore --from=/backups/monday --data-dir=/var/lib/sluice");
+  restore->callback([=] { *run = [=](const Session& session) { return RunRestore(session, *from, *data_dir); }; });
+}
+
+void AddVerify(CLI::App& admin, Run* run) {
+  CLI::App* verify = admin.add_subcommand("verify", "Read a stopped store, or a backup, through and report what is damaged");
+  auto data_dir = std::make_shared<std::string>();
+  verify->add_option("--data-dir", *data_dir, "The store's folder, or the backup's")->required();
+  verify->footer("Example:\n  sluice admin verify --data-dir=/var/lib/sluice");
+  verify->callback([=] { *run = [=](const Session& session) { return RunVerify(session, *data_dir); }; });
 }
 
 }  // namespace
 
 void AddAdminCommands(CLI::App& app, Run* run) {
-  CLI::App* admin = app.add_subcommand("admin", "Look after a store on the disk");
+  CLI::App* admin = app.add_subcommand("admin", "Look after a store: backups, and what is on the disk");
   admin->require_subcommand(1);
-  CLI::App* verify = admin->add_subcommand("verify", "Read a stopped store through and report what is damaged");
-  auto data_dir = std::make_shared<std::string>();
-  verify->add_option("--data-dir", *data_dir, "The store's folder")->required();
-  verify->footer("Example:\n  sluice admin verify --data-dir=/var/lib/sluice");
-  verify->callback([=] { *run = [=](const Session& session) { return RunVerify(session, *data_dir); }; });
+  AddCheckpoint(*admin, run);
+  AddVerify(*admin, run);
+  AddRestore(*admin, run);
 }
 
 }  // namespace sluice::cli

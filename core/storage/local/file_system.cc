@@ -92,7 +92,7 @@ class PosixFile final : public File {
 };
 
 absl::StatusOr<std::unique_ptr<File>> OpenFile(const std::string& path, int flags) {
-  const int fd = ::open(path.c_str(), flags | O_RDWR | O_CLOEXEC, 0640);
+  const int fd = ::open(path.c_str(), flags | O_CLOEXEC, 0640);
   if (fd < 0) return ErrnoError("open", path, errno);
   return std::make_unique<PosixFile>(fd, path);
 }
@@ -117,15 +117,32 @@ class PosixFiles final : public FileSystem {
   }
 
   absl::StatusOr<std::unique_ptr<File>> Create(const std::string& path) override {
-    return OpenFile(path, O_CREAT | O_TRUNC);
+    return OpenFile(path, O_RDWR | O_CREAT | O_TRUNC);
   }
-  absl::StatusOr<std::unique_ptr<File>> Open(const std::string& path) override { return OpenFile(path, 0); }
+  absl::StatusOr<std::unique_ptr<File>> Open(const std::string& path) override { return OpenFile(path, O_RDWR); }
+  absl::StatusOr<std::unique_ptr<File>> OpenToRead(const std::string& path) override { return OpenFile(path, O_RDONLY); }
 
   absl::Status Rename(const std::string& from, const std::string& to) override {
     return ::rename(from.c_str(), to.c_str()) == 0 ? absl::OkStatus() : ErrnoError("rename", from, errno);
   }
   absl::Status Remove(const std::string& path) override {
     return ::unlink(path.c_str()) == 0 || errno == ENOENT ? absl::OkStatus() : ErrnoError("remove", path, errno);
+  }
+  absl::Status RemoveFolder(const std::string& folder) override {
+    std::error_code error;
+    std::filesystem::remove_all(folder, error);
+    return error ? ErrnoError("remove", folder, error.value()) : absl::OkStatus();
+  }
+
+  absl::StatusOr<bool> Link(const std::string& from, const std::string& to) override {
+    if (::link(from.c_str(), to.c_str()) == 0) return true;
+    const int error = errno;
+    if (error == EXDEV || error == EPERM || error == EMLINK || error == EOPNOTSUPP || error == ENOSYS) return false;
+    return ErrnoError("link", from, error);
+  }
+  bool SameFile(const std::string& a, const std::string& b) override {
+    std::error_code error;
+    return std::filesystem::equivalent(a, b, error) && !error;
   }
 
   absl::Status SyncFolder(const std::string& folder) override {

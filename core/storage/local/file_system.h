@@ -1,4 +1,4 @@
-// The few operations on files that the journal needs, as an interface, so that tests can make any of them fail or stop
+// The few operations on files that the journal and its backups need, as an interface, so that tests can make any of them fail or stop
 // the world between two of them.
 //
 // Thread rule: a FileSystem may be used from any thread; a File from several for reading, from one for writing.
@@ -40,8 +40,16 @@ class FileSystem {
   virtual absl::Status CreateFolder(const std::string& folder) = 0;
   virtual absl::StatusOr<std::unique_ptr<File>> Create(const std::string& path) = 0;
   virtual absl::StatusOr<std::unique_ptr<File>> Open(const std::string& path) = 0;
+  // For what need not be writable, on a disk that need not be either.
+  virtual absl::StatusOr<std::unique_ptr<File>> OpenToRead(const std::string& path) = 0;
   virtual absl::Status Rename(const std::string& from, const std::string& to) = 0;
   virtual absl::Status Remove(const std::string& path) = 0;
+  // With all that is in it; OK when there is none.
+  virtual absl::Status RemoveFolder(const std::string& folder) = 0;
+  // Gives the file a second name. False where that cannot be: on another file system, or on one without such names.
+  virtual absl::StatusOr<bool> Link(const std::string& from, const std::string& to) = 0;
+  // Whether both are names of one file; false when either is missing.
+  virtual bool SameFile(const std::string& a, const std::string& b) = 0;
   // fsync of a folder: names in it are then durable.
   virtual absl::Status SyncFolder(const std::string& folder) = 0;
   virtual absl::StatusOr<uint64_t> FreeBytes(const std::string& folder) = 0;

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "core/base/error.h"
+#include "core/storage/local/backup/restore.h"
 #include "fmt/format.h"
 
 namespace sluice {
@@ -23,6 +24,14 @@ absl::StatusOr<std::unique_ptr<LocalBackend>> LocalBackend::Open(LocalOptions op
 }
 
 absl::Status LocalBackend::Recover() {
+  // What is written into a backup would spoil it, and half of one would look like a store that lost the rest.
+  if (HoldsManifest(*options_.files, options_.data_dir)) {
+    return Error(Reason::kDataFolderUnusable,
+                 fmt::format("data folder {}: a backup, or what a restore that was not finished has left; "
+                             "`sluice admin restore` makes a store of a backup",
+                             options_.data_dir),
+                 {{"path", options_.data_dir}});
+  }
   const bool sync = options_.durability == Durability::kFsync;
   auto lock = FolderLock::Take(options_.data_dir);
   if (!lock.ok()) return lock.status();
@@ -33,6 +42,7 @@ absl::Status LocalBackend::Recover() {
   if (!journal.ok()) return journal.status();
   journal_ = *std::move(journal);
   if (absl::Status status = journal_->CheckFormat(); !status.ok()) return status;
+  if (absl::Status status = options_.files->RemoveFolder(ViewCopy()); !status.ok()) return status;
   auto view = View::Open(options_.data_dir + "/view");
   if (!view.ok()) return view.status();
   view_ = *std::move(view);
@@ -97,6 +107,56 @@ absl::Status LocalBackend::Close() {
     return Error(Reason::kStorageUnavailable, "closed after a failed write; what was acknowledged is in the journal");
   }
   return maintenance_->Checkpoint();
+}
+
+absl::StatusOr<std::vector<BackupSource>> LocalBackend::SourcesUpTo(JournalPosition end) const {
+  std::vector<BackupSource> sources;
+  const auto add = [&](const std::string& path, const std::string& from, bool frozen) -> absl::Status {
+    auto file = options_.files->OpenToRead(from);
+    if (!file.ok()) return file.status();
+    auto size = (*file)->Size();
+    if (!size.ok()) return size.status();
+    sources.push_back({path, from, frozen ? *size : end.offset, frozen});
+    return absl::OkStatus();
+  };
+  for (const auto& [segment, bytes] : journal_->segments()) {
+    if (segment > end.segment) break;
+    const std::string path = "journal/" + SegmentName(segment);
+    if (absl::Status status = add(path, options_.data_dir + "/" + path, segment < end.segment); !status.ok()) return status;
+  }
+  auto names = options_.files->List(ViewCopy());
+  if (!names.ok()) return names.status();
+  for (const std::string& name : *names) {
+    if (absl::Status status = add("view/" + name, ViewCopy() + "/" + name, true); !status.ok()) return status;
+  }
+  return sources;
+}
+
+absl::StatusOr<BackupReport> LocalBackend::Backup(BackupRequest request) {
+  if (!committer_->writable()) {
+    return Error(Reason::kStorageUnavailable, "after a failed write it is unknown what is on the disk; restart the server");
+  }
+  request.created = clock_.WallNow();
+  BackupWriter writer(*options_.files, std::move(request));
+  if (absl::Status status = writer.Begin(); !status.ok()) return status;
+  if (absl::Status status = options_.files->RemoveFolder(ViewCopy()); !status.ok()) return status;
+  const auto make = [&]() -> absl::StatusOr<BackupReport> {
+    if (absl::Status status = maintenance_->BeginBackup(ViewCopy()); !status.ok()) return status;
+    // Not before what the view reflects, and all of it on the disk.
+    const JournalPosition end = journal_->end();
+    if (absl::Status status = journal_->SyncAll(); !status.ok()) return status;
+    auto sources = SourcesUpTo(end);
+    if (!sources.ok()) return sources.status();
+    return writer.Write(end, *sources, [this](const BackupSource& source) {
+      if (const auto segment = SegmentSequence(std::string_view(source.path).substr(source.path.find('/') + 1))) {
+        maintenance_->KeepFrom(*segment + 1);
+      }
+    });
+  };
+  auto made = make();
+  maintenance_->EndBackup();
+  options_.files->RemoveFolder(ViewCopy()).IgnoreError();
+  return made;
 }
 
 std::string_view LocalBackend::durability() const {

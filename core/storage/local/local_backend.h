@@ -5,6 +5,7 @@
 //   LOCK      held by the process that has the folder open
 //   journal/  segments (journal/journal.h)
 //   view/     RocksDB (view/view.h)
+//   view.backup/  a second name of the view while a backup is made
 //
 // Opening takes the view as it was at its last checkpoint and replays the journal from there. What a crash cut off at the
 // very end of the journal was never acknowledged and goes; a record that is damaged anywhere else is DATA_LOSS for those
@@ -15,9 +16,11 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "core/base/clock.h"
 #include "core/storage/backend.h"
+#include "core/storage/local/backup/backup.h"
 #include "core/storage/local/folder_lock.h"
 #include "core/storage/local/maintenance.h"
 
@@ -54,6 +57,11 @@ class LocalBackend final : public Backend {
   absl::Status Close() override;
   std::string_view durability() const override;
 
+  // Makes a backup while everything else goes on; what was durable when it began is in it. One at a time, and ended before
+  // Close(). Blocks for as long as the disk takes. `created` of the request is set here. Errors as BackupWriter gives them,
+  // STORAGE_UNAVAILABLE, STORAGE_FULL.
+  absl::StatusOr<BackupReport> Backup(BackupRequest request);
+
   Maintenance& maintenance() { return *maintenance_; }
 
  private:
@@ -61,6 +69,9 @@ class LocalBackend final : public Backend {
       : options_(std::move(options)), clock_(clock), metrics_(metrics) {}
 
   absl::Status Recover();
+  std::string ViewCopy() const { return options_.data_dir + "/view.backup"; }
+  // What a backup consists of, behind the position where the journal ends in it.
+  absl::StatusOr<std::vector<BackupSource>> SourcesUpTo(JournalPosition end) const;
 
   const LocalOptions options_;
   const Clock& clock_;

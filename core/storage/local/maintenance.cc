@@ -37,6 +37,18 @@ class Countdown {
 
 }  // namespace
 
+Maintenance::Turn::Turn(Maintenance& of) : of_(of) {
+  MutexLock lock(of_.mu_);
+  while (of_.taken_) of_.turn_over_.Wait(lock);
+  of_.taken_ = true;
+}
+
+Maintenance::Turn::~Turn() {
+  MutexLock lock(of_.mu_);
+  of_.taken_ = false;
+  of_.turn_over_.NotifyOne();
+}
+
 void Maintenance::Start() {
   thread_ = std::thread([this] { ThreadMain(); });
 }
@@ -63,9 +75,10 @@ void Maintenance::ThreadMain() {
 }
 
 void Maintenance::RunOnce() {
+  const Turn turn(*this);
   // No space for a spare is no error here: it is tried again the next time.
   context_.journal.EnsureSpare().IgnoreError();
-  if (CheckpointDue()) Checkpoint().IgnoreError();
+  if (CheckpointDue()) CheckpointNow().IgnoreError();
   RemoveDeadSegments();
   RelocateOne();
 }
@@ -87,6 +100,20 @@ bool Maintenance::CheckpointDue() const {
 }
 
 absl::Status Maintenance::Checkpoint() {
+  const Turn turn(*this);
+  return CheckpointNow();
+}
+
+absl::Status Maintenance::BeginBackup(const std::string& view_copy) {
+  const Turn turn(*this);
+  if (absl::Status status = CheckpointNow(); !status.ok()) return status;
+  RemoveDeadSegments();
+  if (absl::Status status = context_.view.LinkTo(view_copy); !status.ok()) return status;
+  KeepFrom(0);
+  return absl::OkStatus();
+}
+
+absl::Status Maintenance::CheckpointNow() {
   View::Checkpoint checkpoint;
   context_.committer.RunExclusive([&] {
     checkpoint = catalogue_.BeginCheckpoint();
@@ -104,7 +131,7 @@ absl::Status Maintenance::Checkpoint() {
 
 void Maintenance::RemoveDeadSegments() {
   for (const auto& [segment, bytes] : context_.journal.segments()) {
-    if (segment >= checkpoint_.segment) return;
+    if (segment >= checkpoint_.segment || segment >= keep_from_.load(std::memory_order_acquire)) return;
     if (context_.use.live(segment) > 0) continue;
     if (context_.journal.Remove(segment).ok()) context_.metrics.segments_deleted.Add();
   }
@@ -124,7 +151,7 @@ void Maintenance::RelocateOne() {
     for (const auto& log : catalogue_.Logs()) {
       if (!Relocate(*log, log, segment)) return;
     }
-    Checkpoint().IgnoreError();
+    CheckpointNow().IgnoreError();
     RemoveDeadSegments();
     return;
   }

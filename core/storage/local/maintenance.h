@@ -1,10 +1,12 @@
 // What the local store does beside serving: checkpoints, deleting segments in which nothing is alive, appending again
 // what is alive in segments that are mostly dead, keeping a spare segment.
 //
-// Thread rule: one thread of its own, or RunOnce by hand while that was not started. Stop waits for what is running.
+// Thread rule: one thread of its own, or RunOnce by hand while that was not started; Checkpoint and what backups need from
+// any thread. Stop waits for what is running.
 #pragma once
 
 #include <atomic>
+#include <string>
 #include <thread>
 
 #include "core/base/clock.h"
@@ -34,12 +36,35 @@ class Maintenance {
   void Stop() EXCLUDES(mu_);
 
   // Whatever is due.
-  void RunOnce();
+  void RunOnce() EXCLUDES(mu_);
   // Puts everything into the view.
-  absl::Status Checkpoint();
+  absl::Status Checkpoint() EXCLUDES(mu_);
+
+  // The same, and gives the view as it is then a second name, `view_copy`, a new folder on the same file system. From now on
+  // no segment goes away, until KeepFrom says which may. One backup at a time.
+  absl::Status BeginBackup(const std::string& view_copy) EXCLUDES(mu_);
+  // Those below `segment` may.
+  void KeepFrom(uint64_t segment) { keep_from_.store(segment, std::memory_order_release); }
+  void EndBackup() { KeepFrom(kKeepNothing); }
 
  private:
+  static constexpr uint64_t kKeepNothing = UINT64_MAX;
+
+  // One at a time works on segments and view. Not a mutex, since others' callbacks may come meanwhile: who is the first to
+  // append writes for those behind it as well.
+  class Turn {
+   public:
+    explicit Turn(Maintenance& of);
+    ~Turn();
+    Turn(const Turn&) = delete;
+    Turn& operator=(const Turn&) = delete;
+
+   private:
+    Maintenance& of_;
+  };
+
   void ThreadMain() EXCLUDES(mu_);
+  absl::Status CheckpointNow();
   bool CheckpointDue() const;
   void RemoveDeadSegments();
   void RelocateOne();
@@ -51,7 +76,10 @@ class Maintenance {
   const MaintenanceOptions options_;
   std::thread thread_;
 
-  // Belong to the thread that runs.
+  // Segments from here on stay, for a backup.
+  std::atomic<uint64_t> keep_from_{kKeepNothing};
+
+  // Belong to whoever has the turn.
   JournalPosition checkpoint_;
   Instant checkpoint_time_;
   // The segment whose live batches were appended again last.
@@ -60,6 +88,8 @@ class Maintenance {
   Mutex mu_;
   CondVar wake_;
   bool stopping_ GUARDED_BY(mu_) = false;
+  CondVar turn_over_;
+  bool taken_ GUARDED_BY(mu_) = false;
 };
 
 }  // namespace sluice

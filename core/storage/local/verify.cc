@@ -4,6 +4,7 @@
 
 #include "core/base/error.h"
 #include "core/message/batch.h"
+#include "core/storage/local/backup/restore.h"
 #include "core/storage/local/folder_lock.h"
 #include "core/storage/local/journal/journal.h"
 #include "core/storage/local/view/view.h"
@@ -14,7 +15,9 @@ namespace {
 
 // Every live batch that the view knows must lie where it says.
 absl::Status VerifyView(const std::string& data_dir, const Journal& journal, VerifyReport* report) {
-  auto view = View::Open(data_dir + "/view");
+  // Without one, which only a store that never came to its first checkpoint may be, all is in the journal.
+  if (!PosixFileSystem().List(data_dir + "/view").ok()) return absl::OkStatus();
+  auto view = View::OpenToRead(data_dir + "/view");
   if (!view.ok()) return view.status();
   auto contents = (*view)->Load();
   if (!contents.ok()) return contents.status();
@@ -45,42 +48,60 @@ absl::Status VerifyView(const std::string& data_dir, const Journal& journal, Ver
   return absl::OkStatus();
 }
 
-}  // namespace
-
-absl::StatusOr<VerifyReport> Verify(const std::string& data_dir, const std::function<void(double)>& progress) {
-  FileSystem& files = PosixFileSystem();
-  if (auto names = files.List(data_dir + "/journal"); !names.ok()) return names.status();
-  auto lock = FolderLock::Take(data_dir);
-  if (!lock.ok()) return lock.status();
-  auto journal = Journal::Open(files, data_dir + "/journal", {});
+// Every record, and the view.
+absl::Status VerifyStore(const std::string& data_dir, const std::function<void(double)>& progress, VerifyReport* report) {
+  auto journal = Journal::Open(PosixFileSystem(), data_dir + "/journal", {.read_only = true});
   if (!journal.ok()) return journal.status();
   if (absl::Status status = (*journal)->CheckFormat(); !status.ok()) return status;
-  VerifyReport report;
   const auto segments = (*journal)->segments();
-  report.segments = segments.size();
+  report->segments = segments.size();
   uint64_t total = 0;
   for (const auto& [segment, bytes] : segments) total += bytes;
   const auto on_record = [&](const JournalPosition& at, const RecordHeader& header, std::string_view payload) {
-    ++report.records;
-    report.bytes += RecordBytes(header.length);
+    ++report->records;
+    report->bytes += RecordBytes(header.length);
     if (HoldsBatch(header.kind)) {
-      ++report.batches;
-      report.messages += header.count;
+      ++report->batches;
+      report->messages += header.count;
       if (absl::Status status = Batch::Check(BatchIn(header.kind, payload)); !status.ok()) {
-        report.damages.push_back(fmt::format("{} at {}: {}", SegmentName(at.segment), at.offset, status.ToString()));
+        report->damages.push_back(fmt::format("{} at {}: {}", SegmentName(at.segment), at.offset, status.ToString()));
       }
     }
-    if (progress) progress(static_cast<double>(report.bytes) / static_cast<double>(std::max<uint64_t>(total, 1)));
+    if (progress) progress(static_cast<double>(report->bytes) / static_cast<double>(std::max<uint64_t>(total, 1)));
     return absl::OkStatus();
   };
   const auto on_damage = [&](uint64_t segment, const DamagedStretch& stretch) {
-    report.damages.push_back(
+    report->damages.push_back(
         fmt::format("{} from {} to {}: no readable record", SegmentName(segment), stretch.begin, stretch.end));
   };
   auto torn = (*journal)->Scan({}, on_record, on_damage);
   if (!torn.ok()) return torn.status();
-  report.torn_tail = torn->torn_tail;
-  if (absl::Status status = VerifyView(data_dir, **journal, &report); !status.ok()) return status;
+  report->torn_tail = torn->torn_tail;
+  return VerifyView(data_dir, **journal, report);
+}
+
+}  // namespace
+
+absl::StatusOr<VerifyReport> Verify(const std::string& data_dir, const std::function<void(double)>& progress) {
+  FileSystem& files = PosixFileSystem();
+  VerifyReport report;
+  std::unique_ptr<FolderLock> lock;
+  if (HoldsManifest(files, data_dir)) {
+    auto manifest = ReadManifest(files, data_dir);
+    if (!manifest.ok()) return manifest.status();
+    report.backup_files = manifest->files.size();
+    auto damages = CheckBackup(files, data_dir, progress);
+    if (!damages.ok()) return damages.status();
+    // What is damaged need not be looked into: the files say which, and another backup is wanted.
+    report.damages = *std::move(damages);
+    if (!report.damages.empty()) return report;
+  } else {
+    if (auto names = files.List(data_dir + "/journal"); !names.ok()) return names.status();
+    auto taken = FolderLock::Take(data_dir);
+    if (!taken.ok()) return taken.status();
+    lock = *std::move(taken);
+  }
+  if (absl::Status status = VerifyStore(data_dir, progress, &report); !status.ok()) return status;
   return report;
 }
 

@@ -1,5 +1,6 @@
-// Reads a stopped store through, from the first byte to the last, and reports what it found: every segment, every record
-// and its checksum, every batch record, and every entry of the view against the journal.
+// Reads a stopped store, or a backup, through, from the first byte to the last, and reports what it found: every segment, every
+// record and its checksum, every batch record, and every entry of the view against the journal; of a backup before all that
+// every file against its manifest. Changes nothing in a backup.
 //
 // Thread rule: a function; the folder must not be in use (DATA_FOLDER_IN_USE).
 #pragma once
@@ -13,6 +14,8 @@
 namespace sluice {
 
 struct VerifyReport {
+  // Files of a backup; 0 for a store.
+  uint64_t backup_files = 0;
   uint64_t segments = 0;
   uint64_t records = 0;
   uint64_t batches = 0;

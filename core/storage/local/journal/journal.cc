@@ -24,7 +24,9 @@ absl::StatusOr<SegmentHeader> ReadSegmentHeader(const File& file, const std::str
 
 absl::StatusOr<std::unique_ptr<Journal>> Journal::Open(FileSystem& files, std::string folder, JournalOptions options) {
   auto journal = std::unique_ptr<Journal>(new Journal(files, std::move(folder), options));
-  if (absl::Status status = files.CreateFolder(journal->folder_); !status.ok()) return status;
+  if (!options.read_only) {
+    if (absl::Status status = files.CreateFolder(journal->folder_); !status.ok()) return status;
+  }
   if (absl::Status status = journal->LoadSegments(); !status.ok()) return status;
   return journal;
 }
@@ -33,12 +35,14 @@ absl::Status Journal::LoadSegments() {
   auto names = files_.List(folder_);
   if (!names.ok()) return names.status();
   // A spare may have been cut off while it was made: it is made anew.
-  if (absl::Status status = files_.Remove(SparePath()); !status.ok()) return status;
+  if (!options_.read_only) {
+    if (absl::Status status = files_.Remove(SparePath()); !status.ok()) return status;
+  }
   MutexLock lock(mu_);
   for (const std::string& name : *names) {
     const auto sequence = SegmentSequence(name);
     if (!sequence) continue;
-    auto file = files_.Open(folder_ + "/" + name);
+    auto file = OpenSegment(*sequence);
     if (!file.ok()) return file.status();
     auto size = (*file)->Size();
     if (!size.ok()) return size.status();
@@ -61,7 +65,7 @@ absl::StatusOr<std::shared_ptr<File>> Journal::FileOf(uint64_t segment) const {
     if (static_cast<size_t>(std::count_if(segments_.begin(), segments_.end(), is_open)) >= kMaxOpenFiles) {
       std::find_if(segments_.begin(), segments_.end(), is_open)->second.file = nullptr;
     }
-    auto file = files_.Open(PathOf(segment));
+    auto file = OpenSegment(segment);
     if (!file.ok()) return file.status();
     it->second.file = *std::move(file);
   }
@@ -92,7 +96,8 @@ absl::StatusOr<ScanResult> Journal::Scan(JournalPosition from, const OnRecord& o
       if (!next_file.ok()) return next_file.status();
       auto next_header = ReadSegmentHeader(**next_file, PathOf(next->first));
       if (!next_header.ok()) return next_header.status();
-      must_reach = next_header->previous_bytes;
+      // Where segments in between were deleted nobody says how far this one goes, except its size.
+      must_reach = next->first == segment + 1 ? next_header->previous_bytes : kLengthUnknown;
     }
     const uint64_t begin = segment == from.segment ? std::max<uint64_t>(from.offset, kSegmentHeaderBytes)
                                                    : kSegmentHeaderBytes;

@@ -36,6 +36,8 @@ struct JournalOptions {
   uint64_t segment_bytes = uint64_t{64} << 20;
   // Sync what is written; without, only the process may die, not the machine.
   bool sync = true;
+  // For Scan and Read alone: changes nothing in the folder.
+  bool read_only = false;
 };
 
 class Journal {
@@ -95,6 +97,9 @@ class Journal {
   std::string PathOf(uint64_t segment) const { return folder_ + "/" + SegmentName(segment); }
   std::string SparePath() const { return folder_ + "/spare"; }
   absl::Status LoadSegments();
+  absl::StatusOr<std::unique_ptr<File>> OpenSegment(uint64_t segment) const {
+    return options_.read_only ? files_.OpenToRead(PathOf(segment)) : files_.Open(PathOf(segment));
+  }
   absl::Status Roll(uint64_t needed) EXCLUDES(mu_, spare_mu_);
   absl::Status MakeSpare() REQUIRES(spare_mu_);
   absl::StatusOr<std::shared_ptr<File>> TakeSpare(uint64_t needed) REQUIRES(spare_mu_);

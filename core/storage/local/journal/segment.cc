@@ -162,7 +162,7 @@ absl::StatusOr<ScanResult> ScanSegment(
         result.torn_tail = true;
         return result;
       }
-      damage.end = *next < *size ? *next : std::max(must_reach, result.end);
+      damage.end = *next < *size ? *next : std::max(must_reach == kLengthUnknown ? *size : must_reach, result.end);
       if (damage.end > damage.begin) on_damage(damage);
       result.end = damage.end;
       if (*next == *size) return result;

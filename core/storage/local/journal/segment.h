@@ -57,7 +57,8 @@ struct ScanResult {
 //
 // In the last segment (`must_reach` is 0) what is unreadable is the torn tail, as long as no later commit follows it: a
 // commit that was never finished may be on the disk in parts. Behind a finished commit it is damage. In any other
-// segment, which goes on to `must_reach`, it is damage always.
+// segment, which goes on to `must_reach`, it is damage always; with kLengthUnknown it may end in zeros anywhere.
+inline constexpr uint64_t kLengthUnknown = 1;
 absl::StatusOr<ScanResult> ScanSegment(
     const File& file, uint64_t from, uint64_t must_reach,
     const std::function<absl::Status(uint64_t position, const RecordHeader&, std::string_view payload)>& on_record,

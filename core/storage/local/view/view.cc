@@ -10,6 +10,7 @@
 #include "rocksdb/db.h"
 #include "rocksdb/filter_policy.h"
 #include "rocksdb/table.h"
+#include "rocksdb/utilities/checkpoint.h"
 #include "rocksdb/write_batch.h"
 
 namespace sluice {
@@ -140,6 +141,8 @@ rocksdb::Options DatabaseOptions() {
   options.keep_log_file_num = 2;
   options.info_log_level = rocksdb::WARN_LEVEL;
   options.avoid_flush_during_shutdown = true;
+  // Tables go into backups and from there anywhere: they need not name the machine.
+  options.db_host_id.clear();
   rocksdb::BlockBasedTableOptions table;
   table.block_cache = rocksdb::NewLRUCache(size_t{8} << 20);
   table.cache_index_and_filter_blocks = true;
@@ -178,6 +181,14 @@ View::~View() = default;
 absl::StatusOr<std::unique_ptr<View>> View::Open(const std::string& folder) {
   rocksdb::DB* db = nullptr;
   if (auto status = rocksdb::DB::Open(DatabaseOptions(), folder, &db); !status.ok()) return ViewError(status);
+  return std::unique_ptr<View>(new View(std::unique_ptr<rocksdb::DB>(db)));
+}
+
+absl::StatusOr<std::unique_ptr<View>> View::OpenToRead(const std::string& folder) {
+  rocksdb::DB* db = nullptr;
+  rocksdb::Options options = DatabaseOptions();
+  options.create_if_missing = false;
+  if (auto status = rocksdb::DB::OpenForReadOnly(options, folder, &db); !status.ok()) return ViewError(status);
   return std::unique_ptr<View>(new View(std::unique_ptr<rocksdb::DB>(db)));
 }
 
@@ -298,6 +309,13 @@ absl::Status View::Write(const Checkpoint& checkpoint) {
   rocksdb::FlushOptions flush;
   flush.allow_write_stall = true;
   return ViewError(db_->Flush(flush));
+}
+
+absl::Status View::LinkTo(const std::string& folder) {
+  rocksdb::Checkpoint* made = nullptr;
+  if (auto status = rocksdb::Checkpoint::Create(db_.get(), &made); !status.ok()) return ViewError(status);
+  const std::unique_ptr<rocksdb::Checkpoint> checkpoint(made);
+  return ViewError(checkpoint->CreateCheckpoint(folder));
 }
 
 }  // namespace sluice

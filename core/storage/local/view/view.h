@@ -9,7 +9,7 @@
 //
 // Keys (docs/format.md): 'b' topic first-offset, 't' topic, 's' subscription, 'm' meta; numbers in them big-endian.
 //
-// Thread rule: Find and OffsetAt from any thread; Load and Write by one thread at a time.
+// Thread rule: Find and OffsetAt from any thread; Load, Write and LinkTo by one thread at a time.
 #pragma once
 
 #include <memory>
@@ -64,6 +64,8 @@ class View {
   };
 
   static absl::StatusOr<std::unique_ptr<View>> Open(const std::string& folder);
+  // For Load and Find alone; changes nothing in the folder. The view must be there.
+  static absl::StatusOr<std::unique_ptr<View>> OpenToRead(const std::string& folder);
   ~View();
 
   absl::StatusOr<Contents> Load() const;
@@ -75,6 +77,9 @@ class View {
 
   // All or nothing, and durable.
   absl::Status Write(const Checkpoint& checkpoint);
+  // Makes `folder`, a view that is as this one was last written: a new folder on the same file system, whose larger files are
+  // this one's.
+  absl::Status LinkTo(const std::string& folder);
 
  private:
   explicit View(std::unique_ptr<rocksdb::DB> db);
