@@ -1,15 +1,20 @@
-// sluiced: starts the server, waits for SIGTERM or SIGINT, drains, ends. A second signal ends the process at once.
+// sluiced: starts the server, waits for SIGTERM or SIGINT, drains, ends. A second signal ends the process at once. SIGHUP is for
+// a reload. systemd hears of each (sd_notify.h).
 #include <pthread.h>
 #include <signal.h>
 #include <unistd.h>
 
+#include <memory>
 #include <thread>
 
 #include "absl/synchronization/mutex.h"
 #include "core/base/version.h"
+#include "fmt/format.h"
 #include "server/config/flags.h"
 #include "server/log.h"
+#include "server/sd_notify.h"
 #include "server/server.h"
+#include "server/watchdog.h"
 
 namespace sluice::server {
 namespace {
@@ -22,6 +27,7 @@ sigset_t BlockSignals() {
   sigemptyset(&signals);
   sigaddset(&signals, SIGTERM);
   sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGHUP);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   // A client that goes away is an error of a write, not the end.
   ::signal(SIGPIPE, SIG_IGN);
@@ -35,12 +41,28 @@ int WaitForSignal(const sigset_t& signals) {
   return signal;
 }
 
+// What can be changed without a restart is read again.
+void Reload() { Log("reloaded", {{"changed", "nothing"}}); }
+
+// Until one that is to end it; SIGHUP is dealt with here.
+int WaitForEnd(const sigset_t& signals, const ServiceManager& manager, const std::string& status) {
+  for (;;) {
+    const int signal = WaitForSignal(signals);
+    if (signal != SIGHUP) return signal;
+    manager.Reloading();
+    Reload();
+    manager.Ready(status);
+  }
+}
+
 int Run(const Options& options) {
   const sigset_t signals = BlockSignals();
+  const ServiceManager manager = ServiceManager::FromEnvironment();
   SetUpLog(options.log_format);
   auto server = Server::Start(options);
   if (!server.ok()) {
     LogError("cannot start", {{"error", std::string(server.status().message())}});
+    manager.Failed(fmt::format("cannot start: {}", std::string(server.status().message())));
     return 1;
   }
   Log("ready", {{"grpc", (*server)->grpc_address()},
@@ -48,10 +70,16 @@ int Run(const Options& options) {
                 {"store", options.store == StoreKind::kLocal ? "local" : "memory"},
                 {"durability", std::string((*server)->engine().durability())},
                 {"version", kVersion}});
-  const int signal = WaitForSignal(signals);
+  const std::string status = fmt::format("gRPC on {}, HTTP on {}", (*server)->grpc_address(), (*server)->http_address());
+  manager.Ready(status);
+  auto watchdog = std::make_unique<Watchdog>(manager, [&](absl::Duration timeout) { return (*server)->Alive(timeout); });
+  const int signal = WaitForEnd(signals, manager, status);
+  watchdog = nullptr;
+  manager.Stopping();
   Log("draining", {{"signal", std::to_string(signal)}, {"timeout", absl::FormatDuration(options.shutdown_timeout)}});
   std::thread([signals] {
-    const int second = WaitForSignal(signals);
+    int second = SIGHUP;
+    while (second == SIGHUP) second = WaitForSignal(signals);
     LogWarning("a second signal: ending at once", {{"signal", std::to_string(second)}});
     ::_exit(kKilledBySignal + second);
   }).detach();

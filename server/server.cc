@@ -14,6 +14,7 @@
 #include "grpcpp/server_builder.h"
 #include "server/config/startup_file.h"
 #include "server/log.h"
+#include "server/self_check.h"
 
 namespace sluice::server {
 namespace {
@@ -190,6 +191,11 @@ void Server::OnBreaker(const BreakerEvent& event) {
     Log("circuit breaker", fields);
   }
   if (event.kind == BreakerKind::kStore) TellHealth();
+}
+
+// Under durability os a reaction may be the one that writes, so that a disk that hangs keeps calls waiting; the breaker opens then.
+bool Server::Alive(absl::Duration timeout) {
+  return AnswersHealth(*grpc_, timeout) || engine_->store_breaker().state != BreakerState::kClosed;
 }
 
 absl::Status Server::Drain() {

@@ -44,6 +44,10 @@ class Server {
   std::string http_address() const;
   Engine& engine() { return *engine_; }
 
+  // Whether the server answers calls within `timeout`, which it blocks for at the most; or does not because it waits for the
+  // store, which a restart would not mend. Until Drain.
+  bool Alive(absl::Duration timeout);
+
   absl::Status Drain();
 
  private:
