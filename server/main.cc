@@ -1,18 +1,22 @@
 // sluiced: starts the server, waits for SIGTERM or SIGINT, drains, ends. A second signal ends the process at once. SIGHUP
-// reads the settings again.
+// reads settings, certificates, policy, tokens and keys again. systemd hears of each (sd_notify.h).
 #include <pthread.h>
 #include <signal.h>
 #include <unistd.h>
 
+#include <memory>
 #include <thread>
 #include <utility>
 
 #include "absl/synchronization/mutex.h"
 #include "core/base/version.h"
+#include "fmt/format.h"
 #include "server/config/flags.h"
 #include "server/config/reloadable_settings.h"
 #include "server/log.h"
+#include "server/sd_notify.h"
 #include "server/server.h"
+#include "server/watchdog.h"
 
 namespace sluice::server {
 namespace {
@@ -77,9 +81,11 @@ int Run(ParsedFlags flags) {
   const sigset_t signals = BlockSignals();
   SetUpLog(options.log_format);
   SetLogLevels(options.log_levels);
+  const ServiceManager manager = ServiceManager::FromEnvironment();
   auto server = Server::Start(options);
   if (!server.ok()) {
     LogError("cannot start", {{"error", std::string(server.status().message())}});
+    manager.Failed(fmt::format("cannot start: {}", std::string(server.status().message())));
     return 1;
   }
   ReloadableSettings settings(std::move(flags.inputs), std::move(flags.loaded), (*server)->config_metrics());
@@ -90,7 +96,17 @@ int Run(ParsedFlags flags) {
                 {"store", options.store == StoreKind::kLocal ? "local" : "memory"},
                 {"durability", std::string((*server)->engine().durability())},
                 {"version", kVersion}});
-  const int signal = WaitForEnd(signals, [&settings] { settings.RequestReload(); });
+  const std::string status = fmt::format("gRPC on {}, HTTP on {}", (*server)->grpc_address(), (*server)->http_address());
+  manager.Ready(status);
+  auto watchdog = std::make_unique<Watchdog>(manager, [&](absl::Duration timeout) { return (*server)->Alive(timeout); });
+  const int signal = WaitForEnd(signals, [&] {
+    manager.Reloading();
+    settings.RequestReload();
+    (*server)->Reload();
+    manager.Ready(status);
+  });
+  watchdog = nullptr;
+  manager.Stopping();
   Log("draining", {{"signal", std::to_string(signal)}, {"timeout", absl::FormatDuration(options.shutdown_timeout)}});
   settings.Stop();
   return End(**server, signals);

@@ -1,8 +1,6 @@
 // Reads files again while the server runs: when they change, looked at once a second, and all of them when asked. What cannot be read
 // leaves what there is; each time is a line in the log and in the audit log, and is counted.
 //
-// A file has changed when its name leads to another file, or the file to another size or time: also where Kubernetes swaps a folder.
-//
 // Thread rule: Add before Start, Start and the destructor from one thread; Now from any. One thread of its own does it all.
 #pragma once
 
@@ -15,6 +13,8 @@
 #include "core/base/mutex.h"
 #include "server/audit/audit_log.h"
 #include "server/auth/security_metrics.h"
+#include "server/config/file_watch.h"
+#include "server/log.h"
 
 namespace sluice::server {
 
@@ -26,6 +26,7 @@ class Reloader {
     std::vector<std::string> files;
     std::function<absl::Status()> reload;
     ReloadMetrics* metrics = nullptr;
+    LogPart log = LogPart::kAuth;
   };
 
   explicit Reloader(AuditLog& audit) : audit_(audit) {}
@@ -38,24 +39,13 @@ class Reloader {
   void Now() EXCLUDES(mu_);
 
  private:
-  // What a name leads to.
-  struct Stamp {
-    uint64_t device = 0;
-    uint64_t inode = 0;
-    int64_t size = -1;
-    int64_t time_ns = 0;
-    bool operator==(const Stamp&) const = default;
-  };
-  static Stamp StampOf(const std::string& path);
-
   struct Watched {
     Part part;
-    std::vector<Stamp> stamps;
+    FileWatch watch;
   };
-  static std::vector<Stamp> StampsOf(const Part& part);
 
   void Run() EXCLUDES(mu_);
-  void Reload(Watched& watched);
+  void Reload(const Part& part);
 
   AuditLog& audit_;
   std::vector<Watched> parts_;

@@ -15,6 +15,7 @@
 #include "server/config/startup_file.h"
 #include "server/exposure.h"
 #include "server/log.h"
+#include "server/self_check.h"
 #include "server/tls/grpc_credentials.h"
 
 namespace sluice::server {
@@ -130,7 +131,8 @@ void Server::StartReloader() {
                     security_metrics_.certificate_expiry.Set(absl::ToUnixSeconds(certificates_->current()->expires));
                     return status;
                   },
-                  &security_metrics_.certificates});
+                  &security_metrics_.certificates,
+                  LogPart::kTls});
   reloader_->Start([this] { EndStreamsThatMayNot(); });
 }
 
@@ -290,6 +292,11 @@ void Server::OnBreaker(const BreakerEvent& event) {
     Log(part, "circuit breaker", fields);
   }
   if (event.kind == BreakerKind::kStore) TellHealth();
+}
+
+// Under durability os a reaction may be the one that writes, so that a disk that hangs keeps calls waiting; the breaker opens then.
+bool Server::Alive(absl::Duration timeout) {
+  return AnswersHealth(*grpc_, timeout) || engine_->store_breaker().state != BreakerState::kClosed;
 }
 
 absl::Status Server::Drain() {

@@ -60,6 +60,10 @@ class Server {
   // Reads certificates, policy, tokens and keys again, and opens the audit log anew; soon, on a thread of the server's.
   void Reload();
 
+  // Whether the server answers calls within `timeout`, which it blocks for at the most; or does not because it waits for the
+  // store, which a restart would not mend. Until Drain.
+  bool Alive(absl::Duration timeout);
+
   absl::Status Drain();
 
  private:

@@ -119,7 +119,7 @@ absl::Status AuditLog::Write(const AuditRecord& record) {
     first = !std::exchange(failing_, true);
   }
   metrics_.audit_failures.Add();
-  if (first) LogError("the audit log cannot be written", {{"file", options_.file}, {"error", why}});
+  if (first) LogError(LogPart::kAudit, "the audit log cannot be written", {{"file", options_.file}, {"error", why}});
   return RetryableError(Reason::kAuditUnavailable, "the audit log cannot be written", absl::Seconds(10));
 }
 

@@ -78,7 +78,7 @@ void KeySource::Refresh() {
   auto keys = text.ok() ? JwtKeys::Parse(*text) : absl::StatusOr<std::shared_ptr<const JwtKeys>>(text.status());
   metrics_.keys.Count(keys.ok());
   if (!keys.ok()) {
-    LogWarning("the keys of tokens cannot be had; those that there are stay",
+    LogWarning(LogPart::kAuth, "the keys of tokens cannot be had; those that there are stay",
                {{"from", location_}, {"error", std::string(keys.status().message())}});
   }
   MutexLock lock(mu_);

@@ -1,6 +1,9 @@
 // The program itself: what it makes of signals, and what it says when it cannot start.
+#include <cstdlib>
+
 #include "gmock/gmock.h"
 #include "tests/integration/client.h"
+#include "tests/support/notify_socket.h"
 #include "tests/support/server_process.h"
 #include "tests/support/temp_folder.h"
 
@@ -57,6 +60,26 @@ TEST_F(SignalsTest, ASecondSignalEndsItAtOnce) {
   patient.Signal(SIGTERM);
   patient.Signal(SIGINT);
   EXPECT_THAT(patient.Wait(), testing::AnyOf(128 + SIGINT, 128 + SIGTERM));
+}
+
+TEST_F(SignalsTest, TheServiceManagerHearsOfAllOfIt) {
+  process_.Kill();
+  NotifySocket manager(folder_.path() + "/notify");
+  ::setenv("NOTIFY_SOCKET", (folder_.path() + "/notify").c_str(), 1);  // NOLINT(concurrency-mt-unsafe)
+  ::setenv("WATCHDOG_USEC", "3600000000", 1);                          // NOLINT(concurrency-mt-unsafe)
+  Start();
+  ::unsetenv("NOTIFY_SOCKET");  // NOLINT(concurrency-mt-unsafe)
+  ::unsetenv("WATCHDOG_USEC");  // NOLINT(concurrency-mt-unsafe)
+  const std::string ready = "READY=1\nSTATUS=gRPC on 127.0.0.1:" + process_.port() + ", HTTP on 127.0.0.1:";
+  EXPECT_THAT(manager.Receive(), testing::StartsWith(ready));
+  // The first of many: it has asked itself whether it is alive.
+  EXPECT_EQ(manager.Receive(), "WATCHDOG=1");
+  process_.Signal(SIGHUP);
+  EXPECT_THAT(manager.Receive(), testing::StartsWith("RELOADING=1\n"));
+  EXPECT_THAT(manager.Receive(), testing::StartsWith(ready));
+  process_.Signal(SIGTERM);
+  EXPECT_THAT(manager.Receive(), testing::StartsWith("STOPPING=1\n"));
+  EXPECT_EQ(process_.Wait(), 0);
 }
 
 TEST_F(SignalsTest, KilledItComesBackWithWhatItAcknowledged) {
