@@ -30,6 +30,7 @@ RpcName NameOf(Rpc rpc) {
       {kAdmin, "GetTopicStats", "unary"},
       {kAdmin, "GetSubscriptionStats", "unary"},
       {kAdmin, "GetBreakers", "unary"},
+      {kAdmin, "GetServerInfo", "unary"},
       {kAdmin, "CreateCheckpoint", "server_stream"},
       {kPublisher, "CreateTopic", "unary"},
       {kPublisher, "UpdateTopic", "unary"},

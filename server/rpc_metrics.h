@@ -35,6 +35,7 @@ enum class Rpc {
   kGetTopicStats,
   kGetSubscriptionStats,
   kGetBreakers,
+  kGetServerInfo,
   kCreateCheckpoint,
   // google.pubsub.v1.Publisher.
   kGoogleCreateTopic,

@@ -20,6 +20,10 @@ std::string_view AdviceFor(const absl::Status& status, const Session&) {
       return "is sluiced running there? --server says where to look";
     case absl::StatusCode::kDeadlineExceeded:
       return "the server did not answer in time; --timeout gives it more";
+    case absl::StatusCode::kUnauthenticated:
+      return "--token-file names a token, --cert and --key a certificate; `sluice doctor` looks at all of it";
+    case absl::StatusCode::kPermissionDenied:
+      return "`sluice doctor` says whom the server takes you for; its administrator gives rights";
     case absl::StatusCode::kNotFound:
       if (ReasonOf(status) == Reason::kBackupNotFound) return "";
       return "`sluice topic list` and `sluice sub list` show what there is; --project says in which project";
@@ -29,6 +33,24 @@ std::string_view AdviceFor(const absl::Status& status, const Session&) {
 }
 
 }  // namespace
+
+absl::Status Session::Prepare() {
+  connection.server = server;
+  tls |= !tls_files.ca.empty() || !tls_files.cert.empty();
+  if (tls) {
+    auto credentials = client::TlsFromFiles(tls_files);
+    if (!credentials.ok()) return credentials.status();
+    connection.credentials = *std::move(credentials);
+  }
+  if (token.empty() && token_file.empty()) return absl::OkStatus();
+  const std::string host = server.substr(0, server.rfind(':'));
+  if (!tls && host != "localhost" && host != "[::1]" && host.compare(0, 4, "127.") != 0) {
+    return absl::InvalidArgumentError(
+        fmt::format("--token-file: it would be sent to {} in plain text, for everybody on the way to read; use --tls", server));
+  }
+  connection.token = token.empty() ? client::TokenFromFile(token_file) : [token = token] { return token; };
+  return absl::OkStatus();
+}
 
 nlohmann::ordered_json ToJson(const google::protobuf::Message& message) {
   google::protobuf::util::JsonPrintOptions options;

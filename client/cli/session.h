@@ -12,6 +12,7 @@
 #include "absl/time/time.h"
 #include "client/cpp/admin.h"
 #include "client/cpp/connection.h"
+#include "client/cpp/credentials.h"
 #include "google/protobuf/message.h"
 #include "nlohmann/json.hpp"
 
@@ -23,10 +24,19 @@ enum Exit { kOk = 0, kFailed = 1, kUsage = 2, kMissing = 3, kUnavailable = 4 };
 struct Session {
   std::string server = "127.0.0.1:8085";
   std::string project = "local";
+  bool tls = false;
+  client::TlsFiles tls_files;
+  std::string token_file;
+  // Itself; beats the file.
+  std::string token;
   bool json = false;
   absl::Duration timeout = absl::Seconds(10);
+  // What the above makes of it.
+  client::ConnectionOptions connection;
 
-  std::shared_ptr<client::Connection> Connect() const { return client::Connection::Open({.server = server}); }
+  // Makes `connection`: before anything connects. Errors of the files, and for a token that would travel in plain text.
+  absl::Status Prepare();
+  std::shared_ptr<client::Connection> Connect() const { return client::Connection::Open(connection); }
   client::Admin OpenAdmin() const { return client::Admin(Connect(), timeout); }
 
   // "orders" becomes "projects/P/topics/orders"; a full name stays as it is.

@@ -171,6 +171,9 @@ absl::StatusOr<v1::Checkpoint> Admin::CreateCheckpoint(const v1::CreateCheckpoin
   return made;
 }
 
+absl::StatusOr<v1::GetServerInfoResponse> Admin::GetServerInfo() {
+  return Call<v1::GetServerInfoResponse>(&v1::Admin::Stub::GetServerInfo, v1::GetServerInfoRequest());
+}
 absl::StatusOr<v1::GetBreakersResponse> Admin::GetBreakers() {
   return Call<v1::GetBreakersResponse>(&v1::Admin::Stub::GetBreakers, v1::GetBreakersRequest());
 }

@@ -48,6 +48,7 @@ class Admin {
   absl::StatusOr<v1::TopicStats> GetTopicStats(const std::string& name);
   absl::StatusOr<v1::SubscriptionStats> GetSubscriptionStats(const std::string& name);
   absl::StatusOr<v1::GetBreakersResponse> GetBreakers();
+  absl::StatusOr<v1::GetServerInfoResponse> GetServerInfo();
 
   // Blocks until the backup is made, however long that takes. `progress` is told the bytes that are done, and all.
   absl::StatusOr<v1::Checkpoint> CreateCheckpoint(const v1::CreateCheckpointRequest& request,

@@ -9,6 +9,7 @@
 // one must not be destroyed inside one of their callbacks. Who has a stub or a call on the channel lets go of it before.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -18,19 +19,26 @@
 #include "core/base/timer_queue.h"
 #include "grpcpp/channel.h"
 #include "grpcpp/security/credentials.h"
+#include "grpcpp/support/channel_arguments.h"
 
 namespace sluice::client {
 
 struct ConnectionOptions {
   // HOST:PORT.
   std::string server = "127.0.0.1:8085";
-  // Plain text when null.
+  // Plain text when null; client/cpp/credentials.h makes them from files.
   std::shared_ptr<grpc::ChannelCredentials> credentials = nullptr;
+  // Called for each call, from any thread: an API token or a JWT, sent as "authorization: Bearer ..."; nothing is sent when it
+  // is empty. Over plain text everybody on the way can read it.
+  std::function<std::string()> token = nullptr;
   // A silent connection is probed this often, and given up 10 s later.
   absl::Duration keepalive = absl::Seconds(20);
   // In front of gRPC's own.
   std::string user_agent = "sluice-cpp";
 };
+
+// The channel of a connection, for those who need no more.
+std::shared_ptr<grpc::Channel> OpenChannel(const ConnectionOptions& options, const grpc::ChannelArguments& arguments);
 
 class Connection {
  public:

@@ -108,6 +108,7 @@ const std::array<Entry, kRpcCount> kTable = {{
     {Rpc::kGetTopicStats, {kNeeds, {{Right::kTopicsGet, "name"}}}},
     {Rpc::kGetSubscriptionStats, {kNeeds, {{Right::kSubscriptionsGet, "name"}}}},
     {Rpc::kGetBreakers, {kNeeds, {{Right::kServerView, ""}}}},
+    {Rpc::kGetServerInfo, {Openness::kAuthenticated, {}}},
     {Rpc::kCreateCheckpoint, {kNeeds, {{Right::kServerBackup, ""}}, kAdministrative}},
     {Rpc::kGoogleCreateTopic, {kNeeds, {{Right::kTopicsCreate, "name"}}, kAdministrative}},
     {Rpc::kGoogleUpdateTopic, {kNeeds, {{Right::kTopicsUpdate, "topic.name"}}, kAdministrative}},

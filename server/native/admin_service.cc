@@ -4,6 +4,7 @@
 
 #include "core/base/error.h"
 #include "core/base/strings.h"
+#include "core/base/version.h"
 #include "fmt/format.h"
 #include "server/native/checkpoint_call.h"
 #include "server/native/convert.h"
@@ -202,6 +203,25 @@ grpc::ServerUnaryReactor* AdminService::GetBreakers(Call* call, const v1::GetBre
                                                     v1::GetBreakersResponse* response) {
   return Answer(Rpc::kGetBreakers, call, *request, [&] {
     *response->mutable_store() = ToProto(context_.engine.store_breaker());
+    return absl::OkStatus();
+  });
+}
+
+grpc::ServerUnaryReactor* AdminService::GetServerInfo(Call* call, const v1::GetServerInfoRequest* request,
+                                                      v1::GetServerInfoResponse* response) {
+  return Answer(Rpc::kGetServerInfo, call, *request, [&]() -> absl::Status {
+    const auto caller = context_.access.Identify(*call, Rpc::kGetServerInfo);
+    if (!caller.ok()) return caller.status();
+    response->set_version(kVersion);
+    ToProto(context_.engine.clock().WallNow(), response->mutable_time());
+    if (caller->identity != nullptr) response->set_identity(caller->identity->principal);
+    if (!context_.access.Allowed(*caller, Right::kServerView, kServerResource)) return absl::OkStatus();
+    const BackendStats stats = context_.engine.backend_stats();
+    v1::StoreInfo& store = *response->mutable_store();
+    store.set_durability(std::string(context_.engine.durability()));
+    store.set_writable(stats.writable);
+    store.set_disk_bytes(static_cast<int64_t>(stats.disk_bytes));
+    store.set_disk_free_bytes(static_cast<int64_t>(stats.disk_free_bytes));
     return absl::OkStatus();
   });
 }

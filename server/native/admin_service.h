@@ -35,6 +35,7 @@ class AdminService final : public v1::Admin::CallbackService {
   Reactor* GetSubscriptionStats(Call*, const v1::GetSubscriptionStatsRequest*,
                                 v1::GetSubscriptionStatsResponse*) override;
   Reactor* GetBreakers(Call*, const v1::GetBreakersRequest*, v1::GetBreakersResponse*) override;
+  Reactor* GetServerInfo(Call*, const v1::GetServerInfoRequest*, v1::GetServerInfoResponse*) override;
   grpc::ServerWriteReactor<v1::CreateCheckpointResponse>* CreateCheckpoint(Call*,
                                                                            const v1::CreateCheckpointRequest*) override;
 

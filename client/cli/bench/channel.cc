@@ -1,7 +1,6 @@
 #include "client/cli/bench/channel.h"
 
 #include "absl/time/clock.h"
-#include "grpcpp/create_channel.h"
 
 namespace sluice::cli {
 
@@ -12,7 +11,7 @@ std::shared_ptr<grpc::Channel> OpenChannel(const Session& session) {
   arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
   arguments.SetInt(GRPC_ARG_ENABLE_CHANNELZ, 0);
   arguments.SetInt(GRPC_ARG_MINIMAL_STACK, 1);
-  return grpc::CreateCustomChannel(session.server, grpc::InsecureChannelCredentials(), arguments);
+  return client::OpenChannel(session.connection, arguments);
 }
 
 void WaitUntilReleased(const std::shared_ptr<grpc::Channel>& channel) {

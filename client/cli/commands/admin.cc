@@ -115,11 +115,12 @@ void AddVerify(CLI::App& admin, Run* run) {
 }  // namespace
 
 void AddAdminCommands(CLI::App& app, Run* run) {
-  CLI::App* admin = app.add_subcommand("admin", "Look after a store: backups, and what is on the disk");
+  CLI::App* admin = app.add_subcommand("admin", "Look after a server: backups, what is on the disk, API tokens");
   admin->require_subcommand(1);
   AddCheckpoint(*admin, run);
   AddVerify(*admin, run);
   AddRestore(*admin, run);
+  AddTokenCommand(*admin, run);
 }
 
 }  // namespace sluice::cli

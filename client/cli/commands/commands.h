@@ -24,6 +24,9 @@ void AddStatsCommand(CLI::App& app, Run* run);
 void AddHealthCommand(CLI::App& app, Run* run);
 void AddBenchCommand(CLI::App& app, Run* run);
 void AddAdminCommands(CLI::App& app, Run* run);
+void AddTokenCommand(CLI::App& admin, Run* run);
+void AddContextCommands(CLI::App& app, Run* run);
+void AddDoctorCommand(CLI::App& app, Run* run);
 void AddCompletionCommand(CLI::App& app, Run* run);
 
 // "k=v" pairs into a protobuf map. Throws CLI::ValidationError.
