@@ -107,6 +107,13 @@ class RpcMetrics {
   RpcCounters& of(Rpc rpc) { return counters_[static_cast<size_t>(rpc)]; }
   const RpcCounters& of(Rpc rpc) const { return counters_[static_cast<size_t>(rpc)]; }
 
+  // Calls and streams that were begun.
+  uint64_t started() const {
+    uint64_t sum = 0;
+    for (const RpcCounters& counters : counters_) sum += static_cast<uint64_t>(counters.started.value());
+    return sum;
+  }
+
   // Streams open now.
   Gauge publish_streams;
   Gauge subscribe_streams;

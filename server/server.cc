@@ -35,6 +35,11 @@ constexpr absl::Duration kPushTimeout = absl::Seconds(5);
 // either.
 constexpr absl::Duration kTraceTimeout = absl::Seconds(3);
 
+// A call that comes in the moment in which gRPC shuts down is ended with CANCELLED, which clients do not try again. So calls are refused with
+// UNAVAILABLE until none has come for a while, or it has been too long.
+constexpr absl::Duration kQuiet = absl::Milliseconds(50);
+constexpr absl::Duration kLongestUnrest = absl::Seconds(1);
+
 // The host of HOST:PORT.
 std::string HostOf(const std::string& address) { return address.substr(0, address.rfind(':')); }
 
@@ -234,9 +239,8 @@ absl::Status Server::StartGrpc() {
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   grpc::ServerBuilder builder;
   SetLimits(builder, options_);
-  builder.AddListeningPort(options_.listen,
-                           certificates_ != nullptr ? TlsCredentials(*certificates_) : grpc::InsecureServerCredentials(),
-                           &grpc_port_);
+  credentials_ = certificates_ != nullptr ? TlsCredentials(*certificates_) : grpc::InsecureServerCredentials();
+  builder.AddListeningPort(options_.listen, credentials_, &grpc_port_);
   builder.RegisterService(pubsub_.get());
   builder.RegisterService(admin_.get());
   builder.RegisterService(publisher_.get());
@@ -299,6 +303,14 @@ bool Server::Alive(absl::Duration timeout) {
   return AnswersHealth(*grpc_, timeout) || engine_->store_breaker().state != BreakerState::kClosed;
 }
 
+void Server::WaitUntilQuiet(absl::Time end) {
+  uint64_t before = context_->rpcs.started() + 1;
+  for (uint64_t now = before - 1; now != before && absl::Now() < end; now = context_->rpcs.started()) {
+    before = now;
+    absl::SleepFor(kQuiet);
+  }
+}
+
 absl::Status Server::Drain() {
   drained_ = true;
   const absl::Duration for_flush = std::min(options_.shutdown_timeout / 5, absl::Seconds(5));
@@ -309,6 +321,8 @@ absl::Status Server::Drain() {
   context_->sessions.EndAll(RetryableError(Reason::kDraining, "the server is shutting down", absl::Seconds(1)));
   backups_->Stop();
   context_->sessions.WaitEmpty(end - absl::Now());
+  access_->Close(RetryableError(Reason::kDraining, "the server is shutting down", absl::Seconds(1)));
+  WaitUntilQuiet(std::min(end, absl::Now() + kLongestUnrest));
   {
     MutexLock lock(health_mu_);
     health_.clear();

@@ -81,6 +81,8 @@ class Server {
   void EndStreamsThatMayNot();
   // Says to those who ask for grpc.health.v1 what is now.
   void TellHealth() EXCLUDES(health_mu_);
+  // Blocks while clients go on calling.
+  void WaitUntilQuiet(absl::Time end);
   void SetAccepting(bool accepting) EXCLUDES(health_mu_);
   void OnBreaker(const BreakerEvent& event);
 
@@ -103,6 +105,8 @@ class Server {
   std::unique_ptr<Access> access_;
   // Null without TLS.
   std::unique_ptr<CertificateStore> certificates_;
+  // gRPC asks it for certificates as long as there is a server.
+  std::shared_ptr<grpc::ServerCredentials> credentials_;
   std::unique_ptr<Tracer> tracer_;
   std::unique_ptr<Engine> engine_;
   // The engine's store; null when it is not the local one.

@@ -68,6 +68,7 @@ std::shared_ptr<const Policy> Access::policy() const {
 }
 
 absl::StatusOr<Caller> Access::Identify(const grpc::CallbackServerContext& call, Rpc rpc) {
+  if (closed_.load(std::memory_order_acquire)) return closed_why_;
   if (!enabled()) return Caller{};
   Caller caller = CallerOf(call);
   Credentials credentials;
@@ -165,6 +166,7 @@ absl::Status Access::CheckAgain(const StreamAccess& stream) {
 
 absl::Status Access::Authorise(const grpc::CallbackServerContext& call, Rpc rpc, const google::protobuf::Message& request,
                                Caller* caller) {
+  if (closed_.load(std::memory_order_acquire)) return closed_why_;
   const Needs& needs = NeedsOf(rpc);
   if (!enabled() && !(needs.administrative && audit_.enabled())) return absl::OkStatus();
   std::string first;
@@ -191,6 +193,7 @@ absl::Status Access::Authorise(const grpc::CallbackServerContext& call, Rpc rpc,
 }
 
 absl::Status Access::Authorise(const grpc::CallbackServerContext& call, Rpc rpc, std::string_view resource, Caller* caller) {
+  if (closed_.load(std::memory_order_acquire)) return closed_why_;
   if (!enabled()) return absl::OkStatus();
   auto identified = Identify(call, rpc);
   if (!identified.ok()) return identified.status();

@@ -17,6 +17,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
@@ -81,6 +82,11 @@ class Access {
   absl::Status ReloadKeys();
   // The policy of a resource was changed.
   void PolicyChanged();
+  // From now on every call is refused so. Once.
+  void Close(absl::Status why) {
+    closed_why_ = std::move(why);
+    closed_.store(true, std::memory_order_release);
+  }
   // Goes up with each change of what is allowed.
   uint64_t generation() const { return generation_.load(std::memory_order_acquire); }
 
@@ -112,6 +118,9 @@ class Access {
   std::unique_ptr<Authenticator> authenticator_;
   Quotas quotas_;
   std::atomic<uint64_t> generation_ = 0;
+  // Set before closed_.
+  absl::Status closed_why_;
+  std::atomic<bool> closed_ = false;
   mutable Mutex mu_;
   std::shared_ptr<const Policy> policy_ GUARDED_BY(mu_) = std::make_shared<const Policy>();
   std::array<Shard, kShards> shards_;

@@ -79,8 +79,8 @@ class HttpServer::Pages {
                         fmt::format("{}\n", std::string(may.message())));
     }
     size_t page = 0;
-    const std::string number = request.has_param("page") ? request.get_param_value("page") : "0";
-    if (!absl::SimpleAtoi(number, &page) || page > kMaxDetailPage) {
+    const std::string number = request.params.empty() ? "0" : request.get_param_value("page");
+    if (request.params.size() > 1 || !absl::SimpleAtoi(number, &page) || page > kMaxDetailPage) {
       return AnswerText(response, 400, fmt::format("page: a number from 0 to {}, as in ?page=0\n", kMaxDetailPage));
     }
     AnswerMetrics(response, details(context_.engine, page));

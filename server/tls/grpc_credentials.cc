@@ -5,6 +5,7 @@
 #include <grpc/grpc.h>
 #include <grpc/grpc_security.h>
 
+#include <string>
 #include <utility>
 
 #include "core/base/mutex.h"
@@ -47,8 +48,9 @@ class Fetcher {
     if (current == given_) return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_UNCHANGED;
     given_ = current;
     const grpc_ssl_pem_key_cert_pair pair = {current->key.c_str(), current->chain.c_str()};
-    *config = grpc_ssl_server_certificate_config_create(current->client_ca.empty() ? nullptr : current->client_ca.c_str(),
-                                                        &pair, 1);
+    // gRPC wants authorities also where no client is asked for a certificate.
+    const std::string& authorities = current->client_ca.empty() ? current->chain : current->client_ca;
+    *config = grpc_ssl_server_certificate_config_create(authorities.c_str(), &pair, 1);
     return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_NEW;
   }
 

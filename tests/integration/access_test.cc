@@ -17,8 +17,8 @@ using testing::HasSubstr;
 
 constexpr char kTwoTeams[] = R"(
 bindings:
-  - {role: editor, members: [token:a], resources: [projects/a/*]}
-  - {role: editor, members: [token:b], resources: [projects/b/*]}
+  - {role: editor, members: [token:a], resources: [projects/team-a/*]}
+  - {role: editor, members: [token:b], resources: [projects/team-b/*]}
   - {role: admin, members: [token:root], resources: ["*"]}
 )";
 const char* const kServices[] = {"sluice.v1.PubSub", "sluice.v1.Admin", "google.pubsub.v1.Publisher",
@@ -72,9 +72,9 @@ void SetField(google::protobuf::Message* message, std::string_view path, const s
 
 std::string ResourceFor(Right right) {
   const std::string_view name = NameOf(right);
-  if (name.find(".list") != name.npos) return "projects/b";
-  if (name.find("subscriptions.") != name.npos) return "projects/b/subscriptions/s";
-  return name.find("snapshots.") != name.npos ? "projects/b/snapshots/n" : "projects/b/topics/t";
+  if (name.find(".list") != name.npos) return "projects/team-b";
+  if (name.find("subscriptions.") != name.npos) return "projects/team-b/subscriptions/billing";
+  return name.find("snapshots.") != name.npos ? "projects/team-b/snapshots/before" : "projects/team-b/topics/orders";
 }
 
 std::optional<Rpc> RpcOf(const std::string& service, const std::string& method) {
@@ -119,72 +119,72 @@ TEST_F(AccessTest, EveryRpcThereIsHasARightAndAsksForIt) {
 }
 
 TEST_F(AccessTest, EachRightOfACallWithSeveralIsAskedFor) {
-  ASSERT_TRUE(CreateTopicAs("a", "projects/a/topics/t").ok());
-  ASSERT_TRUE(CreateTopicAs("b", "projects/b/topics/t").ok());
+  ASSERT_TRUE(CreateTopicAs("a", "projects/team-a/topics/orders").ok());
+  ASSERT_TRUE(CreateTopicAs("b", "projects/team-b/topics/orders").ok());
   const auto create = [&](const std::string& topic, const std::string& dead_letters) {
     v1::CreateSubscriptionRequest request;
     v1::CreateSubscriptionResponse response;
-    request.mutable_subscription()->set_name("projects/a/subscriptions/s");
+    request.mutable_subscription()->set_name("projects/team-a/subscriptions/billing");
     request.mutable_subscription()->set_topic(topic);
     if (!dead_letters.empty()) {
       request.mutable_subscription()->mutable_dead_letter_policy()->set_dead_letter_topic(dead_letters);
     }
     return CodeAndReason(As("a", *Admin(), &v1::Admin::Stub::CreateSubscription, request, &response));
   };
-  EXPECT_EQ(create("projects/b/topics/t", ""), "PERMISSION_DENIED/PERMISSION_DENIED") << "to read what others publish";
-  EXPECT_EQ(create("projects/a/topics/t", "projects/b/topics/t"), "PERMISSION_DENIED/PERMISSION_DENIED")
+  EXPECT_EQ(create("projects/team-b/topics/orders", ""), "PERMISSION_DENIED/PERMISSION_DENIED") << "to read what others publish";
+  EXPECT_EQ(create("projects/team-a/topics/orders", "projects/team-b/topics/orders"), "PERMISSION_DENIED/PERMISSION_DENIED")
       << "to publish where one may not";
-  EXPECT_EQ(create("projects/a/topics/t", "projects/a/topics/t"), "INVALID_ARGUMENT/INVALID_DEAD_LETTER_POLICY");
-  EXPECT_EQ(create("projects/a/topics/t", ""), "OK");
+  EXPECT_EQ(create("projects/team-a/topics/orders", "projects/team-a/topics/orders"), "INVALID_ARGUMENT/INVALID_DEAD_LETTER_POLICY");
+  EXPECT_EQ(create("projects/team-a/topics/orders", ""), "OK");
 }
 
 TEST_F(AccessTest, NamesCannotBeGuessedFromErrors) {
-  ASSERT_TRUE(CreateTopicAs("b", "projects/b/topics/there").ok());
-  const grpc::Status there = GetTopicAs("a", "projects/b/topics/there");
-  const grpc::Status not_there = GetTopicAs("a", "projects/b/topics/hidden");
+  ASSERT_TRUE(CreateTopicAs("b", "projects/team-b/topics/there").ok());
+  const grpc::Status there = GetTopicAs("a", "projects/team-b/topics/there");
+  const grpc::Status not_there = GetTopicAs("a", "projects/team-b/topics/hidden");
   EXPECT_EQ(CodeAndReason(there), "PERMISSION_DENIED/PERMISSION_DENIED");
   EXPECT_EQ(CodeAndReason(not_there), CodeAndReason(there));
-  EXPECT_EQ(CodeAndReason(GetTopicAs("a", "projects/b/topics/!")), CodeAndReason(there)) << "nor from names that are none";
-  EXPECT_EQ(CodeAndReason(CreateTopicAs("a", "projects/b/topics/there")), CodeAndReason(there));
-  EXPECT_EQ(CodeAndReason(PublishAs("a", "projects/b/topics/there")), CodeAndReason(PublishAs("a", "projects/b/topics/x")));
-  EXPECT_THAT(there.error_message(), HasSubstr("token:a may not pubsub.topics.get on projects/b/topics/there"));
+  EXPECT_EQ(CodeAndReason(GetTopicAs("a", "projects/team-b/topics/!")), CodeAndReason(there)) << "nor from names that are none";
+  EXPECT_EQ(CodeAndReason(CreateTopicAs("a", "projects/team-b/topics/there")), CodeAndReason(there));
+  EXPECT_EQ(CodeAndReason(PublishAs("a", "projects/team-b/topics/there")), CodeAndReason(PublishAs("a", "projects/team-b/topics/nothing")));
+  EXPECT_THAT(there.error_message(), HasSubstr("token:a may not pubsub.topics.get on projects/team-b/topics/there"));
   EXPECT_EQ(InfoOf(there).metadata().at("right"), "pubsub.topics.get");
 }
 
 TEST_F(AccessTest, BadCredentialsAreToldAndThenHeldBack) {
-  ASSERT_TRUE(CreateTopicAs("a", "projects/a/topics/t").ok());
+  ASSERT_TRUE(CreateTopicAs("a", "projects/team-a/topics/orders").ok());
   for (int i = 0; i < 11; ++i) {
-    EXPECT_EQ(CodeAndReason(GetTopicAs("guess", "projects/a/topics/t")), "UNAUTHENTICATED/CREDENTIALS_INVALID");
+    EXPECT_EQ(CodeAndReason(GetTopicAs("guess", "projects/team-a/topics/orders")), "UNAUTHENTICATED/CREDENTIALS_INVALID");
   }
-  EXPECT_EQ(CodeAndReason(GetTopicAs("guess", "projects/a/topics/t")), "RESOURCE_EXHAUSTED/TOO_MANY_FAILURES");
-  EXPECT_TRUE(GetTopicAs("a", "projects/a/topics/t").ok()) << "who is known goes on";
+  EXPECT_EQ(CodeAndReason(GetTopicAs("guess", "projects/team-a/topics/orders")), "RESOURCE_EXHAUSTED/TOO_MANY_FAILURES");
+  EXPECT_TRUE(GetTopicAs("a", "projects/team-a/topics/orders").ok()) << "who is known goes on";
 }
 
 TEST_F(AccessTest, AStreamEndsWhenItsRightIsTakenAway) {
-  ASSERT_TRUE(CreateTopicAs("a", "projects/a/topics/t").ok());
+  ASSERT_TRUE(CreateTopicAs("a", "projects/team-a/topics/orders").ok());
   grpc::ClientContext context;
   Prepare(&context, "a");
   auto stream = client_->pubsub().Publish(&context);
   v1::PublishRequest request;
-  request.set_topic("projects/a/topics/t");
+  request.set_topic("projects/team-a/topics/orders");
   request.add_messages()->set_data("x");
   v1::PublishResponse response;
   ASSERT_TRUE(stream->Write(request));
   ASSERT_TRUE(stream->Read(&response));
-  UsePolicy("bindings:\n  - {role: viewer, members: [token:a], resources: [projects/a/*]}");
+  UsePolicy("bindings:\n  - {role: viewer, members: [token:a], resources: [projects/team-a/*]}");
   server_->Reload();
   EXPECT_FALSE(stream->Read(&response));
   EXPECT_EQ(CodeAndReason(stream->Finish()), "PERMISSION_DENIED/PERMISSION_DENIED");
-  EXPECT_EQ(CodeAndReason(PublishAs("a", "projects/a/topics/t")), "PERMISSION_DENIED/PERMISSION_DENIED");
+  EXPECT_EQ(CodeAndReason(PublishAs("a", "projects/team-a/topics/orders")), "PERMISSION_DENIED/PERMISSION_DENIED");
 }
 
 TEST_F(AccessTest, AStreamEndsWhenItsTokenIsTakenAway) {
-  ASSERT_TRUE(CreateTopicAs("a", "projects/a/topics/t").ok());
+  ASSERT_TRUE(CreateTopicAs("a", "projects/team-a/topics/orders").ok());
   grpc::ClientContext context;
   Prepare(&context, "a");
   auto stream = client_->pubsub().Subscribe(&context);
   v1::SubscribeRequest request;
-  request.mutable_ephemeral()->set_topic("projects/a/topics/t");
+  request.mutable_ephemeral()->set_topic("projects/team-a/topics/orders");
   v1::SubscribeResponse response;
   ASSERT_TRUE(stream->Write(request));
   ASSERT_TRUE(stream->Read(&response));
@@ -198,17 +198,17 @@ TEST_F(AccessTest, ABrokenPolicyLeavesTheOneBefore) {
   UsePolicy("bindings: [");
   server_->Reload();
   WaitUntil([&] { return server_->security_metrics().policy.failed.value() > 0; });
-  EXPECT_TRUE(CreateTopicAs("a", "projects/a/topics/t").ok());
+  EXPECT_TRUE(CreateTopicAs("a", "projects/team-a/topics/orders").ok());
 }
 
 TEST_F(AccessTest, APolicyOfAResourceGrantsBesideTheFile) {
   namespace iam = google::iam::v1;
-  ASSERT_TRUE(CreateTopicAs("b", "projects/b/topics/t").ok());
-  ASSERT_FALSE(PublishAs("a", "projects/b/topics/t").ok());
+  ASSERT_TRUE(CreateTopicAs("b", "projects/team-b/topics/orders").ok());
+  ASSERT_FALSE(PublishAs("a", "projects/team-b/topics/orders").ok());
   auto stub = iam::IAMPolicy::NewStub(client_->channel());
   iam::SetIamPolicyRequest request;
   iam::Policy policy;
-  request.set_resource("projects/b/topics/t");
+  request.set_resource("projects/team-b/topics/orders");
   auto& binding = *request.mutable_policy()->add_bindings();
   binding.set_role("roles/pubsub.publisher");
   binding.add_members("principal:token:a");
@@ -216,12 +216,12 @@ TEST_F(AccessTest, APolicyOfAResourceGrantsBesideTheFile) {
             "PERMISSION_DENIED/PERMISSION_DENIED")
       << "an editor does not decide over others";
   ASSERT_TRUE(As("root", *stub, &iam::IAMPolicy::Stub::SetIamPolicy, request, &policy).ok());
-  EXPECT_TRUE(PublishAs("a", "projects/b/topics/t").ok());
-  EXPECT_FALSE(GetTopicAs("a", "projects/b/topics/t").ok());
+  EXPECT_TRUE(PublishAs("a", "projects/team-b/topics/orders").ok());
+  EXPECT_FALSE(GetTopicAs("a", "projects/team-b/topics/orders").ok());
 
   iam::TestIamPermissionsRequest test;
   iam::TestIamPermissionsResponse tested;
-  test.set_resource("projects/b/topics/t");
+  test.set_resource("projects/team-b/topics/orders");
   test.add_permissions("pubsub.topics.publish");
   test.add_permissions("pubsub.topics.delete");
   ASSERT_TRUE(As("a", *stub, &iam::IAMPolicy::Stub::TestIamPermissions, test, &tested).ok());
@@ -232,11 +232,11 @@ TEST_F(AccessTest, WhatAnAdministratorDoesAndWhatIsDeniedIsWrittenDown) {
   server_ = nullptr;
   UseAudit();
   Start();
-  ASSERT_TRUE(CreateTopicAs("a", "projects/a/topics/t").ok());
-  ASSERT_FALSE(CreateTopicAs("a", "projects/a/topics/t").ok());
-  ASSERT_FALSE(CreateTopicAs("a", "projects/b/topics/t").ok());
-  ASSERT_TRUE(PublishAs("a", "projects/a/topics/t").ok());
-  ASSERT_FALSE(GetTopicAs("guess", "projects/a/topics/t").ok());
+  ASSERT_TRUE(CreateTopicAs("a", "projects/team-a/topics/orders").ok());
+  ASSERT_FALSE(CreateTopicAs("a", "projects/team-a/topics/orders").ok());
+  ASSERT_FALSE(CreateTopicAs("a", "projects/team-b/topics/orders").ok());
+  ASSERT_TRUE(PublishAs("a", "projects/team-a/topics/orders").ok());
+  ASSERT_FALSE(GetTopicAs("guess", "projects/team-a/topics/orders").ok());
   UsePolicy(kTwoTeams);
   server_->Reload();
   WaitUntil([&] { return server_->security_metrics().policy.ok.value() > 0; });
@@ -245,7 +245,7 @@ TEST_F(AccessTest, WhatAnAdministratorDoesAndWhatIsDeniedIsWrittenDown) {
   EXPECT_EQ(lines[0]["decision"], "allowed");
   EXPECT_EQ(lines[0]["identity"], "token:a");
   EXPECT_EQ(lines[0]["rpc"], "sluice.v1.Admin/CreateTopic");
-  EXPECT_EQ(lines[0]["resource"], "projects/a/topics/t");
+  EXPECT_EQ(lines[0]["resource"], "projects/team-a/topics/orders");
   EXPECT_THAT(std::string(lines[0]["peer"]), HasSubstr("127.0.0.1"));
   EXPECT_EQ(lines[1]["decision"], "allowed");
   EXPECT_EQ(lines[2]["decision"], "failed");
@@ -263,33 +263,33 @@ TEST_F(AccessTest, WithoutAnAuditLogThatCanBeWrittenNothingIsChanged) {
   server_ = nullptr;
   options_.audit.file = "/dev/full";
   Start();
-  EXPECT_EQ(CodeAndReason(CreateTopicAs("a", "projects/a/topics/t")), "UNAVAILABLE/AUDIT_UNAVAILABLE");
-  EXPECT_EQ(CodeAndReason(GetTopicAs("a", "projects/a/topics/t")), "NOT_FOUND/TOPIC_NOT_FOUND") << "it was not made";
+  EXPECT_EQ(CodeAndReason(CreateTopicAs("a", "projects/team-a/topics/orders")), "UNAVAILABLE/AUDIT_UNAVAILABLE");
+  EXPECT_EQ(CodeAndReason(GetTopicAs("a", "projects/team-a/topics/orders")), "NOT_FOUND/TOPIC_NOT_FOUND") << "it was not made";
   server_ = nullptr;
   options_.audit.required = false;
   Start();
-  EXPECT_TRUE(CreateTopicAs("a", "projects/a/topics/t").ok());
+  EXPECT_TRUE(CreateTopicAs("a", "projects/team-a/topics/orders").ok());
 }
 
 TEST_F(AccessTest, AQuotaOfTheCallerIsHeld) {
   server_ = nullptr;
   UsePolicy(std::string(kTwoTeams) + "quotas:\n  - {members: [token:a], messages_per_second: 1}\n");
   Start();
-  ASSERT_TRUE(CreateTopicAs("a", "projects/a/topics/t").ok());
-  ASSERT_TRUE(CreateTopicAs("b", "projects/b/topics/t").ok());
+  ASSERT_TRUE(CreateTopicAs("a", "projects/team-a/topics/orders").ok());
+  ASSERT_TRUE(CreateTopicAs("b", "projects/team-b/topics/orders").ok());
   grpc::Status status;
-  for (int i = 0; i < 50 && status.ok(); ++i) status = PublishAs("a", "projects/a/topics/t");
+  for (int i = 0; i < 50 && status.ok(); ++i) status = PublishAs("a", "projects/team-a/topics/orders");
   EXPECT_EQ(CodeAndReason(status), "RESOURCE_EXHAUSTED/QUOTA_EXCEEDED");
   EXPECT_EQ(InfoOf(status).metadata().at("scope"), "identity");
-  for (int i = 0; i < 50; ++i) ASSERT_TRUE(PublishAs("b", "projects/b/topics/t").ok());
+  for (int i = 0; i < 50; ++i) ASSERT_TRUE(PublishAs("b", "projects/team-b/topics/orders").ok());
 }
 
 TEST_F(AccessTest, WithoutAnythingSetNobodyIsAsked) {
   server_ = nullptr;
   options_.auth = {};
   Start();
-  EXPECT_TRUE(CreateTopicAs("", "projects/a/topics/t").ok());
-  EXPECT_TRUE(PublishAs("whoever", "projects/a/topics/t").ok());
+  EXPECT_TRUE(CreateTopicAs("", "projects/team-a/topics/orders").ok());
+  EXPECT_TRUE(PublishAs("whoever", "projects/team-a/topics/orders").ok());
 }
 
 }  // namespace

@@ -116,8 +116,9 @@ TEST_F(DrainTest, EveryClientIsToldThatItIsUnavailableAndNothingIsLost) {
     process_.Signal(SIGTERM);
     EXPECT_EQ(process_.Wait(), 0) << "round " << round;
     for (std::thread& thread : threads) thread.join();
-    for (const grpc::Status& end : ends) {
-      EXPECT_EQ(end.error_code(), grpc::StatusCode::UNAVAILABLE) << end.error_message() << ", round " << round;
+    for (size_t i = 0; i < ends.size(); ++i) {
+      EXPECT_EQ(ends[i].error_code(), grpc::StatusCode::UNAVAILABLE)
+          << ends[i].error_message() << ", client " << i << ", round " << round;
     }
     Start();
   }

@@ -43,7 +43,7 @@ class TlsTest : public SecurityTest {
     Client::SetDeadline(&context);
     v1::GetTopicRequest request;
     v1::GetTopicResponse response;
-    request.set_name("projects/a/topics/t");
+    request.set_name("projects/team-a/topics/orders");
     return stub->GetTopic(&context, request, &response);
   }
 
@@ -75,7 +75,7 @@ TEST_F(TlsTest, ACertificateSaysWhoItIs) {
   AskClients(ClientAuth::kOptional);
   options_.auth.certificates = true;
   UsePolicy("bindings:\n"
-            "  - {role: viewer, members: [\"cert:spiffe://example.com/a\", \"cert:CN=plain\"], resources: [projects/a/*]}\n");
+            "  - {role: viewer, members: [\"cert:spiffe://example.com/a\", \"cert:CN=plain\"], resources: [projects/team-a/*]}\n");
   Start();
   const auto reason = [&](const Issued& client) { return CodeAndReason(CallWith(authority_.cert(), client)); };
   const auto client = [&](const std::string& name, const std::string& alternative) {
