@@ -6,7 +6,7 @@
 
 #include <cerrno>
 #include <cstdio>
-#include <cstring>
+#include <system_error>
 #include <utility>
 
 #include "core/base/error.h"
@@ -44,7 +44,7 @@ absl::StatusOr<std::unique_ptr<AuditLog>> AuditLog::Open(const AuditOptions& opt
   auto log = std::unique_ptr<AuditLog>(new AuditLog(options, clock, metrics));
   MutexLock lock(log->mu_);
   if (log->enabled() && !log->OpenFile()) {
-    return Error(Reason::kInvalidConfig, fmt::format("audit.file: {}: cannot be opened: {}", options.file, std::strerror(errno)),
+    return Error(Reason::kInvalidConfig, fmt::format("audit.file: {}: cannot be opened: {}", options.file, std::system_category().message(errno)),
                  {{"field", "audit.file"}, {"value", options.file}});
   }
   lock.Unlock();
@@ -113,7 +113,7 @@ absl::Status AuditLog::Write(const AuditRecord& record) {
       metrics_.audit_records.Add();
       return absl::OkStatus();
     }
-    why = std::strerror(errno);
+    why = std::system_category().message(errno);
     // What was wrong with the file may be well with a new one.
     CloseFile();
     first = !std::exchange(failing_, true);

@@ -18,7 +18,7 @@ namespace {
 constexpr absl::Duration kStoredPolicyAge = absl::Seconds(1);
 constexpr size_t kMaxRequestIdBytes = 128;
 
-std::string_view ToStd(grpc::string_ref text) { return {text.data(), text.size()}; }
+std::string_view ToStd(const grpc::string_ref& text) { return {text.data(), text.size()}; }
 
 std::string MethodOf(Rpc rpc) {
   const RpcName name = NameOf(rpc);

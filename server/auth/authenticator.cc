@@ -81,12 +81,13 @@ absl::StatusOr<std::shared_ptr<const Identity>> Authenticator::Identify(const Cr
     if (auto known = FindKnown(principal)) return known;
     Identity identity;
     identity.principal = principal;
-    return Keep(principal, std::move(identity));
+    return Keep(principal, std::move(identity), generation_);
   }
   return anonymous_;
 }
 
 absl::StatusOr<std::shared_ptr<const Identity>> Authenticator::Check(std::string_view header, std::string_view peer) {
+  const uint64_t generation = generation_;
   const std::string_view address = AddressOf(peer);
   if (const absl::Duration wait = failures_.Wait(address); wait > absl::ZeroDuration()) {
     metrics_.throttled.Add();
@@ -101,7 +102,7 @@ absl::StatusOr<std::shared_ptr<const Identity>> Authenticator::Check(std::string
   }
   if (identity.ok()) {
     metrics_.accepted.Add();
-    return Keep(header, *std::move(identity));
+    return Keep(header, *std::move(identity), generation);
   }
   metrics_.rejected.Add();
   // While keys are on their way nobody knows whether it is a failure.
@@ -154,16 +155,18 @@ std::shared_ptr<const Identity> Authenticator::FindKnown(std::string_view key) {
   return nullptr;
 }
 
-std::shared_ptr<const Identity> Authenticator::Keep(std::string_view key, Identity identity) {
+std::shared_ptr<const Identity> Authenticator::Keep(std::string_view key, Identity identity, uint64_t generation) {
   auto kept = std::make_shared<const Identity>(std::move(identity));
   Shard& shard = ShardOf(key);
   MutexLock lock(shard.mu);
+  if (generation != generation_) return kept;
   if (shard.known.size() >= kMaxKnownPerShard) shard.known.clear();
   shard.known[std::string(key)] = kept;
   return kept;
 }
 
 void Authenticator::Forget() {
+  ++generation_;
   for (Shard& shard : shards_) {
     MutexLock lock(shard.mu);
     shard.known.clear();

@@ -8,6 +8,8 @@
 #pragma once
 
 #include <array>
+#include <atomic>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -70,7 +72,8 @@ class Authenticator {
   std::shared_ptr<const ApiTokens> tokens() const EXCLUDES(mu_);
   Shard& ShardOf(std::string_view key) { return shards_[std::hash<std::string_view>()(key) % kShards]; }
   std::shared_ptr<const Identity> FindKnown(std::string_view key);
-  std::shared_ptr<const Identity> Keep(std::string_view key, Identity identity);
+  // Not if something was read again since `generation`: then it may be wrong already.
+  std::shared_ptr<const Identity> Keep(std::string_view key, Identity identity, uint64_t generation);
   void Forget();
 
   const AuthOptions options_;
@@ -82,6 +85,7 @@ class Authenticator {
   std::unique_ptr<KeySource> keys_;
   mutable Mutex mu_;
   std::shared_ptr<const ApiTokens> tokens_ GUARDED_BY(mu_);
+  std::atomic<uint64_t> generation_ = 0;
   std::array<Shard, kShards> shards_;
 };
 

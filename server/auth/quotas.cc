@@ -22,8 +22,9 @@ Quotas::Buckets& Quotas::BucketsOf(std::string_view kind, std::string_view name,
   if (buckets_.size() >= kMaxBuckets) buckets_.clear();
   auto [found, made] = buckets_.try_emplace(fmt::format("{} {}", kind, name));
   if (made) {
-    const auto bucket = [](double rate) { return rate > 0 ? std::make_unique<TokenBucket>(rate, rate) : nullptr; };
-    found->second = {bucket(quota.messages_per_second), bucket(quota.bytes_per_second)};
+    Buckets& buckets = found->second;
+    if (quota.messages_per_second > 0) buckets.messages.emplace(quota.messages_per_second, quota.messages_per_second);
+    if (quota.bytes_per_second > 0) buckets.bytes.emplace(quota.bytes_per_second, quota.bytes_per_second);
   }
   return found->second;
 }
@@ -42,17 +43,17 @@ absl::Status Quotas::Take(const Policy& policy, std::string_view principal, std:
   MutexLock lock(mu_);
   // Nothing is taken from one that the other refuses.
   for (const Scope& scope : scopes) {
-    const Buckets& buckets = BucketsOf(scope.kind, scope.name, scope.quota);
-    for (const auto& [bucket, limit] : {std::pair(buckets.messages.get(), "messages_per_second"),
-                                        std::pair(buckets.bytes.get(), "bytes_per_second")}) {
-      if (bucket == nullptr) continue;
-      if (const Instant at = bucket->Take(0, now); at > now) return Exceeded(scope.kind, scope.name, limit, at - now);
+    Buckets& buckets = BucketsOf(scope.kind, scope.name, scope.quota);
+    for (const auto& [bucket, limit] : {std::pair(&buckets.messages, "messages_per_second"),
+                                        std::pair(&buckets.bytes, "bytes_per_second")}) {
+      if (!*bucket) continue;
+      if (const Instant at = (*bucket)->Take(0, now); at > now) return Exceeded(scope.kind, scope.name, limit, at - now);
     }
   }
   for (const Scope& scope : scopes) {
-    const Buckets& buckets = BucketsOf(scope.kind, scope.name, scope.quota);
-    if (buckets.messages != nullptr) buckets.messages->Take(messages, now);
-    if (buckets.bytes != nullptr) buckets.bytes->Take(bytes, now);
+    Buckets& buckets = BucketsOf(scope.kind, scope.name, scope.quota);
+    if (buckets.messages) buckets.messages->Take(messages, now);
+    if (buckets.bytes) buckets.bytes->Take(bytes, now);
   }
   return absl::OkStatus();
 }

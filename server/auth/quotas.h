@@ -4,7 +4,7 @@
 // Thread rule: every member may be called from any thread.
 #pragma once
 
-#include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -29,8 +29,8 @@ class Quotas {
 
  private:
   struct Buckets {
-    std::unique_ptr<TokenBucket> messages;
-    std::unique_ptr<TokenBucket> bytes;
+    std::optional<TokenBucket> messages;
+    std::optional<TokenBucket> bytes;
   };
   // Callers and projects that are remembered; when there are more all are forgotten.
   static constexpr size_t kMaxBuckets = 100'000;

@@ -64,7 +64,7 @@ bool ReloadableSettings::Reload(std::string_view because) {
 }
 
 // Takes those over that may change.
-void ReloadableSettings::TakeOver(Settings& now, std::string_view because) {
+void ReloadableSettings::TakeOver(Settings& now, std::string_view because) const {
   std::vector<std::string> changed;
   std::vector<std::string> left;
   for (Setting& setting : current_.settings->all()) {

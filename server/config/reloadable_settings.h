@@ -60,7 +60,7 @@ class ReloadableSettings {
  private:
   void KeepHouse() EXCLUDES(mu_);
   std::vector<std::string> Files() const;
-  void TakeOver(Settings& now, std::string_view because);
+  void TakeOver(Settings& now, std::string_view because) const;
   bool TellListeners();
 
   const Inputs inputs_;

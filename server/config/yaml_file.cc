@@ -2,10 +2,9 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <fstream>
 #include <set>
-#include <sstream>
+#include <system_error>
 
 #include "fmt/format.h"
 
@@ -30,7 +29,7 @@ absl::StatusOr<std::string> ReadTextFile(const std::string& path) {
   const auto failed = [&](std::string_view why) {
     return Error(Reason::kInvalidConfig, fmt::format("{}: cannot be read: {}", path, why), {{"field", path}});
   };
-  if (!in) return failed(std::strerror(errno));
+  if (!in) return failed(std::system_category().message(errno));
   std::string text(kMaxFileBytes + 1, '\0');
   in.read(text.data(), static_cast<std::streamsize>(text.size()));
   if (in.bad() || (in.gcount() == 0 && !in.eof())) return failed("it is no plain file");

@@ -104,7 +104,7 @@ void PullCall::Answer(const absl::Status& status, std::vector<Delivery> deliveri
     EncodedDeliveries encoded{.buffer = EmptyMessage()};
     if (!deliveries.empty()) encoded = EncodeDeliveries(&deliveries, kMaxPullBytes, "", frame);
     deliver_span_ = BeginDeliver(context_.tracer, subscription_, encoded.deliveries, trace_);
-    *response_ = std::move(encoded.buffer);
+    response_->Swap(&encoded.buffer);
     if (!deliveries.empty()) subscription_->Return(deliveries);
   }
   if (!absl::IsCancelled(status)) CountRefusal(status, context_.metrics.engine);

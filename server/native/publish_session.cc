@@ -76,7 +76,7 @@ absl::Status PublishSession::BindTopic(std::string_view name) {
     return Error(Reason::kMissingTarget, "topic: the first request of a stream must name the topic",
                  {{"field", "topic"}, {"value", ""}});
   }
-  const absl::Status may = context_.AllowStream(slot_, caller_, Rpc::kPublish, Right::kTopicsPublish, std::string(name));
+  absl::Status may = context_.AllowStream(slot_, caller_, Rpc::kPublish, Right::kTopicsPublish, std::string(name));
   if (!may.ok()) return may;
   auto parsed = TopicName::Parse(name);
   if (!parsed.ok()) return parsed.status();

@@ -31,7 +31,7 @@ grpc::Status GrpcCollector::Export(const collector::ExportTraceServiceRequest& r
     if (cancelled_) return grpc::Status::CANCELLED;
     call_ = &call;
   }
-  const grpc::Status status = stub_->Export(&call, request, response);
+  grpc::Status status = stub_->Export(&call, request, response);
   MutexLock lock(mu_);
   call_ = nullptr;
   return status;
