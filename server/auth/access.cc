@@ -1,5 +1,7 @@
 #include "server/auth/access.h"
 
+#include <grpc/grpc_security_constants.h>
+
 #include <algorithm>
 #include <limits>
 #include <random>

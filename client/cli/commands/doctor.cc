@@ -1,4 +1,5 @@
 // sluice doctor: whether all is well between here and the server, and what to do where it is not.
+#include <grpc/grpc_security_constants.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 
