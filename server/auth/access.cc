@@ -195,8 +195,6 @@ absl::Status Access::Authorise(const grpc::CallbackServerContext& call, Rpc rpc,
 }
 
 absl::Status Access::Authorise(const grpc::CallbackServerContext& call, Rpc rpc, std::string_view resource, Caller* caller) {
-  if (closed_.load(std::memory_order_acquire)) return closed_why_;
-  if (!enabled()) return absl::OkStatus();
   auto identified = Identify(call, rpc);
   if (!identified.ok()) return identified.status();
   *caller = *std::move(identified);

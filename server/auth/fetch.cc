@@ -10,6 +10,7 @@
 #include "core/base/error.h"
 #include "core/base/version.h"
 #include "fmt/format.h"
+#include "server/curl.h"
 
 namespace sluice::server {
 namespace {
@@ -39,8 +40,7 @@ bool MayBeFetched(const std::string& url) {
 }
 
 absl::StatusOr<std::string> Fetch(const std::string& url, const FetchLimits& limits) {
-  static const CURLcode initialized = curl_global_init(CURL_GLOBAL_DEFAULT);
-  (void)initialized;
+  InitCurl();
   const std::unique_ptr<CURL, decltype(&curl_easy_cleanup)> easy(curl_easy_init(), &curl_easy_cleanup);
   const std::string agent = fmt::format("sluiced/{}", kVersion);
   std::array<char, CURL_ERROR_SIZE> error = {};

@@ -10,6 +10,7 @@
 #include "core/base/error.h"
 #include "core/base/strings.h"
 #include "nlohmann/json.hpp"
+#include "server/auth/json_fields.h"
 
 namespace sluice::server {
 namespace {
@@ -30,11 +31,6 @@ std::optional<Json> DecodeObject(std::string_view base64url) {
   Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (!json.is_object()) return std::nullopt;
   return json;
-}
-
-std::string StringOf(const Json& object, const std::string& key) {
-  const auto found = object.find(key);
-  return found != object.end() && found->is_string() ? found->get<std::string>() : "";
 }
 
 // Seconds since 1970, perhaps with a fraction.

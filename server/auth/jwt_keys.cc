@@ -9,6 +9,7 @@
 #include "core/base/strings.h"
 #include "fmt/format.h"
 #include "nlohmann/json.hpp"
+#include "server/auth/json_fields.h"
 #include "server/auth/jwt.h"
 
 namespace sluice::server {
@@ -20,11 +21,6 @@ constexpr int kMinRsaBits = 2048;
 constexpr size_t kMaxKeys = 1000;
 // x and y of a point on P-256; an Ed25519 key.
 constexpr size_t kCoordinateBytes = 32;
-
-std::string StringOf(const Json& object, const char* key) {
-  const auto found = object.find(key);
-  return found != object.end() && found->is_string() ? found->get<std::string>() : "";
-}
 
 std::string BytesOf(const Json& object, const char* key) {
   std::string bytes;

@@ -11,6 +11,7 @@
 
 #include "core/base/thread_name.h"
 #include "core/base/version.h"
+#include "server/curl.h"
 #include "server/push/endpoint.h"
 
 namespace sluice::server {
@@ -26,12 +27,6 @@ constexpr int kPollMs = 10'000;
 constexpr long kConnectTimeoutMs = 10'000;
 
 HttpOutcome ShuttingDown() { return {.error = "the server is shutting down"}; }
-
-// Once for the process.
-void InitCurl() {
-  static const CURLcode initialized = curl_global_init(CURL_GLOBAL_DEFAULT);
-  (void)initialized;
-}
 
 }  // namespace
 
