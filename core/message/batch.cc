@@ -121,6 +121,7 @@ absl::Status BatchBuilder::Add(const OutgoingMessage& message) {
 
 void BatchBuilder::Take(std::string_view stored, const MessageTraits& traits) {
   plain_ &= traits.plain;
+  traced_ |= traits.traced;
   if (traits.deliver_at_us > latest_delivery_us_) {
     latest_delivery_us_ = traits.deliver_at_us;
     latest_delivery_index_ = static_cast<uint32_t>(index());
@@ -143,6 +144,7 @@ absl::StatusOr<Ref<Batch>> BatchBuilder::Build() {
   if (body_bytes_ > kMaxRequestBytes) return RequestTooLarge(body_bytes_);
   Ref<Batch> batch = Batch::Compose(messages_, plain_);
   batch->set_latest_delivery(latest_delivery_us_, latest_delivery_index_);
+  if (!traced_) batch->set_contexts(Batch::Contexts::kNone);
   ClearMessages();
   return batch;
 }
@@ -161,6 +163,7 @@ void BatchBuilder::ClearMessages() {
   scratch_used_ = 0;
   body_bytes_ = 0;
   plain_ = true;
+  traced_ = false;
   latest_delivery_us_ = kDeliverAtOnce;
 }
 

@@ -102,9 +102,9 @@ class Batch : public RefCounted<Batch> {
   // DEADLINE_EXCEEDED when that has passed; for stores, right before they write. Reads the clock only if need be.
   absl::Status CheckDeadline(const Clock& clock) const;
 
-  // For tracing, in memory alone: whether sampled contexts are in its messages' attributes, where somebody has looked, and the
-  // sampled span that published it; null when there is none.
-  enum class Contexts : uint8_t { kUnknown, kNone, kSome };
+  // For tracing, in memory alone: whether sampled contexts may be in its messages' attributes, and the sampled span that
+  // published it; null when there is none.
+  enum class Contexts : uint8_t { kUnknown, kNone };
   Contexts contexts() const { return contexts_; }
   void set_contexts(Contexts contexts) { contexts_ = contexts; }
   const SpanContext* published_by() const { return published_by_.get(); }
@@ -178,6 +178,7 @@ class BatchBuilder {
   std::vector<Refusal> refusals_;
   size_t body_bytes_ = 0;
   bool plain_ = true;
+  bool traced_ = false;
   int64_t latest_delivery_us_ = kDeliverAtOnce;
   uint32_t latest_delivery_index_ = 0;
   // Messages that had to be written anew. A deque, so that views into it stay valid; kept for the next batch.

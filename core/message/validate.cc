@@ -1,5 +1,7 @@
 #include "core/message/validate.h"
 
+#include <algorithm>
+
 #include "core/base/error.h"
 #include "core/base/strings.h"
 #include "core/message/limits.h"
@@ -38,6 +40,12 @@ bool IsReserved(std::string_view key) {
   return key.substr(0, 4) == "goog" && key != "googclient_traceparent" && key != "googclient_tracestate";
 }
 
+// `traceparent` and `googclient_traceparent`, and what else ends like them.
+bool LooksTraced(std::string_view key) {
+  constexpr std::string_view kEnd = "traceparent";
+  return key.size() >= kEnd.size() && key.ends_with(kEnd);
+}
+
 absl::Status CheckAttribute(const AttributeView& attribute, size_t index) {
   if (attribute.key.size() > kMaxAttributeKeyBytes) {
     return TooLong(Reason::kInvalidAttribute, index, "attributes (a key)", attribute.key.size(), kMaxAttributeKeyBytes);
@@ -64,6 +72,7 @@ absl::Status CheckAttributeEntry(std::string_view entry, size_t index, Scan* sca
   }
   ++scan->attributes;
   if (!plain) scan->needs_rewrite = true;
+  scan->traits.traced |= LooksTraced(attribute->key);
   return CheckAttribute(*attribute, index);
 }
 
@@ -158,6 +167,8 @@ absl::Status CheckMessage(const OutgoingMessage& message, size_t index, MessageT
   if (auto status = CheckOrderingKey(message.ordering_key, index); !status.ok()) return status;
   if (auto status = CheckPriority(message.priority, index); !status.ok()) return status;
   MessageTraits found;
+  found.traced = std::any_of(message.attributes.begin(), message.attributes.end(),
+                             [](const AttributeView& attribute) { return LooksTraced(attribute.key); });
   found.plain = message.ordering_key.empty() && message.priority == 0 && !message.deliver_at && !message.expire_at;
   if (message.deliver_at) {
     found.deliver_at_us = absl::ToUnixMicros(*message.deliver_at);

@@ -23,6 +23,8 @@ enum class WireForm {
 struct MessageTraits {
   // As MessageView::plain().
   bool plain = true;
+  // Whether an attribute looks like a trace context, W3C's or Google's, by its name.
+  bool traced = false;
   int64_t deliver_at_us = kDeliverAtOnce;
 };
 

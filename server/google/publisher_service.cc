@@ -28,6 +28,14 @@ std::vector<std::string> NamesAt(const Topic& topic, bool snapshots, std::string
   return names;
 }
 
+absl::StatusOr<Ref<Batch>> BuildBatch(const std::vector<std::string_view>& messages) {
+  BatchBuilder builder;
+  for (std::string_view message : messages) {
+    if (absl::Status status = builder.Add(message); !status.ok()) return status;
+  }
+  return builder.Build();
+}
+
 // Lists the names of what hangs at a topic, its subscriptions or its snapshots.
 template <class Request, class Response>
 absl::Status ListAt(const Engine& engine, bool snapshots, const Request& request, Response* response,
@@ -92,16 +100,10 @@ void GooglePublisher::PublishBytes(Call& call, const grpc::ByteBuffer& request, 
   if (scan.messages.size() > kMaxMessagesPerBatch) return done(texts::TooManyMessages(scan.messages.size()));
   auto topic = context_.engine.FindTopic(*name);
   if (!topic.ok()) return done(topic.status());
-  const PublishTrace trace = BeginPublish(context_.tracer, name->full(), scan.messages,
-                                          CallContext(context_.tracer, call), CallKind::kUnary);
-  done = trace.EndWith(std::move(done));
-  BatchBuilder builder;
-  for (std::string_view message : scan.messages) {
-    if (absl::Status status = builder.Add(message); !status.ok()) return done(status);
-  }
-  auto batch = builder.Build();
+  auto batch = BuildBatch(scan.messages);
+  done = EndPublishBefore(std::move(done), BeginPublish(context_.tracer, name->full(), scan.messages, BatchOf(batch),
+                                                        CallContext(context_.tracer, call), CallKind::kUnary));
   if (!batch.ok()) return done(batch.status());
-  trace.Mark(**batch);
   (*batch)->set_deadline(DeadlineOf(call, context_.engine.clock()));
   const uint64_t publisher = context_.admission.limited() ? std::hash<std::string>()(call.peer()) : 0;
   AdmitAndPublish(context_, caller, *name, *std::move(topic), publisher, *std::move(batch), std::move(done));

@@ -21,6 +21,9 @@ namespace sluice::server {
 // which may not.
 absl::StatusOr<Ref<Batch>> BuildBatch(const PublishScan& scan, BatchBuilder* builder);
 
+// Null for a request that is refused.
+inline Batch* BatchOf(const absl::StatusOr<Ref<Batch>>& batch) { return batch.ok() ? batch->get() : nullptr; }
+
 // When the client stops to wait; Never() when it does not say.
 Instant DeadlineOf(const grpc::CallbackServerContext& call, const Clock& clock);
 

@@ -141,10 +141,8 @@ absl::Status PublishSession::Handle(const PublishScan& scan) {
   if (absl::Status status = BindProducer(scan, first); !status.ok()) return status;
   // A first request may just open the stream.
   if (first && scan.messages.empty()) return absl::OkStatus();
-  const PublishTrace trace =
-      BeginPublish(context_.tracer, topic_name_.full(), scan.messages, trace_, CallKind::kStream);
   auto batch = MakeBatch(scan);
-  if (batch.ok() && *batch) trace.Mark(**batch);
+  auto span = BeginPublish(context_.tracer, topic_name_.full(), scan.messages, BatchOf(batch), trace_, CallKind::kStream);
   uint64_t sequence = 0;
   {
     MutexLock lock(mu_);
@@ -153,7 +151,7 @@ absl::Status PublishSession::Handle(const PublishScan& scan) {
     result.batch_id = scan.batch_id;
     result.bytes = batch.ok() && *batch ? (*batch)->memory_bytes() : 0;
     if (batch.ok()) result.refusals = builder_.refusals();
-    result.span = trace.span;
+    result.span = std::move(span);
     ++unready_;
     bytes_in_flight_ += result.bytes;
   }

@@ -26,15 +26,13 @@ void PublishBytes(ServiceContext& context, grpc::CallbackServerContext& call, co
   if (!name.ok()) return done(name.status());
   auto topic = context.engine.FindTopic(*name);
   if (!topic.ok()) return done(topic.status());
-  const PublishTrace trace = BeginPublish(context.tracer, name->full(), scan.messages,
-                                          CallContext(context.tracer, call), CallKind::kUnary);
-  done = trace.EndWith(std::move(done));
   BatchBuilder builder;
   auto batch = BuildBatch(scan, &builder);
+  done = EndPublishBefore(std::move(done), BeginPublish(context.tracer, name->full(), scan.messages, BatchOf(batch),
+                                                        CallContext(context.tracer, call), CallKind::kUnary));
   if (!batch.ok()) return done(batch.status());
   SetFailures(builder.refusals(), context.metrics.engine, answer->mutable_failures());
   if (!*batch) return done(Published{});
-  trace.Mark(**batch);
   (*batch)->set_deadline(DeadlineOf(call, context.engine.clock()));
   const uint64_t publisher = context.admission.limited() ? std::hash<std::string>()(call.peer()) : 0;
   AdmitAndPublish(context, caller, *name, *std::move(topic), publisher, *std::move(batch), std::move(done));

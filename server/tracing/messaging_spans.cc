@@ -49,13 +49,13 @@ struct Origin {
   bool belongs_to_a_trace() const { return found.any; }
 };
 
-Origin OriginOf(const std::vector<std::string_view>& messages,
+Origin OriginOf(const std::vector<std::string_view>& messages, const Batch* batch,
                 const std::optional<SpanContext>& call, CallKind kind) {
   Origin origin;
-  // What is over the limit is refused.
-  const size_t most = std::min(messages.size(), kMaxMessagesPerBatch);
-  for (size_t i = 0; i < most; ++i) {
-    origin.found.AddFrom(messages[i]);
+  if (batch == nullptr || batch->contexts() != Batch::Contexts::kNone) {
+    // What is over the limit is refused.
+    const size_t most = std::min(messages.size(), kMaxMessagesPerBatch);
+    for (size_t i = 0; i < most; ++i) origin.found.AddFrom(messages[i]);
   }
   const bool by_call = call && call->sampled();
   const bool by_message = !origin.found.sampled.empty();
@@ -101,18 +101,18 @@ bool PublishedHere(const std::vector<Delivery>& deliveries, const SpanContext& s
 
 namespace tracing_internal {
 
-PublishTrace BeginPublish(Tracer& tracer, std::string_view topic,
-                          const std::vector<std::string_view>& messages,
-                          const std::optional<SpanContext>& call, CallKind kind) {
-  PublishTrace trace;
-  Origin origin = OriginOf(messages, call, kind);
-  trace.contexts = origin.found.sampled.empty() ? Batch::Contexts::kNone : Batch::Contexts::kSome;
+std::shared_ptr<ActiveSpan> BeginPublish(Tracer& tracer, std::string_view topic,
+                                         const std::vector<std::string_view>& messages,
+                                         Batch* batch, const std::optional<SpanContext>& call,
+                                         CallKind kind) {
+  Origin origin = OriginOf(messages, batch, call, kind);
+  if (batch != nullptr && origin.found.sampled.empty()) batch->set_contexts(Batch::Contexts::kNone);
   std::optional<std::array<uint8_t, 16>> new_trace;
   if (!origin.parent && !origin.belongs_to_a_trace()) new_trace = tracer.NewTrace();
-  if (!origin.parent && !new_trace) return trace;
-  trace.span =
+  if (!origin.parent && !new_trace) return nullptr;
+  auto publish =
       Begin(tracer, SpanKind::kServer, "publish", "send", topic, origin.parent, /*remote=*/true);
-  Span& span = trace.span->data();
+  Span& span = publish->data();
   if (new_trace) span.context.trace_id = *new_trace;
   span.Set("messaging.destination.name", std::string(topic));
   if (messages.size() != 1)
@@ -123,7 +123,8 @@ PublishTrace BeginPublish(Tracer& tracer, std::string_view topic,
                   [&](const SpanContext& context) { return context.SameAs(*origin.parent); });
   }
   SetLinks(std::move(origin.found), &span);
-  return trace;
+  if (batch != nullptr) batch->set_published_by(publish->context());
+  return publish;
 }
 
 std::shared_ptr<ActiveSpan> BeginStore(Tracer& tracer, const Batch& batch, const Topic& topic) {
@@ -175,25 +176,21 @@ std::shared_ptr<ActiveSpan> BeginSettle(Tracer& tracer, std::string_view operati
 
 }  // namespace tracing_internal
 
-void PublishTrace::Mark(Batch& batch) const {
-  batch.set_contexts(contexts);
-  if (span != nullptr) batch.set_published_by(span->context());
-}
-
-Topic::PublishDone PublishTrace::EndWith(Topic::PublishDone done) const {
-  if (span == nullptr) return done;
-  return [span = span, done = std::move(done)](absl::StatusOr<Published> published) {
-    EndPublish(span, published);
-    done(std::move(published));
-  };
-}
-
 void EndPublish(const std::shared_ptr<ActiveSpan>& span,
                 const absl::StatusOr<Published>& published) {
   if (span == nullptr) return;
   if (published.ok() && published->count == 1)
     span->data().Set("messaging.message.id", absl::StrCat(published->first.value()));
   span->End(published.status());
+}
+
+Topic::PublishDone EndPublishBefore(Topic::PublishDone done,
+                                    const std::shared_ptr<ActiveSpan>& span) {
+  if (span == nullptr) return done;
+  return [span, done = std::move(done)](absl::StatusOr<Published> published) {
+    EndPublish(span, published);
+    done(std::move(published));
+  };
 }
 
 void EndStore(const std::shared_ptr<ActiveSpan>& span, const absl::StatusOr<Published>& published) {

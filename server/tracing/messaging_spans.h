@@ -33,25 +33,15 @@ inline std::optional<SpanContext> CallContext(const Tracer* tracer,
   return tracer == nullptr ? std::nullopt : ContextOf(call);
 }
 
-// What there is to be known of a publish request.
-struct PublishTrace {
-  std::shared_ptr<ActiveSpan> span;
-  Batch::Contexts contexts = Batch::Contexts::kUnknown;
-
-  // Tells the batch, before it is published.
-  void Mark(Batch& batch) const;
-  // Ends the span before `done`.
-  Topic::PublishDone EndWith(Topic::PublishDone done) const;
-};
-
 // A context of a unary call is this request's, so it comes before those of its messages; that of a
 // stream is older than most of what is sent on it, and comes after them.
 enum class CallKind { kUnary, kStream };
 
 namespace tracing_internal {
-PublishTrace BeginPublish(Tracer& tracer, std::string_view topic,
-                          const std::vector<std::string_view>& messages,
-                          const std::optional<SpanContext>& call, CallKind kind);
+std::shared_ptr<ActiveSpan> BeginPublish(Tracer& tracer, std::string_view topic,
+                                         const std::vector<std::string_view>& messages,
+                                         Batch* batch, const std::optional<SpanContext>& call,
+                                         CallKind kind);
 std::shared_ptr<ActiveSpan> BeginStore(Tracer& tracer, const Batch& batch, const Topic& topic);
 std::shared_ptr<ActiveSpan> BeginDeliver(Tracer& tracer, const Subscription& subscription,
                                          const std::vector<Delivery>& deliveries,
@@ -62,15 +52,22 @@ std::shared_ptr<ActiveSpan> BeginSettle(Tracer& tracer, std::string_view operati
                                         const std::optional<SpanContext>& call);
 }  // namespace tracing_internal
 
-// `topic` is a topic's full name, `messages` are those of the request, whatever they are.
-inline PublishTrace BeginPublish(Tracer* tracer, std::string_view topic,
-                                 const std::vector<std::string_view>& messages,
-                                 const std::optional<SpanContext>& call, CallKind kind) {
-  return tracer == nullptr ? PublishTrace()
-                           : tracing_internal::BeginPublish(*tracer, topic, messages, call, kind);
+// `topic` is a topic's full name, `messages` are those of the request, whatever they are. `batch` is made of them, and learns
+// of the span; null where they are refused.
+inline std::shared_ptr<ActiveSpan> BeginPublish(Tracer* tracer, std::string_view topic,
+                                                const std::vector<std::string_view>& messages,
+                                                Batch* batch,
+                                                const std::optional<SpanContext>& call,
+                                                CallKind kind) {
+  return tracer == nullptr
+             ? nullptr
+             : tracing_internal::BeginPublish(*tracer, topic, messages, batch, call, kind);
 }
 void EndPublish(const std::shared_ptr<ActiveSpan>& span,
                 const absl::StatusOr<Published>& published);
+// What ends the span and then calls `done`.
+Topic::PublishDone EndPublishBefore(Topic::PublishDone done,
+                                    const std::shared_ptr<ActiveSpan>& span);
 
 inline std::shared_ptr<ActiveSpan> BeginStore(Tracer* tracer, const Batch& batch,
                                               const Topic& topic) {

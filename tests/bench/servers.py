@@ -9,9 +9,10 @@ import time
 
 class Loaded:
     """What can be put under load: it has `bin` and `address`, and is stopped at the end of a `with`. What is in `prefix` goes before
-    every command (taskset, say)."""
+    every command (taskset, say), what is in `client_flags` behind it."""
 
     prefix = ()
+    client_flags = ()
 
     def __enter__(self):
         return self
@@ -20,7 +21,7 @@ class Loaded:
         self.stop()
 
     def command(self, *words):
-        return [*self.prefix, self.bin / "sluice", f"--server={self.address}", *words]
+        return [*self.prefix, self.bin / "sluice", f"--server={self.address}", *words, *self.client_flags]
 
     def bench(self, *flags):
         """What `sluice bench` tells; a message that was lost or came twice ends the program."""
@@ -37,10 +38,11 @@ class Loaded:
 
 
 class Server(Loaded):
-    """A sluiced over a folder of its own. Restarting keeps the gRPC port."""
+    """A sluiced over a folder of its own, with more `flags` if need be. Restarting keeps the gRPC port."""
 
-    def __init__(self, bin_dir, data_dir, durability="fsync", prefix=()):
+    def __init__(self, bin_dir, data_dir, durability="fsync", prefix=(), flags=(), client_flags=()):
         self.bin, self.data, self.durability, self.prefix = bin_dir, data_dir, durability, prefix
+        self.flags, self.client_flags = flags, client_flags
         self.address = "127.0.0.1:0"
         self.start()
 
@@ -49,7 +51,7 @@ class Server(Loaded):
         began = time.monotonic()
         self.process = subprocess.Popen(
             [*self.prefix, self.bin / "sluiced", f"--listen={self.address}", "--http=127.0.0.1:0", f"--data-dir={self.data / 'store'}",
-             f"--durability={self.durability}"], stdout=log.open("w"), stderr=subprocess.STDOUT)
+             f"--durability={self.durability}", *self.flags], stdout=log.open("w"), stderr=subprocess.STDOUT)
         while " ready " not in log.read_text():
             if self.process.poll() is not None:
                 raise SystemExit(log.read_text())
