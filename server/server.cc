@@ -82,6 +82,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(Options options) {
       [engine = server->engine_.get()](std::string_view resource) { return StoredPolicyOf(*engine, resource); });
   server->context_ = std::make_unique<ServiceContext>(*server->engine_, StreamLimitsOf(server->options_),
                                                       server->options_.publish, *server->access_, server->security_metrics_);
+  server->context_->admission.SetQuotas(server->access_->Quotas());
   if (!server->options_.trace.endpoint.empty()) {
     server->tracer_ = std::make_unique<Tracer>(server->options_.trace, server->clock_);
     server->context_->tracer = server->tracer_.get();
@@ -124,9 +125,15 @@ absl::Status Server::OpenSecurity() {
   return absl::OkStatus();
 }
 
+absl::Status Server::ReloadPolicy() {
+  absl::Status status = access_->ReloadPolicy();
+  if (status.ok()) context_->admission.SetQuotas(access_->Quotas());
+  return status;
+}
+
 void Server::StartReloader() {
   reloader_ = std::make_unique<Reloader>(*audit_);
-  reloader_->Add({"policy", {options_.auth.policy_file}, [this] { return access_->ReloadPolicy(); }, &security_metrics_.policy});
+  reloader_->Add({"policy", {options_.auth.policy_file}, [this] { return ReloadPolicy(); }, &security_metrics_.policy});
   reloader_->Add({"tokens", {options_.auth.tokens_file}, [this] { return access_->ReloadTokens(); }, &security_metrics_.tokens});
   reloader_->Add({"keys", {options_.auth.jwt_keys}, [this] { return access_->ReloadKeys(); }, &security_metrics_.keys});
   reloader_->Add({"certificates",
@@ -210,6 +217,7 @@ void Server::StartPush() {
   context_->push_to_private = options_.push.http.private_addresses;
   PushOptions push = options_.push;
   push.on_breaker = [this](const BreakerEvent& event) { OnBreaker(event); };
+  push.tracer = tracer_.get();
   push_ = std::make_unique<PushService>(*engine_, metrics_.push, std::move(push));
   push_->Start();
 }

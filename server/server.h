@@ -77,6 +77,7 @@ class Server {
   absl::Status StartGrpc();
   absl::Status StartProbe();
   void StopProbe();
+  absl::Status ReloadPolicy();
   void StartReloader();
   void EndStreamsThatMayNot();
   // Says to those who ask for grpc.health.v1 what is now.

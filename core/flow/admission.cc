@@ -13,7 +13,7 @@
 namespace sluice {
 namespace {
 
-constexpr std::string_view kScopeNames[] = {"server", "project", "topic"};
+constexpr std::string_view kScopeNames[] = {"server", "project", "topic", "identity"};
 constexpr std::string_view kLimitNames[] = {"batches", "bytes", "messages_per_second", "bytes_per_second"};
 
 // For those who wait for others to finish: nobody knows when.
@@ -30,6 +30,12 @@ void Make(double per_second, std::optional<TokenBucket>* bucket) {
   if (per_second > 0) bucket->emplace(per_second, per_second * absl::ToDoubleSeconds(kBurst));
 }
 
+// Of two limits, of which 0 is none.
+double Lower(double a, double b) { return a > 0 && b > 0 ? std::min(a, b) : a + b; }
+
+// One client may publish for several, as a proxy does.
+std::string PublisherKey(uint64_t publisher, std::string_view identity) { return fmt::format("{} {}", publisher, identity); }
+
 template <class T>
 T& Of(AdmissionMetrics::PerLimit<T>& counts, AdmissionScope scope, AdmissionLimit limit) {
   return counts[static_cast<size_t>(scope)][static_cast<size_t>(limit)];
@@ -37,13 +43,14 @@ T& Of(AdmissionMetrics::PerLimit<T>& counts, AdmissionScope scope, AdmissionLimi
 
 }  // namespace
 
-// Server, project, topic or publisher.
+// Server, project, topic or publisher; or, beside the tree of these, an identity.
 struct Admission::Node {
   Node* parent = nullptr;
   std::string key;
   AdmissionScope scope = AdmissionScope::kServer;
-  // Null for a publisher.
-  const AdmissionLimits* limits = nullptr;
+  // With the quota. Absent for a publisher, which has its identity's.
+  std::optional<AdmissionLimits> limits;
+  std::shared_ptr<Node> identity;
 
   // In use.
   int64_t batches = 0;
@@ -64,11 +71,20 @@ struct Admission::Node {
   int alarms = 0;
   Instant alarm_at = Instant::Never();
 
-  // Of a publisher: who waits, and callbacks that are due and have not come back.
+  // Of a publisher: who waits, callbacks that are due and have not come back, and whether its identity holds it back.
   std::deque<Waiter*> waiters;
   size_t pending = 0;
+  bool held = false;
+
+  // Of an identity: publishers that it holds back.
+  std::deque<Node*> held_back;
 
   bool HasMore() const { return !turns.empty() || !waiters.empty(); }
+  // It may do all it may, and nobody is at it.
+  bool Idle(Instant now) {
+    return batches == 0 && children.empty() && !queued && alarms == 0 && held_back.empty() &&
+           (!message_rate || message_rate->Full(now)) && (!byte_rate || byte_rate->Full(now));
+  }
 };
 
 struct Admission::Waiter {
@@ -100,8 +116,18 @@ Admission::Admission(AdmissionOptions options, MemoryLedger& ledger, const Clock
 
 Admission::~Admission() = default;
 
+Quota Admission::QuotaOf(const Node& node) const {
+  if (node.scope == AdmissionScope::kProject && quotas_.of_project != nullptr) return quotas_.of_project(node.key);
+  if (node.scope == AdmissionScope::kIdentity && quotas_.of_identity != nullptr) return quotas_.of_identity(node.key);
+  return {};
+}
+
 void Admission::Limit(Node* node) {
-  node->limits = &options_.of(node->scope);
+  const Quota quota = QuotaOf(*node);
+  AdmissionLimits& limits = node->limits.emplace(options_.of(node->scope));
+  if (!limits.any() && quota.any()) limits.wait = kQuotaWait;
+  limits.messages_per_second = Lower(limits.messages_per_second, quota.messages_per_second);
+  limits.bytes_per_second = Lower(limits.bytes_per_second, quota.bytes_per_second);
   Make(node->limits->messages_per_second, &node->message_rate);
   Make(node->limits->bytes_per_second, &node->byte_rate);
 }
@@ -124,12 +150,30 @@ void Admission::SetLimits(const AdmissionOptions& options) {
     change(AdmissionScope::kProject, &options_.project, options.project);
     change(AdmissionScope::kTopic, &options_.topic, options.topic);
     if (options.server.any() || options.project.any() || options.topic.any()) limited_.store(true, std::memory_order_release);
-    for (auto& [project_key, project] : root_->children) {
-      for (auto& [topic_key, topic] : project->children) Queue(topic.get());
-    }
-    Pump();
+    WakeAll();
   }
   Tell();
+}
+
+void Admission::SetQuotas(AdmissionQuotas quotas) {
+  {
+    MutexLock lock(mu_);
+    if (quotas.of_project == nullptr && quotas.of_identity == nullptr && !limited()) return;
+    quotas_ = std::move(quotas);
+    LimitAll(root_.get(), AdmissionScope::kProject);
+    for (auto& [key, identity] : identities_) Limit(identity.get());
+    limited_.store(true, std::memory_order_release);
+    WakeAll();
+  }
+  Tell();
+}
+
+void Admission::WakeAll() {
+  for (auto& [key, identity] : identities_) Wake(identity.get());
+  for (auto& [project_key, project] : root_->children) {
+    for (auto& [topic_key, topic] : project->children) Queue(topic.get());
+  }
+  Pump();
 }
 
 absl::Status Admission::Enter(const Request& request) {
@@ -173,35 +217,50 @@ Admission::Node* Admission::TopicNode(const Request& request) {
   if (topics_ >= sweep_at_) Sweep();
   const auto make = [&](Node* parent, std::string_view key, AdmissionScope scope) REQUIRES(mu_) {
     Node* node = Child(parent, std::string(key), scope);
-    if (node->limits == nullptr) Limit(node);
+    if (!node->limits) Limit(node);
     return node;
   };
   ++topics_;
   return make(make(root_.get(), request.project, AdmissionScope::kProject), request.topic, AdmissionScope::kTopic);
 }
 
+std::shared_ptr<Admission::Node> Admission::IdentityNode(std::string_view identity) {
+  if (identity.empty() || quotas_.of_identity == nullptr) return nullptr;
+  const auto found = identities_.find(ToAbsl(identity));
+  if (found != identities_.end()) return found->second;
+  constexpr size_t kLeast = 1024;
+  if (identities_.size() >= sweep_identities_at_) {
+    const Instant now = clock_.Now();
+    absl::erase_if(identities_, [&](auto& entry) { return entry.second.use_count() == 1 && entry.second->Idle(now); });
+    sweep_identities_at_ = std::max(kLeast, 2 * identities_.size());
+  }
+  auto node = std::make_shared<Node>();
+  node->key = identity;
+  node->scope = AdmissionScope::kIdentity;
+  Limit(node.get());
+  identities_.emplace(identity, node);
+  return node;
+}
+
 // Topics come and go. What is remembered of one that is idle, and may do all it may, is nothing.
 void Admission::Sweep() {
   const Instant now = clock_.Now();
-  const auto idle = [now](Node& node) {
-    return node.batches == 0 && node.children.empty() && !node.queued && node.alarms == 0 &&
-           (!node.message_rate || node.message_rate->Full(now)) && (!node.byte_rate || node.byte_rate->Full(now));
-  };
   topics_ = 0;
   for (auto project = root_->children.begin(); project != root_->children.end();) {
     absl::flat_hash_map<std::string, std::unique_ptr<Node>>& topics = project->second->children;
-    absl::erase_if(topics, [&](const auto& topic) { return idle(*topic.second); });
+    absl::erase_if(topics, [&](const auto& topic) { return topic.second->Idle(now); });
     topics_ += topics.size();
     const auto here = project++;
-    if (idle(*here->second)) root_->children.erase(here);
+    if (here->second->Idle(now)) root_->children.erase(here);
   }
   constexpr size_t kLeast = 1024;
   sweep_at_ = std::max(kLeast, 2 * topics_);
 }
 
 std::optional<Admission::Hold> Admission::HeldBy(Node& node, Instant now) {
-  const AdmissionLimits* limits = node.limits;
-  if (limits == nullptr) return std::nullopt;
+  if (node.identity != nullptr) return HeldBy(*node.identity, now);
+  const auto& limits = node.limits;
+  if (!limits) return std::nullopt;
   if (limits->batches > 0 && node.batches >= limits->batches) {
     return Hold{node.scope, AdmissionLimit::kBatches, Instant::Never()};
   }
@@ -218,13 +277,17 @@ std::optional<Admission::Hold> Admission::HeldBy(Node& node, Instant now) {
   return std::nullopt;
 }
 
-void Admission::Use(Node* topic, uint32_t messages, size_t bytes, Instant now) {
+void Admission::Use(Node* topic, Node* identity, uint32_t messages, size_t bytes, Instant now) {
+  const auto spend = [&](Node* node) {
+    if (node->message_rate) node->message_rate->Take(messages, now);
+    if (node->byte_rate) node->byte_rate->Take(bytes, now);
+  };
   for (Node* node = topic; node != nullptr; node = node->parent) {
     ++node->batches;
     node->bytes += static_cast<int64_t>(bytes);
-    if (node->message_rate) node->message_rate->Take(messages, now);
-    if (node->byte_rate) node->byte_rate->Take(bytes, now);
+    spend(node);
   }
+  if (identity != nullptr) spend(identity);
 }
 
 // Whether somebody who waits comes before a batch that arrives now.
@@ -250,14 +313,18 @@ absl::Status Admission::MayWait(Node& publisher, const Request& request, Instant
   absl::Duration longest;
   std::optional<Hold> hold;
   absl::Duration patience = absl::InfiniteDuration();
-  for (Node* node = publisher.parent; node != nullptr; node = node->parent) {
-    longest = std::max(longest, node->limits->wait);
-    const auto held = HeldBy(*node, now);
-    if (!held || node->limits->wait >= patience) continue;
+  const auto consider = [&](Node& node) {
+    longest = std::max(longest, node.limits->wait);
+    const auto held = HeldBy(node, now);
+    if (!held || node.limits->wait >= patience) return;
     hold = held;
-    patience = node->limits->wait;
-  }
-  if (hold && patience <= absl::ZeroDuration()) {
+    patience = node.limits->wait;
+  };
+  if (publisher.identity != nullptr) consider(*publisher.identity);
+  for (Node* node = publisher.parent; node != nullptr; node = node->parent) consider(*node);
+  // Nor does anyone wait for what comes too late.
+  const bool in_vain = hold && (patience <= absl::ZeroDuration() || (hold->until != Instant::Never() && hold->until - now > patience));
+  if (in_vain) {
     Of(metrics_.refused, hold->scope, hold->limit).Add();
     return Refusal(*hold, now);
   }
@@ -275,17 +342,19 @@ void Admission::AdmitLimited(const Request& request, Done done) {
     MutexLock lock(mu_);
     const Instant now = clock_.Now();
     Node* topic = TopicNode(request);
-    bool held = false;
+    const std::shared_ptr<Node> identity = IdentityNode(request.identity);
+    bool held = identity != nullptr && HeldBy(*identity, now);
     for (Node* node = topic; node != nullptr && !held; node = node->parent) held = HeldBy(*node, now).has_value();
-    std::string key = topic->children.empty() && !held ? "" : std::to_string(request.publisher);
+    const std::string key = topic->children.empty() && !held ? "" : PublisherKey(request.publisher, request.identity);
     auto it = topic->children.find(key);
     if (!held && !OthersFirst(*topic, it == topic->children.end() ? nullptr : it->second.get())) {
-      Use(topic, request.messages, request.bytes, now);
+      Use(topic, identity.get(), request.messages, request.bytes, now);
       lock.Unlock();
       metrics_.admitted.Add();
       return done(Grant{topic, request.bytes});
     }
-    Node* publisher = Child(topic, std::to_string(request.publisher), AdmissionScope::kTopic);
+    Node* publisher = Child(topic, PublisherKey(request.publisher, request.identity), AdmissionScope::kTopic);
+    publisher->identity = identity;
     auto waiter = std::make_unique<Waiter>();
     if (absl::Status status = MayWait(*publisher, request, now, waiter.get()); !status.ok()) {
       DropIfIdle(publisher);
@@ -318,7 +387,7 @@ void Admission::Wait(Node* publisher, std::unique_ptr<Waiter> waiter) {
   if (it == waiters_.end()) return;
   Waiter& left = *it->second;
   left.timer = timers_.At(left.until, [this, id] { Expire(id); });
-  for (Node* node = publisher->parent; node != nullptr && !left.hold; node = node->parent) {
+  for (Node* node = publisher; node != nullptr && !left.hold; node = node->parent) {
     left.hold = HeldBy(*node, clock_.Now());
   }
   left.counted = left.hold.has_value();
@@ -354,7 +423,7 @@ Admission::Waiter* Admission::Next(Node& node, Instant now) {
     node.turns.pop_front();
     child->queued = false;
     if (const auto hold = HeldBy(*child, now)) {
-      SetAlarm(*child, hold->until);
+      HoldBack(child, *hold);
       continue;
     }
     Waiter* found = Next(*child, now);
@@ -384,7 +453,7 @@ void Admission::Pump() {
     }
     const std::unique_ptr<Waiter> waiter = TakeOut(next->id);
     Node* topic = waiter->publisher->parent;
-    Use(topic, waiter->messages, waiter->bytes, now);
+    Use(topic, waiter->publisher->identity.get(), waiter->messages, waiter->bytes, now);
     ++waiter->publisher->pending;
     metrics_.admitted.Add();
     told_.push_back({std::move(waiter->done), Grant{topic, waiter->bytes}, waiter->publisher});
@@ -401,11 +470,25 @@ void Admission::SetAlarm(Node& node, Instant at) {
       MutexLock lock(mu_);
       --node->alarms;
       if (node->alarm_at == at) node->alarm_at = Instant::Never();
-      Queue(node);
+      Wake(node);
       Pump();
     }
     Tell();
   });
+}
+
+void Admission::HoldBack(Node* node, const Hold& hold) {
+  Node* const by = node->identity != nullptr ? node->identity.get() : node;
+  if (by != node && !std::exchange(node->held, true)) by->held_back.push_back(node);
+  SetAlarm(*by, hold.until);
+}
+
+void Admission::Wake(Node* node) {
+  if (node->scope != AdmissionScope::kIdentity) return Queue(node);
+  for (Node* const publisher : std::exchange(node->held_back, {})) {
+    publisher->held = false;
+    Queue(publisher);
+  }
 }
 
 void Admission::Refuse(uint64_t id, absl::Status why) {
@@ -447,6 +530,7 @@ void Admission::ReleaseLimited(const Grant& grant) {
 void Admission::DropIfIdle(Node* publisher) {
   if (!publisher->waiters.empty() || publisher->pending > 0) return;
   if (publisher->queued) std::erase(publisher->parent->turns, publisher);
+  if (publisher->held) std::erase(publisher->identity->held_back, publisher);
   publisher->parent->children.erase(std::string(publisher->key));
 }
 

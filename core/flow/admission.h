@@ -1,6 +1,7 @@
 // Which batches may be published now. Limits stand on three scopes: the server, each project, each topic; a batch needs
 // room in all three. Where there is none it waits, as long as the scope's policy says and its own deadline allows, or is
-// refused with QUOTA_EXCEEDED and a retry delay.
+// refused with QUOTA_EXCEEDED and a retry delay. Quotas are rates of a project beyond its limits, and of an identity,
+// which is who publishes, wherever that is; what is over one waits in the same lines.
 //
 //   admission.Admit({.project = "projects/shop", .topic = "projects/shop/topics/orders", .publisher = stream,
 //                    .messages = 100, .bytes = bytes, .deadline = deadline},
@@ -59,6 +60,23 @@ struct AdmissionLimits {
   bool any() const { return batches > 0 || bytes > 0 || messages_per_second > 0 || bytes_per_second > 0; }
 };
 
+// 0: none.
+struct Quota {
+  double messages_per_second = 0;
+  double bytes_per_second = 0;
+
+  bool any() const { return messages_per_second > 0 || bytes_per_second > 0; }
+};
+
+// Both null: none. Called under a lock.
+struct AdmissionQuotas {
+  std::function<Quota(std::string_view project)> of_project;
+  std::function<Quota(std::string_view identity)> of_identity;
+};
+
+// How long a batch waits for a quota, where there is no limit that says so.
+inline constexpr absl::Duration kQuotaWait = absl::Seconds(1);
+
 struct AdmissionOptions {
   AdmissionLimits server;
   // For each of them.
@@ -68,8 +86,18 @@ struct AdmissionOptions {
   size_t max_waiting = 10'000;
   size_t max_waiting_bytes = size_t{64} << 20;
 
-  const AdmissionLimits& of(AdmissionScope scope) const {
-    return scope == AdmissionScope::kServer ? server : scope == AdmissionScope::kProject ? project : topic;
+  AdmissionLimits of(AdmissionScope scope) const {
+    switch (scope) {
+      case AdmissionScope::kServer:
+        return server;
+      case AdmissionScope::kProject:
+        return project;
+      case AdmissionScope::kTopic:
+        return topic;
+      case AdmissionScope::kIdentity:
+        return {};
+    }
+    return {};
   }
 };
 
@@ -85,6 +113,8 @@ class Admission {
     std::string_view topic;
     // Whose turn it is: a stream, a client.
     uint64_t publisher = 0;
+    // Who that is, for the quota; may be empty.
+    std::string_view identity;
     uint32_t messages = 0;
     size_t bytes = 0;
     Instant deadline = Instant::Never();
@@ -122,8 +152,10 @@ class Admission {
   // against them (but not what was let in while there were none), who waits gets in where they allow it, and where a scope's
   // limits have changed its rates begin with a full burst.
   void SetLimits(const AdmissionOptions& options) EXCLUDES(mu_);
+  // The same for quotas.
+  void SetQuotas(AdmissionQuotas quotas) EXCLUDES(mu_);
 
-  // Whether there are limits, or were some.
+  // Whether there are limits or quotas, or were some.
   bool limited() const { return limited_.load(std::memory_order_acquire); }
 
  private:
@@ -145,20 +177,28 @@ class Admission {
   void AdmitLimited(const Request& request, Done done) EXCLUDES(mu_);
   void ReleaseLimited(const Grant& grant) EXCLUDES(mu_);
 
-  // Takes over the limits of its scope.
+  // Takes over the limits of its scope, and its quota.
   void Limit(Node* node) REQUIRES(mu_);
+  Quota QuotaOf(const Node& node) const REQUIRES(mu_);
   void LimitAll(Node* node, AdmissionScope scope) REQUIRES(mu_);
   Node* TopicNode(const Request& request) REQUIRES(mu_);
   Node* Child(Node* parent, std::string key, AdmissionScope scope) REQUIRES(mu_);
+  // Null where nobody has a quota.
+  std::shared_ptr<Node> IdentityNode(std::string_view identity) REQUIRES(mu_);
   static std::optional<Hold> HeldBy(Node& node, Instant now);
   static bool OthersFirst(const Node& topic, const Node* publisher);
   bool RoomToWait(const Node& publisher, size_t bytes) const REQUIRES(mu_);
   absl::Status MayWait(Node& publisher, const Request& request, Instant now, Waiter* waiter) REQUIRES(mu_);
   void Wait(Node* publisher, std::unique_ptr<Waiter> waiter) REQUIRES(mu_);
   std::unique_ptr<Waiter> TakeOut(uint64_t id) REQUIRES(mu_);
-  static void Use(Node* topic, uint32_t messages, size_t bytes, Instant now);
+  static void Use(Node* topic, Node* identity, uint32_t messages, size_t bytes, Instant now);
   // Puts a node, and those above it, where their turn comes.
   static void Queue(Node* node);
+  // Queues what may go on: a node, or the publishers of an identity that were held back.
+  static void Wake(Node* node);
+  void WakeAll() REQUIRES(mu_);
+  // Takes a node out of the turns until there is room again.
+  void HoldBack(Node* node, const Hold& hold) REQUIRES(mu_);
   // Publishers are remembered while they wait.
   static void DropIfIdle(Node* publisher);
   // Lets in whoever may.
@@ -179,12 +219,16 @@ class Admission {
 
   Mutex mu_;
   AdmissionOptions options_ GUARDED_BY(mu_);
+  AdmissionQuotas quotas_ GUARDED_BY(mu_);
   // The server; below it projects, topics, and publishers with somebody who waits.
   const std::unique_ptr<Node> root_ PT_GUARDED_BY(mu_);
+  // Who published of late, where there are quotas.
+  absl::flat_hash_map<std::string, std::shared_ptr<Node>> identities_ GUARDED_BY(mu_);
   absl::flat_hash_map<uint64_t, std::unique_ptr<Waiter>> waiters_ GUARDED_BY(mu_);
   uint64_t next_id_ GUARDED_BY(mu_) = 1;
   size_t topics_ GUARDED_BY(mu_) = 0;
   size_t sweep_at_ GUARDED_BY(mu_) = 1024;
+  size_t sweep_identities_at_ GUARDED_BY(mu_) = 1024;
   absl::Status closed_ GUARDED_BY(mu_);
   // Callbacks that are due, called by one thread at a time so that a publisher's batches stay in order.
   std::deque<Told> told_ GUARDED_BY(mu_);

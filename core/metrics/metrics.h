@@ -128,9 +128,9 @@ struct EngineMetrics {
 };
 
 // Of core/flow/admission.h: where a limit on publishing stands, and what it limits.
-enum class AdmissionScope { kServer, kProject, kTopic };
+enum class AdmissionScope { kServer, kProject, kTopic, kIdentity };
 enum class AdmissionLimit { kBatches, kBytes, kMessageRate, kByteRate };
-inline constexpr size_t kAdmissionScopes = 3;
+inline constexpr size_t kAdmissionScopes = 4;
 inline constexpr size_t kAdmissionLimits = 4;
 
 struct AdmissionMetrics {

@@ -215,9 +215,11 @@ void Access::ChangeFailed(const Caller& caller, Rpc rpc, const absl::Status& sta
                       .rpc = MethodOf(rpc), .reason = reason, .request_id = caller.request_id});
 }
 
-absl::Status Access::TakeQuota(const Caller& caller, std::string_view project, uint32_t messages, size_t bytes) {
-  if (!enabled()) return absl::OkStatus();
-  return quotas_.Take(*policy(), caller.identity->principal, project, messages, bytes);
+AdmissionQuotas Access::Quotas() const {
+  auto policy = this->policy();
+  if (!policy->has_quotas()) return {};
+  return {[policy](std::string_view project) { return policy->QuotaOfProject(project); },
+          [policy](std::string_view identity) { return policy->QuotaOfMember(identity); }};
 }
 
 absl::Status Access::ReloadPolicy() {
@@ -228,16 +230,12 @@ absl::Status Access::ReloadPolicy() {
     MutexLock lock(mu_);
     policy_ = *std::move(read);
   }
-  quotas_.Reset();
   PolicyChanged();
   return absl::OkStatus();
 }
 
 absl::Status Access::ReloadTokens() {
-  absl::Status status = authenticator_ != nullptr ? authenticator_->ReloadTokens() : absl::OkStatus();
-  // Streams are looked at again.
-  if (status.ok()) generation_.fetch_add(1, std::memory_order_acq_rel);
-  return status;
+  return authenticator_ != nullptr ? authenticator_->ReloadTokens() : absl::OkStatus();
 }
 
 absl::Status Access::ReloadKeys() { return authenticator_ != nullptr ? authenticator_->ReloadKeys() : absl::OkStatus(); }

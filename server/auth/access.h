@@ -30,7 +30,6 @@
 #include "server/auth/authenticator.h"
 #include "server/auth/identity.h"
 #include "server/auth/policy.h"
-#include "server/auth/quotas.h"
 #include "server/auth/rights.h"
 
 namespace sluice::server {
@@ -71,8 +70,8 @@ class Access {
   absl::Status MayView(std::string_view authorization, const std::string& peer, std::string_view page);
   // Whether they may, without a word in the audit log.
   bool Allowed(const Caller& caller, Right right, std::string_view resource);
-  // Whether they may publish as much now.
-  absl::Status TakeQuota(const Caller& caller, std::string_view project, uint32_t messages, size_t bytes);
+  // How much each may publish, as the policy has it now.
+  AdmissionQuotas Quotas() const EXCLUDES(mu_);
   // What became of a change that was allowed, if it was not made.
   void ChangeFailed(const Caller& caller, Rpc rpc, const absl::Status& status);
 
@@ -87,8 +86,10 @@ class Access {
     closed_why_ = std::move(why);
     closed_.store(true, std::memory_order_release);
   }
-  // Goes up with each change of what is allowed.
-  uint64_t generation() const { return generation_.load(std::memory_order_acquire); }
+  // Goes up with each change of what is allowed, and of who is who.
+  uint64_t generation() const {
+    return generation_.load(std::memory_order_acquire) + (authenticator_ != nullptr ? authenticator_->generation() : 0);
+  }
 
  private:
   struct Decision {
@@ -103,7 +104,7 @@ class Access {
   };
 
   Access(const AuthOptions& options, const Clock& clock, AuditLog& audit, SecurityMetrics& metrics)
-      : options_(options), clock_(clock), audit_(audit), metrics_(metrics), quotas_(clock) {}
+      : options_(options), clock_(clock), audit_(audit), metrics_(metrics) {}
 
   std::shared_ptr<const Policy> policy() const EXCLUDES(mu_);
   Decision Decide(std::string_view principal, Right right, std::string_view resource) const;
@@ -116,7 +117,6 @@ class Access {
   SecurityMetrics& metrics_;
   StoredPolicy stored_;
   std::unique_ptr<Authenticator> authenticator_;
-  Quotas quotas_;
   std::atomic<uint64_t> generation_ = 0;
   // Set before closed_.
   absl::Status closed_why_;

@@ -38,7 +38,7 @@ absl::StatusOr<std::unique_ptr<Authenticator>> Authenticator::Create(const AuthO
   if (absl::Status status = CheckOptions(options); !status.ok()) return status;
   auto made = std::unique_ptr<Authenticator>(new Authenticator(options, clock, metrics));
   if (!options.jwt_keys.empty()) {
-    auto keys = KeySource::Start(options.jwt_keys, clock, metrics);
+    auto keys = KeySource::Start(options.jwt_keys, clock, metrics, [raw = made.get()] { raw->Forget(); });
     if (!keys.ok()) return keys.status();
     made->keys_ = *std::move(keys);
   }
@@ -64,10 +64,7 @@ absl::Status Authenticator::ReloadTokens() {
 }
 
 absl::Status Authenticator::ReloadKeys() {
-  if (keys_ == nullptr) return absl::OkStatus();
-  absl::Status status = keys_->Reload();
-  if (status.ok()) Forget();
-  return status;
+  return keys_ == nullptr ? absl::OkStatus() : keys_->Reload();
 }
 
 absl::StatusOr<std::shared_ptr<const Identity>> Authenticator::Identify(const Credentials& credentials) {
@@ -115,7 +112,7 @@ absl::StatusOr<Identity> Authenticator::CheckToken(std::string_view presented) c
   const ApiTokens::Token* const token = all != nullptr ? all->Find(presented) : nullptr;
   if (token == nullptr) return Error(Reason::kCredentialsInvalid, "the API token is not known");
   if (clock_.WallNow() >= token->expires) return Error(Reason::kCredentialsExpired, "the API token has expired");
-  return Identity{fmt::format("token:{}", token->name), token->expires, token->hash};
+  return Identity{fmt::format("token:{}", token->name), token->expires, token->hash, nullptr};
 }
 
 absl::StatusOr<Identity> Authenticator::CheckJwtBearer(std::string_view token) {
@@ -129,11 +126,17 @@ absl::StatusOr<Identity> Authenticator::CheckJwtBearer(std::string_view token) {
   auto claims = CheckJwt(token, *keys, rules_, clock_.WallNow(), &unknown_key);
   if (unknown_key && keys_->AskForNewer()) return unavailable();
   if (!claims.ok()) return claims.status();
-  return Identity{fmt::format("jwt:{}", claims->identity), claims->expires, {}};
+  return Identity{fmt::format("jwt:{}", claims->identity), claims->expires, {}, std::move(claims->key)};
 }
 
 absl::Status Authenticator::StillValid(const Identity& identity) const {
   if (clock_.WallNow() >= identity.expires) return Error(Reason::kCredentialsExpired, "the credentials have expired");
+  if (identity.jwt_key != nullptr) {
+    const auto keys = keys_->keys();
+    if (keys == nullptr || !keys->Has(identity.jwt_key.get())) {
+      return Error(Reason::kCredentialsInvalid, "the key that the token is signed with is not accepted any more");
+    }
+  }
   if (identity.token_hash.empty()) return absl::OkStatus();
   const auto all = tokens();
   const ApiTokens::Token* const token = all != nullptr ? all->FindHash(identity.token_hash) : nullptr;

@@ -47,8 +47,10 @@ class Authenticator {
   // UNAUTHENTICATED; RESOURCE_EXHAUSTED (TOO_MANY_FAILURES); UNAVAILABLE (KEYS_UNAVAILABLE).
   absl::StatusOr<std::shared_ptr<const Identity>> Identify(const Credentials& credentials);
 
-  // Whether who was identified once still is who it is: not expired, and its token not taken away.
+  // Whether who was identified once still is who it is: not expired, and neither its token nor the key of its JWT taken away.
   absl::Status StillValid(const Identity& identity) const;
+  // Goes up whenever somebody may not be who it was any more.
+  uint64_t generation() const { return generation_.load(std::memory_order_acquire); }
 
   // Reads tokens, or the file of keys, again; an error leaves what there is.
   absl::Status ReloadTokens();
@@ -82,11 +84,12 @@ class Authenticator {
   SecurityMetrics& metrics_;
   const std::shared_ptr<const Identity> anonymous_ = std::make_shared<const Identity>();
   FailureLimit failures_;
-  std::unique_ptr<KeySource> keys_;
   mutable Mutex mu_;
   std::shared_ptr<const ApiTokens> tokens_ GUARDED_BY(mu_);
   std::atomic<uint64_t> generation_ = 0;
   std::array<Shard, kShards> shards_;
+  // The last one: its thread calls Forget.
+  std::unique_ptr<KeySource> keys_;
 };
 
 }  // namespace sluice::server

@@ -3,6 +3,8 @@
 // Thread rule: value types; an Identity is not changed once it is made.
 #pragma once
 
+#include <openssl/types.h>
+
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -19,6 +21,8 @@ struct Identity {
   absl::Time expires = absl::InfiniteFuture();
   // The hash of the API token, by which it is found again after the file of tokens was read anew; empty otherwise.
   std::string token_hash;
+  // What the JWT is signed with, which may be taken away; null otherwise.
+  std::shared_ptr<EVP_PKEY> jwt_key;
 
   bool anonymous() const { return principal == kAnonymous; }
 };

@@ -112,7 +112,7 @@ absl::StatusOr<JwtClaims> CheckClaims(const Json& claims, const JwtRules& rules,
   for (const char c : identity) {
     if (static_cast<unsigned char>(c) <= ' ' || c == '\x7f' || c == '*') return Invalid("the token's name has characters that no name has");
   }
-  return JwtClaims{identity, end};
+  return JwtClaims{identity, end, nullptr};
 }
 
 }  // namespace
@@ -141,9 +141,11 @@ absl::StatusOr<JwtClaims> CheckJwt(std::string_view token, const JwtKeys& keys, 
       !Verifies(*key, token.substr(0, second), std::move(signature))) {
     return Invalid("the token's signature is wrong");
   }
-  const auto claims = DecodeObject(token.substr(first + 1, second - first - 1));
-  if (!claims) return Invalid("the token's claims cannot be read");
-  return CheckClaims(*claims, rules, now);
+  const auto object = DecodeObject(token.substr(first + 1, second - first - 1));
+  if (!object) return Invalid("the token's claims cannot be read");
+  auto claims = CheckClaims(*object, rules, now);
+  if (claims.ok()) claims->key = key->key;
+  return claims;
 }
 
 }  // namespace sluice::server

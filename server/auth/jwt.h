@@ -37,6 +37,8 @@ class JwtKeys {
 
   // The key with this id and algorithm; without an id the only one of the algorithm. Null for none.
   const JwtKey* Find(std::string_view id, JwtAlgorithm algorithm) const;
+  // Whether this very key is one of them, by whatever id.
+  bool Has(const EVP_PKEY* key) const;
   size_t size() const { return keys_.size(); }
 
  private:
@@ -55,6 +57,8 @@ struct JwtClaims {
   std::string identity;
   // With the skew.
   absl::Time expires;
+  // What the token is signed with.
+  std::shared_ptr<EVP_PKEY> key;
 };
 
 // No token is longer.

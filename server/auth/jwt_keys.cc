@@ -130,4 +130,8 @@ const JwtKey* JwtKeys::Find(std::string_view id, JwtAlgorithm algorithm) const {
   return found;
 }
 
+bool JwtKeys::Has(const EVP_PKEY* key) const {
+  return std::any_of(keys_.begin(), keys_.end(), [&](const JwtKey& own) { return EVP_PKEY_eq(own.key.get(), key) == 1; });
+}
+
 }  // namespace sluice::server

@@ -22,13 +22,13 @@ constexpr absl::Duration kAskAgain = absl::Seconds(10);
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<KeySource>> KeySource::Start(const std::string& location, const Clock& clock,
-                                                            SecurityMetrics& metrics) {
+                                                            SecurityMetrics& metrics, std::function<void()> changed) {
   const bool url = location.find("://") != location.npos;
   if (url && !MayBeFetched(location)) {
     return Error(Reason::kInvalidConfig, fmt::format("auth.jwt_keys: {}: must be a file, or a URL with https", location),
                  {{"field", "auth.jwt_keys"}, {"value", location}});
   }
-  auto source = std::unique_ptr<KeySource>(new KeySource(location, url, clock, metrics));
+  auto source = std::unique_ptr<KeySource>(new KeySource(location, url, clock, metrics, std::move(changed)));
   if (!url) {
     if (absl::Status status = source->ReadFile(); !status.ok()) return status;
     return source;
@@ -64,10 +64,20 @@ bool KeySource::AskForNewer() {
 absl::Status KeySource::ReadFile() {
   auto text = ReadTextFile(location_);
   if (!text.ok()) return text.status();
-  auto keys = JwtKeys::Parse(*text);
-  if (!keys.ok()) return Error(Reason::kInvalidConfig, fmt::format("{}: {}", location_, std::string(keys.status().message())));
-  MutexLock lock(mu_);
-  keys_ = *std::move(keys);
+  absl::Status status = Take(*std::move(text));
+  return status.ok() ? status : Error(Reason::kInvalidConfig, fmt::format("{}: {}", location_, std::string(status.message())));
+}
+
+absl::Status KeySource::Take(std::string text) {
+  auto keys = JwtKeys::Parse(text);
+  if (!keys.ok()) return keys.status();
+  {
+    MutexLock lock(mu_);
+    if (text == text_) return absl::OkStatus();
+    text_ = std::move(text);
+    keys_ = *std::move(keys);
+  }
+  keys_changed_();
   return absl::OkStatus();
 }
 
@@ -75,16 +85,15 @@ absl::Status KeySource::Reload() { return url_ ? absl::OkStatus() : ReadFile(); 
 
 void KeySource::Refresh() {
   auto text = Fetch(location_, {});
-  auto keys = text.ok() ? JwtKeys::Parse(*text) : absl::StatusOr<std::shared_ptr<const JwtKeys>>(text.status());
-  metrics_.keys.Count(keys.ok());
-  if (!keys.ok()) {
+  const absl::Status status = text.ok() ? Take(*std::move(text)) : text.status();
+  metrics_.keys.Count(status.ok());
+  if (!status.ok()) {
     LogWarning(LogPart::kAuth, "the keys of tokens cannot be had; those that there are stay",
-               {{"from", location_}, {"error", std::string(keys.status().message())}});
+               {{"from", location_}, {"error", std::string(status.message())}});
   }
   MutexLock lock(mu_);
   wanted_ = false;
   fetched_ = clock_.Now();
-  if (keys.ok()) keys_ = *std::move(keys);
 }
 
 void KeySource::Run() {

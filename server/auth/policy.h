@@ -26,6 +26,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "core/flow/admission.h"
 #include "server/auth/rights.h"
 
 namespace sluice::server {
@@ -40,12 +41,6 @@ class Pattern {
  private:
   std::string text_;
   bool prefix_ = false;
-};
-
-// 0: no limit.
-struct Quota {
-  double messages_per_second = 0;
-  double bytes_per_second = 0;
 };
 
 inline constexpr std::string_view kAnonymous = "anonymous";

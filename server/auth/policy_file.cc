@@ -59,18 +59,28 @@ class Reader {
       const std::string& name = entry.first.Scalar();
       if (!nodes_.emplace(name, entry.second).second) return Wrong(entry.first, fmt::format("groups: {} is there twice", name));
     }
+    if (nodes_.size() > kMaxGroups) {
+      return Wrong(groups, fmt::format("groups: {}, but at most {} are allowed", nodes_.size(), kMaxGroups));
+    }
     for (const auto& [name, node] : nodes_) {
-      std::set<std::string> above = {name};
+      Expansion all{{name}, {name}};
       std::vector<Pattern> members;
-      if (absl::Status status = AddMembers(node, "groups." + name, above, &members); !status.ok()) return status;
+      if (absl::Status status = AddMembers(node, "groups." + name, &all, &members); !status.ok()) return status;
       groups_.emplace(name, std::move(members));
     }
     return absl::OkStatus();
   }
 
-  // Adds what a list of members names, groups resolved; `above` are the groups this is in.
-  absl::Status AddMembers(const YAML::Node& node, const std::string& what, const std::set<std::string>& above,
-                          std::vector<Pattern>* out) const {
+  // A list of members whose groups are being resolved.
+  struct Expansion {
+    // The groups that this is in, from the outermost.
+    std::vector<std::string> above;
+    // Those that were met, each of which is gone into once.
+    std::set<std::string> met;
+  };
+
+  // Adds what a list of members names, groups resolved.
+  absl::Status AddMembers(const YAML::Node& node, const std::string& what, Expansion* all, std::vector<Pattern>* out) {
     auto members = StringsOf(path_, node, what, kReason);
     if (!members.ok()) return members.status();
     for (const std::string& member : *members) {
@@ -80,22 +90,33 @@ class Reader {
       }
       if (member.compare(0, kGroup.size(), kGroup) != 0) {
         out->emplace_back(member);
+        if (out->size() > kMaxMembers) return Wrong(node, fmt::format("{}: more than {} members", what, kMaxMembers));
+        if (++members_ > kMaxAllMembers) {
+          return Wrong(node, fmt::format("{}: more than {} members in all, groups resolved", what, kMaxAllMembers));
+        }
         continue;
       }
       const std::string group = member.substr(kGroup.size());
       const auto found = nodes_.find(group);
       if (found == nodes_.end()) return Wrong(node, fmt::format("{}: there is no group {}", what, group));
-      std::set<std::string> now = above;
-      if (!now.insert(group).second) return Wrong(node, fmt::format("{}: group {} is in itself", what, group));
-      if (absl::Status status = AddMembers(found->second, "groups." + group, now, out); !status.ok()) return status;
-      if (out->size() > kMaxMembers) return Wrong(node, fmt::format("{}: more than {} members", what, kMaxMembers));
+      if (std::find(all->above.begin(), all->above.end(), group) != all->above.end()) {
+        return Wrong(node, fmt::format("{}: group {} is in itself", what, group));
+      }
+      if (!all->met.insert(group).second) continue;
+      if (all->above.size() == kDeepestGroup) {
+        return Wrong(node, fmt::format("{}: group {} is more than {} groups deep", what, group, kDeepestGroup));
+      }
+      all->above.push_back(group);
+      if (absl::Status status = AddMembers(found->second, "groups." + group, all, out); !status.ok()) return status;
+      all->above.pop_back();
     }
     return absl::OkStatus();
   }
 
   absl::Status ReadMembers(const YAML::Node& node, const YAML::Node& list, const std::string& what,
-                           std::vector<Pattern>* out) const {
-    if (absl::Status status = AddMembers(list, what + ".members", {}, out); !status.ok()) return status;
+                           std::vector<Pattern>* out) {
+    Expansion all;
+    if (absl::Status status = AddMembers(list, what + ".members", &all, out); !status.ok()) return status;
     return out->empty() ? Wrong(node, what + ".members: none are named") : absl::OkStatus();
   }
 
@@ -174,14 +195,18 @@ class Reader {
     return absl::OkStatus();
   }
 
-  // Of one binding, groups resolved.
+  static constexpr size_t kMaxGroups = 1'000;
+  static constexpr size_t kDeepestGroup = 16;
+  // Of one list, and of all, groups resolved.
   static constexpr size_t kMaxMembers = 10'000;
+  static constexpr size_t kMaxAllMembers = 1'000'000;
 
   const std::string path_;
   std::map<std::string, YAML::Node> nodes_;
   std::map<std::string, std::vector<Pattern>> groups_;
   std::vector<Policy::Binding> bindings_;
   std::vector<Policy::QuotaRule> quotas_;
+  size_t members_ = 0;
 };
 
 }  // namespace

@@ -139,12 +139,17 @@ void AddSubscriptions(Engine& engine, Families* out) {
 }
 
 void AddAdmission(const AdmissionMetrics& m, Families* out) {
-  static constexpr const char* kScopes[] = {"server", "project", "topic"};
+  static constexpr const char* kScopes[] = {"server", "project", "topic", "identity"};
   static constexpr const char* kLimits[] = {"batches", "bytes", "messages_per_second", "bytes_per_second"};
-  const auto each = [](const auto& value) {
+  // An identity has quotas, which are rates.
+  const auto exists = [](size_t scope, size_t limit) {
+    return static_cast<AdmissionScope>(scope) != AdmissionScope::kIdentity ||
+           static_cast<AdmissionLimit>(limit) >= AdmissionLimit::kMessageRate;
+  };
+  const auto each = [&](const auto& value) {
     for (size_t scope = 0; scope < kAdmissionScopes; ++scope) {
       for (size_t limit = 0; limit < kAdmissionLimits; ++limit) {
-        value(scope, limit, std::vector<Label>{{"scope", kScopes[scope]}, {"limit", kLimits[limit]}});
+        if (exists(scope, limit)) value(scope, limit, std::vector<Label>{{"scope", kScopes[scope]}, {"limit", kLimits[limit]}});
       }
     }
   };

@@ -35,11 +35,15 @@ void SetFailures(const std::vector<BatchBuilder::Refusal>& refusals, EngineMetri
 template <class F>
 void AdmitAndPublish(ServiceContext& context, const Caller& caller, const TopicName& name, std::shared_ptr<Topic> topic, uint64_t publisher,
                      Ref<Batch> batch, F done) {
-  absl::Status quota = context.access.TakeQuota(caller, name.project_path(), batch->count(), batch->memory_bytes());
-  if (!quota.ok()) return done(std::move(quota));
   Admission& admission = context.admission;
-  const Admission::Request request{name.project_path(),  name.full(), publisher, batch->count(), batch->memory_bytes(),
-                                   batch->deadline()};
+  const std::string_view identity = caller.identity == nullptr ? std::string_view() : caller.identity->principal;
+  const Admission::Request request{.project = name.project_path(),
+                                   .topic = name.full(),
+                                   .publisher = publisher,
+                                   .identity = identity,
+                                   .messages = batch->count(),
+                                   .bytes = batch->memory_bytes(),
+                                   .deadline = batch->deadline()};
   admission.Admit(request, [&admission, tracer = context.tracer, topic = std::move(topic), batch = std::move(batch),
                             done = std::move(done)](absl::StatusOr<Admission::Grant> grant) mutable {
     if (!grant.ok()) return done(grant.status());

@@ -10,6 +10,8 @@
 
 namespace sluice::server {
 
+class Tracer;
+
 struct HttpClientOptions {
   // Certificates of authorities in PEM, instead of the system's; none when empty.
   std::string ca_file;
@@ -23,6 +25,8 @@ struct PushOptions {
   size_t max_requests = 1000;
   // Told of changes of endpoints' breakers; may be null.
   BreakerListener on_breaker = nullptr;
+  // Outlives the service; null where nothing is traced.
+  Tracer* tracer = nullptr;
 };
 
 }  // namespace sluice::server

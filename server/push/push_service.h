@@ -44,6 +44,7 @@ class PushService {
   Engine& engine() { return engine_; }
   PushMetrics& metrics() { return metrics_; }
   HttpClient& http() { return http_; }
+  Tracer* tracer() const { return options_.tracer; }
   // Where bodies are made, which may take a while.
   WorkerPool& workers() { return workers_; }
   std::shared_ptr<CircuitBreaker> BreakerOf(const std::string& endpoint) EXCLUDES(mu_);

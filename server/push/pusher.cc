@@ -2,8 +2,11 @@
 
 #include <algorithm>
 
+#include "absl/strings/match.h"
 #include "core/base/error.h"
+#include "fmt/format.h"
 #include "server/push/push_service.h"
+#include "server/tracing/messaging_spans.h"
 
 namespace sluice::server {
 namespace {
@@ -19,6 +22,19 @@ void Count(const HttpOutcome& outcome, bool acked, absl::Duration took, PushMetr
                                          : metrics->unreachable;
   counter.Add();
   metrics->seconds.Observe(took);
+}
+
+// The endpoint goes on with the trace. Where an attribute of the message is such a header already, with that one.
+void CarryTrace(const std::shared_ptr<ActiveSpan>& span, std::vector<std::string>* headers) {
+  const auto carries = [](const std::string& header) { return absl::StartsWithIgnoreCase(header, "traceparent:"); };
+  if (span == nullptr || std::any_of(headers->begin(), headers->end(), carries)) return;
+  headers->push_back(fmt::format("traceparent: {}", FormatTraceparent(span->context())));
+}
+
+absl::Status StatusOf(const HttpOutcome& outcome) {
+  if (Acknowledges(outcome.code)) return absl::OkStatus();
+  if (outcome.code != 0) return absl::UnavailableError(fmt::format("the endpoint answered {}", outcome.code));
+  return outcome.timed_out ? absl::DeadlineExceededError(outcome.error) : absl::UnavailableError(outcome.error);
 }
 
 }  // namespace
@@ -91,8 +107,7 @@ void Pusher::Deliver(std::vector<Delivery>& deliveries) {
 std::vector<Delivery> Pusher::TakeWaiting() {
   std::vector<Delivery> unused;
   for (const Job& job : waiting_) {
-    const PushedMessage& message = job.message;
-    unused.push_back({message.batch, message.index, message.index + 1, job.lease, message.attempt});
+    unused.push_back(job.delivery());
     bytes_left_ += job.bytes;
     service_.engine().memory().Give(MemoryPart::kOutgoing, static_cast<size_t>(job.bytes));
   }
@@ -176,7 +191,9 @@ void Pusher::Send(Request request) {
     if (self->subscription_->Extend(kAnyone, shared->job.leases(), config.ack_deadline + kLeaseMargin) == 0) {
       return self->Answered(*shared, began, std::nullopt);
     }
+    shared->span = BeginDeliver(self->service_.tracer(), self->subscription_, {shared->job.delivery()});
     HttpRequest push = MakePushRequest(config, shared->job.message);
+    CarryTrace(shared->span, &push.headers);
     MemoryLedger& memory = self->service_.engine().memory();
     const size_t size = push.body.size();
     memory.Force(MemoryPart::kOutgoing, size);
@@ -194,6 +211,7 @@ void Pusher::Answered(const Request& request, Instant began, const std::optional
   const bool acked = outcome && Acknowledges(outcome->code);
   if (outcome) {
     Count(*outcome, acked, service_.engine().clock().Now() - began, &service_.metrics());
+    EndSpan(request.span, StatusOf(*outcome));
     acked ? subscription_->Ack(kAnyone, {job.leases()})
           : subscription_->Nack(kAnyone, job.leases(), absl::ZeroDuration());
   }

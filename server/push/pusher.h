@@ -29,6 +29,7 @@
 
 namespace sluice::server {
 
+class ActiveSpan;
 class PushService;
 
 class Pusher final : public Consumer, public std::enable_shared_from_this<Pusher> {
@@ -65,11 +66,14 @@ class Pusher final : public Consumer, public std::enable_shared_from_this<Pusher
     int64_t bytes = 0;
 
     LeaseRange leases() const { return {lease, lease}; }
+    Delivery delivery() const { return {message.batch, message.index, message.index + 1, lease, message.attempt}; }
   };
   struct Request {
     Job job;
     std::shared_ptr<const Target> target;
     CircuitBreaker::Call call;
+    // From when it is sent; null where it is not traced.
+    std::shared_ptr<ActiveSpan> span = nullptr;
   };
 
   // Credit and messages that the engine is to have again.

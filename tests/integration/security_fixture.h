@@ -82,11 +82,11 @@ class SecurityTest : public ServerTest {
     request.set_name(topic);
     return As(name, *Admin(), &v1::Admin::Stub::GetTopic, request, &response);
   }
-  grpc::Status PublishAs(const std::string& name, const std::string& topic) {
+  grpc::Status PublishAs(const std::string& name, const std::string& topic, int messages = 1) {
     v1::PublishBatchRequest request;
     v1::PublishBatchResponse response;
     request.set_topic(topic);
-    request.add_messages()->set_data("x");
+    for (int i = 0; i < messages; ++i) request.add_messages()->set_data("x");
     return As(name, client_->pubsub(), &v1::PubSub::Stub::PublishBatch, request, &response);
   }
 };

@@ -1,6 +1,8 @@
 // Spans of the server, as a collector gets them.
+#include <atomic>
 #include <map>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -9,6 +11,7 @@
 #include "server/tracing/context.h"
 #include "tests/integration/google_fixture.h"
 #include "tests/integration/raw.h"
+#include "tests/support/http_endpoint.h"
 #include "tests/support/trace_collector.h"
 
 namespace sluice::server {
@@ -332,6 +335,26 @@ TEST_P(GoogleTracingTest, OneTraceGoesThroughAStream) {
   ExpectChild(Only(kStore), kTraceId, Hex(Only(kPublish).span_id()));
   ExpectChild(Only(kDeliver), kTraceId, kSpanId);
   ExpectChild(Only(kAck), kTraceId, Hex(Only(kDeliver).span_id()));
+}
+
+TEST_P(GoogleTracingTest, APushCarriesTheTraceToItsEndpoint) {
+  std::atomic<int> answers{0};
+  const HttpEndpoint endpoint([&](const auto&, auto& connection) { connection.Reply(++answers == 1 ? 503 : 204); });
+  pubsub::Subscription subscription;
+  subscription.mutable_push_config()->set_push_endpoint(endpoint.url());
+  MakeBoth(subscription);
+  PublishTraced();
+  while (endpoint.count() < 2) std::this_thread::yield();
+  Flush();
+  const std::vector<Span> pushes = collector_.Named(kDeliver);
+  ASSERT_THAT(pushes, SizeIs(2));
+  EXPECT_EQ(AttributesOf(pushes[0]).at("error.type"), "UNAVAILABLE");
+  EXPECT_EQ(pushes[0].status().message(), "the endpoint answered 503");
+  const auto requests = endpoint.requests();
+  for (size_t i = 0; i < pushes.size(); ++i) {
+    ExpectChild(pushes[i], kTraceId, kSpanId);
+    EXPECT_EQ(requests[i].headers.at("traceparent"), "00-" + kTraceId + "-" + Hex(pushes[i].span_id()) + "-01");
+  }
 }
 
 TEST_P(GoogleTracingTest, OneTraceGoesThroughSingleCalls) {

@@ -216,6 +216,34 @@ TEST_F(JwtCallerTest, KeysOfAUrlComeWhenATokenNamesANewOne) {
   EXPECT_EQ(issuer.count(), asked + 1);
 }
 
+TEST_F(JwtCallerTest, AKeyThatIsTakenAwayTakesItsTokensAlong) {
+  Mutex mu;
+  std::string body = KeySetOf({first_});
+  const HttpEndpoint issuer([&](const HttpEndpoint::Request&, HttpEndpoint::Connection& connection) {
+    MutexLock lock(mu);
+    connection.Send(Body(body));
+  });
+  options_.jwt_keys = issuer.url("/keys");
+  Create();
+  const std::string header = Bearer(first_);
+  absl::StatusOr<std::shared_ptr<const Identity>> alice;
+  do {
+    alice = authenticator_->Identify({header, "", "ipv4:10.0.0.1:1"});
+  } while (!alice.ok());
+  const uint64_t generation = authenticator_->generation();
+  EXPECT_TRUE(authenticator_->StillValid(**alice).ok());
+  {
+    MutexLock lock(mu);
+    body = KeySetOf({second_});
+  }
+  clock_.Advance(absl::Seconds(10));
+  // A token with the new key makes us ask.
+  while (Who(Bearer(second_)) != "jwt:alice") std::this_thread::yield();
+  EXPECT_EQ(authenticator_->StillValid(**alice).message(), "the key that the token is signed with is not accepted any more");
+  EXPECT_THAT(Who(header), HasSubstr("CREDENTIALS_INVALID"));
+  EXPECT_GT(authenticator_->generation(), generation) << "streams are looked at again";
+}
+
 TEST_F(JwtCallerTest, WithoutKeysATokenIsNeitherGoodNorBad) {
   const HttpEndpoint issuer(500);
   options_.jwt_keys = issuer.url("/keys");

@@ -1,9 +1,9 @@
 // The policy file, the roles, and policies of resources.
 #include "core/base/error.h"
+#include "fmt/format.h"
 #include "gmock/gmock.h"
 #include "google/iam/v1/policy.pb.h"
 #include "server/auth/policy.h"
-#include "server/auth/quotas.h"
 #include "server/auth/stored_policy.h"
 
 namespace sluice::server {
@@ -66,6 +66,31 @@ TEST(PolicyTest, AnEmptyOneGrantsNothing) {
   for (const char* text : {"", "{}", "bindings: []", "bindings:"}) {
     EXPECT_FALSE(Parsed(text)->Grants("jwt:alice", Right::kTopicsGet, "projects/a/topics/t")) << text;
   }
+}
+
+// Each group holds the next one twice, the last nobody: gone into every time, 2^16 of them.
+TEST(PolicyTest, GroupsAreGoneIntoOnceAndNotTooDeep) {
+  const auto chain = [](int groups) {
+    std::string text = "groups:\n";
+    for (int i = 0; i < groups; ++i) text += fmt::format("  g{0}: [group:g{1}, group:g{1}]\n", i, i + 1);
+    return text + fmt::format("  g{}: []\n", groups);
+  };
+  EXPECT_TRUE(Policy::Parse(chain(15), "policy.yaml").ok());
+  EXPECT_THAT(Wrong(chain(16)), HasSubstr("group g16 is more than 16 groups deep"));
+  std::string many = "groups:\n";
+  for (int i = 0; i < 1001; ++i) many += fmt::format("  g{}: []\n", i);
+  EXPECT_THAT(Wrong(many), HasSubstr("groups: 1001, but at most 1000 are allowed"));
+}
+
+TEST(PolicyTest, MembersHaveABound) {
+  std::string group = "groups:\n  all: [jwt:0";
+  for (int i = 1; i < 10'000; ++i) group += fmt::format(",jwt:{}", i);
+  std::string bindings = "]\nbindings:\n";
+  for (int i = 0; i < 99; ++i) bindings += "  - {role: viewer, members: group:all, resources: \"*\"}\n";
+  EXPECT_TRUE(Policy::Parse(group + bindings, "policy.yaml").ok());
+  EXPECT_THAT(Wrong(group + ",jwt:more" + bindings), HasSubstr("groups.all: more than 10000 members"));
+  bindings += "  - {role: viewer, members: group:all, resources: \"*\"}\n";
+  EXPECT_THAT(Wrong(group + bindings), HasSubstr("more than 1000000 members in all"));
 }
 
 TEST(PolicyTest, SaysWhatIsWrongAndWhere) {
@@ -145,26 +170,13 @@ TEST(StoredPolicyTest, GrantsToEachKindOfMember) {
   EXPECT_FALSE(StoredPolicyGrants("\xff\xff", *file, "token:ci", Right::kTopicsPublish));
 }
 
-TEST(QuotasTest, EachCallerAndEachProjectHasItsOwn) {
-  ManualClock clock;
-  Quotas quotas(clock);
+TEST(PolicyTest, QuotasAreOfEachMemberAndOfEachProject) {
   const auto policy = Parsed(kTwoTeams);
-  const auto take = [&](std::string_view who, std::string_view project, uint32_t messages, size_t bytes) {
-    const absl::Status status = quotas.Take(*policy, who, project, messages, bytes);
-    if (status.ok()) return std::string("OK");
-    EXPECT_EQ(ReasonOf(status), Reason::kQuotaExceeded);
-    EXPECT_TRUE(RetryDelayOf(status));
-    return std::string(status.message());
-  };
-  EXPECT_EQ(take("token:ci", "projects/b", 150, 0), "OK") << "the last one goes past it";
-  EXPECT_EQ(take("token:ci", "projects/b", 1, 0), "token:ci is over its messages_per_second");
-  EXPECT_EQ(take("token:other", "projects/b", 1000, 0), "OK");
-  clock.Advance(absl::Milliseconds(500));
-  EXPECT_EQ(take("token:ci", "projects/b", 1, 0), "OK");
-  EXPECT_EQ(take("jwt:alice", "projects/a", 1, 2000), "OK");
-  EXPECT_EQ(take("jwt:bob", "projects/a", 1, 1), "projects/a is over its bytes_per_second");
-  quotas.Reset();
-  EXPECT_EQ(take("jwt:bob", "projects/a", 1, 1), "OK");
+  EXPECT_TRUE(policy->has_quotas());
+  EXPECT_EQ(policy->QuotaOfMember("token:ci").messages_per_second, 100);
+  EXPECT_FALSE(policy->QuotaOfMember("token:other").any());
+  EXPECT_EQ(policy->QuotaOfProject("projects/a").bytes_per_second, 1024);
+  EXPECT_FALSE(policy->QuotaOfProject("projects/b").any());
 }
 
 }  // namespace

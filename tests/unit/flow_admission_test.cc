@@ -29,13 +29,14 @@ class AdmissionTest : public testing::Test {
     uint32_t messages = 1;
     size_t bytes = 1;
     absl::Duration deadline = absl::InfiniteDuration();
+    std::string identity = {};
   };
   // Notes the name in let_in_ or refused_.
   void Admit(const Call& call) {
     const std::string topic = call.project + "/" + call.topic;
     const Instant deadline =
         call.deadline == absl::InfiniteDuration() ? Instant::Never() : clock_.Now() + call.deadline;
-    admission_->Admit({call.project, topic, call.publisher, call.messages, call.bytes, deadline},
+    admission_->Admit({call.project, topic, call.publisher, call.identity, call.messages, call.bytes, deadline},
                       [this, name = call.name](absl::StatusOr<Admission::Grant> grant) {
                         if (!grant.ok()) {
                           refused_.push_back(name);
@@ -286,12 +287,12 @@ TEST_F(AdmissionTest, AnswersInsideTheCallbackKeepTheOrder) {
   int deepest = 0;
   Admit({});
   for (int i = 0; i < 100; ++i) {
-    admission_->Admit({"p", "p/t", 1, 1, 1}, [&, i](absl::StatusOr<Admission::Grant> grant) {
+    admission_->Admit({"p", "p/t", 1, "", 1, 1}, [&, i](absl::StatusOr<Admission::Grant> grant) {
       deepest = std::max(deepest, ++depth);
       order.push_back(i);
       // One more of the same publisher, while this one has not come back.
       if (i == 0) {
-        admission_->Admit({"p", "p/t", 1, 1, 1}, [&](absl::StatusOr<Admission::Grant> last) {
+        admission_->Admit({"p", "p/t", 1, "", 1, 1}, [&](absl::StatusOr<Admission::Grant> last) {
           order.push_back(100);
           admission_->Release(*last);
         });
@@ -311,7 +312,7 @@ TEST_F(AdmissionTest, AnswersInsideTheCallbackKeepTheOrder) {
 TEST_F(AdmissionTest, ABatchDoesNotPassOneOfItsPublisherThatIsBeingTold) {
   Limit({.server = {}, .project = {}, .topic = Batches(1)});
   Admit({});
-  admission_->Admit({"p", "p/t", 1, 1, 1}, [this](absl::StatusOr<Admission::Grant> grant) {
+  admission_->Admit({"p", "p/t", 1, "", 1, 1}, [this](absl::StatusOr<Admission::Grant> grant) {
     admission_->Release(*grant);
     Admit({.name = "later"});
     let_in_.push_back("earlier");
@@ -403,13 +404,13 @@ TEST_F(AdmissionTest, LimitsThatCameLaterHoldForTopicsThatWereThere) {
 
 // A topic that owed for a long time is not looked after only when that is over.
 TEST_F(AdmissionTest, AHigherRateCountsAtOnceAlsoForWhoWaitsAlready) {
-  Limit({.server = {}, .project = {}, .topic = Rate(1, 0, absl::Minutes(10))});
+  Limit({.server = {}, .project = {}, .topic = Rate(1, 0, absl::Minutes(20))});
   Admit({.messages = 1000});
   for (const char* name : {"b", "c", "d"}) Admit({.name = name, .messages = 10});
   LetIn();
   Advance(absl::Seconds(5));
   EXPECT_THAT(LetIn(), IsEmpty());
-  admission_->SetLimits({.server = {}, .project = {}, .topic = Rate(10, 0, absl::Minutes(10))});
+  admission_->SetLimits({.server = {}, .project = {}, .topic = Rate(10, 0, absl::Minutes(20))});
   EXPECT_THAT(LetIn(), ElementsAre("b", "c")) << "a burst of one second, and nothing is owed after it";
   Advance(absl::Milliseconds(1001));
   EXPECT_THAT(LetIn(), ElementsAre("d"));
@@ -424,6 +425,98 @@ TEST_F(AdmissionTest, TheSameLimitsAgainChangeNothing) {
   admission_->SetLimits(limits);
   Admit({.name = "b"});
   EXPECT_THAT(Refused(), ElementsAre("b")) << "no new burst";
+}
+
+class QuotaTest : public AdmissionTest {
+ protected:
+  void SetUp() override {
+    Limit({});
+    Give(10);
+  }
+  // Everyone called limited, and the project "small", may publish so many messages a second.
+  void Give(double messages) {
+    admission_->SetQuotas({[messages](std::string_view project) { return Quota{project == "small" ? messages : 0, 0}; },
+                           [messages](std::string_view who) { return Quota{who == "limited" ? messages : 0, 0}; }});
+  }
+};
+
+TEST_F(QuotaTest, AnIdentityWaitsForItsOwnWhereverItPublishes) {
+  Admit({.name = "a", .publisher = 1, .messages = 15, .identity = "limited"});
+  Admit({.name = "b", .publisher = 2, .topic = "other", .project = "q", .identity = "limited"});
+  Admit({.name = "c", .publisher = 1, .identity = "limited"});
+  Admit({.name = "d", .publisher = 3, .messages = 1000, .identity = "free"});
+  Admit({.name = "e", .publisher = 1, .identity = "free"});
+  EXPECT_THAT(LetIn(), ElementsAre("a", "d", "e")) << "who has no quota is not held back, not even on the same connection";
+  Advance(absl::Milliseconds(499));
+  EXPECT_THAT(LetIn(), IsEmpty());
+  Advance(absl::Milliseconds(1));
+  EXPECT_THAT(LetIn(), ElementsAre("b"));
+  Advance(absl::Milliseconds(100));
+  EXPECT_THAT(LetIn(), ElementsAre("c"));
+  EXPECT_EQ(metrics_.waited[3][2].value(), 2u);
+  EXPECT_EQ(metrics_.waiting[3][2].value(), 0);
+}
+
+TEST_F(QuotaTest, NobodyWaitsInVain) {
+  Admit({.name = "a", .messages = 25, .identity = "limited"});
+  Admit({.name = "b", .identity = "limited"});
+  EXPECT_THAT(Refused(), ElementsAre("b"));
+  EXPECT_EQ(ReasonOf(last_error_), Reason::kQuotaExceeded);
+  EXPECT_EQ(last_error_.message(), "the identity's limit on messages_per_second is reached");
+  EXPECT_EQ(RetryDelayOf(last_error_), absl::Milliseconds(1500));
+  Advance(absl::Milliseconds(600));
+  Admit({.name = "c", .identity = "limited"});
+  EXPECT_THAT(Refused(), IsEmpty());
+  Advance(absl::Milliseconds(900));
+  EXPECT_THAT(LetIn(), ElementsAre("a", "c"));
+}
+
+TEST_F(QuotaTest, BatchesOfAPublisherKeepTheirOrder) {
+  Admit({.name = "a", .messages = 11, .identity = "limited"});
+  for (const char* name : {"b", "c", "d"}) Admit({.name = name, .identity = "limited"});
+  Advance(absl::Milliseconds(100));
+  // There is room again, and others come first.
+  Admit({.name = "e", .identity = "limited"});
+  for (int i = 0; i < 10; ++i) Advance(absl::Milliseconds(100));
+  EXPECT_THAT(LetIn(), ElementsAre("a", "b", "c", "d", "e"));
+}
+
+TEST_F(QuotaTest, AProjectHasTheLowerOfItsQuotaAndItsLimit) {
+  Limit({.server = {}, .project = Rate(4, 0, absl::Milliseconds(300)), .topic = {}});
+  Give(8);
+  Admit({.name = "a", .project = "large", .messages = 5});
+  Admit({.name = "b", .project = "large"});
+  Admit({.name = "c", .project = "small", .messages = 5});
+  EXPECT_THAT(LetIn(), ElementsAre("a", "c"));
+  Advance(absl::Milliseconds(250));
+  EXPECT_THAT(LetIn(), ElementsAre("b"));
+  Give(2);
+  Admit({.name = "d", .project = "small", .messages = 3});
+  Admit({.name = "e", .project = "small"});
+  EXPECT_THAT(LetIn(), ElementsAre("d")) << "with a full burst";
+  EXPECT_THAT(Refused(), ElementsAre("e")) << "half a second is longer than the limit's wait";
+}
+
+TEST_F(QuotaTest, OtherQuotasLetInWhoeverMay) {
+  Admit({.name = "a", .messages = 15, .identity = "limited"});
+  Admit({.name = "b", .publisher = 1, .identity = "limited"});
+  Admit({.name = "c", .publisher = 2, .topic = "u", .identity = "limited"});
+  EXPECT_THAT(LetIn(), ElementsAre("a"));
+  admission_->SetQuotas({});
+  EXPECT_THAT(LetIn(), testing::UnorderedElementsAre("b", "c"));
+  Advance(absl::Seconds(2));
+  EXPECT_THAT(Refused(), IsEmpty());
+}
+
+TEST_F(QuotaTest, IdentitiesThatAreDoneAreForgotten) {
+  for (int i = 0; i < 100'000; ++i) Admit({.identity = "somebody " + std::to_string(i)});
+  EXPECT_EQ(LetIn().size(), 100'000u);
+  Admit({.name = "a", .messages = 19, .identity = "limited"});
+  Admit({.name = "b", .identity = "limited"});
+  for (int i = 0; i < 5'000; ++i) Admit({.identity = "somebody else " + std::to_string(i)});
+  LetIn();
+  Advance(absl::Milliseconds(900));
+  EXPECT_THAT(LetIn(), ElementsAre("b")) << "who waits is not";
 }
 
 }  // namespace
