@@ -65,6 +65,15 @@ class ServerFlags {
   CLI::Option* token_file_;
 };
 
+// What only looks at files of its own is not held up by others that are missing.
+bool Connects(const CLI::App& app) {
+  const CLI::App* const command = app.get_subcommands().front();
+  const std::string& name = command->get_name();
+  if (name == "context" || name == "completion") return false;
+  const auto& below = command->get_subcommands();
+  return name != "admin" || (!below.empty() && below.front()->get_name() == "checkpoint");
+}
+
 int Main(int argc, char** argv) {
   Session session;
   std::string output = "text";
@@ -99,9 +108,7 @@ int Main(int argc, char** argv) {
     session.json = output == "json";
     session.timeout = ParseDurationOrThrow("--timeout", timeout);
     absl::Status status = server.TakeContext();
-    // What only looks at files of its own is not held up by others that are missing.
-    const bool connects = !app.got_subcommand("context") && !app.got_subcommand("completion");
-    if (status.ok() && connects) status = session.Prepare();
+    if (status.ok() && Connects(app)) status = session.Prepare();
     return status.ok() ? run(session) : Report(session, status);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? kOk : kUsage;

@@ -5,7 +5,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
+#include <fstream>
 
 #include "core/base/error.h"
 #include "fmt/format.h"
@@ -39,7 +41,8 @@ absl::Status Session::Prepare() {
   tls |= !tls_files.ca.empty() || !tls_files.cert.empty();
   if (tls) {
     auto credentials = client::TlsFromFiles(tls_files);
-    if (!credentials.ok()) return credentials.status();
+    // Nothing of the server's is missing.
+    if (!credentials.ok()) return absl::InvalidArgumentError(credentials.status().message());
     connection.credentials = *std::move(credentials);
   }
   if (token.empty() && token_file.empty()) return absl::OkStatus();
@@ -48,7 +51,14 @@ absl::Status Session::Prepare() {
     return absl::InvalidArgumentError(
         fmt::format("--token-file: it would be sent to {} in plain text, for everybody on the way to read; use --tls", server));
   }
-  connection.token = token.empty() ? client::TokenFromFile(token_file) : [token = token] { return token; };
+  if (!token.empty()) {
+    connection.token = [token = token] { return token; };
+    return absl::OkStatus();
+  }
+  if (!std::ifstream(token_file)) {
+    return absl::InvalidArgumentError(absl::ErrnoToStatus(errno, "--token-file: cannot read " + token_file).message());
+  }
+  connection.token = client::TokenFromFile(token_file);
   return absl::OkStatus();
 }
 

@@ -1,4 +1,6 @@
 // sluice context set|use|list|delete
+#include <filesystem>
+
 #include "client/cli/commands/commands.h"
 #include "client/cli/contexts.h"
 #include "fmt/format.h"
@@ -22,12 +24,20 @@ int Missing(const Session& session, const std::string& name) {
   return Report(session, absl::NotFoundError(fmt::format("there is no context {}; `sluice context list` shows what there is", name)));
 }
 
+// A context is used in any folder.
+std::string FromAnywhere(const std::string& path) { return path.empty() ? path : std::filesystem::absolute(path).string(); }
+
 // What the flags of this call say, under a name.
 int Set(const Session& session, const std::string& name) {
   auto contexts = Contexts::Load();
   if (!contexts.ok()) return Report(session, contexts.status());
-  contexts->all[name] = {session.server,         session.project,      session.tls,       session.tls_files.ca,
-                         session.tls_files.cert, session.tls_files.key, session.token_file};
+  contexts->all[name] = {session.server,
+                         session.project,
+                         session.tls,
+                         FromAnywhere(session.tls_files.ca),
+                         FromAnywhere(session.tls_files.cert),
+                         FromAnywhere(session.tls_files.key),
+                         FromAnywhere(session.token_file)};
   if (contexts->current.empty()) contexts->current = name;
   return Save(session, *contexts, fmt::format("context {}: {}", name, session.server));
 }
@@ -77,7 +87,7 @@ void AddContextCommands(CLI::App& app, Run* run) {
     sub->callback([=] { *run = [=](const Session& session) { return what(session, *name); }; });
   };
   named("set", "Keep what the flags say (--server, --project, --tls, --ca, --cert, --key, --token-file) under a name",
-        "sluice context set prod --server=sluice.example.com:8085 --ca=ca.crt --token-file=~/.sluice-token", &Set);
+        "sluice context set prod --server=sluice.example.com:8085 --ca=ca.crt --token-file=$HOME/.sluice-token", &Set);
   named("use", "Use a context from now on", "sluice context use prod", &Use);
   named("delete", "Forget a context", "sluice context delete prod", &Delete);
   CLI::App* list = context->add_subcommand("list", "List the contexts; * is the one in use");

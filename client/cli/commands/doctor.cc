@@ -105,7 +105,9 @@ class Doctor {
   void CheckClock(absl::Time before, absl::Time after) {
     const absl::Time there = absl::FromUnixSeconds(info_.time().seconds()) + absl::Nanoseconds(info_.time().nanos());
     const absl::Duration off = there < before ? there - before : there > after ? there - after : absl::ZeroDuration();
-    const std::string what = fmt::format("the server's is {} off", absl::FormatDuration(absl::Trunc(off, absl::Milliseconds(1))));
+    const bool equal = absl::AbsDuration(off) < absl::Milliseconds(1);
+    const std::string what = equal ? "the server's is the same"
+                                   : fmt::format("the server's is {} off", absl::FormatDuration(absl::Trunc(off, absl::Milliseconds(1))));
     absl::AbsDuration(off) > kLargestSkew ? Add(Verdict::kWarning, "clock", what, "set the clocks (NTP): tokens and retention go by them")
                                           : Add(Verdict::kGood, "clock", what);
   }
