@@ -11,6 +11,7 @@
 #include "absl/synchronization/mutex.h"
 #include "core/base/version.h"
 #include "fmt/format.h"
+#include "server/check_options.h"
 #include "server/config/flags.h"
 #include "server/config/reloadable_settings.h"
 #include "server/log.h"
@@ -76,6 +77,13 @@ int End(Server& server, const sigset_t& signals) {
   return 0;
 }
 
+// --check-config, where the settings by themselves are right.
+int Check(const Options& options) {
+  const std::vector<absl::Status> mistakes = CheckOptions(options);
+  for (const absl::Status& mistake : mistakes) fmt::print(stderr, "{}\n", std::string(mistake.message()));
+  return mistakes.empty() ? 0 : kUsageError;
+}
+
 int Run(ParsedFlags flags) {
   const Options options = flags.loaded.settings->options();
   const sigset_t signals = BlockSignals();
@@ -121,5 +129,6 @@ int main(int argc, char** argv) {
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   auto flags = sluice::server::ParseFlags(argc, argv, environ);
   if (flags.exit_code) return *flags.exit_code;
+  if (flags.check) return sluice::server::Check(flags.loaded.settings->options());
   return sluice::server::Run(std::move(flags));
 }

@@ -5,6 +5,7 @@
 
 #include <string>
 
+#include "absl/status/status.h"
 #include "absl/time/time.h"
 
 namespace sluice::server {
@@ -22,6 +23,8 @@ struct AuthOptions {
   std::string jwt_identity = "sub";
   absl::Duration jwt_clock_skew = absl::Seconds(30);
 
+  // What keys of JWTs need is there; INVALID_ARGUMENT (INVALID_CONFIG) names what is not.
+  absl::Status Check() const;
   bool enabled() const { return !policy_file.empty() || !tokens_file.empty() || certificates || !jwt_keys.empty(); }
 };
 

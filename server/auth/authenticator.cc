@@ -14,17 +14,17 @@ constexpr std::string_view kBearer = "Bearer ";
 // A stranger's certificate name or header must not fill the table.
 constexpr size_t kMaxCredentialBytes = kMaxJwtBytes + kBearer.size();
 
-absl::Status CheckOptions(const AuthOptions& options) {
+}  // namespace
+
+absl::Status AuthOptions::Check() const {
   const auto missing = [](std::string_view field) {
     return Error(Reason::kInvalidConfig, fmt::format("{}: is required with auth.jwt_keys", field), {{"field", std::string(field)}});
   };
-  if (options.jwt_keys.empty()) return absl::OkStatus();
-  if (options.jwt_issuer.empty()) return missing("auth.jwt_issuer");
-  if (options.jwt_audience.empty()) return missing("auth.jwt_audience");
+  if (jwt_keys.empty()) return absl::OkStatus();
+  if (jwt_issuer.empty()) return missing("auth.jwt_issuer");
+  if (jwt_audience.empty()) return missing("auth.jwt_audience");
   return absl::OkStatus();
 }
-
-}  // namespace
 
 Authenticator::Authenticator(const AuthOptions& options, const Clock& clock, SecurityMetrics& metrics)
     : options_(options),
@@ -35,7 +35,7 @@ Authenticator::Authenticator(const AuthOptions& options, const Clock& clock, Sec
 
 absl::StatusOr<std::unique_ptr<Authenticator>> Authenticator::Create(const AuthOptions& options, const Clock& clock,
                                                                      SecurityMetrics& metrics) {
-  if (absl::Status status = CheckOptions(options); !status.ok()) return status;
+  if (absl::Status status = options.Check(); !status.ok()) return status;
   auto made = std::unique_ptr<Authenticator>(new Authenticator(options, clock, metrics));
   if (!options.jwt_keys.empty()) {
     auto keys = KeySource::Start(options.jwt_keys, clock, metrics, [raw = made.get()] { raw->Forget(); });

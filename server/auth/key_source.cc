@@ -19,15 +19,28 @@ constexpr absl::Duration kLongestRetry = absl::Minutes(1);
 // Between two fetches because of keys that are not known: whoever makes them up must not make us ask all the time.
 constexpr absl::Duration kAskAgain = absl::Seconds(10);
 
+bool IsUrl(const std::string& location) { return location.find("://") != location.npos; }
+
+absl::Status OfFile(const std::string& path, const absl::Status& status) {
+  return status.ok() ? status : Error(Reason::kInvalidConfig, fmt::format("{}: {}", path, std::string(status.message())));
+}
+
 }  // namespace
+
+absl::Status KeySource::Check(const std::string& location) {
+  if (!IsUrl(location)) {
+    auto text = ReadTextFile(location);
+    return text.ok() ? OfFile(location, JwtKeys::Parse(*text).status()) : text.status();
+  }
+  if (MayBeFetched(location)) return absl::OkStatus();
+  return Error(Reason::kInvalidConfig, fmt::format("auth.jwt_keys: {}: must be a file, or a URL with https", location),
+               {{"field", "auth.jwt_keys"}, {"value", location}});
+}
 
 absl::StatusOr<std::unique_ptr<KeySource>> KeySource::Start(const std::string& location, const Clock& clock,
                                                             SecurityMetrics& metrics, std::function<void()> changed) {
-  const bool url = location.find("://") != location.npos;
-  if (url && !MayBeFetched(location)) {
-    return Error(Reason::kInvalidConfig, fmt::format("auth.jwt_keys: {}: must be a file, or a URL with https", location),
-                 {{"field", "auth.jwt_keys"}, {"value", location}});
-  }
+  if (absl::Status status = Check(location); !status.ok()) return status;
+  const bool url = IsUrl(location);
   auto source = std::unique_ptr<KeySource>(new KeySource(location, url, clock, metrics, std::move(changed)));
   if (!url) {
     if (absl::Status status = source->ReadFile(); !status.ok()) return status;
@@ -64,8 +77,7 @@ bool KeySource::AskForNewer() {
 absl::Status KeySource::ReadFile() {
   auto text = ReadTextFile(location_);
   if (!text.ok()) return text.status();
-  absl::Status status = Take(*std::move(text));
-  return status.ok() ? status : Error(Reason::kInvalidConfig, fmt::format("{}: {}", location_, std::string(status.message())));
+  return OfFile(location_, Take(*std::move(text)));
 }
 
 absl::Status KeySource::Take(std::string text) {

@@ -23,6 +23,8 @@ class KeySource {
   // `changed` is called, from any thread, when there are other keys than before.
   static absl::StatusOr<std::unique_ptr<KeySource>> Start(const std::string& location, const Clock& clock,
                                                           SecurityMetrics& metrics, std::function<void()> changed);
+  // Whether keys can be had there: the error that Start would give.
+  static absl::Status Check(const std::string& location);
   ~KeySource();
 
   // Null while there are none.

@@ -13,8 +13,6 @@
 namespace sluice::server {
 namespace {
 
-constexpr int kUsageError = 2;
-
 constexpr const char* kFooter =
     R"(Each setting is also a variable (--push-ca is SLUICED_PUSH_CA) and a line of the file of --config (ca, in the section push).
 A flag beats a variable, a variable the file. docs/configuration.md says more of each.
@@ -34,7 +32,7 @@ void AddCommands(CLI::App& app, Inputs& inputs, Commands& commands) {
                  "File (YAML) of settings, and of topics and subscriptions to make where they are missing")
       ->type_name("FILE");
   app.add_flag("--check-config", commands.check,
-               "Say what is wrong with the settings, and end: with 0 when nothing is, else with 2");
+               "Say what is wrong with the settings, and the files that they name, and end: with 0 when nothing is, else with 2");
   app.add_flag("--print-config", commands.print, "Print the settings as YAML, with where each comes from, and end");
   app.add_flag("--print-config-reference", commands.print_reference, "Print docs/configuration.md, and end");
 }
@@ -109,7 +107,8 @@ ParsedFlags ParseFlags(int argc, const char* const* argv, const char* const* env
   TakeSettings(app, settings, &parsed.inputs);
   parsed.inputs.ReadEnvironment(environment);
   parsed.loaded = LoadSettings(parsed.inputs);
-  if (commands.check || commands.print || !parsed.loaded.mistakes.empty()) parsed.exit_code = Run(commands, parsed.loaded);
+  if (commands.print || !parsed.loaded.mistakes.empty()) parsed.exit_code = Run(commands, parsed.loaded);
+  parsed.check = commands.check;
   return parsed;
 }
 

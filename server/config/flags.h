@@ -13,13 +13,18 @@
 
 namespace sluice::server {
 
+// What the program ends with then.
+inline constexpr int kUsageError = 2;
+
 struct ParsedFlags {
   // What the server was told, for reading the file again, and what comes of it.
   Inputs inputs;
   LoadedSettings loaded;
-  // When the program is to end at once: 0 for --help, --version, --check-config and the like, 2 for mistakes. What there is
-  // to say was said on the terminal.
+  // When the program is to end at once: 0 for --help, --version and the like, kUsageError for mistakes. What there is to say was said on
+  // the terminal.
   std::optional<int> exit_code;
+  // --check-config: the settings by themselves are right.
+  bool check = false;
 };
 ParsedFlags ParseFlags(int argc, const char* const* argv, const char* const* environment);
 

@@ -40,6 +40,28 @@ TEST_F(ConfigProgramTest, AFileIsCheckedWithoutAServer) {
   EXPECT_EQ(Run({"--check-config"}, {"SLUICED_CONFIG=" + path_}).output, bad.output);
 }
 
+TEST_F(ConfigProgramTest, FilesThatSettingsNameAreCheckedWithoutAServer) {
+  const auto file = [&](const std::string& name, const std::string& text) {
+    std::ofstream(folder_.path() + "/" + name) << text;
+    return folder_.path() + "/" + name;
+  };
+  const std::string policy = file("policy.yaml", "bindings:\n  - {role: owner}\n");
+  const std::string tokens = file("tokens.yaml", "tokens: [{name: a}]\n");
+  const std::string keys = file("keys.json", "{}");
+  const std::string pem = file("tls.pem", "no certificate");
+  Write("listen: 0.0.0.0:0\nauth: {policy: " + policy + ", tokens: " + tokens + ", jwt_keys: " + keys + ", jwt_issuer: me}\n");
+  const Ended plain = Run({"--check-config", "--config=" + path_});
+  EXPECT_EQ(plain.exit_code, 2);
+  EXPECT_THAT(plain.output, HasSubstr("listen: 0.0.0.0:0"));
+  EXPECT_THAT(plain.output, HasSubstr("auth.jwt_audience: is required with auth.jwt_keys\n"));
+  EXPECT_THAT(plain.output, HasSubstr(policy + ":2: bindings[0].members: none are named"));
+  EXPECT_THAT(plain.output, HasSubstr(tokens + ":1: "));
+  EXPECT_THAT(plain.output, HasSubstr(keys + ": the keys are no JSON Web Key Set"));
+  const Ended tls = Run({"--check-config", "--listen=0.0.0.0:0", "--tls-cert=" + pem, "--tls-key=" + pem});
+  EXPECT_EQ(tls.exit_code, 2);
+  EXPECT_THAT(tls.output, HasSubstr(pem));
+}
+
 TEST_F(ConfigProgramTest, MistakesEndTheStartWithTwo) {
   Write("max_topics: 0\n");
   const Ended ended = Run({"--config=" + path_, "--listen=nowhere", "--max-topcs=1"}, {"SLUICED_HTTP=nowhere"});
