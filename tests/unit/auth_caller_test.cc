@@ -188,14 +188,29 @@ std::string Body(const std::string& body) {
   return "HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
 }
 
+// A URL of keys, which may be others later.
+class Issuer {
+ public:
+  explicit Issuer(std::string keys) : keys_(std::move(keys)) {}
+  void Set(std::string keys) {
+    MutexLock lock(mu_);
+    keys_ = std::move(keys);
+  }
+  std::string url() const { return endpoint_.url("/keys"); }
+  size_t count() const { return endpoint_.count(); }
+
+ private:
+  Mutex mu_;
+  std::string keys_ GUARDED_BY(mu_);
+  const HttpEndpoint endpoint_{[this](const HttpEndpoint::Request&, HttpEndpoint::Connection& connection) {
+    MutexLock lock(mu_);
+    connection.Send(Body(keys_));
+  }};
+};
+
 TEST_F(JwtCallerTest, KeysOfAUrlComeWhenATokenNamesANewOne) {
-  Mutex mu;
-  std::string body = KeySetOf({first_});
-  const HttpEndpoint issuer([&](const HttpEndpoint::Request&, HttpEndpoint::Connection& connection) {
-    MutexLock lock(mu);
-    connection.Send(Body(body));
-  });
-  options_.jwt_keys = issuer.url("/keys");
+  Issuer issuer(KeySetOf({first_}));
+  options_.jwt_keys = issuer.url();
   Create();
   // Until they are there nobody can be told that they are wrong.
   const auto soon = [&](const SigningKey& key) {
@@ -204,10 +219,7 @@ TEST_F(JwtCallerTest, KeysOfAUrlComeWhenATokenNamesANewOne) {
     return who;
   };
   EXPECT_EQ(soon(first_), "jwt:alice");
-  {
-    MutexLock lock(mu);
-    body = KeySetOf({first_, second_});
-  }
+  issuer.Set(KeySetOf({first_, second_}));
   // Asked a moment ago: whoever makes up keys does not make us ask all the time.
   EXPECT_THAT(Who(Bearer(second_)), HasSubstr("CREDENTIALS_INVALID"));
   const size_t asked = issuer.count();
@@ -217,13 +229,8 @@ TEST_F(JwtCallerTest, KeysOfAUrlComeWhenATokenNamesANewOne) {
 }
 
 TEST_F(JwtCallerTest, AKeyThatIsTakenAwayTakesItsTokensAlong) {
-  Mutex mu;
-  std::string body = KeySetOf({first_});
-  const HttpEndpoint issuer([&](const HttpEndpoint::Request&, HttpEndpoint::Connection& connection) {
-    MutexLock lock(mu);
-    connection.Send(Body(body));
-  });
-  options_.jwt_keys = issuer.url("/keys");
+  Issuer issuer(KeySetOf({first_}));
+  options_.jwt_keys = issuer.url();
   Create();
   const std::string header = Bearer(first_);
   absl::StatusOr<std::shared_ptr<const Identity>> alice;
@@ -232,10 +239,7 @@ TEST_F(JwtCallerTest, AKeyThatIsTakenAwayTakesItsTokensAlong) {
   } while (!alice.ok());
   const uint64_t generation = authenticator_->generation();
   EXPECT_TRUE(authenticator_->StillValid(**alice).ok());
-  {
-    MutexLock lock(mu);
-    body = KeySetOf({second_});
-  }
+  issuer.Set(KeySetOf({second_}));
   clock_.Advance(absl::Seconds(10));
   // A token with the new key makes us ask.
   while (Who(Bearer(second_)) != "jwt:alice") std::this_thread::yield();
