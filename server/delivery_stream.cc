@@ -3,6 +3,7 @@
 #include <iterator>
 #include <utility>
 
+#include "server/call_end.h"
 #include "server/errors.h"
 #include "server/tracing/messaging_spans.h"
 
@@ -128,9 +129,7 @@ void DeliveryStream::Advance() {
     }
   }
   if (!finish) return Write(std::move(deliveries));
-  const grpc::Status status = ToGrpc(end);
-  context_.rpcs.of(rpc_).Handled(status.error_code());
-  Finish(status);
+  Finish(EndCall(context_, rpc_, call_, end));
 }
 
 // Outside the lock: the engine may go on delivering meanwhile. The stream cannot end before this write has.

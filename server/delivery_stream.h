@@ -49,8 +49,8 @@ class DeliveryStream : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::By
  protected:
   enum class State { kAwaitingFirst, kOpening, kOpen, kClosing };
 
-  DeliveryStream(ServiceContext& context, SessionList::Slot slot, Rpc rpc, Caller caller)
-      : context_(context), rpc_(rpc), slot_(slot), caller_(std::move(caller)) {}
+  DeliveryStream(ServiceContext& context, SessionList::Slot slot, Rpc rpc, const grpc::CallbackServerContext& call, Caller caller)
+      : context_(context), rpc_(rpc), slot_(slot), call_(call), caller_(std::move(caller)) {}
 
   // What is left to an API. Handle() looks at request_buffer_ and leads to Handled(), perhaps later and on another thread.
   virtual void Handle(bool first) = 0;
@@ -95,6 +95,7 @@ class DeliveryStream : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::By
 
   const Rpc rpc_;
   const SessionList::Slot slot_;
+  const grpc::CallbackServerContext& call_;
   const Caller caller_;
   // The stream's reference.
   std::shared_ptr<DeliveryStream> self_;

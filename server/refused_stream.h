@@ -4,6 +4,7 @@
 #pragma once
 
 #include "grpcpp/support/server_callback.h"
+#include "server/call_end.h"
 #include "server/errors.h"
 #include "server/service_context.h"
 
@@ -15,12 +16,11 @@ class RefusedStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
   void OnDone() override { delete this; }
 };
 
-inline RefusedStream* RefuseStream(ServiceContext& context, Rpc rpc, const absl::Status& status) {
+inline RefusedStream* RefuseStream(ServiceContext& context, Rpc rpc, const grpc::CallbackServerContext& call,
+                                   const absl::Status& status) {
   CountRefusal(status, context.metrics.engine);
-  const grpc::Status answer = ToGrpc(status);
   context.rpcs.of(rpc).started.Add();
-  context.rpcs.of(rpc).Handled(answer.error_code());
-  return new RefusedStream(answer);
+  return new RefusedStream(EndCall(context, rpc, call, status));
 }
 
 }  // namespace sluice::server

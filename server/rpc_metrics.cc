@@ -1,5 +1,7 @@
 #include "server/rpc_metrics.h"
 
+#include "fmt/format.h"
+
 namespace sluice::server {
 
 RpcName NameOf(Rpc rpc) {
@@ -63,6 +65,11 @@ RpcName NameOf(Rpc rpc) {
       {"unknown", "unknown", "unknown"},
   }};
   return kNames[static_cast<size_t>(rpc)];
+}
+
+std::string FullNameOf(Rpc rpc) {
+  const RpcName name = NameOf(rpc);
+  return fmt::format("{}/{}", name.service, name.method);
 }
 
 }  // namespace sluice::server

@@ -80,6 +80,8 @@ struct RpcName {
   std::string_view type;
 };
 RpcName NameOf(Rpc rpc);
+// "sluice.v1.Admin/CreateTopic".
+std::string FullNameOf(Rpc rpc);
 
 struct RpcCounters {
   static constexpr size_t kCodes = 17;
@@ -95,10 +97,6 @@ struct RpcCounters {
   void StartedUnary() {
     started.Add();
     received.Add();
-  }
-  void HandledUnary(grpc::StatusCode code) {
-    if (code == grpc::StatusCode::OK) sent.Add();
-    Handled(code);
   }
 };
 

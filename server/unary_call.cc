@@ -2,23 +2,23 @@
 
 #include <utility>
 
+#include "server/call_end.h"
 #include "server/errors.h"
 
 namespace sluice::server {
 
-UnaryFinish BeginUnary(ServiceContext& context, Rpc rpc, grpc::ServerUnaryReactor* reactor) {
+UnaryFinish BeginUnary(ServiceContext& context, Rpc rpc, const grpc::CallbackServerContext& call,
+                       grpc::ServerUnaryReactor* reactor) {
   context.rpcs.of(rpc).StartedUnary();
-  return [&context, rpc, reactor](const absl::Status& status) {
+  return [&context, rpc, &call, reactor](const absl::Status& status) {
     CountRefusal(status, context.metrics.engine);
-    const grpc::Status answer = ToGrpc(status);
-    context.rpcs.of(rpc).HandledUnary(answer.error_code());
-    reactor->Finish(answer);
+    reactor->Finish(EndUnary(context, rpc, call, status));
   };
 }
 
 UnaryFinish BeginUnary(ServiceContext& context, Rpc rpc, const grpc::CallbackServerContext& call,
                        const google::protobuf::Message& request, grpc::ServerUnaryReactor* reactor) {
-  UnaryFinish finish = BeginUnary(context, rpc, reactor);
+  UnaryFinish finish = BeginUnary(context, rpc, call, reactor);
   Caller caller;
   if (absl::Status may = context.access.Authorise(call, rpc, request, &caller); !may.ok()) {
     finish(may);

@@ -20,7 +20,8 @@ namespace sluice::server {
 using UnaryFinish = std::function<void(const absl::Status&)>;
 
 // Counts a call's start, and gives the function that ends it. What it needs is asked by whoever begins it so.
-UnaryFinish BeginUnary(ServiceContext& context, Rpc rpc, grpc::ServerUnaryReactor* reactor);
+UnaryFinish BeginUnary(ServiceContext& context, Rpc rpc, const grpc::CallbackServerContext& call,
+                       grpc::ServerUnaryReactor* reactor);
 
 // The same, when the caller may (server/auth/rights.h); nothing when they may not: then the call has ended.
 UnaryFinish BeginUnary(ServiceContext& context, Rpc rpc, const grpc::CallbackServerContext& call,

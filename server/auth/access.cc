@@ -22,18 +22,8 @@ constexpr size_t kMaxRequestIdBytes = 128;
 
 std::string_view ToStd(const grpc::string_ref& text) { return {text.data(), text.size()}; }
 
-std::string MethodOf(Rpc rpc) {
-  const RpcName name = NameOf(rpc);
-  return fmt::format("{}/{}", name.service, name.method);
-}
-
 // Where a call comes from; not who makes it.
-Caller CallerOf(const grpc::CallbackServerContext& call) {
-  Caller caller{nullptr, call.peer(), {}};
-  const auto found = call.client_metadata().find("x-request-id");
-  if (found != call.client_metadata().end()) caller.request_id = ToStd(found->second).substr(0, kMaxRequestIdBytes);
-  return caller;
-}
+Caller CallerOf(const grpc::CallbackServerContext& call) { return {nullptr, call.peer(), RequestIdOf(call)}; }
 
 void MakeUpRequestId(Caller* caller) {
   thread_local std::mt19937_64 random{std::random_device{}()};
@@ -52,6 +42,11 @@ std::string CertificateOf(const grpc::CallbackServerContext& call) {
 }
 
 }  // namespace
+
+std::string RequestIdOf(const grpc::CallbackServerContext& call) {
+  const auto found = call.client_metadata().find("x-request-id");
+  return found == call.client_metadata().end() ? "" : std::string(ToStd(found->second).substr(0, kMaxRequestIdBytes));
+}
 
 absl::StatusOr<std::unique_ptr<Access>> Access::Create(const AuthOptions& options, const Clock& clock, AuditLog& audit,
                                                        SecurityMetrics& metrics) {
@@ -89,7 +84,7 @@ absl::StatusOr<Caller> Access::Identify(const grpc::CallbackServerContext& call,
   if (reason != Reason::kTooManyFailures) {
     MakeUpRequestId(&caller);
     const std::string why = fmt::format("{}: {}", ReasonName(reason), std::string(identity.status().message()));
-    (void)audit_.Write({.event = "authentication", .decision = "denied", .peer = caller.peer, .rpc = MethodOf(rpc),
+    (void)audit_.Write({.event = "authentication", .decision = "denied", .peer = caller.peer, .rpc = FullNameOf(rpc),
                         .reason = why, .request_id = caller.request_id});
   }
   return identity.status();
@@ -157,7 +152,7 @@ absl::Status Access::Denied(Caller caller, std::string_view method, Right right,
 
 absl::Status Access::Check(const Caller& caller, Rpc rpc, Right right, std::string_view resource) {
   if (!enabled() || Allowed(caller, right, resource)) return absl::OkStatus();
-  return Denied(caller, MethodOf(rpc), right, resource);
+  return Denied(caller, FullNameOf(rpc), right, resource);
 }
 
 absl::Status Access::CheckAgain(const StreamAccess& stream) {
@@ -203,7 +198,7 @@ absl::Status Access::Authorise(const grpc::CallbackServerContext& call, Rpc rpc,
 
 absl::Status Access::AuditChange(const Caller& caller, Rpc rpc, std::string_view resource) {
   absl::Status status = audit_.Write({.event = "call", .decision = "allowed", .identity = caller.identity->principal,
-                                      .peer = caller.peer, .rpc = MethodOf(rpc), .resource = resource,
+                                      .peer = caller.peer, .rpc = FullNameOf(rpc), .resource = resource,
                                       .request_id = caller.request_id});
   return audit_.required() ? status : absl::OkStatus();
 }
@@ -212,7 +207,7 @@ void Access::ChangeFailed(const Caller& caller, Rpc rpc, const absl::Status& sta
   if (caller.identity == nullptr || !NeedsOf(rpc).administrative) return;
   const std::string_view reason = ReasonName(ReasonOf(status).value_or(Reason::kInternal));
   (void)audit_.Write({.event = "call", .decision = "failed", .identity = caller.identity->principal, .peer = caller.peer,
-                      .rpc = MethodOf(rpc), .reason = reason, .request_id = caller.request_id});
+                      .rpc = FullNameOf(rpc), .reason = reason, .request_id = caller.request_id});
 }
 
 AdmissionQuotas Access::Quotas() const {

@@ -42,6 +42,9 @@ struct StreamAccess {
   std::string resource;
 };
 
+// What the client calls its request (x-request-id), up to 128 bytes of it; empty where it does not.
+std::string RequestIdOf(const grpc::CallbackServerContext& call);
+
 class Access {
  public:
   // The serialized google.iam.v1.Policy of a resource; empty without one.

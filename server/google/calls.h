@@ -14,8 +14,9 @@
 namespace sluice::server {
 
 // What a call needs is asked by whoever begins it so.
-inline UnaryFinish BeginGoogle(ServiceContext& context, Rpc rpc, grpc::ServerUnaryReactor* reactor) {
-  return [finish = BeginUnary(context, rpc, reactor)](const absl::Status& status) { finish(texts::Told(status)); };
+inline UnaryFinish BeginGoogle(ServiceContext& context, Rpc rpc, const grpc::CallbackServerContext& call,
+                               grpc::ServerUnaryReactor* reactor) {
+  return [finish = BeginUnary(context, rpc, call, reactor)](const absl::Status& status) { finish(texts::Told(status)); };
 }
 
 // Nothing when the caller may not, and was told.

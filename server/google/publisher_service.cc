@@ -113,7 +113,7 @@ grpc::ServerUnaryReactor* GooglePublisher::Publish(Call* call, const grpc::ByteB
                                                    grpc::ByteBuffer* response) {
   Reactor* reactor = call->DefaultReactor();
   PublishBytes(*call, *request,
-               [finish = BeginGoogle(context_, Rpc::kGooglePublish, reactor),
+               [finish = BeginGoogle(context_, Rpc::kGooglePublish, *call, reactor),
                 response](const absl::StatusOr<Published>& published) {
                  if (published.ok()) *response = EncodeMessageIds(published->first, published->count);
                  finish(published.status());

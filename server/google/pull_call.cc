@@ -5,6 +5,7 @@
 
 #include "core/base/error.h"
 #include "grpcpp/impl/codegen/proto_buffer_reader.h"
+#include "server/call_end.h"
 #include "server/errors.h"
 #include "server/google/texts.h"
 #include "server/native/publish_request.h"
@@ -25,7 +26,7 @@ constexpr absl::Duration kBeforeDeadline = absl::Milliseconds(200);
 
 PullCall* PullCall::Start(ServiceContext& context, SessionList::Slot slot, const grpc::CallbackServerContext& call,
                           const grpc::ByteBuffer& request_buffer, grpc::ByteBuffer* response) {
-  auto pull = std::make_shared<PullCall>(context, slot, response);
+  auto pull = std::make_shared<PullCall>(context, slot, call, response);
   pull->self_ = pull;
   pull->trace_ = CallContext(context.tracer, call);
   context.rpcs.of(Rpc::kGooglePull).StartedUnary();
@@ -108,9 +109,7 @@ void PullCall::Answer(const absl::Status& status, std::vector<Delivery> deliveri
     if (!deliveries.empty()) subscription_->Return(deliveries);
   }
   if (!absl::IsCancelled(status)) CountRefusal(status, context_.metrics.engine);
-  const grpc::Status answer = ToGrpc(texts::Told(status));
-  context_.rpcs.of(Rpc::kGooglePull).HandledUnary(answer.error_code());
-  Finish(answer);
+  Finish(EndUnary(context_, Rpc::kGooglePull, call_, texts::Told(status)));
 }
 
 void PullCall::OnDone() {

@@ -27,8 +27,8 @@ class PullCall final : public grpc::ServerUnaryReactor,
   static PullCall* Start(ServiceContext& context, SessionList::Slot slot, const grpc::CallbackServerContext& call,
                          const grpc::ByteBuffer& request, grpc::ByteBuffer* response);
 
-  PullCall(ServiceContext& context, SessionList::Slot slot, grpc::ByteBuffer* response)
-      : context_(context), slot_(slot), response_(response) {}
+  PullCall(ServiceContext& context, SessionList::Slot slot, const grpc::CallbackServerContext& call, grpc::ByteBuffer* response)
+      : context_(context), slot_(slot), call_(call), response_(response) {}
 
   void OnCancel() override { Answer(absl::CancelledError("the client is gone"), {}); }
   void OnDone() override;
@@ -45,6 +45,7 @@ class PullCall final : public grpc::ServerUnaryReactor,
 
   ServiceContext& context_;
   const SessionList::Slot slot_;
+  const grpc::CallbackServerContext& call_;
   grpc::ByteBuffer* const response_;
   // The call's reference.
   std::shared_ptr<PullCall> self_;

@@ -19,8 +19,8 @@ namespace sluice::server {
 
 class StreamingPullSession final : public DeliveryStream {
  public:
-  StreamingPullSession(ServiceContext& context, SessionList::Slot slot, Caller caller)
-      : DeliveryStream(context, slot, Rpc::kGoogleStreamingPull, std::move(caller)) {}
+  StreamingPullSession(ServiceContext& context, SessionList::Slot slot, const grpc::CallbackServerContext& call, Caller caller)
+      : DeliveryStream(context, slot, Rpc::kGoogleStreamingPull, call, std::move(caller)) {}
 
   void Ended(absl::Status why) override;
 

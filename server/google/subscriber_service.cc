@@ -36,7 +36,7 @@ absl::StatusOr<std::shared_ptr<Subscription>> Check(ServiceContext& context, con
 void FinishWith(ServiceContext& context, Rpc rpc, grpc::ServerUnaryReactor* reactor, const UnaryFinish& finish,
                 const absl::StatusOr<AckIdsOutcome>& outcome) {
   if (!outcome.ok() || outcome->all_confirmed()) return finish(outcome.status());
-  context.rpcs.of(rpc).HandledUnary(grpc::StatusCode::INVALID_ARGUMENT);
+  context.rpcs.of(rpc).Handled(grpc::StatusCode::INVALID_ARGUMENT);
   CountRefusal(texts::InvalidAckId(""), context.metrics.engine);
   reactor->Finish(ExactlyOnceError(*outcome));
 }
@@ -146,7 +146,7 @@ grpc::ServerUnaryReactor* GoogleSubscriber::Acknowledge(Call* call, const grpc::
                                                         grpc::ByteBuffer* response) {
   *response = EmptyMessage();
   Reactor* reactor = call->DefaultReactor();
-  const auto finish = BeginGoogle(context_, Rpc::kGoogleAcknowledge, reactor);
+  const auto finish = BeginGoogle(context_, Rpc::kGoogleAcknowledge, *call, reactor);
   std::vector<grpc::Slice> slices;
   std::string flat;
   AckScan scan;
@@ -165,7 +165,7 @@ grpc::ServerUnaryReactor* GoogleSubscriber::ModifyAckDeadline(Call* call, const 
                                                               grpc::ByteBuffer* response) {
   *response = EmptyMessage();
   Reactor* reactor = call->DefaultReactor();
-  const auto finish = BeginGoogle(context_, Rpc::kGoogleModifyAckDeadline, reactor);
+  const auto finish = BeginGoogle(context_, Rpc::kGoogleModifyAckDeadline, *call, reactor);
   std::vector<grpc::Slice> slices;
   std::string flat;
   AckScan scan;
@@ -185,7 +185,7 @@ grpc::ServerUnaryReactor* GoogleSubscriber::Pull(Call* call, const grpc::ByteBuf
   auto slot = context_.sessions.Reserve(StreamKind::kSubscribe);
   if (!slot.ok()) {
     Reactor* reactor = call->DefaultReactor();
-    BeginGoogle(context_, Rpc::kGooglePull, reactor)(slot.status());
+    BeginGoogle(context_, Rpc::kGooglePull, *call, reactor)(slot.status());
     return reactor;
   }
   return PullCall::Start(context_, *slot, *call, *request, response);
@@ -193,10 +193,10 @@ grpc::ServerUnaryReactor* GoogleSubscriber::Pull(Call* call, const grpc::ByteBuf
 
 grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* GoogleSubscriber::StreamingPull(Call* call) {
   auto caller = context_.access.Identify(*call, Rpc::kGoogleStreamingPull);
-  if (!caller.ok()) return RefuseStream(context_, Rpc::kGoogleStreamingPull, caller.status());
+  if (!caller.ok()) return RefuseStream(context_, Rpc::kGoogleStreamingPull, *call, caller.status());
   auto slot = context_.sessions.Reserve(StreamKind::kSubscribe);
-  if (!slot.ok()) return RefuseStream(context_, Rpc::kGoogleStreamingPull, slot.status());
-  return DeliveryStream::Start(std::make_shared<StreamingPullSession>(context_, *slot, *std::move(caller)));
+  if (!slot.ok()) return RefuseStream(context_, Rpc::kGoogleStreamingPull, *call, slot.status());
+  return DeliveryStream::Start(std::make_shared<StreamingPullSession>(context_, *slot, *call, *std::move(caller)));
 }
 
 }  // namespace sluice::server

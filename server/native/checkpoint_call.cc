@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "core/base/error.h"
+#include "server/call_end.h"
 #include "server/errors.h"
 #include "server/native/convert.h"
 
@@ -29,7 +30,7 @@ v1::Checkpoint CheckpointOf(const std::string& name, const BackupReport& made) {
 
 CheckpointCall* CheckpointCall::Start(ServiceContext& context, const grpc::CallbackServerContext& grpc_call,
                                       const v1::CreateCheckpointRequest& request) {
-  auto call = std::make_shared<CheckpointCall>(context, request.name());
+  auto call = std::make_shared<CheckpointCall>(context, grpc_call, request.name());
   call->self_ = call;
   RpcCounters& counters = context.rpcs.of(Rpc::kCreateCheckpoint);
   counters.started.Add();
@@ -102,9 +103,7 @@ void CheckpointCall::Continue() {
 void CheckpointCall::FinishWith(const absl::Status& status) {
   if (!absl::IsCancelled(status)) CountRefusal(status, context_.metrics.engine);
   if (!status.ok()) context_.access.ChangeFailed(caller_, Rpc::kCreateCheckpoint, status);
-  const grpc::Status answer = ToGrpc(status);
-  context_.rpcs.of(Rpc::kCreateCheckpoint).Handled(answer.error_code());
-  Finish(answer);
+  Finish(EndCall(context_, Rpc::kCreateCheckpoint, call_, status));
 }
 
 void CheckpointCall::OnDone() { self_ = nullptr; }

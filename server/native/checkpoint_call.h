@@ -28,8 +28,8 @@ class CheckpointCall final : public grpc::ServerWriteReactor<v1::CreateCheckpoin
   static CheckpointCall* Start(ServiceContext& context, const grpc::CallbackServerContext& call,
                                const v1::CreateCheckpointRequest& request);
 
-  CheckpointCall(ServiceContext& context, std::string name)
-      : context_(context), name_(std::move(name)) {}
+  CheckpointCall(ServiceContext& context, const grpc::CallbackServerContext& call, std::string name)
+      : context_(context), call_(call), name_(std::move(name)) {}
 
   void OnWriteDone(bool ok) override EXCLUDES(mu_);
   void OnCancel() override EXCLUDES(mu_);
@@ -44,6 +44,7 @@ class CheckpointCall final : public grpc::ServerWriteReactor<v1::CreateCheckpoin
   void FinishWith(const absl::Status& status);
 
   ServiceContext& context_;
+  const grpc::CallbackServerContext& call_;
   const std::string name_;
   // Set before the backup begins.
   Caller caller_;

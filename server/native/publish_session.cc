@@ -7,6 +7,7 @@
 #include "core/base/strings.h"
 #include "core/message/limits.h"
 #include "fmt/format.h"
+#include "server/call_end.h"
 #include "server/errors.h"
 #include "server/native/publish_request.h"
 
@@ -22,9 +23,18 @@ constexpr size_t kKeptBytes = size_t{256} << 10;
 
 }  // namespace
 
-PublishSession* PublishSession::Start(ServiceContext& context, SessionList::Slot slot, Caller caller, Instant deadline,
-                                      std::optional<SpanContext> trace) {
-  auto session = std::make_shared<PublishSession>(context, slot, std::move(caller), deadline, std::move(trace));
+PublishSession::PublishSession(ServiceContext& context, SessionList::Slot slot, const grpc::CallbackServerContext& call,
+                               Caller caller)
+    : context_(context),
+      slot_(slot),
+      call_(call),
+      caller_(std::move(caller)),
+      deadline_(DeadlineOf(call, context.engine.clock())),
+      trace_(CallContext(context.tracer, call)) {}
+
+PublishSession* PublishSession::Start(ServiceContext& context, SessionList::Slot slot, const grpc::CallbackServerContext& call,
+                                      Caller caller) {
+  auto session = std::make_shared<PublishSession>(context, slot, call, std::move(caller));
   session->self_ = session;
   context.rpcs.of(Rpc::kPublish).started.Add();
   context.rpcs.publish_streams.Add(1);
@@ -245,9 +255,7 @@ void PublishSession::Advance() {
     if (read) StartRead(&request_);
   }
   if (!finish) return;
-  const grpc::Status status = ToGrpc(end);
-  context_.rpcs.of(Rpc::kPublish).Handled(status.error_code());
-  Finish(status);
+  Finish(EndCall(context_, Rpc::kPublish, call_, end));
 }
 
 void PublishSession::OnWriteDone(bool ok) {

@@ -33,12 +33,10 @@ class PublishSession final : public grpc::ServerBidiReactor<grpc::ByteBuffer, gr
                              public std::enable_shared_from_this<PublishSession> {
  public:
   // Begins to read; the session belongs to gRPC until OnDone.
-  static PublishSession* Start(ServiceContext& context, SessionList::Slot slot, Caller caller, Instant deadline,
-                               std::optional<SpanContext> trace);
+  static PublishSession* Start(ServiceContext& context, SessionList::Slot slot, const grpc::CallbackServerContext& call,
+                               Caller caller);
 
-  PublishSession(ServiceContext& context, SessionList::Slot slot, Caller caller, Instant deadline,
-                 std::optional<SpanContext> trace)
-      : context_(context), slot_(slot), caller_(std::move(caller)), deadline_(deadline), trace_(std::move(trace)) {}
+  PublishSession(ServiceContext& context, SessionList::Slot slot, const grpc::CallbackServerContext& call, Caller caller);
 
   void OnReadDone(bool ok) override;
   void OnWriteDone(bool ok) override;
@@ -75,6 +73,7 @@ class PublishSession final : public grpc::ServerBidiReactor<grpc::ByteBuffer, gr
 
   ServiceContext& context_;
   const SessionList::Slot slot_;
+  const grpc::CallbackServerContext& call_;
   const Caller caller_;
   // Of the call.
   const Instant deadline_;

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "core/base/error.h"
+#include "server/call_end.h"
 #include "server/errors.h"
 #include "server/native/publish_request.h"
 #include "server/native/publish_session.h"
@@ -42,29 +43,27 @@ void PublishBytes(ServiceContext& context, grpc::CallbackServerContext& call, co
 
 grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* PubSubService::Publish(grpc::CallbackServerContext* call) {
   auto caller = context_.access.Identify(*call, Rpc::kPublish);
-  if (!caller.ok()) return RefuseStream(context_, Rpc::kPublish, caller.status());
+  if (!caller.ok()) return RefuseStream(context_, Rpc::kPublish, *call, caller.status());
   auto slot = context_.sessions.Reserve(StreamKind::kPublish);
-  if (!slot.ok()) return RefuseStream(context_, Rpc::kPublish, slot.status());
-  return PublishSession::Start(context_, *slot, *std::move(caller), DeadlineOf(*call, context_.engine.clock()),
-                               CallContext(context_.tracer, *call));
+  if (!slot.ok()) return RefuseStream(context_, Rpc::kPublish, *call, slot.status());
+  return PublishSession::Start(context_, *slot, *call, *std::move(caller));
 }
 
 grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* PubSubService::Subscribe(grpc::CallbackServerContext* call) {
   auto caller = context_.access.Identify(*call, Rpc::kSubscribe);
-  if (!caller.ok()) return RefuseStream(context_, Rpc::kSubscribe, caller.status());
+  if (!caller.ok()) return RefuseStream(context_, Rpc::kSubscribe, *call, caller.status());
   auto slot = context_.sessions.Reserve(StreamKind::kSubscribe);
-  if (!slot.ok()) return RefuseStream(context_, Rpc::kSubscribe, slot.status());
-  return DeliveryStream::Start(std::make_shared<SubscribeSession>(context_, *slot, *std::move(caller)));
+  if (!slot.ok()) return RefuseStream(context_, Rpc::kSubscribe, *call, slot.status());
+  return DeliveryStream::Start(std::make_shared<SubscribeSession>(context_, *slot, *call, *std::move(caller)));
 }
 
 grpc::ServerUnaryReactor* PubSubService::PublishBatch(grpc::CallbackServerContext* call,
                                                       const grpc::ByteBuffer* request, grpc::ByteBuffer* response) {
-  RpcCounters& counters = context_.rpcs.of(Rpc::kPublishBatch);
-  counters.StartedUnary();
+  context_.rpcs.of(Rpc::kPublishBatch).StartedUnary();
   grpc::ServerUnaryReactor* reactor = call->DefaultReactor();
   auto answer = std::make_shared<v1::PublishBatchResponse>();
   PublishBytes(context_, *call, *request, answer.get(),
-               [this, &counters, reactor, response, answer](absl::StatusOr<Published> published) {
+               [this, call, reactor, response, answer](absl::StatusOr<Published> published) {
     if (published.ok()) {
       answer->set_first_message_id(published->first.value());
       answer->set_count(published->count);
@@ -72,9 +71,7 @@ grpc::ServerUnaryReactor* PubSubService::PublishBatch(grpc::CallbackServerContex
     } else {
       CountRefusal(published.status(), context_.metrics.engine);
     }
-    const grpc::Status status = ToGrpc(published.status());
-    counters.HandledUnary(status.error_code());
-    reactor->Finish(status);
+    reactor->Finish(EndUnary(context_, Rpc::kPublishBatch, *call, published.status()));
   });
   return reactor;
 }

@@ -13,8 +13,8 @@ namespace sluice::server {
 
 class SubscribeSession final : public DeliveryStream {
  public:
-  SubscribeSession(ServiceContext& context, SessionList::Slot slot, Caller caller)
-      : DeliveryStream(context, slot, Rpc::kSubscribe, std::move(caller)) {}
+  SubscribeSession(ServiceContext& context, SessionList::Slot slot, const grpc::CallbackServerContext& call, Caller caller)
+      : DeliveryStream(context, slot, Rpc::kSubscribe, call, std::move(caller)) {}
 
  private:
   void Handle(bool first) override EXCLUDES(mu_);
