@@ -16,6 +16,8 @@ restart_server() {
 
 # launch_server ADDRESS [FLAG...]
 launch_server() {
+  # Here already: the ready line of the one before must not be taken for the new one's.
+  : >"$interop_work/log"
   "$interop_root/build/release/bin/sluiced" --listen="$1" --http=127.0.0.1:0 --data-dir="$interop_work/store" "${@:2}" \
     2>"$interop_work/log" &
   interop_server=$!
