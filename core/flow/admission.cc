@@ -30,6 +30,12 @@ void Make(double per_second, std::optional<TokenBucket>* bucket) {
   if (per_second > 0) bucket->emplace(per_second, per_second * absl::ToDoubleSeconds(kBurst));
 }
 
+// How many there are to be before the idle ones are looked for again, when so many are left.
+size_t NextSweep(size_t left) {
+  constexpr size_t kLeast = 1024;
+  return std::max(kLeast, 2 * left);
+}
+
 // Of two limits, of which 0 is none.
 double Lower(double a, double b) { return a > 0 && b > 0 ? std::min(a, b) : a + b; }
 
@@ -128,8 +134,8 @@ void Admission::Limit(Node* node) {
   if (!limits.any() && quota.any()) limits.wait = kQuotaWait;
   limits.messages_per_second = Lower(limits.messages_per_second, quota.messages_per_second);
   limits.bytes_per_second = Lower(limits.bytes_per_second, quota.bytes_per_second);
-  Make(node->limits->messages_per_second, &node->message_rate);
-  Make(node->limits->bytes_per_second, &node->byte_rate);
+  Make(limits.messages_per_second, &node->message_rate);
+  Make(limits.bytes_per_second, &node->byte_rate);
 }
 
 // Nodes of a scope, which have one depth. Publishers have no limits.
@@ -228,11 +234,10 @@ std::shared_ptr<Admission::Node> Admission::IdentityNode(std::string_view identi
   if (identity.empty() || quotas_.of_identity == nullptr) return nullptr;
   const auto found = identities_.find(ToAbsl(identity));
   if (found != identities_.end()) return found->second;
-  constexpr size_t kLeast = 1024;
   if (identities_.size() >= sweep_identities_at_) {
     const Instant now = clock_.Now();
     absl::erase_if(identities_, [&](auto& entry) { return entry.second.use_count() == 1 && entry.second->Idle(now); });
-    sweep_identities_at_ = std::max(kLeast, 2 * identities_.size());
+    sweep_identities_at_ = NextSweep(identities_.size());
   }
   auto node = std::make_shared<Node>();
   node->key = identity;
@@ -253,8 +258,7 @@ void Admission::Sweep() {
     const auto here = project++;
     if (here->second->Idle(now)) root_->children.erase(here);
   }
-  constexpr size_t kLeast = 1024;
-  sweep_at_ = std::max(kLeast, 2 * topics_);
+  sweep_at_ = NextSweep(topics_);
 }
 
 std::optional<Admission::Hold> Admission::HeldBy(Node& node, Instant now) {
@@ -345,7 +349,7 @@ void Admission::AdmitLimited(const Request& request, Done done) {
     const std::shared_ptr<Node> identity = IdentityNode(request.identity);
     bool held = identity != nullptr && HeldBy(*identity, now);
     for (Node* node = topic; node != nullptr && !held; node = node->parent) held = HeldBy(*node, now).has_value();
-    const std::string key = topic->children.empty() && !held ? "" : PublisherKey(request.publisher, request.identity);
+    std::string key = topic->children.empty() && !held ? "" : PublisherKey(request.publisher, request.identity);
     auto it = topic->children.find(key);
     if (!held && !OthersFirst(*topic, it == topic->children.end() ? nullptr : it->second.get())) {
       Use(topic, identity.get(), request.messages, request.bytes, now);
@@ -353,7 +357,8 @@ void Admission::AdmitLimited(const Request& request, Done done) {
       metrics_.admitted.Add();
       return done(Grant{topic, request.bytes});
     }
-    Node* publisher = Child(topic, PublisherKey(request.publisher, request.identity), AdmissionScope::kTopic);
+    if (key.empty()) key = PublisherKey(request.publisher, request.identity);
+    Node* publisher = Child(topic, std::move(key), AdmissionScope::kTopic);
     publisher->identity = identity;
     auto waiter = std::make_unique<Waiter>();
     if (absl::Status status = MayWait(*publisher, request, now, waiter.get()); !status.ok()) {

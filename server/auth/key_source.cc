@@ -21,6 +21,12 @@ constexpr absl::Duration kAskAgain = absl::Seconds(10);
 
 bool IsUrl(const std::string& location) { return location.find("://") != location.npos; }
 
+absl::Status CheckUrl(const std::string& url) {
+  if (MayBeFetched(url)) return absl::OkStatus();
+  return Error(Reason::kInvalidConfig, fmt::format("auth.jwt_keys: {}: must be a file, or a URL with https", url),
+               {{"field", "auth.jwt_keys"}, {"value", url}});
+}
+
 absl::Status OfFile(const std::string& path, const absl::Status& status) {
   return status.ok() ? status : Error(Reason::kInvalidConfig, fmt::format("{}: {}", path, std::string(status.message())));
 }
@@ -28,25 +34,17 @@ absl::Status OfFile(const std::string& path, const absl::Status& status) {
 }  // namespace
 
 absl::Status KeySource::Check(const std::string& location) {
-  if (!IsUrl(location)) {
-    auto text = ReadTextFile(location);
-    return text.ok() ? OfFile(location, JwtKeys::Parse(*text).status()) : text.status();
-  }
-  if (MayBeFetched(location)) return absl::OkStatus();
-  return Error(Reason::kInvalidConfig, fmt::format("auth.jwt_keys: {}: must be a file, or a URL with https", location),
-               {{"field", "auth.jwt_keys"}, {"value", location}});
+  if (IsUrl(location)) return CheckUrl(location);
+  auto text = ReadTextFile(location);
+  return text.ok() ? OfFile(location, JwtKeys::Parse(*text).status()) : text.status();
 }
 
 absl::StatusOr<std::unique_ptr<KeySource>> KeySource::Start(const std::string& location, const Clock& clock,
                                                             SecurityMetrics& metrics, std::function<void()> changed) {
-  if (absl::Status status = Check(location); !status.ok()) return status;
   const bool url = IsUrl(location);
   auto source = std::unique_ptr<KeySource>(new KeySource(location, url, clock, metrics, std::move(changed)));
-  if (!url) {
-    if (absl::Status status = source->ReadFile(); !status.ok()) return status;
-    return source;
-  }
-  source->thread_ = std::thread([raw = source.get()] { raw->Run(); });
+  if (absl::Status status = url ? CheckUrl(location) : source->ReadFile(); !status.ok()) return status;
+  if (url) source->thread_ = std::thread([raw = source.get()] { raw->Run(); });
   return source;
 }
 

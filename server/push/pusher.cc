@@ -191,7 +191,9 @@ void Pusher::Send(Request request) {
     if (self->subscription_->Extend(kAnyone, shared->job.leases(), config.ack_deadline + kLeaseMargin) == 0) {
       return self->Answered(*shared, began, std::nullopt);
     }
-    shared->span = BeginDeliver(self->service_.tracer(), self->subscription_, {shared->job.delivery()});
+    if (Tracer* const tracer = self->service_.tracer()) {
+      shared->span = BeginDeliver(tracer, self->subscription_, {shared->job.delivery()});
+    }
     HttpRequest push = MakePushRequest(config, shared->job.message);
     CarryTrace(shared->span, &push.headers);
     MemoryLedger& memory = self->service_.engine().memory();
