@@ -3,9 +3,7 @@
 #include <string>
 #include <utility>
 
-#include "absl/strings/escaping.h"
 #include "core/base/error.h"
-#include "core/base/strings.h"
 #include "server/errors.h"
 #include "server/log.h"
 #include "server/tracing/context.h"
@@ -26,10 +24,7 @@ LogFields FieldsOf(Rpc rpc, const grpc::CallbackServerContext& call, const absl:
                       {"error", std::string(status.message())},
                       {"peer", call.peer()},
                       {"request_id", RequestIdOf(call)}};
-  if (const auto trace = ContextOf(call)) {
-    const auto& id = trace->trace_id;
-    fields.emplace_back("trace_id", absl::BytesToHexString({reinterpret_cast<const char*>(id.data()), id.size()}));
-  }
+  if (const auto trace = ContextOf(call)) fields.emplace_back("trace_id", TraceIdText(*trace));
   std::erase_if(fields, [](const auto& field) { return field.second.empty(); });
   return fields;
 }

@@ -4,11 +4,14 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <string_view>
 #include <unordered_map>
 #include <utility>
 
+#include "absl/strings/match.h"
+#include "core/base/strings.h"
 #include "core/base/thread_name.h"
 #include "core/base/version.h"
 #include "server/curl.h"
@@ -29,6 +32,12 @@ constexpr long kConnectTimeoutMs = 10'000;
 HttpOutcome ShuttingDown() { return {.error = "the server is shutting down"}; }
 
 }  // namespace
+
+bool HttpRequest::HasHeader(std::string_view name) const {
+  return std::any_of(headers.begin(), headers.end(), [&](const std::string& header) {
+    return header.size() > name.size() && header[name.size()] == ':' && absl::StartsWithIgnoreCase(header, ToAbsl(name));
+  });
+}
 
 // One request under way.
 class HttpClient::Transfer {

@@ -16,6 +16,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -31,6 +32,9 @@ struct HttpRequest {
   std::vector<std::string> headers;
   std::string body;
   absl::Duration timeout;
+
+  // Whether there is a header of this name, in whatever case.
+  bool HasHeader(std::string_view name) const;
 };
 
 struct HttpOutcome {

@@ -73,11 +73,6 @@ std::vector<std::string> MetadataHeaders(const SubscriptionConfig& subscription,
   return headers;
 }
 
-bool HasContentType(const std::vector<std::string>& headers) {
-  return std::any_of(headers.begin(), headers.end(),
-                     [](const std::string& header) { return absl::StartsWithIgnoreCase(header, "content-type:"); });
-}
-
 }  // namespace
 
 HttpRequest MakePushRequest(const SubscriptionConfig& subscription, const PushedMessage& message) {
@@ -89,7 +84,7 @@ HttpRequest MakePushRequest(const SubscriptionConfig& subscription, const Pushed
     return request;
   }
   if (push.metadata_headers) request.headers = MetadataHeaders(subscription, message);
-  if (!HasContentType(request.headers)) request.headers.emplace_back("Content-Type: application/octet-stream");
+  if (!request.HasHeader("content-type")) request.headers.emplace_back("Content-Type: application/octet-stream");
   request.body = message.view().data();
   return request;
 }

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "absl/strings/match.h"
 #include "core/base/error.h"
 #include "fmt/format.h"
 #include "server/push/push_service.h"
@@ -25,10 +24,9 @@ void Count(const HttpOutcome& outcome, bool acked, absl::Duration took, PushMetr
 }
 
 // The endpoint goes on with the trace. Where an attribute of the message is such a header already, with that one.
-void CarryTrace(const std::shared_ptr<ActiveSpan>& span, std::vector<std::string>* headers) {
-  const auto carries = [](const std::string& header) { return absl::StartsWithIgnoreCase(header, "traceparent:"); };
-  if (span == nullptr || std::any_of(headers->begin(), headers->end(), carries)) return;
-  headers->push_back(fmt::format("traceparent: {}", FormatTraceparent(span->context())));
+void CarryTrace(const std::shared_ptr<ActiveSpan>& span, HttpRequest* push) {
+  if (span == nullptr || push->HasHeader("traceparent")) return;
+  push->headers.push_back(fmt::format("traceparent: {}", FormatTraceparent(span->context())));
 }
 
 absl::Status StatusOf(const HttpOutcome& outcome) {
@@ -195,7 +193,7 @@ void Pusher::Send(Request request) {
       shared->span = BeginDeliver(tracer, self->subscription_, {shared->job.delivery()});
     }
     HttpRequest push = MakePushRequest(config, shared->job.message);
-    CarryTrace(shared->span, &push.headers);
+    CarryTrace(shared->span, &push);
     MemoryLedger& memory = self->service_.engine().memory();
     const size_t size = push.body.size();
     memory.Force(MemoryPart::kOutgoing, size);

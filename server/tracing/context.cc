@@ -140,8 +140,10 @@ std::optional<SpanContext> ParseTraceparent(std::string_view text) {
   return context;
 }
 
+std::string TraceIdText(const SpanContext& context) { return Hex(context.trace_id); }
+
 std::string FormatTraceparent(const SpanContext& context) {
-  return absl::StrCat("00-", Hex(context.trace_id), "-", Hex(context.span_id), "-",
+  return absl::StrCat("00-", TraceIdText(context), "-", Hex(context.span_id), "-",
                       Hex(std::array<uint8_t, 1>{context.flags}));
 }
 

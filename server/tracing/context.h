@@ -23,6 +23,8 @@
 namespace sluice::server {
 
 std::optional<SpanContext> ParseTraceparent(std::string_view text);
+// As traceparent has it: 32 digits.
+std::string TraceIdText(const SpanContext& context);
 // In version 00.
 std::string FormatTraceparent(const SpanContext& context);
 bool IsTracestate(std::string_view text);
