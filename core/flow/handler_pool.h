@@ -53,7 +53,7 @@ enum class HandlerEvent {
   kReturnedLate,
 };
 
-// Counted in messages.
+// Counted in messages, each when its owner has been told: who sees a verdict here finds it carried out.
 struct HandlerCounters {
   uint64_t acked = 0;
   // Those that threw or timed out included.
@@ -207,8 +207,10 @@ class HandlerPool : public std::enable_shared_from_this<HandlerPool<Run>> {
     Instant deadline;
     // Settled already; its verdict does not count.
     bool late = false;
-    // Being settled.
+    // Being settled, as this.
     bool returned = false;
+    HandlerEvent event = HandlerEvent::kReturned;
+    std::optional<Verdict> verdict;
   };
 
   // A thread's turn: handles what waits until nothing does.
@@ -218,7 +220,10 @@ class HandlerPool : public std::enable_shared_from_this<HandlerPool<Run>> {
       Run run;
       {
         MutexLock lock(mu_);
-        if (call != nullptr) std::erase(calls_, call);
+        if (call != nullptr) {
+          std::erase(calls_, call);
+          Count(call->run, call->event, call->verdict);
+        }
         call = closed_ ? nullptr : TakeCall();
         if (call == nullptr) {
           if (--working_ == 0) idle_.NotifyAll();
@@ -269,7 +274,8 @@ class HandlerPool : public std::enable_shared_from_this<HandlerPool<Run>> {
         event = HandlerEvent::kReturnedLate;
         verdict.reset();
       }
-      Count(run, event, verdict);
+      call.event = event;
+      call.verdict = verdict;
       owner = owner_;
     }
     if (auto o = owner.lock()) o->OnHandled(run, event, verdict);
@@ -286,13 +292,14 @@ class HandlerPool : public std::enable_shared_from_this<HandlerPool<Run>> {
         if (call->late || call->returned || call->deadline > now) continue;
         call->late = true;
         late.push_back(call->run);
-        Count(call->run, HandlerEvent::kTimedOut, verdict);
       }
       owner = owner_;
     }
     if (auto o = owner.lock()) {
       for (const Run& run : late) o->OnHandled(run, HandlerEvent::kTimedOut, verdict);
     }
+    MutexLock lock(mu_);
+    for (const Run& run : late) Count(run, HandlerEvent::kTimedOut, verdict);
   }
 
   void Count(const Run& run, HandlerEvent event, const std::optional<Verdict>& verdict) REQUIRES(mu_) {
