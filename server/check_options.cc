@@ -6,6 +6,7 @@
 #include "server/auth/policy.h"
 #include "server/exposure.h"
 #include "server/tls/certificates.h"
+#include "server/tracing/collector.h"
 
 namespace sluice::server {
 
@@ -23,6 +24,8 @@ std::vector<absl::Status> CheckOptions(const Options& options) {
   if (!auth.policy_file.empty()) look(Policy::Read(auth.policy_file).status());
   if (!auth.tokens_file.empty()) look(ApiTokens::Read(auth.tokens_file).status());
   if (!auth.jwt_keys.empty()) look(KeySource::Check(auth.jwt_keys));
+  if (!options.push.http.ca_file.empty()) look(ReadAuthorities("push.ca", options.push.http.ca_file).status());
+  if (!options.trace.endpoint.empty()) look(GrpcCollector::Open(options.trace).status());
   return mistakes;
 }
 

@@ -62,7 +62,6 @@ void Reloader::Run() {
 
 void Reloader::Reload(const Part& part) {
   const absl::Status status = part.reload();
-  part.metrics->Count(status.ok());
   const std::string error(status.message());
   if (status.ok()) {
     Log(part.log, "read again", {{"what", part.what}});
@@ -70,6 +69,8 @@ void Reloader::Reload(const Part& part) {
     LogWarning(part.log, "cannot be read again; what there is stays", {{"what", part.what}, {"error", error}});
   }
   (void)audit_.Write({.event = "reload", .decision = status.ok() ? "ok" : "failed", .resource = part.what, .reason = error});
+  // At the end, so that who sees it counted finds it told as well.
+  part.metrics->Count(status.ok());
 }
 
 }  // namespace sluice::server

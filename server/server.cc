@@ -83,10 +83,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(Options options) {
   server->context_ = std::make_unique<ServiceContext>(*server->engine_, StreamLimitsOf(server->options_),
                                                       server->options_.publish, *server->access_, server->security_metrics_);
   server->context_->admission.SetQuotas(server->access_->Quotas());
-  if (!server->options_.trace.endpoint.empty()) {
-    server->tracer_ = std::make_unique<Tracer>(server->options_.trace, server->clock_);
-    server->context_->tracer = server->tracer_.get();
-  }
+  if (absl::Status status = server->StartTracing(); !status.ok()) return status;
   FileSystem* const files = server->options_.files;
   server->backups_ =
       std::make_unique<Backups>(server->local_, server->options_.backup_dir,
@@ -122,6 +119,15 @@ absl::Status Server::OpenSecurity() {
   if (!certificates.ok()) return certificates.status();
   certificates_ = *std::move(certificates);
   security_metrics_.certificate_expiry.Set(absl::ToUnixSeconds(certificates_->current()->expires));
+  return absl::OkStatus();
+}
+
+absl::Status Server::StartTracing() {
+  if (options_.trace.endpoint.empty()) return absl::OkStatus();
+  auto collector = GrpcCollector::Open(options_.trace);
+  if (!collector.ok()) return collector.status();
+  tracer_ = std::make_unique<Tracer>(options_.trace, clock_, *std::move(collector));
+  context_->tracer = tracer_.get();
   return absl::OkStatus();
 }
 

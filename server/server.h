@@ -72,6 +72,7 @@ class Server {
   absl::Status CheckAddresses() const;
   absl::Status OpenSecurity();
   absl::Status OpenEngine();
+  absl::Status StartTracing();
   void StartPush();
   absl::Status CreateFromFile();
   absl::Status StartGrpc();

@@ -64,8 +64,11 @@ void Settings::Declare() {
       "push, auth, tls, audit, config, http, trace, grpc",
       kHot);
 
-  Add("trace.endpoint", Address(o.trace.endpoint, Empty::kAllowed),
-      "Collector for traces (OTLP over gRPC, plain text); none when empty");
+  Add("trace.endpoint", Endpoint(o.trace.endpoint), "Collector for traces (OTLP over gRPC, with https:// over TLS); none when empty");
+  Add("trace.ca", InputFile(o.trace.ca_file),
+      "File of the authorities (PEM) that its certificate is checked against, instead of the system's");
+  Add("trace.headers", InputFile(o.trace.headers_file),
+      "File of headers that it wants with every call, such as a key: a line name: value each; for https only");
   Add("trace.sample", Fraction(o.trace.sample, 0, 1), "Share of the requests without a trace that begin one");
   Add("trace.queue", Count(o.trace.queue, 1, 1'000'000), "Spans that wait to be sent; more are dropped");
 

@@ -10,6 +10,7 @@
 #include "core/base/strings.h"
 #include "fmt/format.h"
 #include "server/config/publish_limits.h"
+#include "server/tracing/trace_options.h"
 
 namespace sluice::server {
 namespace {
@@ -77,6 +78,18 @@ Value Address(std::string& to, Empty empty) {
   return {"HOST:PORT", must_be,
           [&to, empty, must_be](const std::string& text) {
             if (!(text.empty() && empty == Empty::kAllowed) && !IsAddress(text)) return MustBe(must_be);
+            to = text;
+            return std::string();
+          },
+          [&to] { return std::vector{to}; }};
+}
+
+Value Endpoint(std::string& to) {
+  const std::string must_be = fmt::format("HOST:PORT or https://HOST:PORT with a port from 0 to {}, or empty for none", kMaxPort);
+  return {"[https://]HOST:PORT", must_be,
+          [&to, must_be](const std::string& text) {
+            const std::string address = TraceOptions{.endpoint = text}.address();
+            if (!text.empty() && (!IsAddress(address) || address.find('/') != std::string::npos)) return MustBe(must_be);
             to = text;
             return std::string();
           },

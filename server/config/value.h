@@ -45,6 +45,8 @@ enum class Empty { kRefused, kAllowed };
 
 // HOST:PORT.
 Value Address(std::string& to, Empty empty = Empty::kRefused);
+// HOST:PORT or https://HOST:PORT of another server; empty for none.
+Value Endpoint(std::string& to);
 // "25s", "1h30m", as Go and Abseil write it: with a unit.
 Value Duration(absl::Duration& to, absl::Duration least, absl::Duration most);
 // "1GiB", or in bytes. K, M, G and T with or without i and B are powers of 1,024.

@@ -79,19 +79,24 @@ absl::StatusOr<Certificates> Certificates::Read(const TlsOptions& options, absl:
     return Wrong("tls.client_ca", options.client_ca, "is required with tls.client_auth");
   }
   Certificates pair;
-  const std::array<std::pair<const std::string&, std::string*>, 3> files = {
-      {{options.cert, &pair.chain}, {options.key, &pair.key}, {options.client_ca, &pair.client_ca}}};
+  const std::array<std::pair<const std::string&, std::string*>, 2> files = {{{options.cert, &pair.chain}, {options.key, &pair.key}}};
   for (const auto& [path, text] : files) {
-    if (path.empty()) continue;
     auto read = ReadTextFile(path);
     if (!read.ok()) return read.status();
     *text = *std::move(read);
   }
   if (absl::Status status = CheckPair(options, &pair, now); !status.ok()) return status;
-  if (!options.client_ca.empty() && CertificateOf(pair.client_ca) == nullptr) {
-    return Wrong("tls.client_ca", options.client_ca, "there is no certificate (PEM) in it");
-  }
+  if (options.client_ca.empty()) return pair;
+  auto authorities = ReadAuthorities("tls.client_ca", options.client_ca);
+  if (!authorities.ok()) return authorities.status();
+  pair.client_ca = *std::move(authorities);
   return pair;
+}
+
+absl::StatusOr<std::string> ReadAuthorities(std::string_view field, const std::string& path) {
+  auto text = ReadTextFile(path);
+  if (text.ok() && CertificateOf(*text) == nullptr) return Wrong(field, path, "there is no certificate (PEM) in it");
+  return text;
 }
 
 absl::StatusOr<std::unique_ptr<CertificateStore>> CertificateStore::Open(const TlsOptions& options, absl::Time now) {

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -39,6 +40,9 @@ struct Certificates {
   // for servers.
   static absl::StatusOr<Certificates> Read(const TlsOptions& options, absl::Time now);
 };
+
+// The authorities (PEM) in the file that `field` names. INVALID_ARGUMENT (INVALID_CONFIG) when it is not there or has none.
+absl::StatusOr<std::string> ReadAuthorities(std::string_view field, const std::string& path);
 
 class CertificateStore {
  public:

@@ -1,7 +1,7 @@
 // Sends spans to a collector from a thread of its own, so that whoever ends a span never waits:
 // what has no room in the queue is dropped and counted.
 //
-//   SpanExporter exporter(std::make_unique<GrpcCollector>("127.0.0.1:4317"), {.queue = 2048},
+//   SpanExporter exporter(*GrpcCollector::Open(options), {.queue = 2048},
 //   metrics); exporter.Add(std::move(span)); exporter.BeginStop(absl::Seconds(3));  ...
 //   exporter.Join();
 //

@@ -24,9 +24,6 @@ void MakeId(std::array<uint8_t, kSize>* id) {
 
 }  // namespace
 
-Tracer::Tracer(const TraceOptions& options, const Clock& clock)
-    : Tracer(options, clock, std::make_unique<GrpcCollector>(options.endpoint)) {}
-
 Tracer::Tracer(const TraceOptions& options, const Clock& clock, std::unique_ptr<Collector> to)
     : clock_(clock),
       sampler_(options.sample),

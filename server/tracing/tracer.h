@@ -30,8 +30,6 @@ class ActiveSpan;
 
 class Tracer {
  public:
-  Tracer(const TraceOptions& options, const Clock& clock);
-  // For tests: another collector.
   Tracer(const TraceOptions& options, const Clock& clock, std::unique_ptr<Collector> to);
 
   // A span under `parent`, or the first of a trace.

@@ -162,9 +162,10 @@ def server_checks(values):
         tls.mkdir(parents=True, exist_ok=True)
         subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days=2",
                         "-subj=/CN=sluice", "-keyout", tls / "tls.key", "-out", tls / "tls.crt"], capture_output=True, check=True)
-        for name in ("etc/sluice/tls/ca.crt", "etc/sluice/files/client-ca/ca.pem", "etc/sluice/files/push-ca/ca.pem"):
-            if (root / name).parent.exists():
-                (root / name).write_bytes((tls / "tls.crt").read_bytes())
+        for authorities in ("tls/ca.crt", "files/client-ca/ca.pem", "files/push-ca/ca.pem", "files/trace-ca/ca.pem"):
+            file = root / "etc/sluice" / authorities
+            if file.parent.exists():
+                file.write_bytes((tls / "tls.crt").read_bytes())
         (root / "var/lib/sluice").mkdir(parents=True)
         file = root / "sluice.yaml"
         file.write_text(re.sub(r"/(etc|var/lib)/sluice/", rf"{folder}/\1/sluice/", text))

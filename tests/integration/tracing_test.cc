@@ -1,5 +1,6 @@
 // Spans of the server, as a collector gets them.
 #include <atomic>
+#include <fstream>
 #include <map>
 #include <string>
 #include <thread>
@@ -8,10 +9,13 @@
 
 #include "absl/strings/escaping.h"
 #include "gmock/gmock.h"
+#include "server/check_options.h"
 #include "server/tracing/context.h"
 #include "tests/integration/google_fixture.h"
 #include "tests/integration/raw.h"
 #include "tests/support/http_endpoint.h"
+#include "tests/support/pki.h"
+#include "tests/support/temp_folder.h"
 #include "tests/support/trace_collector.h"
 
 namespace sluice::server {
@@ -446,6 +450,70 @@ TEST_F(BadCollectorTest, PublishingGoesOnWithOneThatFails) {
   collector.WaitForCall();
   ExpectQuickEnd();
   EXPECT_THAT(collector.spans(), IsEmpty());
+}
+
+// A collector that has a certificate and wants a key.
+class SecureCollectorTest : public ServerTest {
+ protected:
+  void SetUp() override {
+    options_.trace = {.endpoint = "https://" + collector_.address(), .ca_file = Write("ca.pem", authority_.cert()),
+                      .headers_file = Write("headers", "authorization: Bearer s3cret\n"), .sample = 1};
+    options_.shutdown_timeout = absl::Seconds(5);
+  }
+  std::shared_ptr<grpc::ServerCredentials> Credentials() const {
+    const Issued pair = authority_.Issue({});
+    grpc::SslServerCredentialsOptions ssl;
+    ssl.pem_key_cert_pairs.push_back({pair.key, pair.cert});
+    return grpc::SslServerCredentials(ssl);
+  }
+  std::string Write(const std::string& name, const std::string& text) const {
+    const std::string path = folder_.path() + "/" + name;
+    std::ofstream(path) << text;
+    return path;
+  }
+  // What the server says that does not start.
+  std::string Refusal() const {
+    const auto started = Server::Start(options_);
+    EXPECT_EQ(ReasonOf(started.status()), Reason::kInvalidConfig);
+    EXPECT_THAT(CheckOptions(options_), SizeIs(1)) << "--check-config says the same";
+    return std::string(started.status().message());
+  }
+
+  const TempFolder folder_;
+  const Authority authority_{"of the collector"};
+  TraceCollector collector_{TraceCollector::Mode::kTakes, Credentials()};
+};
+
+TEST_F(SecureCollectorTest, GetsSpansOverTlsWithItsKey) {
+  Start();
+  client_->CreateTopic("orders");
+  client_->Publish("orders", {"payload"});
+  ASSERT_TRUE(server_->Drain().ok());
+  EXPECT_THAT(collector_.Named(kPublish), SizeIs(1));
+  EXPECT_THAT(collector_.headers(), Contains(Pair("authorization", "Bearer s3cret")));
+}
+
+TEST_F(SecureCollectorTest, OneOfAnotherAuthorityGetsNothing) {
+  options_.trace.ca_file = Write("other.pem", Authority("another").cert());
+  Start();
+  client_->CreateTopic("orders");
+  EXPECT_EQ(client_->Publish("orders", {"payload"}), 1u);
+  ASSERT_TRUE(server_->Drain().ok());
+  EXPECT_THAT(collector_.spans(), IsEmpty());
+}
+
+TEST_F(SecureCollectorTest, FilesThatDoNotDoAreNamed) {
+  const TraceOptions good = options_.trace;
+  options_.trace.ca_file = Write("no.pem", "nothing");
+  EXPECT_THAT(Refusal(), HasSubstr("trace.ca: " + options_.trace.ca_file + ": there is no certificate (PEM) in it"));
+  options_.trace = good;
+  options_.trace.headers_file = Write("no", "s3cret");
+  EXPECT_THAT(Refusal(), AllOf(HasSubstr(options_.trace.headers_file + ":1: must be name: value"), Not(HasSubstr("s3cret"))));
+  options_.trace = good;
+  options_.trace.endpoint = collector_.address();
+  EXPECT_THAT(Refusal(), HasSubstr("trace.ca: " + good.ca_file + ": trace.endpoint has to begin with https:// for it"));
+  options_.trace.ca_file.clear();
+  EXPECT_THAT(Refusal(), HasSubstr("trace.headers: " + good.headers_file + ": trace.endpoint has to begin with https:// for it"));
 }
 
 }  // namespace

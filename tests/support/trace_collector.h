@@ -10,6 +10,7 @@
 // Thread rule: any thread.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -30,9 +31,11 @@ class TraceCollector final
   using Response = opentelemetry::proto::collector::trace::v1::ExportTraceServiceResponse;
   enum class Mode { kTakes, kFails, kHangs };
 
-  explicit TraceCollector(Mode mode = Mode::kTakes) : mode_(mode) {
+  explicit TraceCollector(Mode mode = Mode::kTakes,
+                          const std::shared_ptr<grpc::ServerCredentials>& credentials = grpc::InsecureServerCredentials())
+      : mode_(mode) {
     grpc::ServerBuilder builder;
-    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port_);
+    builder.AddListeningPort("127.0.0.1:0", credentials, &port_);
     builder.RegisterService(this);
     server_ = builder.BuildAndStart();
   }
@@ -47,9 +50,13 @@ class TraceCollector final
 
   std::string address() const { return "127.0.0.1:" + std::to_string(port_); }
 
-  grpc::Status Export(grpc::ServerContext*, const Request* request, Response*) override {
+  grpc::Status Export(grpc::ServerContext* context, const Request* request, Response*) override {
     MutexLock lock(mu_);
     ++calls_;
+    headers_.clear();
+    for (const auto& [name, value] : context->client_metadata()) {
+      headers_.emplace(std::string(name.data(), name.size()), std::string(value.data(), value.size()));
+    }
     changed_.NotifyAll();
     while (mode_ == Mode::kHangs) changed_.Wait(lock);
     if (mode_ == Mode::kFails) return {grpc::StatusCode::INTERNAL, "broken"};
@@ -74,6 +81,11 @@ class TraceCollector final
     MutexLock lock(mu_);
     return resource_;
   }
+  // Of the last call.
+  std::multimap<std::string, std::string> headers() const {
+    MutexLock lock(mu_);
+    return headers_;
+  }
   // In the order in which they ended.
   std::vector<Span> Named(const std::string& name) const {
     std::vector<Span> named;
@@ -91,6 +103,7 @@ class TraceCollector final
   int calls_ GUARDED_BY(mu_) = 0;
   std::vector<Span> spans_ GUARDED_BY(mu_);
   std::string resource_ GUARDED_BY(mu_);
+  std::multimap<std::string, std::string> headers_ GUARDED_BY(mu_);
   std::unique_ptr<grpc::Server> server_;
 };
 

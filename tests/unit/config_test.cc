@@ -323,6 +323,14 @@ TEST_F(ConfigTest, FractionsAndAddressesThatMayBeMissing) {
   EXPECT_NE(sample.read("nan"), "");
   EXPECT_EQ(sample.read("0.01"), "");
   EXPECT_THAT(sample.texts(), ElementsAre("0.01"));
+  std::string endpoint;
+  for (const std::string good : {"a:1", "https://a.b:443", ""}) {
+    EXPECT_EQ(Endpoint(endpoint).read(good), "");
+    EXPECT_EQ(endpoint, good);
+  }
+  for (const std::string bad : {"a", "https://a", "http://a:1", "https://a:1/v1", "https://:1", ":1"}) {
+    EXPECT_EQ(Endpoint(endpoint).read(bad), "must be HOST:PORT or https://HOST:PORT with a port from 0 to 65535, or empty for none") << bad;
+  }
   std::string address = "a:1";
   EXPECT_EQ(Address(address, Empty::kAllowed).read(""), "");
   EXPECT_EQ(address, "");

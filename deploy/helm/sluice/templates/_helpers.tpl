@@ -89,6 +89,8 @@ tokens: [auth, tokens]
 jwtKeys: [auth, jwt_keys]
 clientCa: [tls, client_ca]
 pushCa: [push, ca]
+traceCa: [trace, ca]
+traceHeaders: [trace, headers]
 {{- end -}}
 
 {{- define "sluice.grace" -}}
