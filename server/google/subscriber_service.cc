@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "core/base/error.h"
+#include "server/call_end.h"
 #include "server/errors.h"
 #include "server/google/ack_ids.h"
 #include "server/google/calls.h"
@@ -33,11 +34,13 @@ absl::StatusOr<std::shared_ptr<Subscription>> Check(ServiceContext& context, con
 }
 
 // Ends a call with what became of its ids: OK, or the error that lists those that failed.
-void FinishWith(ServiceContext& context, Rpc rpc, grpc::ServerUnaryReactor* reactor, const UnaryFinish& finish,
-                const absl::StatusOr<AckIdsOutcome>& outcome) {
+void FinishWith(ServiceContext& context, Rpc rpc, const grpc::CallbackServerContext& call, grpc::ServerUnaryReactor* reactor,
+                const UnaryFinish& finish, const absl::StatusOr<AckIdsOutcome>& outcome) {
   if (!outcome.ok() || outcome->all_confirmed()) return finish(outcome.status());
-  context.rpcs.of(rpc).Handled(grpc::StatusCode::INVALID_ARGUMENT);
-  CountRefusal(texts::InvalidAckId(""), context.metrics.engine);
+  const absl::Status refused = Error(Reason::kInvalidAckId, texts::AckIdsFailed());
+  CountRefusal(refused, context.metrics.engine);
+  (void)EndCall(context, rpc, call, refused);
+  // The same with the details that Google's clients look for.
   reactor->Finish(ExactlyOnceError(*outcome));
 }
 
@@ -155,8 +158,8 @@ grpc::ServerUnaryReactor* GoogleSubscriber::Acknowledge(Call* call, const grpc::
   if (!subscription.ok()) return finish(subscription.status()), reactor;
   AcknowledgeIds(context_.engine, *subscription, scan.ack_ids,
                  {context_.tracer, CallContext(context_.tracer, *call)},
-                 [this, reactor, finish](const absl::StatusOr<AckIdsOutcome>& outcome) {
-                   FinishWith(context_, Rpc::kGoogleAcknowledge, reactor, finish, outcome);
+                 [this, call, reactor, finish](const absl::StatusOr<AckIdsOutcome>& outcome) {
+                   FinishWith(context_, Rpc::kGoogleAcknowledge, *call, reactor, finish, outcome);
                  });
   return reactor;
 }
@@ -175,7 +178,7 @@ grpc::ServerUnaryReactor* GoogleSubscriber::ModifyAckDeadline(Call* call, const 
   if (scan.deadline_seconds < 0 || absl::Seconds(scan.deadline_seconds) > kMaxAckDeadline) {
     return finish(texts::InvalidAckDeadline(scan.deadline_seconds)), reactor;
   }
-  FinishWith(context_, Rpc::kGoogleModifyAckDeadline, reactor, finish,
+  FinishWith(context_, Rpc::kGoogleModifyAckDeadline, *call, reactor, finish,
              ModifyDeadlineOfIds(context_.engine, *subscription, scan.ack_ids, scan.deadline_seconds,
                                  {context_.tracer, CallContext(context_.tracer, *call)}));
   return reactor;

@@ -1,6 +1,7 @@
 // google.pubsub.v1 through real gRPC, beside the native API on the same port. What the official clients make of it is in
 // tests/interop.
 #include "gmock/gmock.h"
+#include "server/log.h"
 #include "tests/integration/google_fixture.h"
 
 namespace sluice::server {
@@ -100,7 +101,14 @@ TEST_P(GoogleTest, ExactlyOnceRefusesIdsOneByOne) {
   const auto ids = IdsOf(Pull(10));
   ASSERT_THAT(ids, SizeIs(2));
   EXPECT_TRUE(Acknowledge({ids[0]}).ok());
+  LogLevels levels;
+  ASSERT_EQ(ParseLogLevels("server=debug", &levels), "");
+  SetLogLevels(levels);
+  testing::internal::CaptureStderr();
   const grpc::Status status = Acknowledge({ids[0], ids[1]});
+  SetLogLevels({});
+  EXPECT_THAT(testing::internal::GetCapturedStderr(),
+              HasSubstr("a call was refused rpc=google.pubsub.v1.Subscriber/Acknowledge code=INVALID_ARGUMENT reason=INVALID_ACK_ID"));
   EXPECT_EQ(CodeAndReason(status), "INVALID_ARGUMENT/EXACTLY_ONCE_ACKID_FAILURE");
   EXPECT_THAT(status.error_message(), HasSubstr("Some acknowledgement ids in the request were invalid."));
   EXPECT_EQ(InfoOf(status).domain(), "pubsub.googleapis.com");
