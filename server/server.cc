@@ -89,7 +89,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(Options options) {
       std::make_unique<Backups>(server->local_, server->options_.backup_dir,
                                 files == nullptr ? PosixFileSystem() : *files, server->metrics_.store);
   server->context_->backups = server->backups_.get();
-  server->StartPush();
+  if (absl::Status status = server->StartPush(); !status.ok()) return status;
   if (absl::Status status = server->CreateFromFile(); !status.ok()) return status;
   if (absl::Status status = server->StartGrpc(); !status.ok()) return status;
   if (absl::Status status = server->StartProbe(); !status.ok()) return status;
@@ -219,13 +219,17 @@ absl::Status Server::OpenEngine() {
   return absl::OkStatus();
 }
 
-void Server::StartPush() {
+absl::Status Server::StartPush() {
+  if (const std::string& ca = options_.push.http.ca_file; !ca.empty()) {
+    if (auto authorities = ReadAuthorities("push.ca", ca); !authorities.ok()) return authorities.status();
+  }
   context_->push_to_private = options_.push.http.private_addresses;
   PushOptions push = options_.push;
   push.on_breaker = [this](const BreakerEvent& event) { OnBreaker(event); };
   push.tracer = tracer_.get();
   push_ = std::make_unique<PushService>(*engine_, metrics_.push, std::move(push));
   push_->Start();
+  return absl::OkStatus();
 }
 
 // Before anyone can connect: who finds the server finds what it was told to have.

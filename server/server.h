@@ -73,7 +73,7 @@ class Server {
   absl::Status OpenSecurity();
   absl::Status OpenEngine();
   absl::Status StartTracing();
-  void StartPush();
+  absl::Status StartPush();
   absl::Status CreateFromFile();
   absl::Status StartGrpc();
   absl::Status StartProbe();

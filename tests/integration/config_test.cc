@@ -60,6 +60,9 @@ TEST_F(ConfigProgramTest, FilesThatSettingsNameAreCheckedWithoutAServer) {
   const Ended tls = Run({"--check-config", "--listen=0.0.0.0:0", "--tls-cert=" + pem, "--tls-key=" + pem});
   EXPECT_EQ(tls.exit_code, 2);
   EXPECT_THAT(tls.output, HasSubstr(pem));
+  const std::string no_authority = "push.ca: " + pem + ": there is no certificate (PEM) in it";
+  EXPECT_THAT(Run({"--check-config", "--push-ca=" + pem}).output, HasSubstr(no_authority));
+  EXPECT_THAT(Run({"--store=memory", "--listen=127.0.0.1:0", "--push-ca=" + pem}).output, HasSubstr(no_authority));
 }
 
 TEST_F(ConfigProgramTest, MistakesEndTheStartWithTwo) {
