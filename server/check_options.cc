@@ -24,7 +24,7 @@ std::vector<absl::Status> CheckOptions(const Options& options) {
   if (!auth.policy_file.empty()) look(Policy::Read(auth.policy_file).status());
   if (!auth.tokens_file.empty()) look(ApiTokens::Read(auth.tokens_file).status());
   if (!auth.jwt_keys.empty()) look(KeySource::Check(auth.jwt_keys));
-  if (!options.push.http.ca_file.empty()) look(ReadAuthorities("push.ca", options.push.http.ca_file).status());
+  look(ReadAuthorities("push.ca", options.push.http.ca_file).status());
   if (!options.trace.endpoint.empty()) look(GrpcCollector::Open(options.trace).status());
   return mistakes;
 }

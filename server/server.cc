@@ -220,9 +220,7 @@ absl::Status Server::OpenEngine() {
 }
 
 absl::Status Server::StartPush() {
-  if (const std::string& ca = options_.push.http.ca_file; !ca.empty()) {
-    if (auto authorities = ReadAuthorities("push.ca", ca); !authorities.ok()) return authorities.status();
-  }
+  if (auto authorities = ReadAuthorities("push.ca", options_.push.http.ca_file); !authorities.ok()) return authorities.status();
   context_->push_to_private = options_.push.http.private_addresses;
   PushOptions push = options_.push;
   push.on_breaker = [this](const BreakerEvent& event) { OnBreaker(event); };

@@ -86,7 +86,6 @@ absl::StatusOr<Certificates> Certificates::Read(const TlsOptions& options, absl:
     *text = *std::move(read);
   }
   if (absl::Status status = CheckPair(options, &pair, now); !status.ok()) return status;
-  if (options.client_ca.empty()) return pair;
   auto authorities = ReadAuthorities("tls.client_ca", options.client_ca);
   if (!authorities.ok()) return authorities.status();
   pair.client_ca = *std::move(authorities);
@@ -94,6 +93,7 @@ absl::StatusOr<Certificates> Certificates::Read(const TlsOptions& options, absl:
 }
 
 absl::StatusOr<std::string> ReadAuthorities(std::string_view field, const std::string& path) {
+  if (path.empty()) return "";
   auto text = ReadTextFile(path);
   if (text.ok() && CertificateOf(*text) == nullptr) return Wrong(field, path, "there is no certificate (PEM) in it");
   return text;

@@ -41,7 +41,8 @@ struct Certificates {
   static absl::StatusOr<Certificates> Read(const TlsOptions& options, absl::Time now);
 };
 
-// The authorities (PEM) in the file that `field` names. INVALID_ARGUMENT (INVALID_CONFIG) when it is not there or has none.
+// The authorities (PEM) in the file that `field` names; nothing where it names none. INVALID_ARGUMENT (INVALID_CONFIG) when the file is
+// not there or has none.
 absl::StatusOr<std::string> ReadAuthorities(std::string_view field, const std::string& path);
 
 class CertificateStore {

@@ -21,12 +21,10 @@ absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> CredentialsOf(const Tr
     }
     return grpc::InsecureChannelCredentials();
   }
+  auto authorities = ReadAuthorities("trace.ca", options.ca_file);
+  if (!authorities.ok()) return authorities.status();
   grpc::SslCredentialsOptions ssl;
-  if (!options.ca_file.empty()) {
-    auto authorities = ReadAuthorities("trace.ca", options.ca_file);
-    if (!authorities.ok()) return authorities.status();
-    ssl.pem_root_certs = *std::move(authorities);
-  }
+  ssl.pem_root_certs = *std::move(authorities);
   return grpc::SslCredentials(ssl);
 }
 
@@ -35,16 +33,12 @@ absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> CredentialsOf(const Tr
 absl::StatusOr<std::unique_ptr<Collector>> GrpcCollector::Open(const TraceOptions& options) {
   auto credentials = CredentialsOf(options);
   if (!credentials.ok()) return credentials.status();
-  ExportHeaders headers;
-  if (!options.headers_file.empty()) {
-    auto read = ReadExportHeaders(options.headers_file);
-    if (!read.ok()) return read.status();
-    headers = *std::move(read);
-  }
+  auto headers = ReadExportHeaders(options.headers_file);
+  if (!headers.ok()) return headers.status();
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kMaxReconnectMs);
   const auto channel = grpc::CreateCustomChannel(options.address(), *credentials, arguments);
-  return std::unique_ptr<Collector>(new GrpcCollector(channel, std::move(headers)));
+  return std::unique_ptr<Collector>(new GrpcCollector(channel, *std::move(headers)));
 }
 
 GrpcCollector::GrpcCollector(const std::shared_ptr<grpc::Channel>& channel, ExportHeaders headers)

@@ -33,9 +33,10 @@ bool IsValue(std::string_view value) {
 }  // namespace
 
 absl::StatusOr<ExportHeaders> ReadExportHeaders(const std::string& path) {
+  ExportHeaders headers;
+  if (path.empty()) return headers;
   auto text = ReadTextFile(path);
   if (!text.ok()) return text.status();
-  ExportHeaders headers;
   int number = 0;
   for (absl::string_view line : absl::StrSplit(*text, '\n')) {
     const std::string place = fmt::format("{}:{}", path, ++number);

@@ -19,7 +19,7 @@ namespace sluice::server {
 
 using ExportHeaders = std::vector<std::pair<std::string, std::string>>;
 
-// With names in lower case, as gRPC has them. INVALID_ARGUMENT (INVALID_CONFIG) names the line and never what stands there: it may
+// With names in lower case, as gRPC has them; none for an empty path. INVALID_ARGUMENT (INVALID_CONFIG) names the line and never what stands there: it may
 // be a key.
 absl::StatusOr<ExportHeaders> ReadExportHeaders(const std::string& path);
 

@@ -2,7 +2,6 @@
 //
 //   build/release/bin/access_bench
 #include <cstdlib>
-#include <fstream>
 
 #include "benchmark/benchmark.h"
 #include "fmt/format.h"
@@ -23,8 +22,8 @@ class Setup {
     for (int i = 0; i < 100; ++i) {
       policy += fmt::format("  - {{role: editor, members: [\"jwt:service-{}\"], resources: [projects/team-{}/*]}}\n", i, i);
     }
-    options_.policy_file = Write("policy.yaml", policy);
-    options_.jwt_keys = Write("keys.json", KeySetOf({key_}));
+    options_.policy_file = folder_.Write("policy.yaml", policy);
+    options_.jwt_keys = folder_.Write("keys.json", KeySetOf({key_}));
     options_.jwt_issuer = "https://issuer.example";
     options_.jwt_audience = "sluice";
     audit_ = *AuditLog::Open({}, clock_, metrics_);
@@ -39,12 +38,6 @@ class Setup {
   }
 
  private:
-  std::string Write(const std::string& name, const std::string& text) {
-    std::string path = folder_.path() + "/" + name;
-    std::ofstream(path) << text;
-    return path;
-  }
-
   TempFolder folder_;
   SystemClock clock_;
   SecurityMetrics metrics_;

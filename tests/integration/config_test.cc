@@ -41,14 +41,10 @@ TEST_F(ConfigProgramTest, AFileIsCheckedWithoutAServer) {
 }
 
 TEST_F(ConfigProgramTest, FilesThatSettingsNameAreCheckedWithoutAServer) {
-  const auto file = [&](const std::string& name, const std::string& text) {
-    std::ofstream(folder_.path() + "/" + name) << text;
-    return folder_.path() + "/" + name;
-  };
-  const std::string policy = file("policy.yaml", "bindings:\n  - {role: owner}\n");
-  const std::string tokens = file("tokens.yaml", "tokens: [{name: a}]\n");
-  const std::string keys = file("keys.json", "{}");
-  const std::string pem = file("tls.pem", "no certificate");
+  const std::string policy = folder_.Write("policy.yaml", "bindings:\n  - {role: owner}\n");
+  const std::string tokens = folder_.Write("tokens.yaml", "tokens: [{name: a}]\n");
+  const std::string keys = folder_.Write("keys.json", "{}");
+  const std::string pem = folder_.Write("tls.pem", "no certificate");
   Write("listen: 0.0.0.0:0\nauth: {policy: " + policy + ", tokens: " + tokens + ", jwt_keys: " + keys + ", jwt_issuer: me}\n");
   const Ended plain = Run({"--check-config", "--config=" + path_});
   EXPECT_EQ(plain.exit_code, 2);

@@ -1,6 +1,5 @@
 // Spans of the server, as a collector gets them.
 #include <atomic>
-#include <fstream>
 #include <map>
 #include <string>
 #include <thread>
@@ -456,8 +455,8 @@ TEST_F(BadCollectorTest, PublishingGoesOnWithOneThatFails) {
 class SecureCollectorTest : public ServerTest {
  protected:
   void SetUp() override {
-    options_.trace = {.endpoint = "https://" + collector_.address(), .ca_file = Write("ca.pem", authority_.cert()),
-                      .headers_file = Write("headers", "authorization: Bearer s3cret\n"), .sample = 1};
+    options_.trace = {.endpoint = "https://" + collector_.address(), .ca_file = folder_.Write("ca.pem", authority_.cert()),
+                      .headers_file = folder_.Write("headers", "authorization: Bearer s3cret\n"), .sample = 1};
     options_.shutdown_timeout = absl::Seconds(5);
   }
   std::shared_ptr<grpc::ServerCredentials> Credentials() const {
@@ -465,11 +464,6 @@ class SecureCollectorTest : public ServerTest {
     grpc::SslServerCredentialsOptions ssl;
     ssl.pem_key_cert_pairs.push_back({pair.key, pair.cert});
     return grpc::SslServerCredentials(ssl);
-  }
-  std::string Write(const std::string& name, const std::string& text) const {
-    const std::string path = folder_.path() + "/" + name;
-    std::ofstream(path) << text;
-    return path;
   }
   // What the server says that does not start.
   std::string Refusal() const {
@@ -494,7 +488,7 @@ TEST_F(SecureCollectorTest, GetsSpansOverTlsWithItsKey) {
 }
 
 TEST_F(SecureCollectorTest, OneOfAnotherAuthorityGetsNothing) {
-  options_.trace.ca_file = Write("other.pem", Authority("another").cert());
+  options_.trace.ca_file = folder_.Write("other.pem", Authority("another").cert());
   Start();
   client_->CreateTopic("orders");
   EXPECT_EQ(client_->Publish("orders", {"payload"}), 1u);
@@ -504,10 +498,10 @@ TEST_F(SecureCollectorTest, OneOfAnotherAuthorityGetsNothing) {
 
 TEST_F(SecureCollectorTest, FilesThatDoNotDoAreNamed) {
   const TraceOptions good = options_.trace;
-  options_.trace.ca_file = Write("no.pem", "nothing");
+  options_.trace.ca_file = folder_.Write("no.pem", "nothing");
   EXPECT_THAT(Refusal(), HasSubstr("trace.ca: " + options_.trace.ca_file + ": there is no certificate (PEM) in it"));
   options_.trace = good;
-  options_.trace.headers_file = Write("no", "s3cret");
+  options_.trace.headers_file = folder_.Write("no", "s3cret");
   EXPECT_THAT(Refusal(), AllOf(HasSubstr(options_.trace.headers_file + ":1: must be name: value"), Not(HasSubstr("s3cret"))));
   options_.trace = good;
   options_.trace.endpoint = collector_.address();

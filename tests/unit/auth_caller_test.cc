@@ -1,5 +1,4 @@
 // Who calls: API tokens, JWTs with keys from a file or a URL, certificates, and what becomes of failures.
-#include <fstream>
 #include <thread>
 
 #include "absl/strings/match.h"
@@ -20,13 +19,8 @@ std::string Hex(std::string_view bytes) { return absl::BytesToHexString(absl::st
 
 class CallerTest : public testing::Test {
  protected:
-  std::string WriteFile(const std::string& name, const std::string& text) {
-    std::string path = folder_.path() + "/" + name;
-    std::ofstream(path) << text;
-    return path;
-  }
   std::string TokensFile(const std::string& token, const std::string& more = "") {
-    return WriteFile("tokens.yaml", "tokens:\n  - {name: ci, hash: \"sha256:" + Hex(ApiTokens::HashOf(token)) + "\"" + more + "}\n");
+    return folder_.Write("tokens.yaml", "tokens:\n  - {name: ci, hash: \"sha256:" + Hex(ApiTokens::HashOf(token)) + "\"" + more + "}\n");
   }
   void Create() {
     auto made = Authenticator::Create(options_, clock_, metrics_);
@@ -83,7 +77,7 @@ TEST_F(CallerTest, ATokenThatWasTakenAwayIsNoLongerGood) {
   EXPECT_EQ(Who("Bearer sluice_new"), "token:ci");
   EXPECT_EQ(ReasonOf(authenticator_->StillValid(*identity)), Reason::kCredentialsInvalid);
   // A broken file leaves what there is.
-  WriteFile("tokens.yaml", "tokens: [");
+  folder_.Write("tokens.yaml", "tokens: [");
   EXPECT_FALSE(authenticator_->ReloadTokens().ok());
   EXPECT_EQ(Who("Bearer sluice_new"), "token:ci");
 }
@@ -146,21 +140,21 @@ class JwtCallerTest : public CallerTest {
 };
 
 TEST_F(JwtCallerTest, KeysOfAFileAreReadAgain) {
-  options_.jwt_keys = WriteFile("keys.json", KeySetOf({first_}));
+  options_.jwt_keys = folder_.Write("keys.json", KeySetOf({first_}));
   Create();
   EXPECT_EQ(Who(Bearer(first_)), "jwt:alice");
   EXPECT_THAT(Who(Bearer(second_)), HasSubstr("CREDENTIALS_INVALID"));
-  WriteFile("keys.json", KeySetOf({second_}));
+  folder_.Write("keys.json", KeySetOf({second_}));
   ASSERT_TRUE(authenticator_->ReloadKeys().ok());
   EXPECT_EQ(Who(Bearer(second_)), "jwt:alice");
   EXPECT_THAT(Who(Bearer(first_)), HasSubstr("CREDENTIALS_INVALID")) << "what was known is looked at again";
-  WriteFile("keys.json", "{}");
+  folder_.Write("keys.json", "{}");
   EXPECT_THAT(std::string(authenticator_->ReloadKeys().message()), HasSubstr("keys.json: the keys are no JSON Web Key Set"));
   EXPECT_EQ(Who(Bearer(second_)), "jwt:alice");
 }
 
 TEST_F(JwtCallerTest, KnownTokensExpire) {
-  options_.jwt_keys = WriteFile("keys.json", KeySetOf({first_}));
+  options_.jwt_keys = folder_.Write("keys.json", KeySetOf({first_}));
   Create();
   const std::string bearer = Bearer(first_);
   EXPECT_EQ(Who(bearer), "jwt:alice");
@@ -177,7 +171,7 @@ TEST_F(JwtCallerTest, WhatKeysNeedIsAskedFor) {
   EXPECT_THAT(wrong(), HasSubstr("none.json: cannot be read"));
   options_.jwt_keys = "http://example.com/keys";
   EXPECT_THAT(wrong(), HasSubstr("must be a file, or a URL with https"));
-  options_.jwt_keys = WriteFile("keys.json", KeySetOf({first_}));
+  options_.jwt_keys = folder_.Write("keys.json", KeySetOf({first_}));
   options_.jwt_audience = "";
   EXPECT_EQ(wrong(), "auth.jwt_audience: is required with auth.jwt_keys");
   options_.jwt_issuer = "";

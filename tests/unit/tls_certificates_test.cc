@@ -1,5 +1,4 @@
 // Certificates from files: what fits together is taken, anything else leaves what there is.
-#include <fstream>
 
 #include "core/base/error.h"
 #include "gmock/gmock.h"
@@ -15,14 +14,9 @@ using testing::HasSubstr;
 
 class CertificatesTest : public testing::Test {
  protected:
-  std::string WriteFile(const std::string& name, const std::string& text) {
-    std::string path = folder_.path() + "/" + name;
-    std::ofstream(path) << text;
-    return path;
-  }
   void Use(const Issued& issued) {
-    options_.cert = WriteFile("tls.crt", issued.cert);
-    options_.key = WriteFile("tls.key", issued.key);
+    options_.cert = folder_.Write("tls.crt", issued.cert);
+    options_.key = folder_.Write("tls.key", issued.key);
   }
   std::string Wrong() const {
     auto read = Certificates::Read(options_, absl::Now());
@@ -49,14 +43,14 @@ TEST_F(CertificatesTest, WhatDoesNotServeIsToldWithItsFile) {
   const Issued good = authority_.Issue({});
   Use(good);
   EXPECT_EQ(Wrong(), "accepted");
-  options_.key = WriteFile("tls.key", authority_.Issue({}).key);
+  options_.key = folder_.Write("tls.key", authority_.Issue({}).key);
   EXPECT_THAT(Wrong(), HasSubstr("tls.key: it is not the key of"));
-  options_.key = WriteFile("tls.key", "no key");
+  options_.key = folder_.Write("tls.key", "no key");
   EXPECT_THAT(Wrong(), HasSubstr("there is no private key"));
   options_.key = folder_.path() + "/none";
   EXPECT_THAT(Wrong(), HasSubstr("none: cannot be read"));
   Use(good);
-  options_.cert = WriteFile("tls.crt", good.key);
+  options_.cert = folder_.Write("tls.crt", good.key);
   EXPECT_THAT(Wrong(), HasSubstr("there is no certificate"));
   Use(authority_.Issue({.valid_from = -7200, .valid_until = -3600}));
   EXPECT_THAT(Wrong(), HasSubstr("it expired at"));
@@ -65,9 +59,9 @@ TEST_F(CertificatesTest, WhatDoesNotServeIsToldWithItsFile) {
   Use(good);
   options_.client_auth = ClientAuth::kRequire;
   EXPECT_THAT(Wrong(), HasSubstr("tls.client_ca: : is required"));
-  options_.client_ca = WriteFile("ca.crt", "nothing");
+  options_.client_ca = folder_.Write("ca.crt", "nothing");
   EXPECT_THAT(Wrong(), HasSubstr("ca.crt: there is no certificate"));
-  options_.client_ca = WriteFile("ca.crt", authority_.cert());
+  options_.client_ca = folder_.Write("ca.crt", authority_.cert());
   EXPECT_EQ(Wrong(), "accepted");
 }
 
@@ -77,10 +71,10 @@ TEST_F(CertificatesTest, ABrokenPairLeavesTheOneBefore) {
   ASSERT_TRUE(store.ok());
   const Issued second = authority_.Issue({.name = "second"});
   // As it is between the writing of two files.
-  WriteFile("tls.crt", second.cert);
+  folder_.Write("tls.crt", second.cert);
   EXPECT_FALSE((*store)->Reload(absl::Now()).ok());
   EXPECT_EQ((*store)->current()->subject, "CN=first");
-  WriteFile("tls.key", second.key);
+  folder_.Write("tls.key", second.key);
   EXPECT_TRUE((*store)->Reload(absl::Now()).ok());
   EXPECT_EQ((*store)->current()->subject, "CN=second");
 }

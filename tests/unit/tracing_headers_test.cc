@@ -1,7 +1,6 @@
 // The file of headers for a collector: what is taken, and that what is wrong is told without what stands there.
 #include "server/tracing/export_headers.h"
 
-#include <fstream>
 #include <string>
 
 #include "core/base/error.h"
@@ -20,8 +19,7 @@ using ::testing::Pair;
 class ExportHeadersTest : public ::testing::Test {
  protected:
   absl::StatusOr<ExportHeaders> Read(const std::string& text) {
-    std::ofstream(path_) << text;
-    return ReadExportHeaders(path_);
+    return ReadExportHeaders(folder_.Write("headers", text));
   }
   void ExpectWrong(const std::string& text, int line, const std::string& why) {
     const auto read = Read(text);
