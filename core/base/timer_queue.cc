@@ -1,8 +1,15 @@
 #include "core/base/timer_queue.h"
 
+#include <algorithm>
+
 #include "core/base/thread_name.h"
 
 namespace sluice {
+namespace {
+
+constexpr absl::Duration kLookAtWallClock = absl::Milliseconds(500);
+
+}  // namespace
 
 TimerQueue::TimerId TimerQueue::At(Instant when, std::function<void()> fn) {
   MutexLock lock(mu_);
@@ -26,13 +33,26 @@ bool TimerQueue::Cancel(TimerId id) {
   return true;
 }
 
+void TimerQueue::AtWall(int64_t when_us, std::function<void()> fn) {
+  MutexLock lock(mu_);
+  if (stopping_) return;
+  const auto added = wall_timers_.emplace(when_us, std::move(fn));
+  if (added == wall_timers_.begin()) wake_.NotifyOne();
+}
+
 bool TimerQueue::RunOne() {
   std::function<void()> fn;
   {
     MutexLock lock(mu_);
-    if (timers_.empty() || timers_.begin()->first.at > clock_.Now()) return false;
-    fn = std::move(timers_.begin()->second);
-    timers_.erase(timers_.begin());
+    if (!timers_.empty() && timers_.begin()->first.at <= clock_.Now()) {
+      fn = std::move(timers_.begin()->second);
+      timers_.erase(timers_.begin());
+    } else if (!wall_timers_.empty() && wall_timers_.begin()->first <= absl::ToUnixMicros(clock_.WallNow())) {
+      fn = std::move(wall_timers_.begin()->second);
+      wall_timers_.erase(wall_timers_.begin());
+    } else {
+      return false;
+    }
   }
   fn();
   return true;
@@ -44,9 +64,19 @@ int TimerQueue::RunDue() {
   return ran;
 }
 
+absl::Duration TimerQueue::Wait() const {
+  absl::Duration wait = absl::InfiniteDuration();
+  if (!timers_.empty()) wait = timers_.begin()->first.at - clock_.Now();
+  if (!wall_timers_.empty()) {
+    wait = std::min(wait, absl::FromUnixMicros(wall_timers_.begin()->first) - clock_.WallNow());
+  }
+  return std::max(wait, absl::ZeroDuration());
+}
+
 Instant TimerQueue::NextDue() const {
   MutexLock lock(mu_);
-  return timers_.empty() ? Instant::Never() : timers_.begin()->first.at;
+  const absl::Duration wait = Wait();
+  return wait == absl::InfiniteDuration() ? Instant::Never() : clock_.Now() + wait;
 }
 
 void TimerQueue::Start() {
@@ -55,10 +85,12 @@ void TimerQueue::Start() {
 
 void TimerQueue::Stop() {
   std::map<TimerId, std::function<void()>> dropped;
+  std::multimap<int64_t, std::function<void()>> wall_dropped;
   {
     MutexLock lock(mu_);
     stopping_ = true;
     dropped.swap(timers_);
+    wall_dropped.swap(wall_timers_);
     wake_.NotifyAll();
   }
   if (thread_.joinable() && thread_.get_id() != std::this_thread::get_id()) thread_.join();
@@ -70,11 +102,13 @@ void TimerQueue::ThreadMain() {
     {
       MutexLock lock(mu_);
       if (stopping_) return;
-      if (timers_.empty()) {
+      absl::Duration wait = Wait();
+      // The wall clock may be set meanwhile.
+      if (!wall_timers_.empty()) wait = std::min(wait, kLookAtWallClock);
+      if (wait == absl::InfiniteDuration()) {
         wake_.Wait(lock);
         continue;
       }
-      const absl::Duration wait = timers_.begin()->first.at - clock_.Now();
       if (wait > absl::ZeroDuration()) {
         wake_.WaitFor(lock, wait);
         continue;

@@ -34,13 +34,16 @@ class TimerQueue {
 
   TimerId At(Instant when, std::function<void()> fn) EXCLUDES(mu_);
 
+  // At a time of day, in microseconds since 1970. A wall clock that is set ahead is noticed within a second.
+  void AtWall(int64_t when_us, std::function<void()> fn) EXCLUDES(mu_);
+
   // False when it has run, is running, or never was.
   bool Cancel(TimerId id) EXCLUDES(mu_);
 
   // Runs everything due by the clock, also what that schedules anew. Returns how many ran.
   int RunDue() EXCLUDES(mu_);
 
-  // When the next one is due; Never() when there is none.
+  // When the next one is due, should the wall clock go on evenly; Never() when there is none.
   Instant NextDue() const EXCLUDES(mu_);
 
   void Start() EXCLUDES(mu_);
@@ -50,6 +53,8 @@ class TimerQueue {
  private:
   bool RunOne() EXCLUDES(mu_);
   void ThreadMain() EXCLUDES(mu_);
+  // How long until the next one is due; InfiniteDuration() when there is none.
+  absl::Duration Wait() const REQUIRES(mu_);
 
   const Clock& clock_;
   std::thread thread_;
@@ -57,6 +62,8 @@ class TimerQueue {
   mutable Mutex mu_;
   CondVar wake_;
   std::map<TimerId, std::function<void()>> timers_ GUARDED_BY(mu_);
+  // By time of day; those for the same time in the order in which they came.
+  std::multimap<int64_t, std::function<void()>> wall_timers_ GUARDED_BY(mu_);
   uint64_t next_sequence_ GUARDED_BY(mu_) = 1;
   bool stopping_ GUARDED_BY(mu_) = false;
 };

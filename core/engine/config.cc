@@ -20,6 +20,7 @@ enum StoredField : uint32_t {
   kTopicMessageTtl = 6,
   kTopicMaxDelay = 7,
   kTopicAckedRetention = 8,
+  kTopicDiscardUnsubscribed = 9,
   kTopicIamPolicy = 100,
   kSubscriptionTopic = 2,
   kSubscriptionAckDeadline = 3,
@@ -257,6 +258,7 @@ std::string Encode(const TopicConfig& config) {
   AppendSpan(&out, kTopicMessageTtl, config.message_ttl);
   AppendSpan(&out, kTopicMaxDelay, config.max_delay);
   AppendSpan(&out, kTopicAckedRetention, config.acked_retention);
+  if (config.discard_unsubscribed) AppendVarintField(&out, kTopicDiscardUnsubscribed, 1);
   if (!config.iam_policy.empty()) AppendBytesField(&out, kTopicIamPolicy, config.iam_policy);
   AppendVarintField(&out, kTopicCreateTime, static_cast<uint64_t>(absl::ToUnixMicros(config.create_time)));
   return out;
@@ -301,6 +303,7 @@ absl::StatusOr<TopicConfig> DecodeTopicConfig(std::string_view bytes) {
     if (field.number == kTopicMessageTtl) config.message_ttl = DurationOf(field.value);
     if (field.number == kTopicMaxDelay) config.max_delay = DurationOf(field.value);
     if (field.number == kTopicAckedRetention) config.acked_retention = DurationOf(field.value);
+    if (field.number == kTopicDiscardUnsubscribed) config.discard_unsubscribed = field.value != 0;
     if (field.number == kTopicIamPolicy) config.iam_policy = field.bytes;
     if (field.number == kTopicCreateTime) config.create_time = absl::FromUnixMicros(static_cast<int64_t>(field.value));
   }

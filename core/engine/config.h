@@ -32,6 +32,8 @@ struct TopicConfig {
   absl::Duration max_delay;
   // What every subscription has acknowledged is kept for this time after it was published, for those who seek back.
   absl::Duration acked_retention;
+  // Messages published while there is no subscription are not kept for the first one to come.
+  bool discard_unsubscribed = false;
   Labels labels;
   // Who may do what, a serialized google.iam.v1.Policy; empty when nobody said so.
   std::string iam_policy;

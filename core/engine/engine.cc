@@ -56,6 +56,10 @@ void LoseTopic(Subscription& subscription, const std::string& topic) {
 
 void AddTo(Topic& topic, const std::shared_ptr<Subscription>& subscription) {
   topic.Add(subscription);
+  // What became durable since the subscription looked would otherwise wait for the next publish.
+  subscription->OnEndMoved(topic.durable_end());
+  // What was kept for the first subscription to come, and is not wanted by it.
+  if (!subscription->ephemeral()) topic.FreeAcked();
   if (topic.deleted()) LoseTopic(*subscription, topic.config().name.full());
 }
 
@@ -68,8 +72,14 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Open(std::unique_ptr<Backend> ba
     return engine->FindTopic(name).value_or(nullptr);
   };
   if (absl::Status status = engine->Recover(); !status.ok()) return status;
-  // A crash may have come between acknowledgements and the trim that follows them.
-  for (const auto& topic : engine->ListTopics("", "", SIZE_MAX)) topic->FloorMoved(topic->log().extent().first);
+  for (const auto& topic : engine->ListTopics("", "", SIZE_MAX)) {
+    // Dead letters that were on their way.
+    for (const auto list = topic->subscriptions(); const auto& subscription : *list) {
+      subscription->OnEndMoved(topic->durable_end());
+    }
+    // A crash may have come between acknowledgements and the trim that follows them.
+    topic->FreeAcked();
+  }
   if (options.run_timers) engine->context_->timers.Start();
   engine->ScheduleRetention();
   return engine;
@@ -361,7 +371,7 @@ void Engine::UpdateSubscription(SubscriptionConfig config, Done<SubscriptionConf
   const auto apply = [this](const Subscription& subscription) {
     const auto topic_name = subscription.config().topic;
     if (auto topic = topic_name ? FindTopic(*topic_name) : absl::NotFoundError(""); topic.ok()) {
-      (*topic)->AckedRetentionChanged();
+      (*topic)->Refresh(&subscription);
     }
   };
   Reconfigure(Reason::kSubscriptionNotFound, name, change, apply, std::move(done));

@@ -37,8 +37,15 @@ void Engine::SeekTo(const SubscriptionName& subscription_name, const Resolve& re
     return finish(Error(Reason::kTopicDeleted, fmt::format("{}: its topic was deleted", name),
                         {{"field", "subscription"}, {"value", name}}));
   }
-  resolve(**found, *topic, [subscription = *found, finish = std::move(finish)](absl::StatusOr<CursorState> state) {
-    state.ok() ? subscription->Seek(*std::move(state), finish) : finish(state.status());
+  resolve(**found, *topic, [subscription = *found, topic = *topic,
+                            finish = std::move(finish)](absl::StatusOr<CursorState> state) {
+    if (!state.ok()) return finish(state.status());
+    const Offset floor = state->acked.floor();
+    topic->BeginSeek(floor);
+    subscription->Seek(*std::move(state), [subscription, topic, floor, finish](const absl::Status& status) {
+      topic->EndSeek(subscription.get(), floor);
+      finish(status);
+    });
   });
 }
 

@@ -9,7 +9,7 @@ bool KeyQueues::MayGo(std::string_view key, ConsumerId consumer) const {
   auto it = keys_.find(key);
   if (it == keys_.end()) return true;
   const Key& state = it->second;
-  return state.waiting.empty() && state.condemned.empty() && (state.out.empty() || state.holder == consumer);
+  return !state.any_waits() && state.condemned.empty() && (state.out.empty() || state.holder == consumer);
 }
 
 KeyQueues::Key& KeyQueues::KeyNamed(std::string_view name) {
@@ -27,7 +27,13 @@ void KeyQueues::Out(std::string_view key, ConsumerId consumer, Offset offset, Le
 
 void KeyQueues::Wait(std::string_view key, const Waiting& message) {
   Key& state = KeyNamed(key);
-  Insert(state, message);
+  if (message.attempts == 0 && message.not_before == Instant() && message.not_before_us == kDeliverAtOnce) {
+    state.plain.PushBack(message.offset);
+    ++waiting_;
+    ++plain_;
+  } else {
+    Insert(state, message);
+  }
   Relist(state);
 }
 
@@ -48,7 +54,7 @@ KeyQueues::OutIterator KeyQueues::Forget(Key& key, OutIterator message) {
 }
 
 void KeyQueues::Insert(Key& key, const Waiting& message) {
-  key.waiting[message.offset] = {message.attempts, message.not_before};
+  key.waiting[message.offset] = {message.attempts, message.not_before, message.not_before_us};
   ++waiting_;
 }
 
@@ -116,15 +122,25 @@ const KeyQueues::ReadyEntry* KeyQueues::First(ConsumerId consumer) const {
 std::optional<KeyQueues::Waiting> KeyQueues::Next(ConsumerId consumer) const {
   const ReadyEntry* entry = First(consumer);
   if (entry == nullptr) return std::nullopt;
-  const auto& [offset, state] = *std::get<Key*>(*entry)->waiting.begin();
-  return Waiting{offset, state.attempts, state.not_before};
+  return std::get<Key*>(*entry)->Head();
 }
 
 KeyQueues::Waiting KeyQueues::PopFirst(Key& key) {
-  const auto [offset, state] = *key.waiting.begin();
-  key.waiting.erase(key.waiting.begin());
+  const Waiting head = key.Head();
   --waiting_;
-  return {offset, state.attempts, state.not_before};
+  if (key.plain_first()) {
+    key.plain.PopFront();
+    --plain_;
+  } else {
+    key.waiting.erase(key.waiting.begin());
+  }
+  return head;
+}
+
+KeyQueues::Waiting KeyQueues::Key::Head() const {
+  if (plain_first()) return {.offset = plain.front(), .not_before = {}};
+  const auto& [offset, state] = *waiting.begin();
+  return {offset, state.attempts, state.not_before, state.not_before_us};
 }
 
 void KeyQueues::TakeNext(ConsumerId consumer, LeaseId lease) {
@@ -142,7 +158,15 @@ void KeyQueues::DropNext(ConsumerId consumer) {
   Relist(key);
 }
 
-bool KeyQueues::Promote(Instant now) {
+void KeyQueues::DelayNext(ConsumerId consumer, int64_t not_before_us) {
+  Key& key = *std::get<Key*>(*First(consumer));
+  Waiting message = PopFirst(key);
+  message.not_before_us = not_before_us;
+  Insert(key, message);
+  Relist(key);
+}
+
+bool KeyQueues::Promote(Instant now, int64_t wall_us) {
   bool any = false;
   while (!delayed_.empty() && delayed_.begin()->first <= now) {
     Key& key = *delayed_.begin()->second;
@@ -150,31 +174,50 @@ bool KeyQueues::Promote(Instant now) {
     Relist(key);
     any = true;
   }
+  while (!scheduled_.empty() && scheduled_.begin()->first <= wall_us) {
+    Key& key = *scheduled_.begin()->second;
+    key.waiting.begin()->second.not_before_us = kDeliverAtOnce;
+    Relist(key);
+    any = true;
+  }
   return any;
+}
+
+size_t KeyQueues::memory_bytes() const {
+  // What a node of each container takes, about.
+  constexpr size_t kKeyBytes = 400;
+  constexpr size_t kWaitingBytes = 48;
+  constexpr size_t kPlainBytes = 2;
+  return keys_.size() * kKeyBytes + (waiting_ - plain_) * kWaitingBytes + plain_ * kPlainBytes;
 }
 
 void KeyQueues::Unlist(Key& key) {
   if (key.list == Key::List::kReady) ready_.erase({key.listed_for, key.listed_at, &key});
   if (key.list == Key::List::kDelayed) delayed_.erase({key.listed_until, &key});
+  if (key.list == Key::List::kScheduled) scheduled_.erase({key.listed_until_us, &key});
   key.list = Key::List::kNone;
 }
 
 void KeyQueues::Relist(Key& key) {
   Unlist(key);
   if (!key.condemned.empty()) return;
-  if (key.waiting.empty()) {
+  if (!key.any_waits()) {
     if (key.out.empty()) keys_.erase(key.name);
     return;
   }
-  const auto& [offset, state] = *key.waiting.begin();
-  if (state.not_before != Instant()) {
+  const Waiting head = key.Head();
+  if (head.not_before != Instant()) {
     key.list = Key::List::kDelayed;
-    key.listed_until = state.not_before;
+    key.listed_until = head.not_before;
     delayed_.insert({key.listed_until, &key});
+  } else if (head.not_before_us != kDeliverAtOnce) {
+    key.list = Key::List::kScheduled;
+    key.listed_until_us = head.not_before_us;
+    scheduled_.insert({key.listed_until_us, &key});
   } else {
     key.list = Key::List::kReady;
     key.listed_for = key.out.empty() ? ConsumerId(0) : key.holder;
-    key.listed_at = offset;
+    key.listed_at = head.offset;
     ready_.insert({key.listed_for, key.listed_at, &key});
   }
 }
@@ -182,7 +225,7 @@ void KeyQueues::Relist(Key& key) {
 void KeyQueues::DropBefore(Offset before, std::vector<Offset>* settled) {
   for (auto it = keys_.begin(); it != keys_.end();) {
     Key& key = it++->second;
-    while (!key.waiting.empty() && key.waiting.begin()->first < before) PopFirst(key);
+    while (key.any_waits() && key.Head().offset < before) PopFirst(key);
     while (!key.out.empty() && (key.out.front().offset < before || key.out.front().acked)) {
       if (key.out.front().offset >= before) settled->push_back(key.out.front().offset);
       Forget(key, key.out.begin());

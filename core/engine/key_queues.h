@@ -18,6 +18,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -32,16 +33,20 @@
 #include "absl/hash/hash.h"
 #include "core/base/clock.h"
 #include "core/engine/lease_table.h"
+#include "core/engine/offset_list.h"
+#include "core/message/batch.h"
 
 namespace sluice {
 
 class KeyQueues {
  public:
-  // A message that waits: how often its delivery failed, and when it may go; Instant() for at once.
+  // A message that waits: how often its delivery failed, and when it may go; Instant() for at once, or a time of day in
+  // microseconds since 1970.
   struct Waiting {
     Offset offset;
     uint32_t attempts = 0;
     Instant not_before;
+    int64_t not_before_us = kDeliverAtOnce;
   };
   // A lease that is over because an earlier message of its key comes again.
   struct Fenced {
@@ -54,7 +59,7 @@ class KeyQueues {
   bool MayGo(std::string_view key, ConsumerId consumer) const;
   // It is. REQUIRES: MayGo.
   void Out(std::string_view key, ConsumerId consumer, Offset offset, LeaseId lease, uint32_t attempt);
-  // It is not: it waits behind those of its key.
+  // It is not: it waits behind those of its key. REQUIRES: it comes after all known ones.
   void Wait(std::string_view key, const Waiting& message);
 
   // False for a message that is not out any more.
@@ -89,11 +94,16 @@ class KeyQueues {
   void TakeNext(ConsumerId consumer, LeaseId lease);
   // It is gone (expired, say).
   void DropNext(ConsumerId consumer);
+  // It is not to go before this time of day.
+  void DelayNext(ConsumerId consumer, int64_t not_before_us);
 
   // Lets those go whose time has come. Returns whether there was any.
-  bool Promote(Instant now);
-  // When the next one may; Never() when there is none.
+  bool Promote(Instant now, int64_t wall_us);
+  // When the next one may, of those that wait by the steady clock, and of those that wait for a time of day; Never() and
+  // kNeverUs when there is none.
+  static constexpr int64_t kNeverUs = std::numeric_limits<int64_t>::max();
   Instant next_due() const { return delayed_.empty() ? Instant::Never() : delayed_.begin()->first; }
+  int64_t next_due_us() const { return scheduled_.empty() ? kNeverUs : scheduled_.begin()->first; }
 
   // Forgets every message below `before`, and adds to `settled` those whose acknowledgement counts now.
   void DropBefore(Offset before, std::vector<Offset>* settled);
@@ -101,6 +111,8 @@ class KeyQueues {
   bool has_ready() const { return !ready_.empty(); }
   size_t waiting() const { return waiting_; }
   size_t keys() const { return keys_.size(); }
+  // Estimated.
+  size_t memory_bytes() const;
 
  private:
   struct OutMessage {
@@ -112,6 +124,7 @@ class KeyQueues {
   struct WaitingState {
     uint32_t attempts = 0;
     Instant not_before;
+    int64_t not_before_us = kDeliverAtOnce;
   };
   struct Key {
     std::string_view name;
@@ -119,13 +132,22 @@ class KeyQueues {
     ConsumerId holder;
     absl::InlinedVector<OutMessage, 2> out;
     absl::btree_map<Offset, WaitingState> waiting;
+    // Those of which there is nothing to say: nearly all where many wait.
+    OffsetList plain;
     // Several when one of what is out fails for good while a later one, seen after a restart, is condemned already.
     absl::btree_set<Offset> condemned;
     // Where it is listed.
     ConsumerId listed_for;
     Offset listed_at;
     Instant listed_until;
-    enum class List : uint8_t { kNone, kReady, kDelayed } list = List::kNone;
+    int64_t listed_until_us = 0;
+    enum class List : uint8_t { kNone, kReady, kDelayed, kScheduled } list = List::kNone;
+
+    bool any_waits() const { return !waiting.empty() || !plain.empty(); }
+    // Whether the first that waits is a plain one. REQUIRES: any_waits().
+    bool plain_first() const { return waiting.empty() || (!plain.empty() && plain.front() < waiting.begin()->first); }
+    // The first that waits. REQUIRES: any_waits().
+    Waiting Head() const;
   };
   using OutIterator = absl::InlinedVector<OutMessage, 2>::iterator;
   // Who may have it (nobody in particular: 0), its first offset, itself.
@@ -156,7 +178,10 @@ class KeyQueues {
   absl::flat_hash_map<Offset, Key*> out_;
   absl::btree_set<ReadyEntry> ready_;
   absl::btree_set<std::pair<Instant, Key*>> delayed_;
+  absl::btree_set<std::pair<int64_t, Key*>> scheduled_;
+  // All that wait, and the plain ones of them.
   size_t waiting_ = 0;
+  size_t plain_ = 0;
 };
 
 }  // namespace sluice

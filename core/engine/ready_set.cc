@@ -4,22 +4,6 @@
 #include <iterator>
 
 namespace sluice {
-namespace {
-
-constexpr absl::Duration kLookAtTimeOfDay = absl::Minutes(1);
-
-template <class Waiting>
-void DropWaitingBefore(Waiting& waiting, Offset offset, uint64_t* dropped) {
-  for (auto it = waiting.begin(); it != waiting.end();) {
-    OffsetRange& offsets = it->second.offsets;
-    const Offset begin = std::min(std::max(offsets.begin, offset), offsets.end);
-    *dropped += begin - offsets.begin;
-    offsets.begin = begin;
-    it = offsets.empty() ? waiting.erase(it) : std::next(it);
-  }
-}
-
-}  // namespace
 
 void ReadySet::Add(const Range& range) {
   auto [begin, end] = range.offsets;
@@ -42,20 +26,6 @@ void ReadySet::Add(const Range& range) {
   shelf.insert({begin, Tail{end, range.attempts}});
 }
 
-void ReadySet::AddScheduled(const Range& range, int64_t until_us) {
-  scheduled_count_ += range.offsets.size();
-  // Neighbours for the same time, as a batch has them, are one entry.
-  auto [begin, end] = scheduled_.equal_range(until_us);
-  if (begin != end) {
-    Range& last = std::prev(end)->second;
-    if (last.offsets.end == range.offsets.begin && last.attempts == range.attempts && last.priority == range.priority) {
-      last.offsets.end = range.offsets.end;
-      return;
-    }
-  }
-  scheduled_.emplace_hint(end, until_us, range);
-}
-
 bool ReadySet::Promote(Instant now, int64_t wall_us) {
   bool any = false;
   while (!delayed_.empty() && delayed_.begin()->first <= now) {
@@ -63,13 +33,7 @@ bool ReadySet::Promote(Instant now, int64_t wall_us) {
     delayed_.erase(delayed_.begin());
     any = true;
   }
-  while (!scheduled_.empty() && scheduled_.begin()->first <= wall_us) {
-    scheduled_count_ -= scheduled_.begin()->second.offsets.size();
-    Add(scheduled_.begin()->second);
-    scheduled_.erase(scheduled_.begin());
-    any = true;
-  }
-  return any;
+  return scheduled_.TakeDue(wall_us, [this](const Range& range) { Add(range); }) || any;
 }
 
 const ReadySet::Shelf* ReadySet::NextShelf() const {
@@ -119,20 +83,12 @@ void ReadySet::DropBefore(Offset offset) {
     }
     if (shelf.empty()) occupied_ &= ~(1u << priority);
   }
-  uint64_t dropped = 0;
-  DropWaitingBefore(delayed_, offset, &dropped);
-  dropped = 0;
-  DropWaitingBefore(scheduled_, offset, &dropped);
-  scheduled_count_ -= dropped;
-}
-
-Instant ReadySet::next_due(Instant now, int64_t wall_us) const {
-  Instant due = delayed_.empty() ? Instant::Never() : delayed_.begin()->first;
-  if (!scheduled_.empty()) {
-    const absl::Duration wait = absl::Microseconds(std::max<int64_t>(scheduled_.begin()->first - wall_us, 0));
-    due = std::min(due, now + std::min(wait, kLookAtTimeOfDay));
+  for (auto it = delayed_.begin(); it != delayed_.end();) {
+    OffsetRange& offsets = it->second.offsets;
+    offsets.begin = std::min(std::max(offsets.begin, offset), offsets.end);
+    it = offsets.empty() ? delayed_.erase(it) : std::next(it);
   }
-  return due;
+  scheduled_.DropBefore(offset);
 }
 
 }  // namespace sluice

@@ -13,6 +13,8 @@
 
 #include "absl/container/btree_map.h"
 #include "core/base/clock.h"
+#include "core/engine/ready_range.h"
+#include "core/engine/scheduled_set.h"
 #include "core/message/limits.h"
 #include "core/storage/ack_set.h"
 
@@ -20,19 +22,14 @@ namespace sluice {
 
 class ReadySet {
  public:
-  struct Range {
-    OffsetRange offsets;
-    // How often its delivery failed.
-    uint32_t attempts = 0;
-    uint8_t priority = 0;
-  };
+  using Range = ReadyRange;
   static constexpr uint32_t kOldestEvery = 10;
 
   // REQUIRES: none of the offsets is in the set, priority <= kMaxPriority (0 where priorities do not count).
   void Add(const Range& range);
   void AddDelayed(const Range& range, Instant until) { delayed_.emplace(until, range); }
   // Until a time of day, in microseconds since 1970: for messages that are not to be delivered before.
-  void AddScheduled(const Range& range, int64_t until_us);
+  void AddScheduled(const Range& range, int64_t until_us) { scheduled_.Add(range, until_us); }
 
   // Moves what has waited long enough. Returns whether there was any.
   bool Promote(Instant now, int64_t wall_us);
@@ -45,13 +42,16 @@ class ReadySet {
   // Forgets everything below `offset`.
   void DropBefore(Offset offset);
 
-  // When the next one may go; Never() when there is none that waits. What waits for a time of day is looked at once a minute
-  // at least, since that may be set.
-  Instant next_due(Instant now, int64_t wall_us) const;
+  // When the next one may go of those that wait by the steady clock, and of those that wait for a time of day; Never() and
+  // ScheduledSet::kNever when there is none.
+  Instant next_due() const { return delayed_.empty() ? Instant::Never() : delayed_.begin()->first; }
+  int64_t next_scheduled_us() const { return scheduled_.next_due_us(); }
   bool empty() const { return count_ == 0 && delayed_.empty() && scheduled_.empty(); }
   // Messages that may go now, and those that wait for a time of day.
   uint64_t count() const { return count_; }
-  uint64_t scheduled() const { return scheduled_count_; }
+  uint64_t scheduled() const { return scheduled_.count(); }
+  // Of what waits for a time of day, estimated.
+  size_t scheduled_bytes() const { return scheduled_.memory_bytes(); }
 
  private:
   struct Tail {
@@ -72,8 +72,7 @@ class ReadySet {
   // Taken since the oldest was.
   uint32_t since_oldest_ = 0;
   absl::btree_multimap<Instant, Range> delayed_;
-  absl::btree_multimap<int64_t, Range> scheduled_;
-  uint64_t scheduled_count_ = 0;
+  ScheduledSet scheduled_;
 };
 
 }  // namespace sluice

@@ -34,7 +34,10 @@ Subscription::Subscription(std::shared_ptr<EngineContext> context, SubscriptionI
 void Subscription::BeginAt(const CursorState& state) {
   acked_ = state.acked;
   floor_.store(acked_.floor(), std::memory_order_release);
+  // What retention took is not waited for.
+  if (topic_ != nullptr) Skip({acked_.floor(), std::max(acked_.floor(), topic_->log().extent().first)});
   next_ = acked_.floor();
+  RestartScan();
   history_ = {std::max(state.delivered_end, next_), state.attempts};
   told_end_ = history_.end;
   counted_end_ = state.attempts.empty() ? told_end_ : state.attempts.rbegin()->first + 1;
@@ -84,8 +87,32 @@ absl::StatusOr<ConsumerId> Subscription::Attach(std::shared_ptr<Consumer> consum
     });
     breaker_ = std::make_unique<DeliveryBreaker>(context_->metrics.engine.delivery_breakers);
   }
+  const ConsumerId id = consumers_.back().id;
   context_->metrics.engine.consumers.Add(1);
-  return consumers_.back().id;
+  lock.Unlock();
+  ConsumersChanged();
+  return id;
+}
+
+void Subscription::ConsumersChanged() {
+  std::shared_ptr<Topic> topic;
+  {
+    MutexLock lock(mu_);
+    topic = topic_;
+  }
+  if (topic == nullptr) return;
+  topic->Refresh(this);
+  OnEndMoved(topic->durable_end());
+}
+
+bool Subscription::hears_publishes() const {
+  MutexLock lock(mu_);
+  return !snapshot_ && (!consumers_.empty() || !filter_.matches_all());
+}
+
+absl::Duration Subscription::acked_retention() const {
+  MutexLock lock(mu_);
+  return config_.acked_retention;
 }
 
 Subscription::ConsumerState* Subscription::FindConsumer(ConsumerId id) {
@@ -330,7 +357,7 @@ void Subscription::Detach(ConsumerId consumer) {
     ephemeral_of->Remove(this);
     return End(Error(Reason::kSubscriptionNotFound, "the ephemeral subscription ended with its stream"));
   }
-  Pump();
+  ConsumersChanged();
 }
 
 SubscriptionConfig Subscription::config() const {
@@ -361,7 +388,7 @@ void Subscription::SetConfig(SubscriptionConfig config) {
   }
   if (pullers.empty()) return;
   TellEnded(pullers, why);
-  Pump();
+  ConsumersChanged();
 }
 
 template <class Fn>
@@ -407,7 +434,7 @@ SubscriptionStats Subscription::stats() const {
     topic = topic_;
     oldest = acked_.floor();
     stats.backlog_messages =
-        topic == nullptr ? 0 : static_cast<int64_t>(end_ - oldest) - static_cast<int64_t>(acked_.above_floor());
+        topic == nullptr ? 0 : static_cast<int64_t>(end() - oldest) - static_cast<int64_t>(acked_.above_floor() + filtered_ahead_);
     stats.leased_messages = static_cast<int64_t>(leases_.count());
     stats.consumers = static_cast<int32_t>(consumers_.size());
     stats.delivered_messages = delivered_;
@@ -446,7 +473,10 @@ uint64_t Subscription::DropBefore(Offset before) {
     ready_.DropBefore(before);
     keys_.DropBefore(before, &settled);
     for (Offset offset : settled) MarkAcked({offset, offset + 1});
-    next_ = std::max(next_, before);
+    if (before > next_) {
+      next_ = before;
+      RestartScan();
+    }
     end_ = std::max(end_, next_);
   }
   if (cursor_ == nullptr) return dropped;

@@ -172,6 +172,9 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   SubscriptionId id() const { return id_; }
   bool ephemeral() const { return cursor_ == nullptr; }
   bool is_snapshot() const { return snapshot_; }
+  // Whether a publish means anything to it now: it has a consumer, or a filter to apply.
+  bool hears_publishes() const EXCLUDES(mu_);
+  absl::Duration acked_retention() const EXCLUDES(mu_);
 
   // Begins anew from `state`: all leases are over, consumers stay. The callback comes when it is durable. One at a time.
   void Seek(CursorState state, StoreDone done) EXCLUDES(mu_);
@@ -181,7 +184,8 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   // One that is set to push ends those who pull.
   void SetConfig(SubscriptionConfig config) EXCLUDES(mu_);
 
-  // A batch became durable, just now. Called in offset order. Returns whether everything up to its end is delivered.
+  // A batch became durable, just now. Called in offset order, and only while it hears of publishes. Returns whether
+  // everything up to its end is delivered.
   bool OnAppended(const Ref<Batch>& batch, const Clock::Times& now) EXCLUDES(mu_);
 
   // The log holds more than this subscription was told of.
@@ -259,6 +263,10 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   std::vector<ConsumerState> TakeConsumers(Fn&& goes) REQUIRES(mu_);
   // Outside the lock.
   void TellEnded(const std::vector<ConsumerState>& gone, const absl::Status& why) const;
+  // The topic has to know whether there are consumers.
+  void ConsumersChanged() EXCLUDES(mu_);
+  // One past the last durable message, also of what it has not heard of.
+  Offset end() const REQUIRES(mu_) { return topic_ == nullptr ? end_ : std::max(end_, topic_->durable_end()); }
   // What an acknowledgement did under the lock, to be told outside of it.
   struct Acked {
     OffsetRanges offsets;
@@ -348,20 +356,34 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   bool PassOver(const Ref<Batch>& batch, ConsumerId consumer, const Moment& now) REQUIRES(mu_);
   // Without a delivery; the cursor has to know before it hears of those behind.
   void NotePassedOver(OffsetRange one) REQUIRES(mu_);
-  void Hold(const Ref<Batch>& batch, const Arrival& arrival, const Moment& now) REQUIRES(mu_);
+  void Hold(const Ref<Batch>& batch, const Arrival& arrival) REQUIRES(mu_);
   // Messages from next_ on that go out with the same number of attempts, `most` at the most. REQUIRES: the first goes.
   uint64_t FreshRun(const Batch& batch, ConsumerId consumer, int64_t most, const Moment& now, Arrival* first)
       REQUIRES(mu_);
   // By priority, what is at hand is looked at before anything goes.
   void LookAhead(const Moment& now) REQUIRES(mu_);
   // Passes over what the filter leaves out, from next_ to the end of the batch at the most.
-  void SkipFiltered(const Ref<Batch>& batch) REQUIRES(mu_);
+  void SkipFiltered(const Batch& batch) REQUIRES(mu_);
   // Counts as acknowledged; the cursor is told soon.
   void Skip(OffsetRange range) REQUIRES(mu_);
+  // The log has nothing between next_ and `found`: what was there is gone.
+  void SkipTo(Offset found) REQUIRES(mu_);
+  // What the filter leaves out of the backlog (subscription_scan.cc).
+  void PassFiltered(OffsetRange range) REQUIRES(mu_);
+  void RestartScan() REQUIRES(mu_);
+  std::optional<Offset> ScanFrom() const REQUIRES(mu_);
+  // Looks into the batch if it is the next.
+  void Scan(const Batch& batch) REQUIRES(mu_);
+  void ScanPast(Offset end) REQUIRES(mu_);
+  void ScheduleScan() REQUIRES(mu_);
+  void ScanNext() EXCLUDES(mu_);
+  void OnScanned(Offset from, const absl::StatusOr<std::vector<Ref<Batch>>>& read) EXCLUDES(mu_);
   void Expire(OffsetRange range, uint32_t attempts) REQUIRES(mu_);
   bool TtlPassed(const Batch& batch, const Moment& now) const REQUIRES(mu_);
   bool Expired(const Batch& batch, Offset offset, const Moment& now) const REQUIRES(mu_);
   uint32_t AttemptsBefore(Offset offset) const REQUIRES(mu_);
+  // Whether no more may be held back.
+  bool held_is_full() const REQUIRES(mu_);
   uint64_t held() const REQUIRES(mu_) { return keys_.waiting() + ready_.scheduled() + (by_priority() ? ready_.count() : 0); }
   bool buries_expired() const REQUIRES(mu_) { return config_.dead_letter && config_.dead_letter->expired_too; }
   bool by_priority() const REQUIRES(mu_) { return config_.priority_delivery; }
@@ -369,14 +391,9 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
     CursorState state;
     StoreDone done;
   };
-  // What a seek did under the lock, to be told outside of it.
-  struct Sought {
-    PendingSeek seek;
-    Offset old_floor;
-    std::shared_ptr<Topic> topic;
-  };
-  Sought ApplySeek() REQUIRES(mu_);
-  void TellSought(Sought sought) EXCLUDES(mu_);
+  // Returns what the cursor is to be told outside of the lock.
+  PendingSeek ApplySeek() REQUIRES(mu_);
+  void TellSought(PendingSeek sought) EXCLUDES(mu_);
   void TellSkipped() EXCLUDES(mu_);
   Moment Look() const { return context_->clock.Both(); }
   const Ref<Batch>* FreshBatch() REQUIRES(mu_);
@@ -391,7 +408,7 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   void Settle(const Condemned& condemned) REQUIRES(mu_);
   void TryAgain(const Condemned& condemned) REQUIRES(mu_);
   void ArmTimer(const Moment& now) REQUIRES(mu_);
-  void OnTimer() EXCLUDES(mu_);
+  void OnTimer(bool wall) EXCLUDES(mu_);
 
   const std::shared_ptr<EngineContext> context_;
   const SubscriptionId id_;
@@ -453,11 +470,19 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   absl::InlinedVector<OffsetRange, 4> skipped_ GUARDED_BY(mu_);
   Offset floor_before_skips_ GUARDED_BY(mu_);
 
+  // Everything from next_ to here was looked at, and so many of them the filter leaves out; the message that is known to
+  // match, when it is at next_.
+  Offset scanned_ GUARDED_BY(mu_);
+  uint64_t filtered_ahead_ GUARDED_BY(mu_) = 0;
+  Offset head_matches_ GUARDED_BY(mu_);
+  bool scanning_ GUARDED_BY(mu_) = false;
+
   bool pumping_ GUARDED_BY(mu_) = false;
   bool pump_again_ GUARDED_BY(mu_) = false;
   bool reading_ GUARDED_BY(mu_) = false;
   std::optional<Offset> wanted_ GUARDED_BY(mu_);
   Instant armed_ GUARDED_BY(mu_) = Instant::Never();
+  int64_t armed_wall_us_ GUARDED_BY(mu_) = ScheduledSet::kNever;
 
   // A seek waits for the pump, and for those who are just telling the cursor what they acknowledged.
   std::optional<PendingSeek> seek_ GUARDED_BY(mu_);

@@ -9,8 +9,9 @@
 namespace sluice {
 namespace {
 
-// Held messages of a subscription, for the sake of memory: about 100 bytes each.
-constexpr uint64_t kMaxHeld = 250'000;
+// What a subscription may spend on the messages it holds back: a few bytes for one behind others of its key, or for one
+// that is due later; some hundreds for a key.
+constexpr size_t kMaxHeldBytes = size_t{64} << 20;
 // Among how many messages the highest priority is looked for.
 constexpr uint64_t kPriorityWindow = 10'000;
 
@@ -20,12 +21,12 @@ std::string_view MessageAt(const Batch& batch, Offset offset) {
 
 }  // namespace
 
-void Subscription::SkipFiltered(const Ref<Batch>& batch) {
-  if (filter_.matches_all() || next_ < batch->first()) return;
+void Subscription::SkipFiltered(const Batch& batch) {
+  if (filter_.matches_all() || next_ < batch.first()) return;
   const Offset begin = next_;
-  while (next_ < batch->end() && !filter_.Matches(MessageAt(*batch, next_))) ++next_;
+  while (next_ < batch.end() && !filter_.Matches(MessageAt(batch, next_))) ++next_;
   if (next_ == begin) return;
-  context_->metrics.engine.filtered_messages.Add(next_ - begin);
+  PassFiltered({begin, next_});
   Skip({begin, next_});
 }
 
@@ -34,6 +35,13 @@ void Subscription::Skip(OffsetRange range) {
   if (skipped_.empty()) floor_before_skips_ = acked_.floor();
   MarkAcked(range);
   Append(&skipped_, range);
+}
+
+void Subscription::SkipTo(Offset found) {
+  if (found <= next_) return;
+  Skip({next_, found});
+  next_ = found;
+  RestartScan();
 }
 
 void Subscription::Expire(OffsetRange range, uint32_t attempts) {
@@ -104,7 +112,6 @@ Subscription::Arrival Subscription::Judge(const Batch& batch, Offset offset, Con
 bool Subscription::PassOver(const Ref<Batch>& batch, ConsumerId consumer, const Moment& now) {
   next_ = std::max(next_, batch->first());
   if (AllGo(*batch)) return next_ < batch->end();
-  const uint64_t most_held = by_priority() ? kPriorityWindow : kMaxHeld;
   while (next_ < batch->end()) {
     if (const Offset unacked = acked_.NextUnacked(next_); unacked > next_) {
       next_ = std::min(unacked, batch->end());
@@ -115,7 +122,7 @@ bool Subscription::PassOver(const Ref<Batch>& batch, ConsumerId consumer, const 
     const OffsetRange one{next_, next_ + 1};
     switch (arrival.fate) {
       case Fate::kFiltered:
-        context_->metrics.engine.filtered_messages.Add();
+        PassFiltered(one);
         Skip(one);
         break;
       case Fate::kExpired:
@@ -128,12 +135,17 @@ bool Subscription::PassOver(const Ref<Batch>& batch, ConsumerId consumer, const 
         condemned_.push_back({one, arrival.attempts, ReleaseCause::kConsumerGone});
         break;
       default:
-        if (held() >= most_held) return false;
-        Hold(batch, arrival, now);
+        if (held_is_full()) return false;
+        Hold(batch, arrival);
     }
     ++next_;
   }
   return false;
+}
+
+bool Subscription::held_is_full() const {
+  if (by_priority()) return held() >= kPriorityWindow;
+  return keys_.memory_bytes() + ready_.scheduled_bytes() >= kMaxHeldBytes;
 }
 
 void Subscription::NotePassedOver(OffsetRange one) {
@@ -142,13 +154,12 @@ void Subscription::NotePassedOver(OffsetRange one) {
 }
 
 // next_ is held back.
-void Subscription::Hold(const Ref<Batch>& batch, const Arrival& arrival, const Moment& now) {
+void Subscription::Hold(const Ref<Batch>& batch, const Arrival& arrival) {
   const OffsetRange one{next_, next_ + 1};
   NotePassedOver(one);
   if (!arrival.key.empty()) {
-    Instant when;
-    if (arrival.deliver_at_us > now.wall_us) when = now.now + absl::Microseconds(arrival.deliver_at_us - now.wall_us);
-    keys_.Wait(arrival.key, {next_, arrival.attempts, when});
+    // When it is due is looked at once it is the first of its key.
+    keys_.Wait(arrival.key, {.offset = next_, .attempts = arrival.attempts, .not_before = {}});
   } else if (arrival.fate == Fate::kNotYet) {
     return ready_.AddScheduled({one, arrival.attempts, arrival.priority}, arrival.deliver_at_us);
   } else {

@@ -26,7 +26,7 @@ bool Subscription::TakeIn(const Ref<Batch>& batch) {
   const bool contiguous = (window_.empty() ? next_ : window_.back()->end()) == batch->first();
   end_ = std::max(end_, batch->end());
   // What the filter leaves out does not wait for a consumer.
-  if (contiguous && window_.empty()) SkipFiltered(batch);
+  if (contiguous && window_.empty()) SkipFiltered(*batch);
   // Without credit nobody waits for it, and it would only take memory.
   const bool wanted = std::any_of(consumers_.begin(), consumers_.end(), [](const auto& c) { return c.has_credit(); });
   if (wanted && contiguous && window_bytes_ < kWindowBytes) {
@@ -58,6 +58,7 @@ bool Subscription::Pump(const Ref<Batch>* appended, const Moment* known) {
     if (!ended_.ok()) return true;
     if (!TakeIn(*appended)) {
       const bool nothing_left = NothingLeft();
+      Scan(**appended);
       lock.Unlock();
       TellSkipped();
       return nothing_left;
@@ -72,7 +73,7 @@ bool Subscription::Pump(const Ref<Batch>* appended, const Moment* known) {
     pump_again_ = false;
     for (;;) {
       if (seek_ && telling_ == 0) {
-        Sought sought = ApplySeek();
+        PendingSeek sought = ApplySeek();
         lock.Unlock();
         TellSought(std::move(sought));
         lock.Lock();
@@ -90,6 +91,7 @@ bool Subscription::Pump(const Ref<Batch>* appended, const Moment* known) {
       outgoing_.clear();
       lock.Lock();
     }
+    if (appended != nullptr) Scan(**appended);
     if (!skipped_.empty()) {
       lock.Unlock();
       TellSkipped();
@@ -104,6 +106,7 @@ bool Subscription::Pump(const Ref<Batch>* appended, const Moment* known) {
     }
   } while (pump_again_);
   pumping_ = false;
+  ScheduleScan();
   ScheduleBurial();
   const bool nothing_left = NothingLeft();
   const auto change = breaker_ ? breaker_->TakeChange() : std::nullopt;
@@ -200,13 +203,17 @@ bool Subscription::LeaseNextOfKey(ConsumerState* consumer, const Moment& now) {
     Expire({next->offset, next->offset + 1}, next->attempts);
     return true;
   }
+  const MessageView message(batch->message(static_cast<uint32_t>(next->offset - batch->first())));
+  if (next->attempts == 0 && message.deliver_at_us() > now.wall_us) {
+    keys_.DelayNext(consumer->id, message.deliver_at_us());
+    return true;
+  }
   // It has not failed since the restart, else it would be condemned already.
   if (AttemptsUsedUp(next->attempts) && AttemptsBefore(next->offset) == next->attempts) {
     condemned_.push_back({{next->offset, next->offset + 1}, next->attempts, ReleaseCause::kConsumerGone});
     keys_.CondemnNext(consumer->id);
     return true;
   }
-  const MessageView message(batch->message(static_cast<uint32_t>(next->offset - batch->first())));
   const Arrival kind = {.attempts = next->attempts, .key = message.ordering_key()};
   const LeaseId lease = leases_.next();
   LeaseRun(consumer, batch, next->offset, 1, kind, now.now);
@@ -300,7 +307,7 @@ const Ref<Batch>* Subscription::FreshBatch() {
     if (!wanted_) wanted_ = next_;
     return nullptr;
   }
-  next_ = std::max(next_, window_.front()->first());
+  SkipTo(window_.front()->first());
   return &window_.front();
 }
 
@@ -357,7 +364,7 @@ void Subscription::OnRead(Offset from, absl::StatusOr<std::vector<Ref<Batch>>> r
       }
       if (!read->empty()) held_.Put(read->front());
     } else if (from == next_ && window_.empty()) {
-      next_ = std::max(next_, found);
+      SkipTo(found);
       for (Ref<Batch>& batch : *read) {
         window_bytes_ += batch->memory_bytes();
         window_.push_back(std::move(batch));
@@ -371,26 +378,37 @@ void Subscription::ArmTimer(const Moment& now) {
   // An open time that is over waits for a consumer with credit, not for the clock.
   Instant look = breaker_ ? breaker_->next_look() : Instant::Never();
   if (look <= now.now) look = Instant::Never();
-  const Instant due =
-      std::min({leases_.next_deadline(), ready_.next_due(now.now, now.wall_us), keys_.next_due(), look});
-  if (due >= armed_) return;
-  armed_ = due;
-  context_->timers.At(due, [weak = weak_from_this()] {
-    if (auto self = weak.lock()) self->OnTimer();
-  });
+  const Instant due = std::min({leases_.next_deadline(), ready_.next_due(), keys_.next_due(), look});
+  if (due < armed_) {
+    armed_ = due;
+    context_->timers.At(due, [weak = weak_from_this()] {
+      if (auto self = weak.lock()) self->OnTimer(/*wall=*/false);
+    });
+  }
+  const int64_t wall_due_us = std::min(ready_.next_scheduled_us(), keys_.next_due_us());
+  if (wall_due_us < armed_wall_us_) {
+    armed_wall_us_ = wall_due_us;
+    context_->timers.AtWall(wall_due_us, [weak = weak_from_this()] {
+      if (auto self = weak.lock()) self->OnTimer(/*wall=*/true);
+    });
+  }
 }
 
-void Subscription::OnTimer() {
+void Subscription::OnTimer(bool wall) {
   {
     MutexLock lock(mu_);
-    armed_ = Instant::Never();
+    if (wall) {
+      armed_wall_us_ = ScheduledSet::kNever;
+    } else {
+      armed_ = Instant::Never();
+    }
     const Moment now = Look();
     const uint64_t expired = leases_.TakeExpired(now.now, Releasing(ReleaseCause::kDeadlinePassed));
     LeasesEnded();
     expired_ += expired;
     context_->metrics.engine.expired_leases.Add(expired);
     ready_.Promote(now.now, now.wall_us);
-    keys_.Promote(now.now);
+    keys_.Promote(now.now, now.wall_us);
     ArmTimer(now);
   }
   Pump();

@@ -22,25 +22,24 @@ void Subscription::Seek(CursorState state, StoreDone done) {
   Pump();
 }
 
-Subscription::Sought Subscription::ApplySeek() {
-  Sought sought{*std::move(seek_), acked_.floor(), topic_};
+Subscription::PendingSeek Subscription::ApplySeek() {
+  PendingSeek sought = *std::move(seek_);
   seek_.reset();
   seek_waits_ = false;
   ForgetAll();
   skipped_.clear();
   wanted_.reset();
   ++epoch_;
-  BeginAt(sought.seek.state);
+  BeginAt(sought.state);
   return sought;
 }
 
-void Subscription::TellSought(Sought sought) {
+void Subscription::TellSought(PendingSeek sought) {
   if (cursor_ != nullptr) {
-    cursor_->Seek(std::move(sought.seek.state), std::move(sought.seek.done));
+    cursor_->Seek(std::move(sought.state), std::move(sought.done));
   } else {
-    sought.seek.done(absl::OkStatus());
+    sought.done(absl::OkStatus());
   }
-  if (sought.topic != nullptr && floor() > sought.old_floor) sought.topic->FloorMoved(sought.old_floor);
 }
 
 CursorState Subscription::Progress() const {

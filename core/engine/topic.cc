@@ -27,7 +27,8 @@ Topic::Topic(std::shared_ptr<EngineContext> context, TopicId id, TopicConfig con
       keeps_acked_(config.acked_retention > absl::ZeroDuration()),
       config_(std::move(config)),
       trimmed_(log_->extent().first),
-      subscriptions_(std::make_shared<SubscriptionList>()) {}
+      unclaimed_from_(trimmed_),
+      lowest_floor_(trimmed_) {}
 
 void Topic::Publish(Ref<Batch> batch, PublishDone done) {
   batch->producer() != nullptr ? StoreOnce(std::move(batch), std::move(done)) : Store(std::move(batch), std::move(done));
@@ -120,17 +121,21 @@ void Topic::OnAppended(const Ref<Batch>& batch, const Clock::Times& now) {
   metrics.published_bytes.Add(batch->record().size());
   metrics.published_batches.Add();
   metrics.batch_messages.Observe(batch->count());
-  std::shared_ptr<const SubscriptionList> subscriptions;
+  std::shared_ptr<const SubscriptionList> active;
+  bool behind = false;
+  bool discarded = false;
   {
     MutexLock lock(mu_);
     published_messages_ += batch->count();
     published_bytes_ += batch->record().size();
     times_.Add(batch->first(), batch->publish_time_us());
-    subscriptions = subscriptions_;
+    active = members_.active();
+    behind = members_.any_idle();
+    discarded = members_.size() == 0 && config_.discard_unsubscribed;
     durable_end_.store(batch->end(), std::memory_order_release);
   }
-  bool behind = false;
-  for (const auto& subscription : *subscriptions) behind |= !subscription->OnAppended(batch, now);
+  for (const auto& subscription : *active) behind |= !subscription->OnAppended(batch, now);
+  if (discarded) FreeAcked();
   if (behind) context_->tail.Insert(id_, batch);
   const int64_t limit = retention_bytes_.load(std::memory_order_relaxed);
   if (limit > 0) EnforceRetentionBytes(limit);
@@ -145,15 +150,38 @@ TopicStats Topic::stats() const {
   TopicStats stats;
   stats.extent = log_->extent();
   std::shared_ptr<const SubscriptionList> subscriptions;
+  Offset unclaimed = stats.extent.next;
   {
     MutexLock lock(mu_);
     stats.published_messages = published_messages_;
     stats.published_bytes = published_bytes_;
-    subscriptions = subscriptions_;
+    stats.subscriptions = static_cast<int32_t>(members_.size() - members_.snapshots());
+    if (members_.durable() == 0 && !config_.discard_unsubscribed) unclaimed = unclaimed_from_;
+    subscriptions = members_.all();
   }
-  stats.subscriptions = static_cast<int32_t>(std::count_if(subscriptions->begin(), subscriptions->end(),
-                                                           [](const auto& s) { return !s->is_snapshot(); }));
+  stats.retained = Retained(stats.extent, *subscriptions, unclaimed);
   return stats;
+}
+
+// What is stored, cut at the floors: the part of a later reason ends where that of an earlier one begins.
+RetainedMessages Topic::Retained(const LogExtent& extent, const SubscriptionList& subscriptions, Offset unclaimed) {
+  Offset backlog = extent.next;
+  Offset snapshot = extent.next;
+  for (const auto& subscription : subscriptions) {
+    Offset& lowest = subscription->is_snapshot() ? snapshot : backlog;
+    lowest = std::min(lowest, subscription->floor());
+  }
+  Offset end = extent.next;
+  const auto take = [&](Offset from) {
+    const Offset begin = std::clamp(from, std::min(extent.first, end), end);
+    return std::exchange(end, begin) - begin;
+  };
+  RetainedMessages retained;
+  retained.backlog = take(backlog);
+  retained.snapshot = take(snapshot);
+  retained.no_subscription = take(unclaimed);
+  retained.acked = take(extent.first);
+  return retained;
 }
 
 std::optional<int64_t> Topic::PublishTimeOf(Offset offset) const {
@@ -180,88 +208,114 @@ void Topic::SetConfig(TopicConfig config) {
     config_ = std::move(config);
   }
   AckedRetentionChanged();
+  FreeAcked();
 }
 
 void Topic::Add(const std::shared_ptr<Subscription>& subscription) {
-  Offset end;
   {
     MutexLock lock(mu_);
-    auto changed = std::make_shared<SubscriptionList>(*subscriptions_);
-    changed->push_back(subscription);
-    subscriptions_ = std::move(changed);
-    end = durable_end();
+    members_.Add(subscription);
+    lowest_floor_.store(members_.LowestFloor(durable_end()), std::memory_order_release);
   }
-  // What became durable since the subscription looked would otherwise wait for the next publish.
-  subscription->OnEndMoved(end);
+  AckedRetentionChanged();
+}
+
+void Topic::Refresh(const Subscription* subscription) {
+  {
+    MutexLock lock(mu_);
+    members_.Refresh(subscription);
+  }
   AckedRetentionChanged();
 }
 
 absl::Duration Topic::AckedRetention() const {
-  absl::Duration longest = config().acked_retention;
-  const auto subscriptions = this->subscriptions();
-  for (const auto& subscription : *subscriptions) {
-    longest = std::max(longest, subscription->config().acked_retention);
-  }
-  return longest;
+  return std::max(config_.acked_retention, members_.longest_acked_retention());
 }
 
 void Topic::AckedRetentionChanged() {
-  const bool keeps = AckedRetention() > absl::ZeroDuration();
-  if (!keeps_acked_.exchange(keeps, std::memory_order_acq_rel) || keeps) return;
+  {
+    MutexLock lock(mu_);
+    const bool keeps = AckedRetention() > absl::ZeroDuration();
+    if (keeps_acked_.exchange(keeps, std::memory_order_acq_rel) == keeps) return;
+  }
   // What was kept for its time only goes now.
-  if (const auto floor = LowestFloor(*subscriptions())) TrimTo(*floor);
+  FreeAcked();
 }
 
 void Topic::Remove(const Subscription* subscription) {
   {
     MutexLock lock(mu_);
-    auto changed = std::make_shared<SubscriptionList>(*subscriptions_);
-    std::erase_if(*changed, [subscription](const auto& s) { return s.get() == subscription; });
-    subscriptions_ = std::move(changed);
+    if (!members_.Remove(subscription)) return;
+    if (!subscription->ephemeral() && members_.durable() == 0) unclaimed_from_ = durable_end();
   }
   AckedRetentionChanged();
-  FloorMoved(subscription->floor());
+  FreeAcked();
 }
 
 std::shared_ptr<const Topic::SubscriptionList> Topic::subscriptions() const {
   MutexLock lock(mu_);
-  return subscriptions_;
+  return members_.all();
 }
 
 void Topic::FloorMoved(Offset old_floor) {
-  // What is acknowledged goes when its time is over (TrimAcked).
-  if (keeps_acked_.load(std::memory_order_acquire)) return;
-  std::optional<Offset> floor;
-  {
-    MutexLock lock(mu_);
-    // Where another subscription holds the log back, there is nothing to do.
-    if (old_floor > trimmed_ || subscriptions_->empty()) return;
-    floor = LowestFloor(*subscriptions_);
-    if (!floor || !NoteTrimmed(*floor)) return;
-  }
-  DropTrimmed(*floor);
+  // Where another subscription holds the log back, there is nothing to do.
+  if (old_floor <= lowest_floor_.load(std::memory_order_acquire)) FreeAcked();
 }
 
-std::optional<Offset> Topic::LowestFloor(const SubscriptionList& subscriptions) const {
-  // Who only looks on lets go of nothing: as long as there is no other, everything is kept.
-  if (std::all_of(subscriptions.begin(), subscriptions.end(), [](const auto& s) { return s->ephemeral(); })) {
-    return std::nullopt;
+void Topic::FreeAcked() {
+  // What is acknowledged goes when its time is over (TrimAcked).
+  if (keeps_acked_.load(std::memory_order_acquire)) return;
+  Offset floor;
+  {
+    MutexLock lock(mu_);
+    floor = NeededFrom();
+    if (!NoteTrimmed(floor)) return;
   }
-  Offset floor = durable_end();
-  for (const auto& subscription : subscriptions) floor = std::min(floor, subscription->floor());
-  return floor;
+  DropTrimmed(floor);
+}
+
+Offset Topic::NeededFrom() {
+  const Offset end = durable_end();
+  Offset floor = members_.LowestFloor(end);
+  lowest_floor_.store(floor, std::memory_order_release);
+  if (!seeks_.empty()) floor = std::min(floor, *seeks_.begin());
+  if (members_.durable() == 0 && !config_.discard_unsubscribed) floor = std::min(floor, unclaimed_from_);
+  return std::min(floor, end);
+}
+
+void Topic::BeginSeek(Offset floor) {
+  MutexLock lock(mu_);
+  seeks_.insert(floor);
+}
+
+void Topic::EndSeek(const Subscription* subscription, Offset floor) {
+  {
+    MutexLock lock(mu_);
+    seeks_.erase(seeks_.find(floor));
+    members_.Lower(subscription, subscription->floor());
+  }
+  FreeAcked();
 }
 
 void Topic::TrimAcked() {
-  const absl::Time before = context_->clock.WallNow() - AckedRetention();
-  const std::optional<Offset> floor = LowestFloor(*subscriptions());
-  if (!floor || *floor <= log_->extent().first) return;
+  absl::Time before;
+  {
+    MutexLock lock(mu_);
+    before = context_->clock.WallNow() - AckedRetention();
+    if (NeededFrom() <= log_->extent().first) return;
+  }
   Gate::Pass pass(context_->gate);
   if (!pass) return;
   log_->OffsetAt(before, [self = shared_from_this()](absl::StatusOr<Offset> old) {
     if (!old.ok()) return;
-    // A subscription may have gone back meanwhile.
-    if (const auto floor = self->LowestFloor(*self->subscriptions())) self->TrimTo(std::min(*old, *floor));
+    Offset floor;
+    {
+      // A subscription may have gone back meanwhile.
+      MutexLock lock(self->mu_);
+      floor = std::min(*old, self->NeededFrom());
+      if (!self->NoteTrimmed(floor)) return;
+    }
+    self->DropTrimmed(floor);
   });
 }
 

@@ -2,9 +2,9 @@
 //
 //   topic->Publish(batch, [](absl::StatusOr<Published> published) {...});
 //
-// A message is kept until every subscription has acknowledged it, or its retention ends. With no subscription at all, or
-// with ephemeral ones only, messages are kept until then too: who publishes before the first subscriber comes loses
-// nothing, and who only looks on takes nothing away.
+// A message is kept until every subscription has acknowledged it, or its retention ends. While there is no subscription,
+// or only ephemeral ones, new messages are kept for the first one to come, unless the topic discards them; what was there
+// when the last subscription was deleted is not.
 //
 // Thread rule: every public member may be called from any thread. Lock order: docs/adr/0005.
 #pragma once
@@ -13,7 +13,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <vector>
+#include <set>
 
 #include "absl/status/statusor.h"
 #include "core/base/mutex.h"
@@ -21,6 +21,7 @@
 #include "core/engine/context.h"
 #include "core/engine/producer_gate.h"
 #include "core/engine/time_index.h"
+#include "core/engine/topic_members.h"
 #include "core/message/batch.h"
 #include "core/storage/backend.h"
 
@@ -36,8 +37,21 @@ struct Published {
   int64_t durable_us = 0;
 };
 
+// Why messages are stored; together they are all that is.
+struct RetainedMessages {
+  // A subscription has not acknowledged them, or an ephemeral stream has not got to them.
+  uint64_t backlog = 0;
+  // A snapshot has not, and every subscription has.
+  uint64_t snapshot = 0;
+  // Published while there was no subscription.
+  uint64_t no_subscription = 0;
+  // Everybody has acknowledged them: an acked retention keeps them, or they are about to go.
+  uint64_t acked = 0;
+};
+
 struct TopicStats {
   LogExtent extent;
+  RetainedMessages retained;
   uint64_t published_messages = 0;
   uint64_t published_bytes = 0;
   int32_t subscriptions = 0;
@@ -46,7 +60,7 @@ struct TopicStats {
 class Topic : public std::enable_shared_from_this<Topic> {
  public:
   using PublishDone = std::function<void(absl::StatusOr<Published>)>;
-  using SubscriptionList = std::vector<std::shared_ptr<Subscription>>;
+  using SubscriptionList = TopicMembers::List;
 
   Topic(std::shared_ptr<EngineContext> context, TopicId id, TopicConfig config);
 
@@ -76,6 +90,7 @@ class Topic : public std::enable_shared_from_this<Topic> {
   void SeedTimes() EXCLUDES(mu_);
 
   void SetConfig(TopicConfig config) EXCLUDES(mu_);
+  // Frees nothing: while a store is opened, others are yet to come that need what this one does not.
   void Add(const std::shared_ptr<Subscription>& subscription) EXCLUDES(mu_);
   void Remove(const Subscription* subscription) EXCLUDES(mu_);
   // The list as it is now: hold on to it while going through it.
@@ -85,10 +100,15 @@ class Topic : public std::enable_shared_from_this<Topic> {
   bool deleted() const { return deleted_.load(std::memory_order_acquire); }
   void SetDeleted(bool deleted) { deleted_.store(deleted, std::memory_order_release); }
 
-  // A subscription's floor moved away from `old_floor`: trims the log when it was the one that held it.
+  // A subscription's consumers or configuration changed.
+  void Refresh(const Subscription* subscription) EXCLUDES(mu_);
+  // A subscription's floor rose from `old_floor`: frees what nobody needs any more.
   void FloorMoved(Offset old_floor) EXCLUDES(mu_);
-  // A subscription's configuration changed, or the topic's.
-  void AckedRetentionChanged() EXCLUDES(mu_);
+  // Nothing from `floor` on is freed until EndSeek: a subscription is about to seek there.
+  void BeginSeek(Offset floor) EXCLUDES(mu_);
+  void EndSeek(const Subscription* subscription, Offset floor) EXCLUDES(mu_);
+  // Frees what every subscription has acknowledged, unless it is kept for its time.
+  void FreeAcked() EXCLUDES(mu_);
   // Lets go of what its retention no longer covers. Called from time to time.
   void EnforceRetention() EXCLUDES(mu_);
 
@@ -111,10 +131,13 @@ class Topic : public std::enable_shared_from_this<Topic> {
   // The two halves of it. The first returns whether there is something to be done.
   bool NoteTrimmed(Offset floor) REQUIRES(mu_);
   void DropTrimmed(Offset floor) EXCLUDES(mu_);
-  // What every subscription has acknowledged; nothing without one that counts.
-  std::optional<Offset> LowestFloor(const SubscriptionList& subscriptions) const;
+  // Everything below is acknowledged by everybody who counts.
+  Offset NeededFrom() REQUIRES(mu_);
+  // Without a subscription, messages from `unclaimed` on wait for one.
+  static RetainedMessages Retained(const LogExtent& extent, const SubscriptionList& subscriptions, Offset unclaimed);
   // The longest that this topic or one of its subscriptions wants acknowledged messages kept.
-  absl::Duration AckedRetention() const EXCLUDES(mu_);
+  absl::Duration AckedRetention() const REQUIRES(mu_);
+  void AckedRetentionChanged() EXCLUDES(mu_);
   void TrimAcked() EXCLUDES(mu_);
 
   const std::shared_ptr<EngineContext> context_;
@@ -135,8 +158,13 @@ class Topic : public std::enable_shared_from_this<Topic> {
   Offset trimmed_ GUARDED_BY(mu_);
   uint64_t published_messages_ GUARDED_BY(mu_) = 0;
   uint64_t published_bytes_ GUARDED_BY(mu_) = 0;
-  // Replaced whole on a change, so that a publish takes one reference under the lock.
-  std::shared_ptr<const SubscriptionList> subscriptions_ GUARDED_BY(mu_);
+  mutable TopicMembers members_ GUARDED_BY(mu_);
+  // Without a subscription, messages from here on are kept for the first one to come.
+  Offset unclaimed_from_ GUARDED_BY(mu_);
+  // Where subscriptions are seeking to.
+  std::multiset<Offset> seeks_ GUARDED_BY(mu_);
+  // The lowest floor when it was looked at last: one that was higher then does not hold the log.
+  std::atomic<Offset> lowest_floor_;
 };
 
 }  // namespace sluice

@@ -248,6 +248,8 @@ absl::StatusOr<TopicConfig> FromGoogle(const pubsub::Topic& topic) {
   config.name = *std::move(name);
   // Each subscription says how long it keeps what it has not acknowledged; the topic stands behind the longest.
   config.retention = kMaxRetention;
+  // As Google does, unless message_retention_duration says otherwise.
+  config.discard_unsubscribed = true;
   if (absl::Status status = SetAll(kTopicSetters, topic, &config); !status.ok()) return status;
   return config;
 }

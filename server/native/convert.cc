@@ -90,6 +90,7 @@ absl::StatusOr<TopicConfig> FromProto(const v1::Topic& topic) {
   config.message_ttl = FromProto(topic.message_ttl());
   config.max_delay = FromProto(topic.max_delay());
   config.acked_retention = FromProto(topic.acked_retention());
+  config.discard_unsubscribed = topic.discard_unsubscribed();
   return config;
 }
 
@@ -155,6 +156,7 @@ v1::Topic ToProto(const TopicConfig& config) {
   if (config.message_ttl > absl::ZeroDuration()) ToProto(config.message_ttl, topic.mutable_message_ttl());
   if (config.max_delay > absl::ZeroDuration()) ToProto(config.max_delay, topic.mutable_max_delay());
   if (config.acked_retention > absl::ZeroDuration()) ToProto(config.acked_retention, topic.mutable_acked_retention());
+  topic.set_discard_unsubscribed(config.discard_unsubscribed);
   return topic;
 }
 
@@ -203,6 +205,10 @@ v1::TopicStats ToProto(const TopicConfig& config, const TopicStats& stats) {
   out.set_published_messages(static_cast<int64_t>(stats.published_messages));
   out.set_published_bytes(static_cast<int64_t>(stats.published_bytes));
   out.set_subscriptions(stats.subscriptions);
+  out.set_retained_backlog_messages(static_cast<int64_t>(stats.retained.backlog));
+  out.set_retained_snapshot_messages(static_cast<int64_t>(stats.retained.snapshot));
+  out.set_retained_unsubscribed_messages(static_cast<int64_t>(stats.retained.no_subscription));
+  out.set_retained_acked_messages(static_cast<int64_t>(stats.retained.acked));
   return out;
 }
 

@@ -39,6 +39,8 @@ absl::Status SetField(std::string_view path, const TopicConfig& wanted, TopicCon
     config->max_delay = wanted.max_delay;
   } else if (path == "acked_retention") {
     config->acked_retention = wanted.acked_retention;
+  } else if (path == "discard_unsubscribed") {
+    config->discard_unsubscribed = wanted.discard_unsubscribed;
   } else {
     return BadMask(path, "topic", {"name", "create_time"});
   }

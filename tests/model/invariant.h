@@ -16,6 +16,7 @@ enum class Invariant {
   kKeyOrder,
   kKeyReleased,
   kNothingLost,
+  kNothingKept,
   kStoredOnce,
   kAttempts,
   kFilter,
@@ -40,6 +41,8 @@ inline std::string_view ToString(Invariant invariant) {
       return "a key is released when its head is dead-lettered";
     case Invariant::kNothingLost:
       return "nothing confirmed to a publisher is lost";
+    case Invariant::kNothingKept:
+      return "what everybody has acknowledged is not retained, unless a retention keeps it";
     case Invariant::kStoredOnce:
       return "what a producer sends again is not stored again";
     case Invariant::kAttempts:

@@ -53,10 +53,14 @@ void Player::SetUp() {
   if (random_.Percent(30)) topic.acked_retention = random_.Pick<absl::Duration>({absl::Minutes(10), absl::Hours(1)});
   if (random_.Percent(20)) topic.message_ttl = random_.Pick<absl::Duration>({absl::Minutes(1), absl::Hours(2)});
   world_.CreateTopic(kTopic, topic);
+  // The first subscription may come after the first message, and begin behind it.
+  const bool late = random_.Percent(30);
+  if (late) Publish();
   const auto subscriptions = static_cast<int>(random_.Between(1, 3));
   for (int i = 0; i < subscriptions; ++i) {
     const FilterCase& filter = random_.Percent(50) ? FilterCases()[0] : random_.Pick(FilterCases());
-    world_.CreateSubscription(RandomSubscription(i), filter);
+    const StartPosition start = late ? StartPosition(Latest{}) : StartPosition(Earliest{});
+    world_.CreateSubscription(RandomSubscription(i), filter, start);
   }
   SubscriptionConfig undertaker;
   undertaker.name = SubscriptionNamed("undertaker");

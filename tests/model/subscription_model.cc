@@ -52,7 +52,6 @@ void SubscriptionModel::Stored(uint64_t offset, const Message& message, int64_t 
   if (message.deliver_at_us != kDeliverAtOnce) {
     state.due_seen = false;
     state.due_since = Instant::Never();
-    state.least_due = Instant::Never();
   }
   UpdateTimes(&state, at);
   states_[offset] = state;
@@ -67,9 +66,6 @@ void SubscriptionModel::UpdateTimes(State* state, const Moment& at) {
   const bool past = deliver_at_us <= at.wall_us;
   state->due_seen |= past;
   state->due_since = past ? std::min(state->due_since, at.now) : Instant::Never();
-  const Instant due = past ? at.now : at.now + absl::Microseconds(deliver_at_us - at.wall_us);
-  state->least_due = std::min(state->least_due, due);
-  if (!past) state->most_due = std::max(state->most_due, due);
 }
 
 void SubscriptionModel::Grant(ConsumerId consumer, int64_t messages, int64_t bytes) {
@@ -118,9 +114,7 @@ void SubscriptionModel::CheckTime(const State& state, uint64_t offset, const Mom
     Fail(Invariant::kInTime, fmt::format("came {} too early", absl::FormatDuration(state.earliest - at.now)), offset);
   }
   if (state.expire_us <= at.wall_us) Fail(Invariant::kInTime, "came after it had expired", offset);
-  // A message with a key waits by the steady clock.
-  const bool due = state.due_seen || (Keyed(state) && state.least_due <= at.now);
-  if (!due) Fail(Invariant::kInTime, "came before it was to be delivered", offset);
+  if (!state.due_seen) Fail(Invariant::kInTime, "came before it was to be delivered", offset);
 }
 
 void SubscriptionModel::CheckOrder(ConsumerId consumer, uint64_t offset, int64_t wall_us) const {

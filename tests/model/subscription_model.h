@@ -90,6 +90,11 @@ class SubscriptionModel {
 
   // The topic's log has one more. `message` lives as long as the model; it expires at that time.
   void Stored(uint64_t offset, const Message& message, int64_t expire_us, const Moment& at);
+  // The same for one from before the subscription, which begins behind it.
+  void StoredBefore(uint64_t offset, const Message& message, int64_t expire_us, const Moment& at) {
+    Stored(offset, message, expire_us, at);
+    if (states_[offset].where == Where::kWaiting) states_[offset].where = Where::kAcked;
+  }
 
   void Attach(ConsumerId consumer) { consumers_[consumer] = {}; }
   void Grant(ConsumerId consumer, int64_t messages, int64_t bytes);
@@ -130,10 +135,12 @@ class SubscriptionModel {
   LeaseId last_lease() const { return last_lease_; }
   uint64_t leased() const { return live_.size(); }
   // Messages that are not settled; the least without those that may have gone because they expired, the most with those
-  // that the engine did not pass over yet.
-  Bounds backlog() const;
+  // that the filter leaves out, unless the engine has had the time to look at them.
+  Bounds backlog(bool looked) const;
   // The offset of the first that has to be kept; beyond all when there is none.
   uint64_t FirstNeeded() const;
+  // The offset of the first that the engine may still hold on to.
+  uint64_t FirstUnsettled() const;
 
  private:
   enum class Where { kWaiting, kLeased, kAckHeld, kCondemned, kAcked, kBuried, kFiltered };
@@ -146,11 +153,9 @@ class SubscriptionModel {
     uint32_t attempt = 0;
     // While it waits: not before the one, at the latest at the other.
     Instant earliest, latest;
-    // Of one that is to be delivered at a time of day: whether that time was seen, since when it has been past, and
-    // when it would be by the steady clock, had somebody looked at the best and at the worst moment.
+    // Of one that is to be delivered at a time of day: whether that time was seen, and since when it has been past.
     bool due_seen = true;
     Instant due_since;
-    Instant least_due, most_due;
     int64_t expire_us = kNeverExpires;
     // Its time had passed while it waited: it may be gone.
     bool may_be_gone = false;

@@ -6,12 +6,6 @@
 #include "tests/model/subscription_model.h"
 
 namespace sluice::model {
-namespace {
-
-// Messages that wait for a time of day are looked at as often as this, since that may be set.
-constexpr absl::Duration kWallClockPatience = absl::Minutes(1);
-
-}  // namespace
 
 void SubscriptionModel::Sought(const CursorState& found, const Moment& at) {
   ++seeks_;
@@ -80,9 +74,7 @@ void SubscriptionModel::Recovered(const CursorState& found, const Moment& at) {
 }
 
 bool SubscriptionModel::Due(const State& state, const Moment& at) {
-  if (state.latest > at.now) return false;
-  if (state.message->deliver_at_us == kDeliverAtOnce) return true;
-  return state.due_since <= at.now && at.now - state.due_since >= kWallClockPatience && state.most_due <= at.now;
+  return state.latest <= at.now && (state.message->deliver_at_us == kDeliverAtOnce || state.due_since <= at.now);
 }
 
 void SubscriptionModel::CheckProgress(const Moment& at, bool idle, bool held_back) const {
@@ -123,11 +115,11 @@ std::vector<LeaseId> SubscriptionModel::LeasesOf(ConsumerId consumer) const {
   return leases;
 }
 
-Bounds SubscriptionModel::backlog() const {
+Bounds SubscriptionModel::backlog(bool looked) const {
   Bounds backlog;
   for (const auto& [offset, state] : states_) {
     if (state.matters()) ++backlog.least;
-    if (!state.settled() || state.where == Where::kFiltered) ++backlog.most;
+    if (!state.settled() || (!looked && state.where == Where::kFiltered)) ++backlog.most;
   }
   return backlog;
 }
@@ -135,6 +127,13 @@ Bounds SubscriptionModel::backlog() const {
 uint64_t SubscriptionModel::FirstNeeded() const {
   for (const auto& [offset, state] : states_) {
     if (state.matters()) return offset;
+  }
+  return UINT64_MAX;
+}
+
+uint64_t SubscriptionModel::FirstUnsettled() const {
+  for (const auto& [offset, state] : states_) {
+    if (!state.settled()) return offset;
   }
   return UINT64_MAX;
 }

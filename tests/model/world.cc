@@ -138,7 +138,7 @@ void World::CreateTopic(std::string_view id, TopicConfig config) {
   topics_.push_back({config.name, config, (*engine_->FindTopic(config.name))->id(), {}, {}});
 }
 
-void World::CreateSubscription(SubscriptionConfig config, const FilterCase& filter) {
+void World::CreateSubscription(SubscriptionConfig config, const FilterCase& filter, StartPosition start) {
   config.filter = filter.text;
   Say("{}:{}{}{} deadline {}, retry {} to {}, {} attempts{}, filter {}", config.name.id(),
       config.ordered ? " ordered" : "", config.priority_delivery ? " by priority" : "",
@@ -148,12 +148,16 @@ void World::CreateSubscription(SubscriptionConfig config, const FilterCase& filt
       config.dead_letter ? config.dead_letter->max_attempts : 0,
       config.dead_letter && config.dead_letter->expired_too ? " or expiry" : "", filter.text);
   absl::Status status = absl::UnknownError("no answer");
-  engine_->CreateSubscription(config, Earliest{}, [&](const auto& made) { status = made.status(); });
+  engine_->CreateSubscription(config, start, [&](const auto& made) { status = made.status(); });
   if (!status.ok()) return findings_.Add(Invariant::kProgress, status.ToString());
   SubscriptionState subscription;
   while (topics_[subscription.topic].name != *config.topic) ++subscription.topic;
   subscription.id = (*engine_->FindSubscription(config.name))->id();
   subscription.model = std::make_unique<SubscriptionModel>(config, filter.matches, &truth_, &findings_);
+  const TopicState& topic = topics_[subscription.topic];
+  for (const auto& [offset, stored] : topic.log) {
+    subscription.model->StoredBefore(offset, stored.message, ExpireTime(topic, stored), moment());
+  }
   subscriptions_.push_back(std::move(subscription));
 }
 
@@ -379,14 +383,17 @@ void World::OnStored(TopicId id, const Ref<Batch>& batch) {
     } else if (!topic.published.insert(stored.message.data).second) {
       findings_.Add(Invariant::kStoredOnce, fmt::format("{} is stored twice", stored.message.data));
     }
-    int64_t expire_us = stored.message.expire_at_us;
-    if (const absl::Duration ttl = topic.config.message_ttl; ttl > absl::ZeroDuration()) {
-      expire_us = std::min(expire_us, stored.publish_us + absl::ToInt64Microseconds(ttl));
-    }
+    const int64_t expire_us = ExpireTime(topic, stored);
     for (const SubscriptionState& subscription : subscriptions_) {
       if (topics_[subscription.topic].id == id) subscription.model->Stored(offset, stored.message, expire_us, moment());
     }
   }
+}
+
+int64_t World::ExpireTime(const TopicState& topic, const StoredMessage& stored) {
+  const absl::Duration ttl = topic.config.message_ttl;
+  if (ttl == absl::ZeroDuration()) return stored.message.expire_at_us;
+  return std::min(stored.message.expire_at_us, stored.publish_us + absl::ToInt64Microseconds(ttl));
 }
 
 void World::OnBuriedCopy(const Message& copy) {

@@ -48,8 +48,8 @@ class World {
 
   // The name is set here.
   void CreateTopic(std::string_view id, TopicConfig config);
-  // From the beginning of `config.topic`.
-  void CreateSubscription(SubscriptionConfig config, const FilterCase& filter);
+  // REQUIRES: the topic is empty, or the subscription begins at its end.
+  void CreateSubscription(SubscriptionConfig config, const FilterCase& filter, StartPosition start = Earliest{});
 
   // Returns the client's number.
   size_t Attach(size_t subscription);
@@ -143,6 +143,7 @@ class World {
   void CheckStore(Backend& backend);
   void CheckLog(Backend& backend, const TopicState& topic);
   void CheckKept(const TopicState& topic, Offset first);
+  void CheckFreed(const TopicState& topic, Offset first);
   // Lets everything that is due happen, then checks.
   void Settle();
   void Check();
@@ -154,6 +155,7 @@ class World {
   StoreHooks Hooks();
   void OnStored(TopicId id, const Ref<Batch>& batch);
   void OnSeek(SubscriptionState& subscription, const CursorState& state);
+  static int64_t ExpireTime(const TopicState& topic, const StoredMessage& stored);
   Offset PlaceOf(const TopicState& topic, const StartPosition& position) const;
   void OnBuriedCopy(const Message& copy);
   void Send(size_t topic, const std::vector<Message>& messages, uint64_t number);

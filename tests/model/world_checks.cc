@@ -38,7 +38,11 @@ void World::Check() {
     CheckCounts(subscription);
     if (idle) subscription.model->Saved();
   }
-  for (const TopicState& topic : topics_) CheckKept(topic, (*engine_->FindTopic(topic.name))->log().extent().first);
+  for (const TopicState& topic : topics_) {
+    const Offset first = (*engine_->FindTopic(topic.name))->log().extent().first;
+    CheckKept(topic, first);
+    if (idle) CheckFreed(topic, first);
+  }
   CheckMetrics();
 }
 
@@ -47,7 +51,7 @@ void World::CheckCounts(const SubscriptionState& subscription) {
   const SubscriptionModel& model = *subscription.model;
   const std::string name(model.config().name.id());
   Expect(model.leased(), static_cast<uint64_t>(stats.leased_messages), Invariant::kCounts, "leases of " + name);
-  const Bounds expected = model.backlog();
+  const Bounds expected = model.backlog(stage_->size() == 0);
   const auto backlog = static_cast<uint64_t>(stats.backlog_messages);
   Expect(std::clamp(backlog, expected.least, expected.most), backlog, Invariant::kCounts, "backlog of " + name);
 }
@@ -87,6 +91,24 @@ void World::CheckKept(const TopicState& topic, Offset first) {
   }
 }
 
+// What every subscription has acknowledged goes at once where no retention keeps it.
+void World::CheckFreed(const TopicState& topic, Offset first) {
+  if (topic.config.acked_retention > absl::ZeroDuration()) return;
+  uint64_t wanted = topic.log.size() + 1;
+  bool any = false;
+  for (const SubscriptionState& subscription : subscriptions_) {
+    if (topics_[subscription.topic].id != topic.id) continue;
+    // What it goes back to may still be needed.
+    if (subscription.seek) return;
+    any = true;
+    wanted = std::min(wanted, subscription.model->FirstUnsettled());
+  }
+  if (!any || first.value() >= wanted) return;
+  findings_.Add(Invariant::kNothingKept,
+                fmt::format("{} is retained from {} on, and nobody needs anything before {}", topic.name.id(),
+                            first.value(), wanted));
+}
+
 void World::CheckStore(Backend& backend) {
   for (const SubscriptionState& subscription : subscriptions_) {
     subscription.model->Recovered(backend.OpenCursor(subscription.id)->state(), moment());
@@ -122,7 +144,7 @@ void World::Drain() {
   SetPrompt(true);
   for (size_t i = 0; i < subscriptions_.size(); ++i) Grant(Attach(i), kPlenty, Subscription::kNoByteLimit);
   const auto is_left = [this](const SubscriptionState& subscription) {
-    return subscription.model->backlog().least > 0 || EngineOf(subscription)->stats().backlog_messages > 0;
+    return subscription.model->backlog(false).least > 0 || EngineOf(subscription)->stats().backlog_messages > 0;
   };
   const auto left = [&] { return std::find_if(subscriptions_.begin(), subscriptions_.end(), is_left); };
   for (int round = 0; left() != subscriptions_.end() && findings_.empty(); ++round) {
@@ -131,7 +153,7 @@ void World::Drain() {
       return findings_.Add(Invariant::kProgress,
                            fmt::format("{}: of {} messages that are left {} must come; message {} does not",
                                        model.config().name.id(), EngineOf(*left())->stats().backlog_messages,
-                                       model.backlog().least, model.FirstNeeded()));
+                                       model.backlog(false).least, model.FirstNeeded()));
     }
     for (const size_t client : clients()) {
       if (const auto leases = LeasesOf(client); !leases.empty()) Ack(client, {{leases.front(), leases.back()}});

@@ -158,5 +158,26 @@ TEST(TimerQueueThreadTest, AFunctionMayStopTheQueue) {
   stopped.Wait();
 }
 
+TEST_F(TimerQueueTest, ATimeOfDayComesWhenTheWallClockSaysSo) {
+  const int64_t now_us = absl::ToUnixMicros(clock_.WallNow());
+  int ran = 0;
+  timers_.AtWall(now_us + 3'600'000'000, [&] { ++ran; });
+  EXPECT_EQ(timers_.NextDue(), clock_.Now() + absl::Hours(1));
+  clock_.Advance(absl::Minutes(59));
+  EXPECT_EQ(timers_.RunDue(), 0);
+  clock_.JumpWall(absl::Minutes(1));
+  EXPECT_EQ(timers_.NextDue(), clock_.Now());
+  EXPECT_EQ(timers_.RunDue(), 1);
+  EXPECT_EQ(ran, 1);
+}
+
+TEST_F(TimerQueueTest, TheThreadNoticesAWallClockThatIsSetAhead) {
+  Answer<bool> answer;
+  timers_.Start();
+  timers_.AtWall(absl::ToUnixMicros(clock_.WallNow() + absl::Hours(1)), [&] { answer.callback()(true); });
+  clock_.JumpWall(absl::Hours(2));
+  EXPECT_TRUE(answer.Wait());
+}
+
 }  // namespace
 }  // namespace sluice

@@ -102,5 +102,47 @@ TEST_F(EngineFilterTest, AFilterThatIsWrongIsRefused) {
   EXPECT_EQ(ReasonOf(CreateSubscription(config)), Reason::kInvalidFilter);
 }
 
+TEST_F(EngineFilterTest, TheBacklogIsTrueWhileNobodyConsumes) {
+  for (int i = 0; i < 10; ++i) PublishColours({"red-1", "blue-2", "blue-3", "red-4"});
+  EXPECT_EQ(Backlog(), 20);
+  PublishColours({"blue-5"});
+  EXPECT_EQ(Backlog(), 20);
+}
+
+TEST_F(EngineFilterTest, TheBacklogIsTrueAfterARestartAndAfterASeek) {
+  for (int i = 0; i < 10; ++i) PublishColours({"red-1", "blue-2", "blue-3", "red-4"});
+  Reopen();
+  engine_->timers().RunDue();
+  EXPECT_EQ(Backlog(), 20);
+  engine_->Seek(SubscriptionNamed("red"), Offset(10), [](const absl::Status& status) { ASSERT_TRUE(status.ok()); });
+  engine_->timers().RunDue();
+  EXPECT_EQ(Backlog(), 15);
+}
+
+TEST_F(EngineFilterTest, TheBacklogIsTrueWhileAConsumerIsPartOfTheWay) {
+  for (int i = 0; i < 10; ++i) PublishColours({"red-1", "blue-2", "blue-3", "red-4"});
+  const auto wired = Connect("red", 7);
+  EXPECT_EQ(Backlog(), 20);
+  wired.subscription->Ack(wired.id, Leases(wired.consumer->Take()));
+  EXPECT_EQ(Backlog(), 13);
+}
+
+// The oldest that counts is the first that matches, and the log holds nothing before it.
+TEST_F(EngineFilterTest, WhatTheFilterLeavesOutHoldsNothingWithoutAConsumer) {
+  PublishColours({"red-1", "blue-2", "blue-3"});
+  const auto wired = Connect("red", 1);
+  const auto held = wired.consumer->Take();
+  wired.subscription->Detach(wired.id);
+  Advance(absl::Seconds(100));
+  PublishColours({"blue-4", "red-5"});
+  Wired again = Connect("red", 1);
+  again.subscription->Ack(again.id, Leases(again.consumer->Take()));
+  again.subscription->Detach(again.id);
+  engine_->timers().RunDue();
+  EXPECT_EQ(Backlog(), 1);
+  EXPECT_EQ(FindTopic("orders")->log().extent().first, Offset(5));
+  EXPECT_EQ(FindSubscription("red")->stats().oldest_unacked_publish_time_us, absl::ToUnixMicros(clock_.WallNow()));
+}
+
 }  // namespace
 }  // namespace sluice

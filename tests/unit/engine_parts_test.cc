@@ -109,7 +109,7 @@ TEST(ReadySetTest, DelayedRangesComeWhenTheirTimeHasCome) {
   ready.AddDelayed({{Offset(1), Offset(2)}, 1}, Instant(100));
   EXPECT_FALSE(ready.Promote(Instant(99), 0));
   EXPECT_FALSE(ready.Front().has_value());
-  EXPECT_EQ(ready.next_due(Instant(0), 0), Instant(100));
+  EXPECT_EQ(ready.next_due(), Instant(100));
   EXPECT_TRUE(ready.Promote(Instant(100), 0));
   EXPECT_TRUE(ready.Front().has_value());
 }

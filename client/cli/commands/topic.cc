@@ -12,6 +12,7 @@ struct TopicFlags {
   std::string message_ttl;
   std::string max_delay;
   std::string acked_retention;
+  std::optional<bool> discard_unsubscribed;
   std::vector<std::string> labels;
 };
 
@@ -28,6 +29,8 @@ int Show(const Session& session, const absl::StatusOr<v1::Topic>& topic, std::st
   if (topic->has_message_ttl()) fmt::print("  message_ttl      {}\n", Seconds(topic->message_ttl()));
   if (topic->has_max_delay()) fmt::print("  max_delay        {}\n", Seconds(topic->max_delay()));
   if (topic->has_acked_retention()) fmt::print("  acked_retention  {}\n", Seconds(topic->acked_retention()));
+  fmt::print("  unsubscribed     {}\n", topic->discard_unsubscribed() ? "messages are discarded while there is no subscription"
+                                                                 : "messages are kept for the first subscription");
   for (const auto& [key, value] : topic->labels()) fmt::print("  label            {}={}\n", key, value);
   return kOk;
 }
@@ -56,6 +59,10 @@ std::vector<std::string> Fill(const TopicFlags& flags, v1::Topic* topic) {
     SetDuration("--acked-retention", flags.acked_retention, topic->mutable_acked_retention());
     fields.emplace_back("acked_retention");
   }
+  if (flags.discard_unsubscribed) {
+    topic->set_discard_unsubscribed(*flags.discard_unsubscribed);
+    fields.emplace_back("discard_unsubscribed");
+  }
   if (!flags.labels.empty()) {
     ParsePairs(flags.labels, topic->mutable_labels());
     fields.emplace_back("labels");
@@ -69,6 +76,8 @@ void AddSettings(CLI::App* command, const std::shared_ptr<TopicFlags>& flags) {
   command->add_option("--message-ttl", flags->message_ttl, "Messages are not delivered after this time, 1s to 744h");
   command->add_option("--max-delay", flags->max_delay, "How far ahead a message may ask to be delivered");
   command->add_option("--acked-retention", flags->acked_retention, "Keep acknowledged messages this long, to seek back to");
+  command->add_option("--discard-unsubscribed", flags->discard_unsubscribed,
+                      "true: discard what is published while there is no subscription; false (default): keep it for the first one");
   command->add_option("--label", flags->labels, "KEY=VALUE; may be repeated");
 }
 
