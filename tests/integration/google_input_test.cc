@@ -80,6 +80,22 @@ TEST_P(GoogleInputTest, NamesHaveBounds) {
   EXPECT_EQ(make("a/b/c"), "INVALID_ARGUMENT/INVALID_NAME");
 }
 
+TEST_P(GoogleInputTest, ProjectsMayBeNumbersShortOrWithinADomain) {
+  for (const std::string project : {"projects/123456789012", "projects/example.com:my-project", "projects/p"}) {
+    pubsub::Topic topic;
+    topic.set_name(project + "/topics/orders");
+    EXPECT_EQ(CodeAndReason(Call(*publisher_, &pubsub::Publisher::Stub::CreateTopic, topic, &topic)), kOk) << project;
+    pubsub::Subscription subscription;
+    subscription.set_topic(topic.name());
+    EXPECT_EQ(CodeAndReason(Call(*subscriber_, &pubsub::Subscriber::Stub::CreateSubscription, subscription, &made_)), kOk);
+    pubsub::ListTopicsRequest request;
+    pubsub::ListTopicsResponse response;
+    request.set_project(project);
+    EXPECT_EQ(CodeAndReason(Call(*publisher_, &pubsub::Publisher::Stub::ListTopics, request, &response)), kOk) << project;
+    EXPECT_EQ(response.topics_size(), 1) << project;
+  }
+}
+
 TEST_P(GoogleInputTest, RequestsToPublishHaveBounds) {
   pubsub::PublishRequest request;
   request.set_topic(TopicPath("orders"));
