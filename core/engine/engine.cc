@@ -248,25 +248,26 @@ void Engine::CreateSubscription(SubscriptionConfig config, StartPosition start, 
   if (absl::Status status = Validate(config); !status.ok()) return done(status);
   Gate::Pass pass(context_->gate);
   if (!pass) return done(DrainingError());
-  auto topic = FindTopic(*config.topic);
-  if (!topic.ok()) return done(topic.status());
-  if (absl::Status status = CheckDeadLetter(config); !status.ok()) return done(status);
   const std::string name = config.name.full();
-  config.create_time = context_->clock.WallNow();
-  config.topic_id = (*topic)->id();
   absl::Status reserved;
   {
     MutexLock lock(mu_);
     reserved = BeginCreate(subscriptions_, name, max_subscriptions_, Reason::kSubscriptionExists,
                            Reason::kTooManySubscriptions);
   }
+  // A name that is taken is the answer whatever else is wrong: who creates what is missing goes by it.
   if (!reserved.ok()) return done(reserved);
-  const SubscriptionId id(context_->backend->catalogue().NewId());
   auto finish = [this, name, done = std::move(done), pass = std::make_shared<Gate::Pass>(std::move(pass))](
                     absl::StatusOr<SubscriptionConfig> made) {
     Free(name);
     done(std::move(made));
   };
+  auto topic = FindTopic(*config.topic);
+  if (!topic.ok()) return finish(topic.status());
+  if (absl::Status status = CheckDeadLetter(config); !status.ok()) return finish(status);
+  config.create_time = context_->clock.WallNow();
+  config.topic_id = (*topic)->id();
+  const SubscriptionId id(context_->backend->catalogue().NewId());
   ResolveStart(*topic, start, [this, id, name, topic = *topic, config = std::move(config),
                                finish = std::move(finish)](const absl::StatusOr<Offset>& offset) {
     if (!offset.ok()) return finish(offset.status());

@@ -79,18 +79,6 @@ void Engine::CreateSnapshot(const SnapshotName& snapshot, const SubscriptionName
   Gate::Pass pass(context_->gate);
   if (!pass) return done(DrainingError());
   const std::string& name = snapshot.full();
-  auto source = FindSubscription(subscription);
-  if (!source.ok()) return done(source.status());
-  SubscriptionConfig config;
-  config.name = StoredNameOf(snapshot);
-  config.topic = (*source)->config().topic;
-  config.topic_id = (*source)->config().topic_id;
-  config.labels = std::move(labels);
-  config.create_time = context_->clock.WallNow();
-  config.snapshot_until = config.create_time + kSnapshotLife;
-  if (absl::Status status = Validate(config); !status.ok()) return done(status);
-  auto topic = config.topic ? FindTopic(*config.topic) : NotFoundError(Reason::kTopicNotFound, "");
-  if (!topic.ok()) return done(topic.status());
   {
     MutexLock lock(mu_);
     if (snapshots_.contains(name) || !Reserve(name)) {
@@ -98,12 +86,24 @@ void Engine::CreateSnapshot(const SnapshotName& snapshot, const SubscriptionName
       return done(ExistsError(Reason::kSnapshotExists, name));
     }
   }
-  StoreSnapshot(snapshot, std::move(config), *topic, *source,
-                [this, name, done = std::move(done), pass = std::make_shared<Gate::Pass>(std::move(pass))](
+  auto finish = [this, name, done = std::move(done), pass = std::make_shared<Gate::Pass>(std::move(pass))](
                     absl::StatusOr<Snapshot> made) {
-                  Free(name);
-                  done(std::move(made));
-                });
+    Free(name);
+    done(std::move(made));
+  };
+  auto source = FindSubscription(subscription);
+  if (!source.ok()) return finish(source.status());
+  SubscriptionConfig config;
+  config.name = StoredNameOf(snapshot);
+  config.topic = (*source)->config().topic;
+  config.topic_id = (*source)->config().topic_id;
+  config.labels = std::move(labels);
+  config.create_time = context_->clock.WallNow();
+  config.snapshot_until = config.create_time + kSnapshotLife;
+  if (absl::Status status = Validate(config); !status.ok()) return finish(status);
+  auto topic = config.topic ? FindTopic(*config.topic) : NotFoundError(Reason::kTopicNotFound, "");
+  if (!topic.ok()) return finish(topic.status());
+  StoreSnapshot(snapshot, std::move(config), *topic, *source, std::move(finish));
 }
 
 void Engine::StoreSnapshot(const SnapshotName& name, SubscriptionConfig config, const std::shared_ptr<Topic>& topic,

@@ -21,6 +21,27 @@ TEST_F(EngineTest, CreatesEachNameOnce) {
   EXPECT_EQ(ReasonOf(CreateSubscription("other", "missing")), Reason::kTopicNotFound);
 }
 
+TEST_F(EngineTest, ANameThatIsTakenIsTheAnswerWhateverElseIsMissing) {
+  ASSERT_TRUE(CreateTopic("orders").ok());
+  ASSERT_TRUE(CreateSubscription("billing", "orders").ok());
+  EXPECT_EQ(ReasonOf(CreateSubscription("billing", "missing")), Reason::kSubscriptionExists);
+  SubscriptionConfig config = FindSubscription("billing")->config();
+  config.dead_letter = DeadLetterPolicy{.topic = TopicNamed("missing")};
+  EXPECT_EQ(ReasonOf(CreateSubscription(config)), Reason::kSubscriptionExists);
+  const auto snapshot = [&](std::string_view subscription) {
+    absl::Status result = absl::UnknownError("no answer");
+    engine_->CreateSnapshot(*SnapshotName::Parse("projects/test/snapshots/before"), SubscriptionNamed(subscription), {},
+                            [&](const auto& made) { result = made.status(); });
+    return result;
+  };
+  ASSERT_TRUE(snapshot("billing").ok());
+  EXPECT_EQ(ReasonOf(snapshot("missing")), Reason::kSnapshotExists);
+
+  // What was refused for another reason leaves the name free.
+  EXPECT_EQ(ReasonOf(CreateSubscription("audit", "missing")), Reason::kTopicNotFound);
+  EXPECT_TRUE(CreateSubscription("audit", "orders").ok());
+}
+
 TEST_F(EngineTest, StartPositionsChooseWhereASubscriptionBegins) {
   ASSERT_TRUE(CreateTopic("orders").ok());
   ASSERT_TRUE(Publish("orders", {"a", "b"}).ok());
