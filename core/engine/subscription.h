@@ -148,6 +148,10 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   // confirmed when durable; everything else is refused.
   void AckLateConfirmed(const std::vector<LateAck>& late, AckDone done) EXCLUDES(mu_);
 
+  // Whether nothing goes out at the moment, is being read, or is about to: a consumer that has credit left gets nothing before
+  // something changes (a publish, a nack, a deadline, a lease that ends).
+  bool AtRest() const EXCLUDES(mu_);
+
   // For leases from now on.
   void SetAckDeadline(ConsumerId consumer, absl::Duration deadline) EXCLUDES(mu_);
 

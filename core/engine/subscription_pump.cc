@@ -138,6 +138,11 @@ Subscription::ConsumerState* Subscription::NextConsumer() {
   return nullptr;
 }
 
+bool Subscription::AtRest() const {
+  MutexLock lock(mu_);
+  return !pumping_ && !reading_ && !wanted_;
+}
+
 // Fills outgoing_ with leased runs for one consumer; null when there is nothing to deliver, or nobody to deliver to.
 std::shared_ptr<Consumer> Subscription::Collect(const Moment* known) {
   if (topic_ == nullptr || (next_ >= end_ && ready_.empty() && !keys_.has_ready())) return nullptr;

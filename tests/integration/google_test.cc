@@ -51,6 +51,48 @@ TEST_P(GoogleTest, APullThatIsToComeAtOnceDoesAlsoWithoutMessages) {
   EXPECT_THAT(DataOf(Pull(10, /*at_once=*/true)), SizeIs(0));
 }
 
+TEST_P(GoogleTest, APullThatIsToComeAtOnceDoesSoWhenAllThereIsIsLeasedOrHeld) {
+  pubsub::Subscription ordered;
+  ordered.set_enable_message_ordering(true);
+  MakeBoth(ordered);
+  pubsub::PublishRequest request;
+  pubsub::PublishResponse response;
+  request.set_topic(TopicPath("orders"));
+  for (const char* key : {"a", "", "a"}) {
+    request.clear_messages();
+    auto& message = *request.add_messages();
+    message.set_data("x");
+    message.set_ordering_key(key);
+    ASSERT_TRUE(Call(*publisher_, &pubsub::Publisher::Stub::Publish, request, &response).ok());
+  }
+  ASSERT_THAT(DataOf(Pull(2)), SizeIs(2)) << "and the third waits behind the first of its key";
+  const absl::Time begin = absl::Now();
+  for (int i = 0; i < 20; ++i) EXPECT_THAT(DataOf(Pull(10, /*at_once=*/true)), SizeIs(0));
+  EXPECT_LT(absl::Now() - begin, absl::Seconds(4)) << "each waited for what cannot come";
+}
+
+TEST_P(GoogleTest, APullFillsUpWithWhatThereIsAlsoBesideAStream) {
+  MakeBoth();
+  constexpr int kEach = 200;
+  const auto calls_for = [&](int messages) {
+    int calls = 0;
+    for (int pulled = 0; pulled < messages && calls < messages; ++calls) {
+      const auto response = Pull(1000);
+      pulled += response.received_messages_size();
+      EXPECT_TRUE(Acknowledge(IdsOf(response)).ok());
+    }
+    return calls;
+  };
+  for (int i = 0; i < kEach; ++i) Publish({"alone"});
+  EXPECT_LE(calls_for(kEach), 5);
+
+  PullStream stream(*subscriber_, /*max_messages=*/10);
+  for (int i = 0; i < kEach; ++i) Publish({"beside"});
+  for (int streamed = 0; streamed < 10;) streamed += stream.ReadMessages().received_messages_size();
+  EXPECT_LE(calls_for(kEach - 10), 5);
+  stream.Cancel();
+}
+
 TEST_P(GoogleTest, AStreamSaysWhatTheSubscriptionIsLikeAtOnceAndWithEveryPong) {
   pubsub::Subscription ordered;
   ordered.set_enable_message_ordering(true);
