@@ -21,6 +21,7 @@ enum StoredField : uint32_t {
   kTopicMaxDelay = 7,
   kTopicAckedRetention = 8,
   kTopicIamPolicy = 100,
+  kTopicDeleted = 101,
   kSubscriptionTopic = 2,
   kSubscriptionAckDeadline = 3,
   kSubscriptionLabels = 5,
@@ -259,6 +260,7 @@ std::string Encode(const TopicConfig& config) {
   AppendSpan(&out, kTopicAckedRetention, config.acked_retention);
   if (!config.iam_policy.empty()) AppendBytesField(&out, kTopicIamPolicy, config.iam_policy);
   AppendVarintField(&out, kTopicCreateTime, static_cast<uint64_t>(absl::ToUnixMicros(config.create_time)));
+  if (config.deleted) AppendVarintField(&out, kTopicDeleted, 1);
   return out;
 }
 
@@ -302,6 +304,7 @@ absl::StatusOr<TopicConfig> DecodeTopicConfig(std::string_view bytes) {
     if (field.number == kTopicMaxDelay) config.max_delay = DurationOf(field.value);
     if (field.number == kTopicAckedRetention) config.acked_retention = DurationOf(field.value);
     if (field.number == kTopicIamPolicy) config.iam_policy = field.bytes;
+    if (field.number == kTopicDeleted) config.deleted = field.value != 0;
     if (field.number == kTopicCreateTime) config.create_time = absl::FromUnixMicros(static_cast<int64_t>(field.value));
   }
   auto parsed = TopicName::Parse(name);

@@ -36,6 +36,8 @@ struct TopicConfig {
   // Who may do what, a serialized google.iam.v1.Policy; empty when nobody said so.
   std::string iam_policy;
   absl::Time create_time;
+  // Stored for the sake of those who still need its messages; its name may be that of another topic.
+  bool deleted = false;
 };
 
 // A message that was delivered this often without success is copied to another topic and acknowledged here.

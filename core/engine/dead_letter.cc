@@ -51,7 +51,7 @@ Ref<Batch> DeadLetterCopy(const Batch& batch, const Condemned& condemned, const 
   AppendAttribute(&common, {attribute::kSubscription, config.name.id()});
   AppendAttribute(&common, {attribute::kProject, config.name.project()});
   AppendAttribute(&common, {attribute::kPublishTime, format(batch.publish_time())});
-  AppendAttribute(&common, {attribute::kTopic, config.topic->full()});
+  AppendAttribute(&common, {attribute::kTopic, config.topic ? std::string_view(config.topic->full()) : kDeletedTopic});
   AppendAttribute(&common, {attribute::kReason, ToString(condemned.cause)});
   AppendAttribute(&common, {attribute::kTime, format(now)});
   std::vector<std::string> copies;

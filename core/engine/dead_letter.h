@@ -42,7 +42,7 @@ inline constexpr std::string_view kTime = "SluiceDeadLetterTime";
 }  // namespace dead_letter_attribute
 
 // Copies of the condemned messages, all of which are in `batch`: the stored bytes with attributes added. A key that was
-// there before counts with its last value, as protobuf's maps have it. REQUIRES: config.topic.
+// there before counts with its last value, as protobuf's maps have it.
 Ref<Batch> DeadLetterCopy(const Batch& batch, const Condemned& condemned, const SubscriptionConfig& config,
                           absl::Time now);
 

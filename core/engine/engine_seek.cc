@@ -31,12 +31,8 @@ void Engine::SeekTo(const SubscriptionName& subscription_name, const Resolve& re
     Free(name);
     done(status);
   };
-  const SubscriptionConfig config = (*found)->config();
-  auto topic = config.topic ? FindTopic(*config.topic) : NotFoundError(Reason::kTopicNotFound, "");
-  if (!topic.ok()) {
-    return finish(Error(Reason::kTopicDeleted, fmt::format("{}: its topic was deleted", name),
-                        {{"field", "subscription"}, {"value", name}}));
-  }
+  const auto topic = (*found)->topic();
+  if (!topic.ok()) return finish(topic.status());
   resolve(**found, *topic, [subscription = *found, finish = std::move(finish)](absl::StatusOr<CursorState> state) {
     state.ok() ? subscription->Seek(*std::move(state), finish) : finish(state.status());
   });
@@ -54,16 +50,17 @@ void Engine::Seek(const SubscriptionName& name, const StartPosition& to, StatusD
 void Engine::Seek(const SubscriptionName& name, const SnapshotName& snapshot, StatusDone done) {
   const auto resolve = [&](const Subscription& subscription, const std::shared_ptr<Topic>& topic,
                            const Done<CursorState>& resolved) {
+    const SubscriptionConfig config = subscription.config();
     std::shared_ptr<Subscription> stored;
     {
       MutexLock lock(mu_);
       if (auto it = snapshots_.find(snapshot.full()); it != snapshots_.end()) stored = it->second;
     }
     if (stored == nullptr) return resolved(NotFoundError(Reason::kSnapshotNotFound, snapshot.full()));
-    if (stored->config().topic_id != subscription.config().topic_id) {
+    if (stored->config().topic_id != config.topic_id) {
       return resolved(Error(Reason::kInvalidSeek,
                             fmt::format("snapshot: {} is of another topic than {}", snapshot.full(), name.full()),
-                            {{"field", "snapshot"}, {"value", snapshot.full()}, {"limit", topic->config().name.full()}}));
+                            {{"field", "snapshot"}, {"value", snapshot.full()}, {"limit", config.topic ? config.topic->full() : std::string(kDeletedTopic)}}));
     }
     CursorState state = stored->Progress();
     // What retention took meanwhile is gone.
@@ -101,7 +98,7 @@ void Engine::CreateSnapshot(const SnapshotName& snapshot, const SubscriptionName
   config.create_time = context_->clock.WallNow();
   config.snapshot_until = config.create_time + kSnapshotLife;
   if (absl::Status status = Validate(config); !status.ok()) return finish(status);
-  auto topic = config.topic ? FindTopic(*config.topic) : NotFoundError(Reason::kTopicNotFound, "");
+  const auto topic = (*source)->topic();
   if (!topic.ok()) return finish(topic.status());
   StoreSnapshot(snapshot, std::move(config), *topic, *source, std::move(finish));
 }
@@ -115,9 +112,13 @@ void Engine::StoreSnapshot(const SnapshotName& name, SubscriptionConfig config, 
   const Offset oldest = state.acked.floor();
   const auto oldest_time = oldest < topic->durable_end() ? topic->PublishTimeOf(oldest) : std::nullopt;
   if (oldest_time) config.snapshot_until = absl::FromUnixMicros(*oldest_time) + kSnapshotLife;
+  const auto let_go = [this, topic, holder] {
+    topic->Remove(holder.get());
+    if (topic->deleted()) ReleaseTopic(topic);
+  };
   const absl::Duration life = *config.snapshot_until - context_->clock.WallNow();
   if (life < kMinSnapshotLife) {
-    topic->Remove(holder.get());
+    let_go();
     return done(Error(Reason::kSnapshotTooShort,
                       fmt::format("snapshot: it would expire in {}, since the oldest message that it keeps is that old",
                                   absl::FormatDuration(life)),
@@ -126,14 +127,14 @@ void Engine::StoreSnapshot(const SnapshotName& name, SubscriptionConfig config, 
   const SubscriptionId id(context_->backend->catalogue().NewId());
   context_->backend->catalogue().PutSubscription(
       {id, Encode(config)}, &state,
-      [this, id, name, topic, config, state, holder, done = std::move(done)](const absl::Status& status) {
+      [this, id, name, topic, config, state, let_go, done = std::move(done)](const absl::Status& status) {
         if (status.ok()) {
           auto stored = std::make_shared<Subscription>(context_, id, config, topic, context_->backend->OpenCursor(id), state);
-          AddTo(*topic, stored);
+          AddTo(topic, stored);
           MutexLock lock(mu_);
           snapshots_[name.full()] = stored;
         }
-        topic->Remove(holder.get());
+        let_go();
         status.ok() ? done(Describe(config)) : done(status);
       });
 }

@@ -343,11 +343,24 @@ Subscription::Properties Subscription::properties() const {
   return {config_.exactly_once, config_.ordered, config_.dead_letter.has_value()};
 }
 
+absl::StatusOr<std::shared_ptr<Topic>> Subscription::topic() const {
+  MutexLock lock(mu_);
+  if (topic_ == nullptr) return ended_;
+  return topic_;
+}
+
+void Subscription::LoseTopicName() {
+  MutexLock lock(mu_);
+  config_.topic.reset();
+}
+
 void Subscription::SetConfig(SubscriptionConfig config) {
   std::vector<ConsumerState> pullers;
   absl::Status why;
   {
     MutexLock lock(mu_);
+    // Its topic may have been deleted while the change was stored.
+    if (!config_.topic) config.topic.reset();
     config_ = std::move(config);
     last_used_ = context_->clock.Now();
     if (config_.push) {

@@ -174,6 +174,8 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   // The rest is for the engine and the topic.
 
   SubscriptionId id() const { return id_; }
+  // Why it has none: it was detached, or it ended.
+  absl::StatusOr<std::shared_ptr<Topic>> topic() const EXCLUDES(mu_);
   bool ephemeral() const { return cursor_ == nullptr; }
   bool is_snapshot() const { return snapshot_; }
 
@@ -193,6 +195,9 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
 
   // Messages below `before` are gone; returns how many of them were not acknowledged.
   uint64_t DropBefore(Offset before) EXCLUDES(mu_);
+
+  // Its topic was deleted, and lives on for those who need its messages.
+  void LoseTopicName() EXCLUDES(mu_);
 
   // The topic does not wait for this subscription any more.
   void LeaveTopic() EXCLUDES(mu_);

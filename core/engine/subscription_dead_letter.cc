@@ -72,7 +72,7 @@ void Subscription::Bury(Condemned condemned, uint64_t epoch,
   }
   if (over) return Buried(condemned, epoch, absl::OkStatus());
   const std::shared_ptr<Topic> target =
-      config.topic && config.dead_letter ? context_->find_topic(config.dead_letter->topic) : nullptr;
+      config.dead_letter ? context_->find_topic(config.dead_letter->topic) : nullptr;
   const auto buried = [self = shared_from_this(), condemned, epoch](const absl::StatusOr<Published>& stored) {
     if (stored.ok()) self->context_->metrics.engine.dead_lettered_messages.Add(condemned.offsets.size());
     self->Buried(condemned, epoch, stored.status());

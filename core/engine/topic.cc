@@ -21,6 +21,7 @@ Topic::Topic(std::shared_ptr<EngineContext> context, TopicId id, TopicConfig con
       id_(id),
       log_(context_->backend->OpenLog(id)),
       durable_end_(log_->extent().next),
+      deleted_(config.deleted),
       retention_bytes_(config.retention_bytes),
       message_ttl_us_(absl::ToInt64Microseconds(config.message_ttl)),
       max_delay_us_(MaxDelayUs(config)),

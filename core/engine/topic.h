@@ -122,7 +122,7 @@ class Topic : public std::enable_shared_from_this<Topic> {
   const std::shared_ptr<TopicLog> log_;
 
   std::atomic<Offset> durable_end_;
-  std::atomic<bool> deleted_{false};
+  std::atomic<bool> deleted_;
   std::atomic<int64_t> retention_bytes_;
   std::atomic<int64_t> message_ttl_us_;
   std::atomic<int64_t> max_delay_us_;

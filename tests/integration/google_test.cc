@@ -232,6 +232,28 @@ TEST_P(GoogleTest, AStreamWithoutATopicWaitsUntilItsSubscriptionGoesToo) {
   EXPECT_EQ(CodeAndReason(after.Finish()), "NOT_FOUND/SUBSCRIPTION_NOT_FOUND");
 }
 
+TEST_P(GoogleTest, ADeletedTopicsBacklogIsDeliveredAndCanBeSought) {
+  MakeBoth();
+  Publish({"a", "b", "c", "d", "e"});
+  ASSERT_EQ(CodeAndReason(client_->DeleteTopic("orders")), "OK");
+  pubsub::CreateSnapshotRequest snapshot;
+  pubsub::Snapshot made;
+  snapshot.set_name("projects/test/snapshots/before");
+  snapshot.set_subscription(SubscriptionPath("orders"));
+  EXPECT_EQ(CodeAndReason(Call(*subscriber_, &pubsub::Subscriber::Stub::CreateSnapshot, snapshot, &made)), "OK");
+  EXPECT_EQ(made.topic(), "_deleted-topic_");
+  for (int round = 0; round < 2; ++round) {
+    const auto response = Pull(10);
+    EXPECT_THAT(DataOf(response), ElementsAre("a", "b", "c", "d", "e"));
+    EXPECT_TRUE(Acknowledge(IdsOf(response)).ok());
+    pubsub::SeekRequest seek;
+    pubsub::SeekResponse sought;
+    seek.set_subscription(SubscriptionPath("orders"));
+    seek.set_snapshot(snapshot.name());
+    EXPECT_EQ(CodeAndReason(Call(*subscriber_, &pubsub::Subscriber::Stub::Seek, seek, &sought)), "OK");
+  }
+}
+
 TEST_P(GoogleTest, ADrainEndsStreamsAndPullsWithUnavailable) {
   MakeBoth();
   PullStream stream(*subscriber_);

@@ -320,16 +320,27 @@ TEST_F(SubscribeStreamTest, EndsWithNotFoundWhenTheSubscriptionIsDeleted) {
   EXPECT_EQ(CodeAndReason(stream.End()), "NOT_FOUND/SUBSCRIPTION_NOT_FOUND");
 }
 
-TEST_F(SubscribeStreamTest, EndsWithFailedPreconditionWhenTheTopicIsDeleted) {
+TEST_F(SubscribeStreamTest, GoesOnWithWhatADeletedTopicLeaves) {
   CreateBoth("orders");
-  SubscribeStream stream(*client_, "orders", 10);
+  SubscribeStream stream(*client_, "orders", 1);
+  client_->Publish("orders", {"1", "2"});
+  EXPECT_THAT(stream.Take(1), SizeIs(1));
+  client_->DeleteTopic("orders");
+  SubscribeStream again(*client_, "orders", 10);
+  EXPECT_THAT(again.Take(1), SizeIs(1));
+  client_->DeleteSubscription("orders");
+  EXPECT_EQ(CodeAndReason(again.End()), "NOT_FOUND/SUBSCRIPTION_NOT_FOUND");
+}
+
+TEST_F(SubscribeStreamTest, AnEphemeralOneEndsWithItsTopic) {
+  CreateBoth("orders");
+  SubscribeStream stream(*client_);
+  v1::SubscribeRequest request;
+  request.mutable_ephemeral()->set_topic(TopicPath("orders"));
+  stream.Send(request);
+  stream.ReadOpened();
   client_->DeleteTopic("orders");
   EXPECT_EQ(CodeAndReason(stream.End()), "FAILED_PRECONDITION/TOPIC_DELETED");
-  SubscribeStream again(*client_);
-  v1::SubscribeRequest request;
-  request.set_subscription(SubscriptionPath("orders"));
-  again.Send(request);
-  EXPECT_EQ(CodeAndReason(again.End()), "FAILED_PRECONDITION/TOPIC_DELETED");
 }
 
 }  // namespace
