@@ -187,8 +187,12 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   // One that is set to push ends those who pull.
   void SetConfig(SubscriptionConfig config) EXCLUDES(mu_);
 
-  // A batch became durable, just now. Called in offset order. Returns whether everything up to its end is delivered.
-  bool OnAppended(const Ref<Batch>& batch, const Clock::Times& now) EXCLUDES(mu_);
+  // A batch became durable, just now. Called in offset order. Whether nothing waits, something waits for a consumer, or there is one:
+  // then DeliverAppended has to follow.
+  enum class Appended { kNothingLeft, kBehind, kWanted };
+  Appended OnAppended(const Ref<Batch>& batch) EXCLUDES(mu_);
+  // Returns whether nothing is left of what there was.
+  bool DeliverAppended(const Clock::Times& now) EXCLUDES(mu_) { return Pump(&now); }
 
   // The log holds more than this subscription was told of.
   void OnEndMoved(Offset end) EXCLUDES(mu_);
@@ -331,9 +335,9 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   void Told() EXCLUDES(mu_);
   absl::Status NotAvailable(const AttachOptions& options) const REQUIRES(mu_);
 
-  // What goes out (subscription_pump.cc). `appended` is what has just become durable, if that is why, and `known` what the
-  // clocks have just said. Returns whether nothing is left of what there was.
-  bool Pump(const Ref<Batch>* appended = nullptr, const Moment* known = nullptr) EXCLUDES(mu_);
+  // What goes out (subscription_pump.cc). `known` is what the clocks have just said. Returns whether nothing is left of what there
+  // was.
+  bool Pump(const Moment* known = nullptr) EXCLUDES(mu_);
   // Returns whether there is someone to have it now.
   bool TakeIn(const Ref<Batch>& batch) REQUIRES(mu_);
   bool NothingLeft() const REQUIRES(mu_) { return next_ >= end_ && ready_.empty() && keys_.waiting() == 0; }

@@ -17,9 +17,16 @@ constexpr absl::Duration kReadRetryDelay = absl::Milliseconds(100);
 
 }  // namespace
 
-bool Subscription::OnAppended(const Ref<Batch>& batch, const Clock::Times& now) {
+Subscription::Appended Subscription::OnAppended(const Ref<Batch>& batch) {
   // A snapshot stands still.
-  return snapshot_ || Pump(&batch, &now);
+  if (snapshot_) return Appended::kNothingLeft;
+  MutexLock lock(mu_);
+  if (!ended_.ok()) return Appended::kNothingLeft;
+  if (TakeIn(batch)) return Appended::kWanted;
+  const bool nothing_left = NothingLeft();
+  lock.Unlock();
+  TellSkipped();
+  return nothing_left ? Appended::kNothingLeft : Appended::kBehind;
 }
 
 bool Subscription::TakeIn(const Ref<Batch>& batch) {
@@ -52,17 +59,8 @@ void Subscription::TellSkipped() {
   TellAcked(skipped, old_floor, topic);
 }
 
-bool Subscription::Pump(const Ref<Batch>* appended, const Moment* known) {
+bool Subscription::Pump(const Moment* known) {
   MutexLock lock(mu_);
-  if (appended != nullptr) {
-    if (!ended_.ok()) return true;
-    if (!TakeIn(*appended)) {
-      const bool nothing_left = NothingLeft();
-      lock.Unlock();
-      TellSkipped();
-      return nothing_left;
-    }
-  }
   if (pumping_) {
     pump_again_ = true;
     return false;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/container/inlined_vector.h"
 #include "core/engine/subscription.h"
 #include "fmt/format.h"
 
@@ -106,8 +107,7 @@ StoreDone Topic::PublishEnd(const Ref<Batch>& batch, const CircuitBreaker::Call&
     context.store_breaker.Record(call, status, times.now);
     if (status.ok()) {
       context.metrics.engine.publish_seconds.Observe(times.now - call.start);
-      self->OnAppended(batch, times);
-      done(Published{batch->first(), batch->count(), times.wall_us});
+      self->OnAppended(batch, times, done);
     } else {
       done(status);
     }
@@ -115,7 +115,7 @@ StoreDone Topic::PublishEnd(const Ref<Batch>& batch, const CircuitBreaker::Call&
   };
 }
 
-void Topic::OnAppended(const Ref<Batch>& batch, const Clock::Times& now) {
+void Topic::OnAppended(const Ref<Batch>& batch, const Clock::Times& now, const PublishDone& done) {
   EngineMetrics& metrics = context_->metrics.engine;
   metrics.published_messages.Add(batch->count());
   metrics.published_bytes.Add(batch->record().size());
@@ -131,7 +131,16 @@ void Topic::OnAppended(const Ref<Batch>& batch, const Clock::Times& now) {
     durable_end_.store(batch->end(), std::memory_order_release);
   }
   bool behind = false;
-  for (const auto& subscription : *subscriptions) behind |= !subscription->OnAppended(batch, now);
+  absl::InlinedVector<Subscription*, 8> wanting;
+  for (const auto& subscription : *subscriptions) {
+    const auto taken = subscription->OnAppended(batch);
+    if (taken == Subscription::Appended::kWanted) wanting.push_back(subscription.get());
+    behind |= taken == Subscription::Appended::kBehind;
+  }
+  // The publisher hears of it before any subscriber has it, and when it does every subscription knows of the batch. It may publish
+  // again from in there.
+  done(Published{batch->first(), batch->count(), now.wall_us});
+  for (Subscription* subscription : wanting) behind |= !subscription->DeliverAppended(now);
   if (behind) context_->tail.Insert(id_, batch);
   const int64_t limit = retention_bytes_.load(std::memory_order_relaxed);
   if (limit > 0) EnforceRetentionBytes(limit);

@@ -50,7 +50,7 @@ class Topic : public std::enable_shared_from_this<Topic> {
 
   Topic(std::shared_ptr<EngineContext> context, TopicId id, TopicConfig config);
 
-  // The callback comes when the batch is durable, in the order of the calls. Errors: NOT_FOUND once deleted,
+  // The callback comes when the batch is durable, in the order of the calls, and before a consumer has it. Errors: NOT_FOUND once deleted,
   // UNAVAILABLE (CIRCUIT_OPEN while the store fails or hangs), RESOURCE_EXHAUSTED, DEADLINE_EXCEEDED (batch->deadline());
   // nothing is stored then. A batch with a producer tag that was stored before gets its first answer again;
   // FAILED_PRECONDITION: PRODUCER_FENCED, SEQUENCE_TOO_OLD.
@@ -99,7 +99,8 @@ class Topic : public std::enable_shared_from_this<Topic> {
   // Whether the topic and the store's breaker take it; the callback then has to be used, and until then the gate is held.
   absl::StatusOr<CircuitBreaker::Call> BeginPublish(const Ref<Batch>& batch) EXCLUDES(mu_);
   StoreDone PublishEnd(const Ref<Batch>& batch, const CircuitBreaker::Call& call, PublishDone done);
-  void OnAppended(const Ref<Batch>& batch, const Clock::Times& now) EXCLUDES(mu_);
+  // Tells the subscriptions, then the publisher, then lets it be delivered.
+  void OnAppended(const Ref<Batch>& batch, const Clock::Times& now, const PublishDone& done) EXCLUDES(mu_);
   void EnforceRetentionBytes(int64_t limit) EXCLUDES(mu_);
   // Calls found(before) when there are messages from `from` on that are older than `age`: those below `before`.
   void FindOlder(absl::Duration age, Offset from, std::function<void(Offset)> found) EXCLUDES(mu_);

@@ -231,5 +231,38 @@ TEST_F(EngineDeliveryTest, ManyThreadsPublishAndNothingIsLostOrReordered) {
   EXPECT_THAT(next, testing::Each(kEach));
 }
 
+// Writes down when it is delivered to.
+class NotingConsumer : public FakeConsumer {
+ public:
+  explicit NotingConsumer(std::vector<std::string>* notes) : notes_(notes) {}
+  void Deliver(std::vector<Delivery>& deliveries) override {
+    notes_->push_back("delivered");
+    FakeConsumer::Deliver(deliveries);
+  }
+
+ private:
+  std::vector<std::string>* const notes_;
+};
+
+TEST_F(EngineDeliveryTest, APublisherIsAnsweredBeforeASubscriberHasTheMessage) {
+  Wire(/*credit=*/0);
+  std::vector<std::string> notes;
+  const auto subscription = FindSubscription("billing");
+  const auto consumer = std::make_shared<NotingConsumer>(&notes);
+  subscription->Grant(*subscription->Attach(consumer, {}), 10, Subscription::kNoByteLimit);
+  const auto topic = FindTopic("orders");
+  topic->Publish(MakeBatch({"a"}), [&](const auto& published) {
+    ASSERT_TRUE(published.ok());
+    notes.emplace_back("answered");
+    EXPECT_EQ(subscription->stats().backlog_messages, 1) << "what was answered for is there";
+    EXPECT_EQ(topic->durable_end(), Offset(2));
+    if (published->first == Offset(1)) {
+      topic->Publish(MakeBatch({"b"}), [&](const auto& again) { EXPECT_EQ(again->first, Offset(2)); });
+    }
+  });
+  EXPECT_EQ(notes.front(), "answered");
+  EXPECT_THAT(consumer->TakeData(), ElementsAre("a", "b"));
+}
+
 }  // namespace
 }  // namespace sluice
