@@ -173,8 +173,9 @@ void DeliveryStream::OnWriteDone(bool ok) {
     // The stream may be gone once it is closed.
     const std::shared_ptr<Subscription> subscription = subscription_;
     Close(absl::CancelledError("the client is gone"));
-    // Where leases outlive their stream; once it is detached, so that they do not come to it again.
-    if (!deliveries.empty()) subscription->Return(deliveries);
+    // Where leases outlive their stream; once it is detached, so that they do not come to it again. The client may have them all the
+    // same, and exactly once it may not be refused what it acknowledges in time: those wait for their deadline.
+    if (!deliveries.empty() && !subscription->properties().exactly_once) subscription->Return(deliveries);
     return;
   }
   Advance();

@@ -228,6 +228,9 @@ Instant Subscription::RetryTime(const Lease& lease, ReleaseCause cause, absl::Du
 
 void Subscription::Release(const Lease& lease, ReleaseCause cause, absl::Duration delay) {
   Note(lease, cause == ReleaseCause::kConsumerGone ? DeliveryOutcome::kReturned : DeliveryOutcome::kFailed);
+  RecordEnd(lease, cause == ReleaseCause::kNacked           ? EndedLeases::Why::kNacked
+                   : cause == ReleaseCause::kDeadlinePassed ? EndedLeases::Why::kDeadlinePassed
+                                                            : EndedLeases::Why::kReturned);
   if (lease.keyed) return ReleaseKeyed(lease, cause, delay);
   if (AttemptsUsedUp(lease.attempt)) {
     condemned_.push_back({lease.offsets(), lease.attempt, cause});
@@ -252,6 +255,7 @@ void Subscription::ReleaseKeyed(const Lease& lease, ReleaseCause cause, absl::Du
     leases_.Take(gone.consumer, {gone.lease, gone.lease}, [this](const Lease& taken) {
       mu_.AssertHeld();
       Note(taken, DeliveryOutcome::kReturned);
+      RecordEnd(taken, EndedLeases::Why::kBehindItsKey);
     });
   }
 }
@@ -484,6 +488,7 @@ void Subscription::ForgetAll() {
   });
   leases_.Clear();
   first_since_seek_ = leases_.next();
+  ended_leases_.Clear();
   LeasesEnded();
   ready_ = ReadySet();
   keys_ = KeyQueues();

@@ -28,6 +28,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -38,6 +39,7 @@
 #include "core/engine/context.h"
 #include "core/engine/dead_letter.h"
 #include "core/engine/delivery_breaker.h"
+#include "core/engine/ended_leases.h"
 #include "core/engine/held_batches.h"
 #include "core/engine/key_queues.h"
 #include "core/engine/lease_table.h"
@@ -135,6 +137,12 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   // exactly-once delivery.
   using AckDone = std::function<void(AckOutcome)>;
   void AckConfirmed(ConsumerId consumer, const std::vector<LeaseRange>& ranges, AckDone done) EXCLUDES(mu_);
+  // The same as Nack, for exactly-once delivery: returns those ids whose messages come again. A message of an ordering key takes the
+  // later ones along: to nack those too, in the same call or a later one, is confirmed.
+  std::vector<LeaseRange> NackConfirmed(ConsumerId consumer, const std::vector<LeaseRange>& ranges, absl::Duration delay)
+      EXCLUDES(mu_);
+  // For the log: why what is said of this delivery is refused. Of an exactly-once subscription.
+  std::string_view WhyOver(LeaseId lease, Offset offset) const EXCLUDES(mu_);
   // `deadline` counts from now.
   uint64_t Extend(ConsumerId consumer, LeaseRange range, absl::Duration deadline) EXCLUDES(mu_);
 
@@ -290,6 +298,9 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   void BeginAt(const CursorState& state) REQUIRES(mu_);
   // `delay` is what a nack asks for; without one the retry policy decides.
   void Release(const Lease& lease, ReleaseCause cause, absl::Duration delay) REQUIRES(mu_);
+  void RecordEnd(const Lease& lease, EndedLeases::Why why) REQUIRES(mu_) {
+    if (config_.exactly_once) ended_leases_.Add(lease, why);
+  }
   void ReleaseKeyed(const Lease& lease, ReleaseCause cause, absl::Duration delay) REQUIRES(mu_);
   // How many more may be leased, `most` at the most.
   uint64_t LeaseRoom(uint64_t most) REQUIRES(mu_) { return lease_share_->Room(leases_.count(), most); }
@@ -434,6 +445,7 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
 
   AckSet acked_ GUARDED_BY(mu_);
   LeaseTable leases_ GUARDED_BY(mu_);
+  EndedLeases ended_leases_ GUARDED_BY(mu_);
   // Leases before this one ended by a seek: what they were of may be wanted again.
   LeaseId first_since_seek_ GUARDED_BY(mu_){1};
   // Both from the first consumer on: subscriptions that nobody reads are many.

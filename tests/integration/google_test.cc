@@ -149,14 +149,50 @@ TEST_P(GoogleTest, ExactlyOnceRefusesIdsOneByOne) {
   testing::internal::CaptureStderr();
   const grpc::Status status = Acknowledge({ids[0], ids[1]});
   SetLogLevels({});
-  EXPECT_THAT(testing::internal::GetCapturedStderr(),
-              HasSubstr("a call was refused rpc=google.pubsub.v1.Subscriber/Acknowledge code=INVALID_ARGUMENT reason=INVALID_ACK_ID"));
+  const std::string log = testing::internal::GetCapturedStderr();
+  EXPECT_THAT(log, HasSubstr("a call was refused rpc=google.pubsub.v1.Subscriber/Acknowledge code=INVALID_ARGUMENT reason=INVALID_ACK_ID"));
+  EXPECT_THAT(log, HasSubstr("acknowledgements were refused subscription=projects/test/subscriptions/orders"));
+  EXPECT_THAT(log, HasSubstr("acknowledged already: 1"));
   EXPECT_EQ(CodeAndReason(status), "INVALID_ARGUMENT/EXACTLY_ONCE_ACKID_FAILURE");
   EXPECT_THAT(status.error_message(), HasSubstr("Some acknowledgement ids in the request were invalid."));
   EXPECT_EQ(InfoOf(status).domain(), "pubsub.googleapis.com");
   EXPECT_EQ(InfoOf(status).metadata_size(), 1);
   EXPECT_EQ(InfoOf(status).metadata().at(ids[0]), "PERMANENT_FAILURE_INVALID_ACK_ID");
   EXPECT_EQ(client_->Stats("orders").backlog_messages(), 0);
+}
+
+TEST_P(GoogleTest, ExactlyOnceConfirmsNacksOfSeveralMessagesOfAKey) {
+  pubsub::Subscription subscription;
+  subscription.set_enable_exactly_once_delivery(true);
+  subscription.set_enable_message_ordering(true);
+  MakeBoth(subscription);
+  pubsub::PublishRequest request;
+  pubsub::PublishResponse response;
+  request.set_topic(TopicPath("orders"));
+  for (int i = 0; i < 3; ++i) {
+    auto& message = *request.add_messages();
+    message.set_data("x");
+    message.set_ordering_key("key");
+  }
+  ASSERT_TRUE(Call(*publisher_, &pubsub::Publisher::Stub::Publish, request, &response).ok());
+  const auto ids = IdsOf(Pull(10));
+  ASSERT_THAT(ids, SizeIs(3));
+  EXPECT_EQ(CodeAndReason(ModifyAckDeadline({ids[2], ids[0], ids[1]}, 0)), "OK");
+}
+
+TEST_P(GoogleTest, ExactlyOnceLeavesWhatAStreamWasJustWritingLeased) {
+  pubsub::Subscription exactly_once;
+  exactly_once.set_enable_exactly_once_delivery(true);
+  MakeBoth(exactly_once);
+  PullStream stream(*subscriber_);
+  // More than a client takes that does not read.
+  for (int i = 0; i < 4; ++i) Publish({std::string(500'000, 'x')});
+  while (client_->Stats("orders").leased_messages() == 0) {
+  }
+  stream.Cancel();
+  while (client_->Stats("orders").consumers() > 0) {
+  }
+  for (int i = 0; i < 100; ++i) ASSERT_GT(client_->Stats("orders").leased_messages(), 0) << "the client may have it";
 }
 
 TEST_P(GoogleTest, ExactlyOnceRefusesTheIdOfAnotherSubscriptionAndConfirmsItsOwnOfTheSameLease) {

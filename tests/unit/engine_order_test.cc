@@ -228,6 +228,51 @@ TEST_F(EngineOrderTest, AConfirmedAckNeedsTheEarlierOnesFirst) {
   EXPECT_EQ(Backlog(), 0);
 }
 
+TEST_F(EngineOrderTest, ConfirmedNacksOfSeveralMessagesOfAKeyAreAllConfirmed) {
+  Wire(true);
+  Send({"a-1", "a-2", "a-3"});
+  Take(one_);
+  const auto nack = [&](const char* first, const char* last) {
+    uint64_t confirmed = 0;
+    for (const LeaseRange& part :
+         one_.subscription->NackConfirmed(one_.id, {{leases_.at(first), leases_.at(last)}}, absl::Seconds(1))) {
+      confirmed += part.last - part.first + 1;
+    }
+    return confirmed;
+  };
+  EXPECT_EQ(nack("a-1", "a-3"), 3u);
+  Advance(absl::Seconds(1));
+  EXPECT_EQ(Told(Take(one_)), "a-12 a-21 a-31") << "the first alone has failed";
+
+  // In several calls, until they are delivered again.
+  const LeaseId last = leases_.at("a-3");
+  EXPECT_EQ(nack("a-1", "a-1"), 1u);
+  EXPECT_EQ(nack("a-2", "a-2"), 1u);
+  EXPECT_EQ(nack("a-3", "a-3"), 1u);
+  EXPECT_EQ(one_.subscription->WhyOver(last, Offset(3)), "an earlier message of its key failed");
+  Advance(absl::Seconds(1));
+  Take(one_);
+  EXPECT_TRUE(one_.subscription->NackConfirmed(one_.id, {{last, last}}, absl::ZeroDuration()).empty());
+}
+
+TEST_F(EngineOrderTest, RefusedAcknowledgementsHaveAReason) {
+  Wire(true);
+  Send({"a-1"});
+  Take(one_);
+  const LeaseId expired = leases_.at("a-1");
+  Advance(absl::Seconds(10));
+  Take(one_);
+  EXPECT_EQ(one_.subscription->WhyOver(expired, Offset(1)), "ack deadline passed");
+  const LeaseId nacked = leases_.at("a-1");
+  Nack(one_, "a-1");
+  Advance(absl::Seconds(1));
+  Take(one_);
+  EXPECT_EQ(one_.subscription->WhyOver(nacked, Offset(1)), "nacked");
+  EXPECT_EQ(one_.subscription->WhyOver(LeaseId(100), Offset(1)), "never leased");
+  one_.subscription->AckConfirmed(one_.id, {{LeaseId(1), LeaseId(100)}}, [](const auto&) {});
+  EXPECT_EQ(one_.subscription->WhyOver(nacked, Offset(1)), "acknowledged already");
+}
+
 TEST_F(EngineOrderTest, MessagesWithoutAKeyAreNotKeptInOrder) {
   Wire();
   absl::Status stored;
