@@ -66,6 +66,7 @@ void KeyQueues::Fail(Offset offset, uint32_t attempts, Instant when, FencedList*
   TakeBackAfter(key, offset, fenced);
   Forget(key, Find(key, offset));
   Insert(key, {offset, attempts, when});
+  key.failed_by = key.holder;
   Relist(key);
 }
 
@@ -116,8 +117,9 @@ const KeyQueues::ReadyEntry* KeyQueues::First(ConsumerId consumer) const {
 std::optional<KeyQueues::Waiting> KeyQueues::Next(ConsumerId consumer) const {
   const ReadyEntry* entry = First(consumer);
   if (entry == nullptr) return std::nullopt;
-  const auto& [offset, state] = *std::get<Key*>(*entry)->waiting.begin();
-  return Waiting{offset, state.attempts, state.not_before};
+  const Key& key = *std::get<Key*>(*entry);
+  const auto& [offset, state] = *key.waiting.begin();
+  return Waiting{offset, state.attempts, state.not_before, key.failed_by};
 }
 
 KeyQueues::Waiting KeyQueues::PopFirst(Key& key) {
@@ -131,6 +133,7 @@ void KeyQueues::TakeNext(ConsumerId consumer, LeaseId lease) {
   Key& key = *std::get<Key*>(*First(consumer));
   const Waiting message = PopFirst(key);
   key.holder = consumer;
+  key.failed_by = kAnyone;
   key.out.push_back({message.offset, lease, message.attempts + 1});
   out_[message.offset] = &key;
   Relist(key);

@@ -37,11 +37,13 @@ namespace sluice {
 
 class KeyQueues {
  public:
-  // A message that waits: how often its delivery failed, and when it may go; Instant() for at once.
+  // A message that waits: how often its delivery failed, when it may go (Instant() for at once), and which consumer had it
+  // when it failed, if any.
   struct Waiting {
     Offset offset;
     uint32_t attempts = 0;
     Instant not_before;
+    ConsumerId failed_by = kAnyone;
   };
   // A lease that is over because an earlier message of its key comes again.
   struct Fenced {
@@ -115,8 +117,9 @@ class KeyQueues {
   };
   struct Key {
     std::string_view name;
-    // Who has what is out.
+    // Who has what is out, and who failed the head of what waits.
     ConsumerId holder;
+    ConsumerId failed_by = kAnyone;
     absl::InlinedVector<OutMessage, 2> out;
     absl::btree_map<Offset, WaitingState> waiting;
     // Several when one of what is out fails for good while a later one, seen after a restart, is condemned already.

@@ -28,18 +28,18 @@ void ReadySet::Add(const Range& range) {
   if (range.priority >= shelves_.size()) shelves_.resize(size_t{range.priority} + 1);
   Shelf& shelf = shelves_[range.priority];
   auto next = shelf.lower_bound(begin);
-  if (next != shelf.end() && next->first == end && next->second.attempts == range.attempts) {
+  if (next != shelf.end() && next->first == end && next->second.Joins(range)) {
     end = next->second.end;
     next = shelf.erase(next);
   }
   if (next != shelf.begin()) {
     auto previous = std::prev(next);
-    if (previous->second.end == begin && previous->second.attempts == range.attempts) {
+    if (previous->second.end == begin && previous->second.Joins(range)) {
       previous->second.end = end;
       return;
     }
   }
-  shelf.insert({begin, Tail{end, range.attempts}});
+  shelf.insert({begin, Tail{end, range.attempts, range.failed_by}});
 }
 
 void ReadySet::AddScheduled(const Range& range, int64_t until_us) {
@@ -93,7 +93,7 @@ std::optional<ReadySet::Range> ReadySet::Front() const {
     const uint32_t most = since_oldest_ + 1 < kOldestEvery ? kOldestEvery - 1 - since_oldest_ : 1;
     end = std::min(end, begin + most);
   }
-  return Range{{begin, end}, tail.attempts, static_cast<uint8_t>(shelf - shelves_.data())};
+  return Range{{begin, end}, tail.attempts, static_cast<uint8_t>(shelf - shelves_.data()), tail.failed_by};
 }
 
 void ReadySet::PopFront(uint64_t count) {

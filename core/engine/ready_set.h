@@ -1,6 +1,6 @@
 // The messages of a subscription that may be delivered and are not new: those that were delivered before, and those that
 // were passed over. Some may go now, in offset order or higher priorities first; others wait until a time. Kept as ranges
-// with equal numbers of attempts.
+// with equal numbers of attempts, failed by the same consumer.
 //
 // By priority, one message of ten is the oldest one there is, whatever its priority, so that none waits for ever.
 //
@@ -13,6 +13,7 @@
 
 #include "absl/container/btree_map.h"
 #include "core/base/clock.h"
+#include "core/engine/lease_table.h"
 #include "core/message/limits.h"
 #include "core/storage/ack_set.h"
 
@@ -25,6 +26,8 @@ class ReadySet {
     // How often its delivery failed.
     uint32_t attempts = 0;
     uint8_t priority = 0;
+    // Who failed it last; nobody in particular: kAnyone.
+    ConsumerId failed_by = kAnyone;
   };
   static constexpr uint32_t kOldestEvery = 10;
 
@@ -57,6 +60,9 @@ class ReadySet {
   struct Tail {
     Offset end;
     uint32_t attempts = 0;
+    ConsumerId failed_by = kAnyone;
+
+    bool Joins(const Range& range) const { return attempts == range.attempts && failed_by == range.failed_by; }
   };
   // begin -> (end, attempts); disjoint.
   using Shelf = absl::btree_map<Offset, Tail>;

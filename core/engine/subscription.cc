@@ -233,7 +233,8 @@ void Subscription::Release(const Lease& lease, ReleaseCause cause, absl::Duratio
     condemned_.push_back({lease.offsets(), lease.attempt, cause});
     return;
   }
-  MakeAvailable(lease.offsets(), lease.attempt, lease.priority, RetryTime(lease, cause, delay, lease.count));
+  const ReadySet::Range range{lease.offsets(), lease.attempt, lease.priority, lease.consumer};
+  MakeAvailable(range, RetryTime(lease, cause, delay, lease.count));
 }
 
 void Subscription::ReleaseKeyed(const Lease& lease, ReleaseCause cause, absl::Duration delay) {
@@ -260,13 +261,13 @@ bool Subscription::AttemptsUsedUp(uint32_t attempts) const {
   return config_.dead_letter && attempts >= config_.dead_letter->max_attempts;
 }
 
-void Subscription::MakeAvailable(OffsetRange offsets, uint32_t attempts, uint8_t priority, Instant when) {
+void Subscription::MakeAvailable(const ReadySet::Range& range, Instant when) {
+  ReadySet::Range stretch = range;
   // Retention may have dropped a part meanwhile; that part is settled.
-  for (Offset at = acked_.NextUnacked(offsets.begin); at < offsets.end; at = acked_.NextUnacked(at)) {
-    const OffsetRange stretch{at, acked_.UnackedEnd(at, offsets.end)};
-    at = stretch.end;
-    const ReadySet::Range range{stretch, attempts, priority};
-    when == Instant() ? ready_.Add(range) : ready_.AddDelayed(range, when);
+  for (Offset at = acked_.NextUnacked(range.offsets.begin); at < range.offsets.end; at = acked_.NextUnacked(at)) {
+    stretch.offsets = {at, acked_.UnackedEnd(at, range.offsets.end)};
+    at = stretch.offsets.end;
+    when == Instant() ? ready_.Add(stretch) : ready_.AddDelayed(stretch, when);
   }
 }
 
@@ -319,7 +320,9 @@ void Subscription::Detach(ConsumerId consumer) {
     gone = std::move(state->consumer);
     const bool outlived = state->leases_outlive_it;
     if (state->limited) --limited_consumers_;
-    consumers_.erase(consumers_.begin() + (state - consumers_.data()));
+    const auto index = static_cast<size_t>(state - consumers_.data());
+    consumers_.erase(consumers_.begin() + static_cast<ptrdiff_t>(index));
+    if (index < turn_) --turn_;
     if (!outlived) leases_.TakeAll(consumer, Releasing(ReleaseCause::kConsumerGone));
     LeasesEnded();
     last_used_ = context_->clock.RoughNow();

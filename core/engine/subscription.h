@@ -212,6 +212,8 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
     bool limited = false;
     int64_t messages_left = 0;
     int64_t bytes_left = 0;
+    // When it last had credit; what it has now does not count.
+    Instant had_credit;
 
     int64_t message_room() const { return limited ? std::min(message_credit, messages_left) : message_credit; }
     int64_t byte_room() const {
@@ -293,7 +295,7 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
     };
   }
   // What of these offsets is not settled may be delivered again from `when` on; Instant() for at once.
-  void MakeAvailable(OffsetRange offsets, uint32_t attempts, uint8_t priority, Instant when) REQUIRES(mu_);
+  void MakeAvailable(const ReadySet::Range& range, Instant when) REQUIRES(mu_);
   // For the breaker, and for who held it: what became of a lease.
   void Note(const Lease& lease, DeliveryOutcome outcome) REQUIRES(mu_) {
     breaker_->OnSettled(lease.first, lease.count, outcome, context_->clock.RoughNow());
@@ -330,7 +332,8 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   bool NothingLeft() const REQUIRES(mu_) { return next_ >= end_ && ready_.empty() && keys_.waiting() == 0; }
   void NoteDelivery(Offset delivered_end, absl::Span<const OffsetRange> held);
   std::shared_ptr<Consumer> Collect(const Moment* known) REQUIRES(mu_);
-  ConsumerState* NextConsumer() REQUIRES(mu_);
+  // Whether what `failed_by` failed waits for another consumer than `consumer`.
+  bool KeptForOthers(ConsumerId failed_by, ConsumerId consumer, Instant now) REQUIRES(mu_);
   absl::Duration AckDeadlineOf(const ConsumerState& consumer) const REQUIRES(mu_) {
     return consumer.ack_deadline > absl::ZeroDuration() ? consumer.ack_deadline : config_.ack_deadline;
   }
@@ -413,7 +416,11 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   absl::Status ended_ GUARDED_BY(mu_);
 
   std::vector<ConsumerState> consumers_ GUARDED_BY(mu_);
+  // The index of who comes next.
   size_t turn_ GUARDED_BY(mu_) = 0;
+  // Whether the last consumer asked was passed over in favour of others, and until when others are waited for.
+  bool kept_for_others_ GUARDED_BY(mu_) = false;
+  Instant others_until_ GUARDED_BY(mu_);
   ConsumerId next_consumer_ GUARDED_BY(mu_){1};
   size_t limited_consumers_ GUARDED_BY(mu_) = 0;
   bool room_came_ GUARDED_BY(mu_) = false;

@@ -117,7 +117,7 @@ void Subscription::TryAgain(const Condemned& condemned) {
     history_.attempts.erase(condemned.offsets.begin);  // it goes out once more
     keys_.Return({condemned.offsets.begin, condemned.attempts, when});
   } else {
-    MakeAvailable(condemned.offsets, condemned.attempts, 0, when);
+    MakeAvailable({condemned.offsets, condemned.attempts}, when);
   }
 }
 

@@ -14,6 +14,8 @@ constexpr size_t kRunsPerTurn = 64;
 // What a subscription keeps at hand of what it has not delivered yet.
 constexpr size_t kWindowBytes = 256 << 10;
 constexpr absl::Duration kReadRetryDelay = absl::Milliseconds(100);
+// How long what one consumer failed waits for another that had credit and has just used it up.
+constexpr absl::Duration kWaitForOthers = absl::Seconds(1);
 
 }  // namespace
 
@@ -130,30 +132,42 @@ void Subscription::NoteDelivery(Offset delivered_end, absl::Span<const OffsetRan
   }
 }
 
-Subscription::ConsumerState* Subscription::NextConsumer() {
-  for (size_t tried = 0; tried < consumers_.size(); ++tried) {
-    if (++turn_ >= consumers_.size()) turn_ = 0;
-    if (consumers_[turn_].has_credit()) return &consumers_[turn_];
+bool Subscription::KeptForOthers(ConsumerId failed_by, ConsumerId consumer, Instant now) {
+  if (failed_by != consumer || consumers_.size() == 1) return false;
+  Instant until;
+  for (const ConsumerState& other : consumers_) {
+    if (other.id == consumer) continue;
+    if (other.has_credit()) return kept_for_others_ = true;
+    if (other.had_credit != Instant()) until = std::max(until, other.had_credit + kWaitForOthers);
   }
-  return nullptr;
+  // By priority what is new would wait too.
+  if (until <= now || by_priority()) return false;
+  others_until_ = until;
+  return kept_for_others_ = true;
 }
 
 // Fills outgoing_ with leased runs for one consumer; null when there is nothing to deliver, or nobody to deliver to.
 std::shared_ptr<Consumer> Subscription::Collect(const Moment* known) {
   if (topic_ == nullptr || (next_ >= end_ && ready_.empty() && !keys_.has_ready())) return nullptr;
-  // What one consumer cannot have, since others hold its keys, another may.
-  size_t tries = config_.ordered ? consumers_.size() : 1;
-  for (; tries > 0; --tries) {
-    ConsumerState* consumer = NextConsumer();
-    if (consumer == nullptr) return nullptr;
+  const size_t runs = consumers_.size() == 1 ? kRunsPerTurn : 1;
+  size_t at = turn_;
+  for (size_t i = 0; i < consumers_.size(); ++i, ++at) {
+    if (at >= consumers_.size()) at = 0;
+    ConsumerState& consumer = consumers_[at];
+    if (!consumer.has_credit()) continue;
     const Moment now = known != nullptr ? *known : Look();
-    const size_t runs = consumers_.size() == 1 ? kRunsPerTurn : 1;
-    while (outgoing_.size() < runs && consumer->has_credit() && breaker_->Allowance(now.now) > 0 && LeaseRoom(1) > 0 &&
-           LeaseSomething(consumer, now)) {
+    kept_for_others_ = false;
+    while (outgoing_.size() < runs && consumer.has_credit() && breaker_->Allowance(now.now) > 0 && LeaseRoom(1) > 0 &&
+           LeaseSomething(&consumer, now)) {
     }
     LeasesEnded();
     ArmTimer(now);
-    if (!outgoing_.empty()) return consumer->consumer;
+    if (!outgoing_.empty()) {
+      turn_ = at + 1;
+      return consumer.consumer;
+    }
+    // What one consumer cannot have, since others hold its keys, or since it has just failed it, another may.
+    if (!config_.ordered && !kept_for_others_) break;
   }
   return nullptr;
 }
@@ -168,6 +182,7 @@ bool Subscription::LeaseSomething(ConsumerState* consumer, const Moment& now) {
 bool Subscription::LeaseReady(ConsumerState* consumer, const Moment& now) {
   const auto front = ready_.Front();
   if (!front) return false;
+  if (KeptForOthers(front->failed_by, consumer->id, now.now)) return false;
   const Offset begin = front->offsets.begin;
   // Acknowledged late, while it waited here.
   if (acked_.Contains(begin)) {
@@ -192,7 +207,7 @@ bool Subscription::LeaseReady(ConsumerState* consumer, const Moment& now) {
 bool Subscription::LeaseNextOfKey(ConsumerState* consumer, const Moment& now) {
   if (!keys_.has_ready()) return false;
   const auto next = keys_.Next(consumer->id);
-  if (!next) return false;
+  if (!next || KeptForOthers(next->failed_by, consumer->id, now.now)) return false;
   const Ref<Batch> batch = ReadyBatch(next->offset);
   if (!batch) return false;
   if (Expired(*batch, next->offset, now)) {
@@ -216,7 +231,7 @@ bool Subscription::LeaseNextOfKey(ConsumerState* consumer, const Moment& now) {
 
 bool Subscription::LeaseFresh(ConsumerState* consumer, const Moment& now) {
   // What comes again goes first, also when it must be read first: later messages do not overtake it.
-  if (ready_.Front() || by_priority()) return false;
+  if ((ready_.Front() && !kept_for_others_) || by_priority()) return false;
   const Ref<Batch>* fresh = nullptr;
   do {
     if (next_ >= end_) return false;
@@ -256,6 +271,7 @@ uint32_t Subscription::LeaseRun(ConsumerState* consumer, const Ref<Batch>& batch
   while (count > 1 && static_cast<int64_t>(batch->body_bytes(begin, begin + count)) > consumer->byte_room()) --count;
   const auto bytes = static_cast<uint32_t>(batch->body_bytes(begin, begin + count));
   consumer->Use(count, bytes);
+  consumer->had_credit = now;
   const uint32_t attempt = kind.attempts + 1;
   const LeaseId first = leases_.Add({.first = {},
                                      .offset = from,
@@ -371,6 +387,7 @@ void Subscription::ArmTimer(const Moment& now) {
   // An open time that is over waits for a consumer with credit, not for the clock.
   Instant look = breaker_ ? breaker_->next_look() : Instant::Never();
   if (look <= now.now) look = Instant::Never();
+  if (others_until_ > now.now) look = std::min(look, others_until_);
   const Instant due =
       std::min({leases_.next_deadline(), ready_.next_due(now.now, now.wall_us), keys_.next_due(), look});
   if (due >= armed_) return;

@@ -145,6 +145,7 @@ void SubscriptionModel::Delivered(ConsumerId consumer, const DeliveredMessage& d
   CheckMayCome(consumer, delivered, at);
   Credit& credit = consumers_[consumer];
   credit.messages -= 1;
+  credit.used = at.now;
   if (credit.counts_bytes) credit.bytes -= static_cast<int64_t>(delivered.bytes);
   truth_->delivered += 1;
   if (delivered.attempt > 1) truth_->redelivered += 1;

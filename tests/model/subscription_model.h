@@ -174,6 +174,8 @@ class SubscriptionModel {
     int64_t messages = 0;
     int64_t bytes = 0;
     bool counts_bytes = true;
+    // When something was delivered for it.
+    Instant used;
 
     bool any() const { return messages > 0 && (!counts_bytes || bytes > 0); }
   };
@@ -186,6 +188,8 @@ class SubscriptionModel {
   void CheckCopy(uint64_t offset, const State& state, const Message& copy) const;
   static void UpdateTimes(State* state, const Moment& at);
   static bool Due(const State& state, const Moment& at);
+  // Whether what one consumer failed may wait for another that has just used up its credit.
+  bool MayWaitForOthers(const Moment& at) const;
 
   // The leases that `consumer` holds in the range, in order.
   std::vector<uint64_t> HeldBy(ConsumerId consumer, LeaseRange range) const;

@@ -10,6 +10,8 @@ namespace {
 
 // Messages that wait for a time of day are looked at as often as this, since that may be set.
 constexpr absl::Duration kWallClockPatience = absl::Minutes(1);
+// As core/engine/subscription_pump.cc promises it.
+constexpr absl::Duration kPatienceForOthers = absl::Seconds(1);
 
 }  // namespace
 
@@ -85,6 +87,13 @@ bool SubscriptionModel::Due(const State& state, const Moment& at) {
   return state.due_since <= at.now && at.now - state.due_since >= kWallClockPatience && state.most_due <= at.now;
 }
 
+bool SubscriptionModel::MayWaitForOthers(const Moment& at) const {
+  return consumers_.size() > 1 && !config_.priority_delivery && std::any_of(consumers_.begin(), consumers_.end(), [&](const auto& consumer) {
+           const Credit& credit = consumer.second;
+           return !credit.any() && credit.used != Instant() && at.now < credit.used + kPatienceForOthers;
+         });
+}
+
 void SubscriptionModel::CheckProgress(const Moment& at, bool idle, bool held_back) const {
   const bool credit = !held_back && std::any_of(consumers_.begin(), consumers_.end(),
                                                 [](const auto& consumer) { return consumer.second.any(); });
@@ -103,7 +112,9 @@ void SubscriptionModel::CheckProgress(const Moment& at, bool idle, bool held_bac
       Fail(Invariant::kProgress, "its lease has no end", offset);
     }
     if (!idle || !head) continue;
-    if (state.where == Where::kWaiting && credit && Due(state, at)) {
+    const bool is_new = state.failures == 0 && !Keyed(state) && state.message->deliver_at_us == kDeliverAtOnce;
+    const bool others_first = !is_new && MayWaitForOthers(at);
+    if (state.where == Where::kWaiting && credit && !others_first && Due(state, at)) {
       Fail(bereaved.contains(state.message->key) ? Invariant::kKeyReleased : Invariant::kProgress,
            "may be delivered, there is credit for it, and it does not come", offset);
     }
