@@ -61,12 +61,12 @@ void KeyQueues::TakeBackAfter(Key& key, Offset offset, FencedList* fenced) {
   }
 }
 
-void KeyQueues::Fail(Offset offset, uint32_t attempts, Instant when, FencedList* fenced) {
+void KeyQueues::Fail(Offset offset, uint32_t attempts, Instant when, FencedList* fenced, ConsumerId failed_by) {
   Key& key = *out_.find(offset)->second;
   TakeBackAfter(key, offset, fenced);
   Forget(key, Find(key, offset));
   Insert(key, {offset, attempts, when});
-  key.failed_by = key.holder;
+  key.failed_by = failed_by;
   Relist(key);
 }
 
@@ -104,14 +104,17 @@ void KeyQueues::Return(const Waiting& message) {
 }
 
 const KeyQueues::ReadyEntry* KeyQueues::First(ConsumerId consumer) const {
-  const auto first_for = [this](ConsumerId id) -> const ReadyEntry* {
-    auto it = ready_.lower_bound({id, Offset(0), nullptr});
-    return it == ready_.end() || std::get<ConsumerId>(*it) != id ? nullptr : &*it;
-  };
-  const ReadyEntry* free = first_for(ConsumerId(0));
-  const ReadyEntry* own = first_for(consumer);
-  if (free == nullptr || own == nullptr) return free == nullptr ? own : free;
-  return std::get<Offset>(*free) < std::get<Offset>(*own) ? free : own;
+  const bool oldest = since_oldest_ + 1 >= kOldestEvery;
+  const ReadyEntry* first = nullptr;
+  for (const bool last : {false, true}) {
+    if (first != nullptr && !oldest) return first;
+    for (const ConsumerId id : {ConsumerId(0), consumer}) {
+      const auto it = ready_.lower_bound({id, last, Offset(0), nullptr});
+      if (it == ready_.end() || std::get<ConsumerId>(*it) != id || std::get<bool>(*it) != last) continue;
+      if (first == nullptr || std::get<Offset>(*it) < std::get<Offset>(*first)) first = &*it;
+    }
+  }
+  return first;
 }
 
 std::optional<KeyQueues::Waiting> KeyQueues::Next(ConsumerId consumer) const {
@@ -132,6 +135,7 @@ KeyQueues::Waiting KeyQueues::PopFirst(Key& key) {
 void KeyQueues::TakeNext(ConsumerId consumer, LeaseId lease) {
   Key& key = *std::get<Key*>(*First(consumer));
   const Waiting message = PopFirst(key);
+  since_oldest_ = since_oldest_ + 1 < kOldestEvery ? since_oldest_ + 1 : 0;
   key.holder = consumer;
   key.failed_by = kAnyone;
   key.out.push_back({message.offset, lease, message.attempts + 1});
@@ -157,7 +161,7 @@ bool KeyQueues::Promote(Instant now) {
 }
 
 void KeyQueues::Unlist(Key& key) {
-  if (key.list == Key::List::kReady) ready_.erase({key.listed_for, key.listed_at, &key});
+  if (key.list == Key::List::kReady) ready_.erase({key.listed_for, key.listed_last, key.listed_at, &key});
   if (key.list == Key::List::kDelayed) delayed_.erase({key.listed_until, &key});
   key.list = Key::List::kNone;
 }
@@ -177,8 +181,9 @@ void KeyQueues::Relist(Key& key) {
   } else {
     key.list = Key::List::kReady;
     key.listed_for = key.out.empty() ? ConsumerId(0) : key.holder;
+    key.listed_last = state.attempts > kOftenFailed;
     key.listed_at = offset;
-    ready_.insert({key.listed_for, key.listed_at, &key});
+    ready_.insert({key.listed_for, key.listed_last, key.listed_at, &key});
   }
 }
 

@@ -37,8 +37,12 @@ namespace sluice {
 
 class KeyQueues {
  public:
-  // A message that waits: how often its delivery failed, when it may go (Instant() for at once), and which consumer had it
-  // when it failed, if any.
+  // A head that failed more often than this goes behind those that did not, but for one of so many.
+  static constexpr uint32_t kOftenFailed = 2;
+  static constexpr uint32_t kOldestEvery = 10;
+
+  // A message that waits: how often its delivery failed, when it may go (Instant() for at once), and which consumer failed it
+  // last; kAnyone for one that has not failed.
   struct Waiting {
     Offset offset;
     uint32_t attempts = 0;
@@ -77,7 +81,7 @@ class KeyQueues {
   }
 
   // The message failed `attempts` times and may come again from `when` on. REQUIRES: IsOut.
-  void Fail(Offset offset, uint32_t attempts, Instant when, FencedList* fenced);
+  void Fail(Offset offset, uint32_t attempts, Instant when, FencedList* fenced, ConsumerId failed_by = kAnyone);
   // The message will not come again: its key waits until that is settled one way or the other. REQUIRES: IsOut.
   void Condemn(Offset offset, FencedList* fenced);
   // The same for one that waits at the head of its key.
@@ -85,7 +89,8 @@ class KeyQueues {
   void Settle(Offset offset);
   void Return(const Waiting& message);
 
-  // The message with the lowest offset that may go to this consumer.
+  // The message with the lowest offset that may go to this consumer, of keys whose head has not failed often; one of
+  // kOldestEvery is the one with the lowest offset of all.
   std::optional<Waiting> Next(ConsumerId consumer) const;
   // It goes. REQUIRES: Next(consumer).
   void TakeNext(ConsumerId consumer, LeaseId lease);
@@ -127,12 +132,13 @@ class KeyQueues {
     // Where it is listed.
     ConsumerId listed_for;
     Offset listed_at;
+    bool listed_last = false;
     Instant listed_until;
     enum class List : uint8_t { kNone, kReady, kDelayed } list = List::kNone;
   };
   using OutIterator = absl::InlinedVector<OutMessage, 2>::iterator;
-  // Who may have it (nobody in particular: 0), its first offset, itself.
-  using ReadyEntry = std::tuple<ConsumerId, Offset, Key*>;
+  // Who may have it (nobody in particular: 0), whether its head failed often, its first offset, itself.
+  using ReadyEntry = std::tuple<ConsumerId, bool, Offset, Key*>;
 
   Key& KeyNamed(std::string_view name);
   static void MarkAcked(Key& key, Offset offset);
@@ -160,6 +166,8 @@ class KeyQueues {
   absl::btree_set<ReadyEntry> ready_;
   absl::btree_set<std::pair<Instant, Key*>> delayed_;
   size_t waiting_ = 0;
+  // Taken since the oldest was.
+  uint32_t since_oldest_ = 0;
 };
 
 }  // namespace sluice

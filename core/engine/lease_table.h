@@ -40,6 +40,8 @@ struct Lease {
   bool keyed = false;
   // Where priorities count.
   uint8_t priority = 0;
+  // It had failed before, since the subscription was opened or sought.
+  bool again = false;
 
   OffsetRange offsets() const { return {offset, offset + count}; }
 

@@ -2,7 +2,8 @@
 // were passed over. Some may go now, in offset order or higher priorities first; others wait until a time. Kept as ranges
 // with equal numbers of attempts, failed by the same consumer.
 //
-// By priority, one message of ten is the oldest one there is, whatever its priority, so that none waits for ever.
+// By priority, one message of ten is the oldest one there is, whatever its priority, so that none waits for ever. Where the
+// messages' own priorities do not count, the subscription has others: what fails often goes last.
 //
 // Thread rule: a plain container; the subscription locks.
 #pragma once
@@ -26,12 +27,12 @@ class ReadySet {
     // How often its delivery failed.
     uint32_t attempts = 0;
     uint8_t priority = 0;
-    // Who failed it last; nobody in particular: kAnyone.
+    // Who failed it last; kAnyone for one that has not failed.
     ConsumerId failed_by = kAnyone;
   };
   static constexpr uint32_t kOldestEvery = 10;
 
-  // REQUIRES: none of the offsets is in the set, priority <= kMaxPriority (0 where priorities do not count).
+  // REQUIRES: none of the offsets is in the set, priority <= kMaxPriority.
   void Add(const Range& range);
   void AddDelayed(const Range& range, Instant until) { delayed_.emplace(until, range); }
   // Until a time of day, in microseconds since 1970: for messages that are not to be delivered before.

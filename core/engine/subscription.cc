@@ -7,6 +7,14 @@
 #include "fmt/format.h"
 
 namespace sluice {
+namespace {
+
+// Where consumers fail everything, what fails waits twice as long with each failure, from here up to the breaker's longest
+// open time.
+constexpr absl::Duration kFirstSlowRetry = absl::Milliseconds(10);
+constexpr size_t kMostDeparted = 64;
+
+}  // namespace
 
 Subscription::Subscription(std::shared_ptr<EngineContext> context, SubscriptionId id, SubscriptionConfig config,
                            std::shared_ptr<Topic> topic, std::shared_ptr<Cursor> cursor, const CursorState& state)
@@ -71,6 +79,7 @@ absl::StatusOr<ConsumerId> Subscription::Attach(std::shared_ptr<Consumer> consum
   state.client_id = std::move(options.client_id);
   state.ack_deadline = options.ack_deadline;
   state.leases_outlive_it = options.leases_outlive_it;
+  state.takes_one_delivery = options.takes_one_delivery;
   state.waits_without_topic = options.waits_without_topic;
   state.pushes = options.pushes;
   state.messages_left = options.max_outstanding_messages;
@@ -82,10 +91,33 @@ absl::StatusOr<ConsumerId> Subscription::Attach(std::shared_ptr<Consumer> consum
     lease_share_ = std::make_unique<LeaseQuota::Share>(context_->leases, [weak = weak_from_this()] {
       if (auto self = weak.lock()) self->Pump();
     });
-    breaker_ = std::make_unique<DeliveryBreaker>(context_->metrics.engine.delivery_breakers);
+    MakeBreaker();
   }
   context_->metrics.engine.consumers.Add(1);
   return consumers_.back().id;
+}
+
+void Subscription::MakeBreaker() {
+  breaker_ = std::make_unique<DeliveryBreaker>(context_->metrics.engine.delivery_breakers,
+                                               DeliveryBreaker::OptionsFrom(config_.delivery_breaker), leases_.next());
+  for (ConsumerState& consumer : consumers_) consumer.failures.reset();
+}
+
+void Subscription::ForgetFailures(const ConsumerState& consumer) {
+  if (consumer.failures) breaker_->OnConsumerGone(*consumer.failures, context_->clock.RoughNow());
+  if (!consumer.leases_outlive_it || consumer.takes_one_delivery) return;
+  departed_.push_back(consumer.id);
+  if (departed_.size() > kMostDeparted) departed_.pop_front();
+}
+
+void Subscription::NoteFailure(const Lease& lease) {
+  ConsumerState* const consumer = FindConsumer(lease.consumer);
+  const bool departed = consumer == nullptr && std::find(departed_.begin(), departed_.end(), lease.consumer) != departed_.end();
+  // What it gives back on its way out may come when it is gone.
+  if (departed) return Note(lease, DeliveryOutcome::kReturned);
+  breaker_->OnSettled(lease.first, lease.count, lease.again ? DeliveryOutcome::kFailedAgain : DeliveryOutcome::kFailed,
+                      context_->clock.RoughNow(), consumer == nullptr ? nullptr : &consumer->failures);
+  if (limited_consumers_ > 0) GiveRoom(lease);
 }
 
 Subscription::ConsumerState* Subscription::FindConsumer(ConsumerId id) {
@@ -221,23 +253,32 @@ void Subscription::Told() {
 Instant Subscription::RetryTime(const Lease& lease, ReleaseCause cause, absl::Duration delay, uint64_t count) {
   if (cause == ReleaseCause::kConsumerGone) return Instant();
   const Instant now = context_->clock.Now();
-  if (delay <= absl::ZeroDuration()) delay = RetryDelay(config_.retry, lease.attempt, lease.offset.value());
+  if (delay <= absl::ZeroDuration()) {
+    delay = RetryDelay(config_.retry, lease.attempt, lease.offset.value());
+    if (lease.attempt > 1 && breaker_->fails_everything()) {
+      const RetryPolicy slower{kFirstSlowRetry, std::max(kFirstSlowRetry, breaker_->options().max_open_time)};
+      delay = std::max(delay, RetryDelay(slower, lease.attempt - 1, lease.offset.value()));
+    }
+  }
   const Instant when = std::max(now + delay, redeliveries_.Take(count, now));
   return when > now ? when : Instant();
 }
 
 void Subscription::Release(const Lease& lease, ReleaseCause cause, absl::Duration delay) {
-  Note(lease, cause == ReleaseCause::kConsumerGone ? DeliveryOutcome::kReturned : DeliveryOutcome::kFailed);
-  if (lease.keyed) return ReleaseKeyed(lease, cause, delay);
+  // A nack with a delay says "not now".
+  const bool failed = cause != ReleaseCause::kConsumerGone && delay <= absl::ZeroDuration();
+  failed ? NoteFailure(lease) : Note(lease, DeliveryOutcome::kReturned);
+  const ConsumerId failed_by = failed ? lease.consumer : kAnyone;
+  if (lease.keyed) return ReleaseKeyed(lease, cause, delay, failed_by);
   if (AttemptsUsedUp(lease.attempt)) {
     condemned_.push_back({lease.offsets(), lease.attempt, cause});
     return;
   }
-  const ReadySet::Range range{lease.offsets(), lease.attempt, lease.priority, lease.consumer};
+  const ReadySet::Range range{lease.offsets(), lease.attempt, lease.priority, failed_by};
   MakeAvailable(range, RetryTime(lease, cause, delay, lease.count));
 }
 
-void Subscription::ReleaseKeyed(const Lease& lease, ReleaseCause cause, absl::Duration delay) {
+void Subscription::ReleaseKeyed(const Lease& lease, ReleaseCause cause, absl::Duration delay, ConsumerId failed_by) {
   KeyQueues::FencedList fenced;
   for (Offset at = lease.offset; at < lease.offsets().end; ++at) {
     // One that is not out comes again with an earlier one of its key already, or retention took it.
@@ -246,7 +287,7 @@ void Subscription::ReleaseKeyed(const Lease& lease, ReleaseCause cause, absl::Du
       condemned_.push_back({{at, at + 1}, lease.attempt, cause});
       keys_.Condemn(at, &fenced);
     } else {
-      keys_.Fail(at, lease.attempt, RetryTime(lease, cause, delay, 1), &fenced);
+      keys_.Fail(at, lease.attempt, RetryTime(lease, cause, delay, 1), &fenced, failed_by);
     }
   }
   for (const KeyQueues::Fenced& gone : fenced) {
@@ -263,6 +304,7 @@ bool Subscription::AttemptsUsedUp(uint32_t attempts) const {
 
 void Subscription::MakeAvailable(const ReadySet::Range& range, Instant when) {
   ReadySet::Range stretch = range;
+  stretch.priority = Precedence(range.attempts, range.priority);
   // Retention may have dropped a part meanwhile; that part is settled.
   for (Offset at = acked_.NextUnacked(range.offsets.begin); at < range.offsets.end; at = acked_.NextUnacked(at)) {
     stretch.offsets = {at, acked_.UnackedEnd(at, range.offsets.end)};
@@ -320,6 +362,7 @@ void Subscription::Detach(ConsumerId consumer) {
     gone = std::move(state->consumer);
     const bool outlived = state->leases_outlive_it;
     if (state->limited) --limited_consumers_;
+    ForgetFailures(*state);
     const auto index = static_cast<size_t>(state - consumers_.data());
     consumers_.erase(consumers_.begin() + static_cast<ptrdiff_t>(index));
     if (index < turn_) --turn_;
@@ -351,7 +394,9 @@ void Subscription::SetConfig(SubscriptionConfig config) {
   absl::Status why;
   {
     MutexLock lock(mu_);
+    const bool other_breaker = config_.delivery_breaker != config.delivery_breaker;
     config_ = std::move(config);
+    if (breaker_ && other_breaker) MakeBreaker();
     last_used_ = context_->clock.Now();
     if (config_.push) {
       pullers = TakeConsumers([](const ConsumerState& consumer) { return !consumer.pushes; });
@@ -372,7 +417,10 @@ std::vector<Subscription::ConsumerState> Subscription::TakeConsumers(Fn&& goes) 
   const auto first = std::stable_partition(consumers_.begin(), consumers_.end(), [&](const auto& c) { return !goes(c); });
   std::vector<ConsumerState> gone(std::make_move_iterator(first), std::make_move_iterator(consumers_.end()));
   consumers_.erase(first, consumers_.end());
-  for (const ConsumerState& consumer : gone) limited_consumers_ -= consumer.limited ? 1 : 0;
+  for (const ConsumerState& consumer : gone) {
+    limited_consumers_ -= consumer.limited ? 1 : 0;
+    ForgetFailures(consumer);
+  }
   return gone;
 }
 

@@ -57,6 +57,8 @@ struct AttachOptions {
   absl::Duration ack_deadline = absl::ZeroDuration();
   // Its leases go on to their deadlines when it detaches, for clients that open another stream and settle them there.
   bool leases_outlive_it = false;
+  // It detaches with the first delivery, and its leases are settled afterwards as a rule.
+  bool takes_one_delivery = false;
   // The most it may hold unsettled, beside its credit: room comes back as leases end, however they do.
   int64_t max_outstanding_messages = kNoOutstandingLimit;
   int64_t max_outstanding_bytes = kNoOutstandingLimit;
@@ -206,6 +208,7 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
     bool counts_bytes = true;
     absl::Duration ack_deadline;
     bool leases_outlive_it = false;
+    bool takes_one_delivery = false;
     bool waits_without_topic = false;
     bool pushes = false;
     // What it may hold more; bytes below 0 after a message larger than what was left.
@@ -214,6 +217,8 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
     int64_t bytes_left = 0;
     // When it last had credit; what it has now does not count.
     Instant had_credit;
+    // For the breaker; null while it failed nothing.
+    std::unique_ptr<DeliveryBreaker::Failures> failures = nullptr;
 
     int64_t message_room() const { return limited ? std::min(message_credit, messages_left) : message_credit; }
     int64_t byte_room() const {
@@ -242,6 +247,8 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
     std::string_view key = {};
     uint8_t priority = 0;
     int64_t deliver_at_us = kDeliverAtOnce;
+    // It failed, and not only before a restart or a seek.
+    bool again = false;
   };
   using OffsetRanges = absl::InlinedVector<OffsetRange, 8>;
   // Behind the others, as one with the last where it follows on it.
@@ -277,9 +284,11 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   void Confirm(const Acked& acked, AckOutcome outcome, AckDone done) EXCLUDES(mu_);
   void AckKeyed(const Lease& lease, OffsetRanges* acked, AckOutcome* outcome) REQUIRES(mu_);
   void BeginAt(const CursorState& state) REQUIRES(mu_);
+  // As config_ says, in place of the one before.
+  void MakeBreaker() REQUIRES(mu_);
   // `delay` is what a nack asks for; without one the retry policy decides.
   void Release(const Lease& lease, ReleaseCause cause, absl::Duration delay) REQUIRES(mu_);
-  void ReleaseKeyed(const Lease& lease, ReleaseCause cause, absl::Duration delay) REQUIRES(mu_);
+  void ReleaseKeyed(const Lease& lease, ReleaseCause cause, absl::Duration delay, ConsumerId failed_by) REQUIRES(mu_);
   // How many more may be leased, `most` at the most.
   uint64_t LeaseRoom(uint64_t most) REQUIRES(mu_) { return lease_share_->Room(leases_.count(), most); }
   void LeasesEnded() REQUIRES(mu_) {
@@ -296,11 +305,19 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   }
   // What of these offsets is not settled may be delivered again from `when` on; Instant() for at once.
   void MakeAvailable(const ReadySet::Range& range, Instant when) REQUIRES(mu_);
+  // What goes first of what may go: by the messages' priorities, or, where those do not count, what never failed before what
+  // failed, and what fails often last.
+  uint8_t Precedence(uint32_t attempts, uint8_t priority) const REQUIRES(mu_) {
+    return by_priority() ? priority : attempts == 0 ? 2 : attempts <= KeyQueues::kOftenFailed ? 1 : 0;
+  }
   // For the breaker, and for who held it: what became of a lease.
   void Note(const Lease& lease, DeliveryOutcome outcome) REQUIRES(mu_) {
     breaker_->OnSettled(lease.first, lease.count, outcome, context_->clock.RoughNow());
     if (limited_consumers_ > 0) GiveRoom(lease);
   }
+  void NoteFailure(const Lease& lease) REQUIRES(mu_);
+  // What a consumer failed that leaves counts no more.
+  void ForgetFailures(const ConsumerState& consumer) REQUIRES(mu_);
   BreakerState breaker_state() const REQUIRES(mu_) { return breaker_ ? breaker_->state() : BreakerState::kClosed; }
   void GiveRoom(const Lease& lease) REQUIRES(mu_);
   // Whether somebody may have more who could not before.
@@ -338,6 +355,9 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
     return consumer.ack_deadline > absl::ZeroDuration() ? consumer.ack_deadline : config_.ack_deadline;
   }
   bool LeaseSomething(ConsumerState* consumer, const Moment& now) REQUIRES(mu_);
+  // What failed before does not go before what is new when it was given more than its share.
+  bool new_goes_first() const REQUIRES(mu_) { return again_ahead_ > 0; }
+  void CountShare(bool again, uint32_t count) REQUIRES(mu_);
   bool LeaseReady(ConsumerState* consumer, const Moment& now) REQUIRES(mu_);
   bool LeaseNextOfKey(ConsumerState* consumer, const Moment& now) REQUIRES(mu_);
   bool LeaseFresh(ConsumerState* consumer, const Moment& now) REQUIRES(mu_);
@@ -419,9 +439,13 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   // The index of who comes next.
   size_t turn_ GUARDED_BY(mu_) = 0;
   // Whether the last consumer asked was passed over in favour of others, and until when others are waited for.
+  // By how many messages what failed before is ahead of what is new.
+  uint64_t again_ahead_ GUARDED_BY(mu_) = 0;
   bool kept_for_others_ GUARDED_BY(mu_) = false;
   Instant others_until_ GUARDED_BY(mu_);
   ConsumerId next_consumer_ GUARDED_BY(mu_){1};
+  // Those that left last and whose leases went on, not more than kMostDeparted.
+  Queue<ConsumerId> departed_ GUARDED_BY(mu_);
   size_t limited_consumers_ GUARDED_BY(mu_) = 0;
   bool room_came_ GUARDED_BY(mu_) = false;
   Instant last_used_ GUARDED_BY(mu_);

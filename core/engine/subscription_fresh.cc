@@ -150,9 +150,9 @@ void Subscription::Hold(const Ref<Batch>& batch, const Arrival& arrival, const M
     if (arrival.deliver_at_us > now.wall_us) when = now.now + absl::Microseconds(arrival.deliver_at_us - now.wall_us);
     keys_.Wait(arrival.key, {next_, arrival.attempts, when});
   } else if (arrival.fate == Fate::kNotYet) {
-    return ready_.AddScheduled({one, arrival.attempts, arrival.priority}, arrival.deliver_at_us);
+    return ready_.AddScheduled({one, arrival.attempts, Precedence(arrival.attempts, arrival.priority)}, arrival.deliver_at_us);
   } else {
-    ready_.Add({one, arrival.attempts, arrival.priority});
+    ready_.Add({one, arrival.attempts, Precedence(arrival.attempts, arrival.priority)});
   }
   held_.Put(batch);
 }

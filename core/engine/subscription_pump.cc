@@ -13,6 +13,8 @@ namespace {
 constexpr size_t kRunsPerTurn = 64;
 // What a subscription keeps at hand of what it has not delivered yet.
 constexpr size_t kWindowBytes = 256 << 10;
+// How far what failed before may get ahead of what is new, in messages: what is new catches up with that before any of it goes.
+constexpr uint64_t kMostAhead = 100;
 constexpr absl::Duration kReadRetryDelay = absl::Milliseconds(100);
 // How long what one consumer failed waits for another that had credit and has just used it up.
 constexpr absl::Duration kWaitForOthers = absl::Seconds(1);
@@ -174,9 +176,19 @@ std::shared_ptr<Consumer> Subscription::Collect(const Moment* known) {
 
 bool Subscription::LeaseSomething(ConsumerState* consumer, const Moment& now) {
   if (by_priority()) LookAhead(now);
+  if (new_goes_first() && LeaseFresh(consumer, now)) return true;
   // What is new may have turned out to be the next of its key.
   return LeaseReady(consumer, now) || LeaseNextOfKey(consumer, now) || LeaseFresh(consumer, now) ||
          LeaseNextOfKey(consumer, now);
+}
+
+// What is new is never ahead: it does not wait for what fails.
+void Subscription::CountShare(bool again, uint32_t count) {
+  if (again) {
+    again_ahead_ = std::min(again_ahead_ + count, kMostAhead);
+  } else {
+    again_ahead_ -= std::min<uint64_t>(again_ahead_, count);
+  }
 }
 
 bool Subscription::LeaseReady(ConsumerState* consumer, const Moment& now) {
@@ -196,10 +208,13 @@ bool Subscription::LeaseReady(ConsumerState* consumer, const Moment& now) {
     Expire({begin, begin + 1}, front->attempts);
     return true;
   }
-  const Offset end = std::min(acked_.UnackedEnd(begin, front->offsets.end), batch->end());
+  Offset end = std::min(acked_.UnackedEnd(begin, front->offsets.end), batch->end());
+  // Probes are taken from what is new too.
+  if (breaker_->state() != BreakerState::kClosed) end = std::min(end, begin + 1);
   uint64_t most = 1;
   while (begin + most < end && !Expired(*batch, begin + most, now)) ++most;
-  const Arrival kind = {.attempts = front->attempts, .priority = front->priority};
+  const Arrival kind = {
+      .attempts = front->attempts, .priority = front->priority, .again = front->failed_by != kAnyone};
   ready_.PopFront(LeaseRun(consumer, batch, begin, most, kind, now.now));
   return true;
 }
@@ -222,7 +237,8 @@ bool Subscription::LeaseNextOfKey(ConsumerState* consumer, const Moment& now) {
     return true;
   }
   const MessageView message(batch->message(static_cast<uint32_t>(next->offset - batch->first())));
-  const Arrival kind = {.attempts = next->attempts, .key = message.ordering_key()};
+  const Arrival kind = {
+      .attempts = next->attempts, .key = message.ordering_key(), .again = next->failed_by != kAnyone};
   const LeaseId lease = leases_.next();
   LeaseRun(consumer, batch, next->offset, 1, kind, now.now);
   keys_.TakeNext(consumer->id, lease);
@@ -230,8 +246,9 @@ bool Subscription::LeaseNextOfKey(ConsumerState* consumer, const Moment& now) {
 }
 
 bool Subscription::LeaseFresh(ConsumerState* consumer, const Moment& now) {
-  // What comes again goes first, also when it must be read first: later messages do not overtake it.
-  if ((ready_.Front() && !kept_for_others_) || by_priority()) return false;
+  if (by_priority()) return false;
+  // In its turn what comes again goes first, also when it must be read first.
+  if (ready_.Front() && !kept_for_others_ && !new_goes_first()) return false;
   const Ref<Batch>* fresh = nullptr;
   do {
     if (next_ >= end_) return false;
@@ -281,8 +298,10 @@ uint32_t Subscription::LeaseRun(ConsumerState* consumer, const Ref<Batch>& batch
                                      .deadline = now + AckDeadlineOf(*consumer),
                                      .attempt = attempt,
                                      .keyed = !kind.key.empty(),
-                                     .priority = kind.priority});
+                                     .priority = kind.priority,
+                                     .again = kind.again});
   breaker_->OnLeased(first, count, now);
+  CountShare(kind.again, count);
   // Neighbours leased one by one are one delivery.
   if (!outgoing_.empty() && outgoing_.back().batch.get() == batch.get() && outgoing_.back().end == begin &&
       outgoing_.back().attempt == attempt && outgoing_.back().first_lease + outgoing_.back().count() == first) {
@@ -327,8 +346,8 @@ Ref<Batch> Subscription::ReadyBatch(Offset offset) {
     held_.Put(cached.front());
     return cached.front();
   }
-  // What is new can wait.
-  wanted_ = offset;
+  // What is new can wait, unless it is its turn.
+  if (!wanted_ || !new_goes_first()) wanted_ = offset;
   return nullptr;
 }
 

@@ -53,7 +53,7 @@ absl::Status PullCall::Begin(const pubsub::PullRequest& request, Instant deadlin
   if (!found.ok()) return found.status();
   subscription_ = *std::move(found);
   auto consumer = subscription_->Attach(
-      shared_from_this(), {.client_id = {}, .leases_outlive_it = true, .waits_without_topic = true});
+      shared_from_this(), {.client_id = {}, .leases_outlive_it = true, .takes_one_delivery = true, .waits_without_topic = true});
   if (!consumer.ok()) return consumer.status();
   {
     MutexLock lock(mu_);

@@ -26,6 +26,13 @@ Wait RetryWait(const std::optional<RetryPolicy>& policy, uint32_t failures) {
   return {std::max(policy->minimum, wait * 0.8), wait};
 }
 
+// The most it waits while nothing succeeds (core/engine/delivery_breaker.h).
+absl::Duration SlowRetryWait(uint32_t failures) {
+  absl::Duration wait = failures > 1 ? absl::Milliseconds(10) : absl::ZeroDuration();
+  for (uint32_t i = 2; i < failures; ++i) wait = std::min(2 * wait, absl::Seconds(60));
+  return wait;
+}
+
 }  // namespace
 
 Truth& Truth::operator+=(const Truth& other) {
@@ -264,6 +271,7 @@ void SubscriptionModel::Release(uint64_t offset, ReleaseCause cause, absl::Durat
     wait = {};
   } else if (delay == absl::ZeroDuration()) {
     wait = RetryWait(config_.retry, state.failures);
+    wait.most = std::max(wait.most, SlowRetryWait(state.failures));
   }
   state.where = Where::kWaiting;
   state.earliest = now + wait.least;
