@@ -99,5 +99,32 @@ TEST_F(BreakerTest, HealthFollowsTheBreaker) {
   EXPECT_EQ(Health(""), 2u);
 }
 
+TEST_F(BreakerTest, ASubscriptionSaysHowItsBreakerBehaves) {
+  v1::CreateSubscriptionRequest create;
+  v1::CreateSubscriptionResponse created;
+  v1::Subscription& wanted = *create.mutable_subscription();
+  wanted.set_name(SubscriptionPath("slow"));
+  wanted.set_topic(TopicPath("orders"));
+  wanted.mutable_delivery_breaker_policy()->set_minimum_deliveries(7);
+  ASSERT_TRUE(client_->Call(&v1::Admin::Stub::CreateSubscription, create, &created).ok());
+  const v1::DeliveryBreakerPolicy& policy = created.subscription().delivery_breaker_policy();
+  EXPECT_EQ(policy.minimum_deliveries(), 7);
+  EXPECT_EQ(policy.failure_ratio(), 0.9);
+  EXPECT_EQ(policy.window().seconds(), 60);
+  EXPECT_EQ(policy.open_time().seconds(), 1);
+  EXPECT_EQ(policy.max_open_time().seconds(), 60);
+  EXPECT_EQ(policy.probes(), 10);
+  v1::UpdateSubscriptionRequest update;
+  v1::UpdateSubscriptionResponse updated;
+  update.mutable_subscription()->set_name(SubscriptionPath("slow"));
+  update.mutable_subscription()->mutable_delivery_breaker_policy()->set_disabled(true);
+  update.mutable_update_mask()->add_paths("delivery_breaker_policy");
+  ASSERT_TRUE(client_->Call(&v1::Admin::Stub::UpdateSubscription, update, &updated).ok());
+  EXPECT_TRUE(updated.subscription().delivery_breaker_policy().disabled());
+  update.mutable_subscription()->clear_delivery_breaker_policy();
+  ASSERT_TRUE(client_->Call(&v1::Admin::Stub::UpdateSubscription, update, &updated).ok());
+  EXPECT_FALSE(updated.subscription().has_delivery_breaker_policy());
+}
+
 }  // namespace
 }  // namespace sluice::server
