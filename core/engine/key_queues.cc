@@ -122,7 +122,7 @@ std::optional<KeyQueues::Waiting> KeyQueues::Next(ConsumerId consumer) const {
   if (entry == nullptr) return std::nullopt;
   const Key& key = *std::get<Key*>(*entry);
   const auto& [offset, state] = *key.waiting.begin();
-  return Waiting{offset, state.attempts, state.not_before, key.failed_by};
+  return Waiting{offset, state.attempts, state.not_before, key.failed_by, key.out.empty()};
 }
 
 KeyQueues::Waiting KeyQueues::PopFirst(Key& key) {

@@ -48,6 +48,8 @@ class KeyQueues {
     uint32_t attempts = 0;
     Instant not_before;
     ConsumerId failed_by = kAnyone;
+    // Whether any consumer may have it: no earlier one of its key is out.
+    bool free = true;
   };
   // A lease that is over because an earlier message of its key comes again.
   struct Fenced {

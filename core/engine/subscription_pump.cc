@@ -222,7 +222,7 @@ bool Subscription::LeaseReady(ConsumerState* consumer, const Moment& now) {
 bool Subscription::LeaseNextOfKey(ConsumerState* consumer, const Moment& now) {
   if (!keys_.has_ready()) return false;
   const auto next = keys_.Next(consumer->id);
-  if (!next || KeptForOthers(next->failed_by, consumer->id, now.now)) return false;
+  if (!next || (next->free && KeptForOthers(next->failed_by, consumer->id, now.now))) return false;
   const Ref<Batch> batch = ReadyBatch(next->offset);
   if (!batch) return false;
   if (Expired(*batch, next->offset, now)) {

@@ -64,6 +64,20 @@ TEST_F(EngineConsumerChoiceTest, WhatOneNeverSettlesGoesToTheOtherWithOrderingKe
   EXPECT_EQ(TenThatOneNeverSettles(/*ordered=*/true), keys_);
 }
 
+TEST_F(EngineConsumerChoiceTest, ALaterMessageOfAKeyComesAgainWhereTheEarlierOneIs) {
+  Create(/*ordered=*/true);
+  const Wired one = Connect("billing");
+  for (const std::string_view data : {"a1", "a2"}) {
+    FindTopic("orders")->Publish(MakeBatch(std::vector<OutgoingMessage>{{.data = data, .ordering_key = "a"}}),
+                                 [](const auto& published) { ASSERT_TRUE(published.ok()); });
+  }
+  const std::vector<Received> got = Flatten(one.consumer->Take());
+  const Wired other = Connect("billing");
+  one.subscription->Nack(one.id, {got[1].lease, got[1].lease}, absl::ZeroDuration());
+  EXPECT_EQ(Told(Flatten(one.consumer->Take())), "a22");
+  EXPECT_THAT(other.consumer->Take(), IsEmpty());
+}
+
 TEST_F(EngineConsumerChoiceTest, WhatOneRefusesGoesToTheOther) {
   Create();
   const Wired bad = Connect("billing");
