@@ -152,8 +152,8 @@ bool Subscription::KeptForOthers(ConsumerId failed_by, ConsumerId consumer, Inst
 std::shared_ptr<Consumer> Subscription::Collect(const Moment* known) {
   if (topic_ == nullptr || (next_ >= end_ && ready_.empty() && !keys_.has_ready())) return nullptr;
   const size_t runs = consumers_.size() == 1 ? kRunsPerTurn : 1;
-  size_t at = turn_;
-  for (size_t i = 0; i < consumers_.size(); ++i, ++at) {
+  size_t left = consumers_.size();
+  for (size_t at = turn_; left > 0; --left, ++at) {
     if (at >= consumers_.size()) at = 0;
     ConsumerState& consumer = consumers_[at];
     if (!consumer.has_credit()) continue;
@@ -161,6 +161,8 @@ std::shared_ptr<Consumer> Subscription::Collect(const Moment* known) {
     kept_for_others_ = false;
     while (outgoing_.size() < runs && consumer.has_credit() && breaker_->Allowance(now.now) > 0 && LeaseRoom(1) > 0 &&
            LeaseSomething(&consumer, now)) {
+      // What went without a delivery, since it expired, say, changes what the others may have: all are asked once more.
+      left = consumers_.size() + 1;
     }
     LeasesEnded();
     ArmTimer(now);

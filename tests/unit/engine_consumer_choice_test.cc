@@ -118,6 +118,29 @@ TEST_F(EngineConsumerChoiceTest, OneThatIsOnlyBusyIsWaitedForAShortTime) {
   EXPECT_THAT(TakeAndAck(bad), SizeIs(8));
 }
 
+TEST_F(EngineConsumerChoiceTest, AMessageThatExpiredDoesNotKeepTheNextFromTheOthers) {
+  ASSERT_TRUE(CreateTopic("orders").ok());
+  SubscriptionConfig config;
+  config.name = SubscriptionNamed("billing");
+  config.topic = TopicNamed("orders");
+  config.retry = RetryPolicy{absl::Seconds(20), absl::Seconds(20)};
+  ASSERT_TRUE(CreateSubscription(config).ok());
+  const Wired first = Connect("billing");
+  const Wired second = Connect("billing");
+  const OutgoingMessage expires{.data = "a", .expire_at = clock_.WallNow() + absl::Seconds(15)};
+  FindTopic("orders")->Publish(MakeBatch(std::vector<OutgoingMessage>{expires}),
+                               [](const auto& published) { ASSERT_TRUE(published.ok()); });
+  ASSERT_TRUE(Publish("orders", {"b"}).ok());
+  for (const Wired& one : {first, second}) {
+    const std::vector<Delivery> got = one.consumer->Take();
+    ASSERT_EQ(got.size(), 1u);
+    one.subscription->Nack(one.id, got[0].leases(), absl::ZeroDuration());
+  }
+  Advance(absl::Seconds(20));
+  EXPECT_THAT(first.consumer->TakeData(), ElementsAre("b"));
+  EXPECT_THAT(second.consumer->TakeData(), IsEmpty());
+}
+
 TEST_F(EngineConsumerChoiceTest, NewMessagesDoNotWaitForWhatIsKeptForAnother) {
   Create();
   const Wired bad = Connect("billing");
