@@ -12,6 +12,17 @@ namespace {
 constexpr size_t kReaderThreads = 2;
 constexpr size_t kMaxQueuedReads = 20'000;
 
+ViewOptions ViewOptionsOf(const LocalOptions& options) {
+  ViewOptions view;
+  view.env = options.view_env;
+  if (options.on_event) {
+    view.on_warning = [on_event = options.on_event](std::string_view text) {
+      on_event({.kind = StoreEventKind::kView, .message = std::string(text)});
+    };
+  }
+  return view;
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<LocalBackend>> LocalBackend::Open(LocalOptions options, const Clock& clock,
@@ -42,16 +53,20 @@ absl::Status LocalBackend::Recover() {
   if (!journal.ok()) return journal.status();
   journal_ = *std::move(journal);
   if (absl::Status status = journal_->CheckFormat(); !status.ok()) return status;
-  if (absl::Status status = options_.files->RemoveFolder(ViewCopy()); !status.ok()) return status;
-  auto view = View::Open(options_.data_dir + "/view");
+  // The second is what RocksDB makes the first of.
+  for (const std::string& left : {ViewCopy(), ViewCopy() + ".tmp"}) {
+    if (absl::Status status = options_.files->RemoveFolder(left); !status.ok()) return status;
+  }
+  if (absl::Status status = options_.files->CreateFolder(options_.data_dir + "/view"); !status.ok()) return status;
+  auto view = View::Open(options_.data_dir + "/view", ViewOptionsOf(options_));
   if (!view.ok()) return view.status();
   view_ = *std::move(view);
   auto contents = view_->Load();
   if (!contents.ok()) return contents.status();
 
   readers_ = std::make_unique<ReaderPool>(kReaderThreads, kMaxQueuedReads);
-  committer_ = std::make_unique<Committer>(*journal_, metrics_, clock_, Committer::Options{.sync = sync});
-  context_ = std::make_unique<LogContext>(LogContext{*journal_, *view_, *committer_, *readers_, use_, metrics_});
+  committer_ = std::make_unique<Committer>(*journal_, metrics_, clock_, Committer::Options{.sync = sync, .on_event = options_.on_event});
+  context_ = std::make_unique<LogContext>(LogContext{*journal_, *view_, *committer_, *readers_, use_, metrics_, options_.on_event});
   catalogue_ = std::make_shared<LocalCatalogue>(*context_);
   const JournalPosition position = contents->position;
   if (position.segment != 0 && !journal_->segments().contains(position.segment)) {
@@ -91,7 +106,7 @@ BackendStats LocalBackend::stats() const {
   BackendStats stats;
   for (const auto& [segment, bytes] : journal_->segments()) stats.disk_bytes += bytes;
   stats.disk_free_bytes = options_.files->FreeBytes(options_.data_dir).value_or(0);
-  stats.writable = committer_->writable() && journal_->has_spare();
+  stats.writable = committer_->writable() && !committer_->full() && journal_->has_spare();
   stats.damaged_stretches = damaged_;
   return stats;
 }
@@ -106,7 +121,10 @@ absl::Status LocalBackend::Close() {
   if (!committer_->writable()) {
     return Error(Reason::kStorageUnavailable, "closed after a failed write; what was acknowledged is in the journal");
   }
-  return maintenance_->Checkpoint();
+  if (absl::Status status = journal_->SyncAll(); !status.ok()) return status;
+  // The journal has all of it: without a checkpoint the next start replays more. Why there is none was told.
+  maintenance_->Checkpoint().IgnoreError();
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::vector<BackupSource>> LocalBackend::SourcesUpTo(JournalPosition end) const {

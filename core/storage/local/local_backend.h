@@ -23,6 +23,11 @@
 #include "core/storage/local/backup/backup.h"
 #include "core/storage/local/folder_lock.h"
 #include "core/storage/local/maintenance.h"
+#include "core/storage/local/store_event.h"
+
+namespace rocksdb {
+class Env;
+}
 
 namespace sluice {
 
@@ -41,6 +46,9 @@ struct LocalOptions {
   // False where a test runs maintenance by hand.
   bool run_maintenance = true;
   FileSystem* files = nullptr;  // the machine's own when null
+  rocksdb::Env* view_env = nullptr;  // the same, for the view
+  // Told what fails; may be null.
+  StoreListener on_event = nullptr;
 };
 
 class LocalBackend final : public Backend {

@@ -82,6 +82,10 @@ JournalEntry LocalCursor::TakeChanges() {
   entry.target = shared_from_this();
   MutexLock lock(mu_);
   entry.bytes = Encode(std::exchange(pending_, {}));
+  if (std::exchange(refused_, false)) {
+    entry.header.kind = RecordKind::kCursorState;
+    entry.bytes = Encode(state_);
+  }
   dirty_ = false;
   if (!waiting_.empty()) {
     entry.done = [waiting = std::exchange(waiting_, {})](const absl::Status& status) {
@@ -89,6 +93,12 @@ JournalEntry LocalCursor::TakeChanges() {
     };
   }
   return entry;
+}
+
+void LocalCursor::AfterWrite(const JournalEntry&, const absl::Status& status, const JournalPosition&) {
+  if (status.ok()) return;
+  MutexLock lock(mu_);
+  refused_ = true;
 }
 
 void LocalCursor::Acked(OffsetRange range) {

@@ -31,7 +31,7 @@ class LocalCursor final : public Cursor,
 
   JournalEntry TakeChanges() override EXCLUDES(mu_);
   void BeforeWrite(JournalEntry&) override {}
-  void AfterWrite(const JournalEntry&, const absl::Status&, const JournalPosition&) override {}
+  void AfterWrite(const JournalEntry& entry, const absl::Status& status, const JournalPosition& at) override EXCLUDES(mu_);
 
   // Acknowledged by a record that is in the journal.
   void Acked(OffsetRange range) EXCLUDES(mu_);
@@ -60,6 +60,8 @@ class LocalCursor final : public Cursor,
   CursorDelta pending_ GUARDED_BY(mu_);
   std::vector<StoreDone> waiting_ GUARDED_BY(mu_);
   bool dirty_ GUARDED_BY(mu_) = false;
+  // Changes were taken and then not written, on a full disk.
+  bool refused_ GUARDED_BY(mu_) = false;
   // Not in the view yet.
   bool changed_ GUARDED_BY(mu_) = false;
 };

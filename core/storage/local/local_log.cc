@@ -361,8 +361,19 @@ absl::StatusOr<std::vector<Ref<Batch>>> LocalLog::ReadNow(Offset from, size_t ma
   for (int tries = 1;; ++tries) {
     auto read = ReadLocated(from, max_bytes);
     // Between looking a batch up and reading it, it may have been moved and its segment deleted.
-    if (!absl::IsDataLoss(read.status()) || tries == kTries) return read;
+    if (absl::IsDataLoss(read.status()) && tries < kTries) continue;
+    TellReadFailed(read.status());
+    return read;
   }
+}
+
+// Damage has an error of its own that readers are told; the disk's failures they only wait for.
+void LocalLog::TellReadFailed(const absl::Status& status) const {
+  if (status.ok() || absl::IsDataLoss(status)) return;
+  context_.metrics.read_errors.Add();
+  StoreEvent event = StoreEventOf(StoreEventKind::kReadFailed, status);
+  if (event.operation.empty()) event.operation = "read";
+  context_.Tell(event);
 }
 
 absl::StatusOr<std::vector<Ref<Batch>>> LocalLog::ReadLocated(Offset from, size_t max_bytes) const {
@@ -438,6 +449,7 @@ absl::StatusOr<std::optional<Offset>> LocalLog::OffsetAtNow(int64_t time_us) con
 void LocalLog::OffsetAt(absl::Time time, OffsetDone done) {
   const bool submitted = context_.readers.Submit([self = shared_from_this(), time, done] {
     auto found = self->OffsetAtNow(absl::ToUnixMicros(time));
+    self->TellReadFailed(found.status());
     if (!found.ok()) return done(found.status());
     const LogExtent extent = self->extent();
     done(found->has_value() ? std::max(**found, extent.first) : extent.next);

@@ -17,6 +17,7 @@
 #include "core/storage/local/committer.h"
 #include "core/storage/local/reader_pool.h"
 #include "core/storage/local/segment_use.h"
+#include "core/storage/local/store_event.h"
 #include "core/storage/local/view/view.h"
 
 namespace sluice {
@@ -29,6 +30,12 @@ struct LogContext {
   ReaderPool& readers;
   SegmentUse& use;
   StoreMetrics& metrics;
+  // May be null.
+  StoreListener on_event = nullptr;
+
+  void Tell(const StoreEvent& event) const {
+    if (on_event) on_event(event);
+  }
 };
 
 class LocalLog final : public TopicLog, public JournalTarget, public std::enable_shared_from_this<LocalLog> {
@@ -80,6 +87,7 @@ class LocalLog final : public TopicLog, public JournalTarget, public std::enable
  private:
   class AppendAndAckTarget;
 
+  void TellReadFailed(const absl::Status& status) const;
   absl::StatusOr<std::vector<Ref<Batch>>> ReadNow(Offset from, size_t max_bytes) const EXCLUDES(mu_);
   absl::StatusOr<std::vector<Ref<Batch>>> ReadLocated(Offset from, size_t max_bytes) const EXCLUDES(mu_);
   absl::StatusOr<std::vector<BatchLocation>> Locate(Offset from, size_t limit) const EXCLUDES(mu_);

@@ -1,13 +1,16 @@
 #include "core/storage/local/maintenance.h"
 
+#include <algorithm>
 #include <utility>
 
+#include "core/base/error.h"
 #include "core/base/thread_name.h"
 
 namespace sluice {
 namespace {
 
 constexpr absl::Duration kInterval = absl::Seconds(1);
+constexpr absl::Duration kLongestBackoff = absl::Minutes(1);
 
 // Waits for the callbacks of a number of submissions.
 class Countdown {
@@ -76,11 +79,13 @@ void Maintenance::ThreadMain() {
 
 void Maintenance::RunOnce() {
   const Turn turn(*this);
-  // No space for a spare is no error here: it is tried again the next time.
-  context_.journal.EnsureSpare().IgnoreError();
-  if (CheckpointDue()) CheckpointNow().IgnoreError();
+  context_.committer.CheckSpace();
+  // What is on the disk is unknown: nothing is to build on it.
+  if (!context_.committer.writable()) return;
+  if (CheckpointDue() && clock_.Now() >= next_checkpoint_) CheckpointNow().IgnoreError();
   RemoveDeadSegments();
-  RelocateOne();
+  // What is appended again frees nothing before the next checkpoint.
+  if (failed_checkpoints_ == 0) RelocateOne();
 }
 
 bool Maintenance::CheckpointDue() const {
@@ -114,6 +119,32 @@ absl::Status Maintenance::BeginBackup(const std::string& view_copy) {
 }
 
 absl::Status Maintenance::CheckpointNow() {
+  absl::Status status = WriteCheckpoint();
+  TellCheckpoint(status);
+  return status;
+}
+
+void Maintenance::TellCheckpoint(const absl::Status& status) {
+  if (!status.ok()) {
+    const int doublings = std::min(failed_checkpoints_++, 6);
+    next_checkpoint_ = clock_.Now() + std::min(absl::Seconds(1 << doublings), kLongestBackoff);
+    context_.metrics.checkpoints_failed.Add();
+    StoreEvent event = StoreEventOf(StoreEventKind::kCheckpointFailed, status);
+    if (event.operation.empty()) event.operation = "checkpoint";
+    return context_.Tell(event);
+  }
+  context_.metrics.checkpoints_made.Add();
+  next_checkpoint_ = Instant();
+  if (std::exchange(failed_checkpoints_, 0) > 0) context_.Tell({.kind = StoreEventKind::kCheckpointMade});
+}
+
+void Maintenance::TellFailed(const absl::Status& status) {
+  if (status.ok() || clock_.Now() < next_told_) return;
+  next_told_ = clock_.Now() + kLongestBackoff;
+  context_.Tell(StoreEventOf(StoreEventKind::kUpkeepFailed, status));
+}
+
+absl::Status Maintenance::WriteCheckpoint() {
   View::Checkpoint checkpoint;
   context_.committer.RunExclusive([&] {
     checkpoint = catalogue_.BeginCheckpoint();
@@ -121,6 +152,8 @@ absl::Status Maintenance::CheckpointNow() {
   });
   // The view must not know more than the journal does after a power loss.
   absl::Status status = context_.journal.SyncAll();
+  // The system says once that it could not write a file, and nobody else may hear it.
+  if (!status.ok()) context_.committer.CloseAfter(status);
   if (status.ok()) status = context_.view.Write(checkpoint);
   catalogue_.CheckpointDone(checkpoint, status.ok());
   if (!status.ok()) return status;
@@ -133,7 +166,9 @@ void Maintenance::RemoveDeadSegments() {
   for (const auto& [segment, bytes] : context_.journal.segments()) {
     if (segment >= checkpoint_.segment || segment >= keep_from_.load(std::memory_order_acquire)) return;
     if (context_.use.live(segment) > 0) continue;
-    if (context_.journal.Remove(segment).ok()) context_.metrics.segments_deleted.Add();
+    const absl::Status removed = context_.journal.Remove(segment);
+    TellFailed(removed);
+    if (removed.ok()) context_.metrics.segments_deleted.Add();
   }
 }
 
@@ -159,7 +194,10 @@ void Maintenance::RelocateOne() {
 
 bool Maintenance::Relocate(LocalLog& log, const std::shared_ptr<LocalLog>& owner, uint64_t segment) {
   auto batches = log.BatchesIn(segment);
-  if (!batches.ok()) return false;
+  if (!batches.ok()) {
+    TellFailed(batches.status());
+    return false;
+  }
   Countdown countdown;
   for (const BatchLocation& location : *batches) {
     auto batch = log.ReadBatch(location);

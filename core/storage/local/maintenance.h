@@ -35,7 +35,7 @@ class Maintenance {
   void Start();
   void Stop() EXCLUDES(mu_);
 
-  // Whatever is due.
+  // Whatever is due. A checkpoint that fails is told of, and tried again after 1 s, 2 s, ... a minute.
   void RunOnce() EXCLUDES(mu_);
   // Puts everything into the view.
   absl::Status Checkpoint() EXCLUDES(mu_);
@@ -65,6 +65,10 @@ class Maintenance {
 
   void ThreadMain() EXCLUDES(mu_);
   absl::Status CheckpointNow();
+  absl::Status WriteCheckpoint();
+  void TellCheckpoint(const absl::Status& status);
+  // Once a minute at the most.
+  void TellFailed(const absl::Status& status);
   bool CheckpointDue() const;
   void RemoveDeadSegments();
   void RelocateOne();
@@ -82,6 +86,10 @@ class Maintenance {
   // Belong to whoever has the turn.
   JournalPosition checkpoint_;
   Instant checkpoint_time_;
+  // Since the last one that was made, and when to try again.
+  int failed_checkpoints_ = 0;
+  Instant next_checkpoint_;
+  Instant next_told_;
   // The segment whose live batches were appended again last.
   uint64_t relocated_ = 0;
 

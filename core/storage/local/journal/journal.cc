@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "core/base/error.h"
+#include "core/base/strings.h"
 #include "fmt/format.h"
 
 namespace sluice {
@@ -18,6 +19,12 @@ absl::StatusOr<SegmentHeader> ReadSegmentHeader(const File& file, const std::str
   if (!read.ok()) return read.status();
   bytes.resize(*read);
   return DecodeSegmentHeader(bytes, path);
+}
+
+// After a sync that failed nobody knows what is on the disk, also when it failed for want of space.
+absl::Status SyncResult(const absl::Status& status) {
+  if (ReasonOf(status) != Reason::kStorageFull) return status;
+  return Error(Reason::kStorageUnavailable, ToStd(status.message()), MetadataOf(status));
 }
 
 }  // namespace
@@ -186,12 +193,13 @@ absl::Status Journal::Roll(uint64_t needed) {
   std::vector<iovec> parts = {{header.data(), header.size()}};
   if (absl::Status status = (*file)->Write(0, parts); !status.ok()) return status;
   if (options_.sync) {
-    if (absl::Status status = (*file)->Sync(); !status.ok()) return status;
+    if (absl::Status status = SyncResult((*file)->Sync()); !status.ok()) return status;
   }
   has_spare_.store(false, std::memory_order_release);
   if (absl::Status status = files_.Rename(SparePath(), PathOf(sequence)); !status.ok()) return status;
+  (*file)->Renamed(PathOf(sequence));
   if (options_.sync) {
-    if (absl::Status status = files_.SyncFolder(folder_); !status.ok()) return status;
+    if (absl::Status status = SyncResult(files_.SyncFolder(folder_)); !status.ok()) return status;
   }
   if (active_ != nullptr) active_->Truncate(old.offset).IgnoreError();  // costs space, not data
   std::shared_ptr<File> finished = std::exchange(active_, *file);
@@ -228,23 +236,41 @@ absl::Status Journal::Write(std::vector<iovec>& parts, uint64_t bytes) {
   return absl::OkStatus();
 }
 
+// What is cut off are zeros afterwards, with space behind them if there is any. Left there, it could continue a shorter write and
+// be read as records later.
+absl::Status Journal::TakeBackWrite() {
+  uint64_t begin = 0;
+  uint64_t capacity = 0;
+  {
+    MutexLock lock(mu_);
+    begin = end_.offset;
+    capacity = capacity_;
+  }
+  if (absl::Status status = active_->Truncate(begin); !status.ok()) return status;
+  active_->Allocate(capacity).IgnoreError();
+  return absl::OkStatus();
+}
+
 absl::Status Journal::Sync() {
   if (!options_.sync || !unsynced_) return absl::OkStatus();
   unsynced_ = false;
-  return active_->Sync();
+  return SyncResult(active_->Sync());
 }
 
 absl::Status Journal::SyncAll() {
   std::vector<std::shared_ptr<File>> files;
   {
     MutexLock lock(mu_);
-    files.swap(unsynced_files_);
+    files = unsynced_files_;
     if (auto it = segments_.find(end_.segment); it != segments_.end()) files.push_back(it->second.file);
   }
   for (const auto& file : files) {
     if (file == nullptr) continue;
-    if (absl::Status status = file->Sync(); !status.ok()) return status;
+    if (absl::Status status = SyncResult(file->Sync()); !status.ok()) return status;
   }
+  // Not before: a second caller meanwhile has to wait for them too.
+  MutexLock lock(mu_);
+  std::erase_if(unsynced_files_, [&](const auto& file) { return std::find(files.begin(), files.end(), file) != files.end(); });
   return absl::OkStatus();
 }
 
@@ -273,11 +299,18 @@ std::map<uint64_t, uint64_t> Journal::segments() const {
 }
 
 absl::Status Journal::Remove(uint64_t segment) {
+  Segment removed;
   {
     MutexLock lock(mu_);
+    removed = std::exchange(segments_[segment], {});
     segments_.erase(segment);
   }
-  return files_.Remove(PathOf(segment));
+  absl::Status status = files_.Remove(PathOf(segment));
+  if (status.ok()) return status;
+  // It takes space as before, and is to be tried again.
+  MutexLock lock(mu_);
+  segments_[segment] = std::move(removed);
+  return status;
 }
 
 }  // namespace sluice

@@ -65,6 +65,8 @@ class Journal {
   uint64_t Room() const EXCLUDES(mu_);
   // Writes a group there. After an error it is unknown what is on the disk.
   absl::Status Write(std::vector<iovec>& parts, uint64_t bytes);
+  // After a Write that failed: nothing of it is there any more, once it is synced; writes go on behind the last good one.
+  absl::Status TakeBackWrite() EXCLUDES(mu_);
   // What was written is durable, when the options say so.
   absl::Status Sync();
 
