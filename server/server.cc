@@ -212,6 +212,9 @@ absl::Status Server::OpenEngine() {
   auto engine = Engine::Open(std::move(backend), clock_, metrics_, engine_options);
   if (!engine.ok()) return engine.status();
   engine_ = *std::move(engine);
+  if (local_ != nullptr) {
+    for (const std::string& warning : local_->warnings()) LogWarning(LogPart::kStore, warning, {{"data_dir", options_.data_dir}});
+  }
   if (const uint64_t damaged = engine_->backend_stats().damaged_stretches; damaged > 0) {
     LogWarning(LogPart::kStore, "parts of the journal cannot be read; subscriptions that reach them end with DATA_LOSS",
                {{"places", std::to_string(damaged)}, {"data_dir", options_.data_dir}});

@@ -406,11 +406,16 @@ TEST_F(LocalStoreTest, ANewerFormatIsRefusedAndLeftAlone) {
   const std::string segment = LastSegment();
   log_ = nullptr;
   store_ = nullptr;
-  std::fstream(segment, std::ios::binary | std::ios::in | std::ios::out).seekp(8).put(2);
+  const auto write_header = [&](uint32_t version) {
+    const std::string header = EncodeSegmentHeader({.sequence = 1, .version = version});
+    std::fstream(segment, std::ios::binary | std::ios::in | std::ios::out)
+        .write(header.data(), static_cast<std::streamsize>(header.size()));
+  };
+  write_header(kJournalVersion + 1);
   const absl::Status refused = Open();
   EXPECT_EQ(ReasonOf(refused), Reason::kNewerFormat);
   EXPECT_THAT(std::string(refused.message()), HasSubstr(segment));
-  std::fstream(segment, std::ios::binary | std::ios::in | std::ios::out).seekp(8).put(1);
+  write_header(kJournalVersion);
   EXPECT_EQ(Open(), absl::OkStatus());
 }
 
@@ -446,6 +451,75 @@ TEST_F(LocalStoreTest, ReplayingTwiceIsAsGoodAsOnce) {
 }
 
 // The promise of a deadline ends where the write begins: what is written is stored, and said to be.
+TEST_F(LocalStoreTest, WhatDiedAfterTheCheckpointIsNotDeletedBeforeTheNext) {
+  LocalOptions options = OptionsOf();
+  options.maintenance.reclaim_interval = absl::Hours(1);
+  ASSERT_EQ(OpenWith(options), absl::OkStatus());
+  CreateTopic();
+  for (int i = 0; i < 20; ++i) ASSERT_EQ(Append(*log_, std::string(10'000, 'x')), absl::OkStatus());
+  ASSERT_EQ(store_->maintenance().Checkpoint(), absl::OkStatus());
+  log_->Trim(Offset(20));
+  store_->maintenance().RunOnce();
+  Crash();
+  ASSERT_EQ(OpenWith(options), absl::OkStatus());
+  EXPECT_EQ(ReadAll(*log_)->size(), 20);
+}
+
+// Only programs that did not sync headers leave such a segment.
+TEST_F(LocalStoreTest, ALastSegmentWithoutHeaderAndRecordsIsDroppedWithAWarning) {
+  ASSERT_EQ(Open(), absl::OkStatus());
+  CreateTopic();
+  ASSERT_EQ(Append(*log_, "kept"), absl::OkStatus());
+  Crash();
+  for (const size_t bytes : {0, 10, 4096}) {
+    const std::string path = folder_.path() + "/journal/00000000000000000002.journal";
+    std::ofstream(path, std::ios::binary) << std::string(bytes, '\0');
+    ASSERT_EQ(Open(), absl::OkStatus());
+    EXPECT_THAT(store_->warnings(), ElementsAre(HasSubstr(path)));
+    EXPECT_THAT(ReadAll(*log_).value(), ElementsAre("kept"));
+    EXPECT_EQ(store_->stats().damaged_stretches, 0);
+    Crash();
+  }
+}
+
+// A power cut may take any part of what was not synced: without damage in what was, everything before the first hole is there.
+TEST_F(LocalStoreTest, UnderOsAHoleInTheLastTwoSegmentsTakesWhatLiesBehindIt) {
+  ASSERT_EQ(OpenWith(OptionsOf(Durability::kOs)), absl::OkStatus());
+  CreateTopic();
+  std::string first;
+  for (int i = 0; i < 8; ++i) {
+    if (i == 3) first = LastSegment();
+    ASSERT_EQ(Append(*log_, std::to_string(i) + std::string(10'000, '.')), absl::OkStatus());
+  }
+  ASSERT_NE(LastSegment(), first);
+  Crash();
+  // In the third record.
+  std::fstream(first, std::ios::binary | std::ios::in | std::ios::out).seekp(22'000).write(std::string(512, '\0').data(), 512);
+  ASSERT_EQ(OpenWith(OptionsOf(Durability::kOs)), absl::OkStatus());
+  EXPECT_EQ(LastSegment(), first);
+  EXPECT_THAT(store_->warnings(), ElementsAre(HasSubstr(first)));
+  EXPECT_EQ(ReadAll(*log_)->size(), 2);
+  EXPECT_EQ(Append(*log_, "next"), absl::OkStatus());
+  Crash();
+  ASSERT_EQ(OpenWith(OptionsOf(Durability::kOs)), absl::OkStatus());
+  EXPECT_EQ(ReadAll(*log_)->size(), 3);
+  EXPECT_EQ(store_->stats().damaged_stretches, 0);
+}
+
+TEST_F(LocalStoreTest, UnderFsyncAHoleIsDamageWhateverWasWrittenUnderOsBefore) {
+  ASSERT_EQ(OpenWith(OptionsOf(Durability::kOs)), absl::OkStatus());
+  CreateTopic();
+  for (int i = 0; i < 3; ++i) ASSERT_EQ(Append(*log_, std::to_string(i) + std::string(10'000, '.')), absl::OkStatus());
+  Crash();
+  ASSERT_EQ(Open(), absl::OkStatus());
+  ASSERT_EQ(Append(*log_, "synced"), absl::OkStatus());
+  Crash();
+  std::fstream(LastSegment(), std::ios::binary | std::ios::in | std::ios::out).seekp(22'000).put('!');
+  ASSERT_EQ(OpenWith(OptionsOf(Durability::kOs)), absl::OkStatus());
+  EXPECT_EQ(store_->stats().damaged_stretches, 1);
+  EXPECT_EQ(log_->extent().next, Offset(5));
+}
+
 TEST_F(LocalStoreTest, ADeadlineThatPassesDuringTheWriteChangesNothing) {
   ManualClock clock;
   auto opened = LocalBackend::Open(OptionsOf(), clock, metrics_);

@@ -52,7 +52,10 @@ void PrintText(const VerifyReport& report) {
   if (report.backup_files > 0) fmt::print("a backup of {} files\n", report.backup_files);
   fmt::print("{} segments, {} records, {} batches, {} messages, {} bytes, {} topics, {} subscriptions\n", report.segments,
              report.records, report.batches, report.messages, report.bytes, report.topics, report.subscriptions);
-  if (report.torn_tail) fmt::print("a write was cut off at the end; it was never acknowledged and goes at the next start\n");
+  if (report.torn_tail) {
+    fmt::print("{} bytes at the end cannot be read and go at the next start: a write that was cut off, or a damaged one, which may have been acknowledged\n",
+               report.torn_bytes);
+  }
   for (const std::string& damage : report.damages) fmt::print("damaged: {}\n", damage);
   if (report.damages.empty()) fmt::print("no damage\n");
 }
@@ -69,7 +72,8 @@ int RunVerify(const Session& session, const std::string& data_dir) {
                                         {"records", report->records},           {"batches", report->batches},
                                         {"messages", report->messages},         {"bytes", report->bytes},
                                         {"topics", report->topics},             {"subscriptions", report->subscriptions},
-                                        {"torn_tail", report->torn_tail},       {"damages", report->damages}};
+                                        {"torn_tail", report->torn_tail},       {"torn_bytes", report->torn_bytes},
+                                        {"damages", report->damages}};
     fmt::print("{}\n", out.dump());
   } else {
     PrintText(*report);

@@ -161,6 +161,7 @@ void Committer::WriteEntries(std::vector<JournalEntry>& entries, std::vector<Out
       const uint64_t record_bytes = RecordBytes(payload.size());
       if (bytes + record_bytes > room) break;
       char* header = headers.data() + end * kRecordHeaderBytes;
+      entries[end].header.after_unsynced = starts_commit && !options_.sync;
       entries[end].header.starts_commit = std::exchange(starts_commit, false);
       EncodeHeader(entries[end].header, payload, header);
       outcomes[end].at = {position->segment, position->offset + bytes};

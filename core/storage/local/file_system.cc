@@ -71,6 +71,10 @@ class PosixFile final : public File {
     return ::fdatasync(fd_) == 0 ? absl::OkStatus() : ErrnoError("fdatasync", path_, errno);
   }
 
+  void BeginSync() override {
+    if (::sync_file_range(fd_, 0, 0, SYNC_FILE_RANGE_WRITE) != 0) errno = 0;
+  }
+
   absl::Status Allocate(uint64_t size) override {
     const int error = ::posix_fallocate(fd_, 0, static_cast<off_t>(size));
     return error == 0 ? absl::OkStatus() : ErrnoError("fallocate", path_, error);

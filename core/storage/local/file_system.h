@@ -26,6 +26,8 @@ class File {
   virtual absl::StatusOr<size_t> Read(uint64_t offset, char* out, size_t size) const = 0;
   // fdatasync.
   virtual absl::Status Sync() = 0;
+  // Begins to write out what a later Sync waits for.
+  virtual void BeginSync() {}
   // Gives the file this size; bytes beyond the old size are zeros, with disk space behind them.
   virtual absl::Status Allocate(uint64_t size) = 0;
   virtual absl::Status Truncate(uint64_t size) = 0;

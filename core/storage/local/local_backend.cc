@@ -41,7 +41,8 @@ absl::Status LocalBackend::Recover() {
                                {.segment_bytes = options_.segment_bytes, .sync = sync});
   if (!journal.ok()) return journal.status();
   journal_ = *std::move(journal);
-  if (absl::Status status = journal_->CheckFormat(); !status.ok()) return status;
+  const auto on_damage = [this](uint64_t segment, const DamagedStretch& stretch) { Damaged(segment, stretch); };
+  if (absl::Status status = journal_->CheckFormat(on_damage); !status.ok()) return status;
   if (absl::Status status = options_.files->RemoveFolder(ViewCopy()); !status.ok()) return status;
   auto view = View::Open(options_.data_dir + "/view");
   if (!view.ok()) return view.status();
@@ -66,17 +67,24 @@ absl::Status LocalBackend::Recover() {
       [this](const JournalPosition& at, const RecordHeader& header, std::string_view payload) {
         return catalogue_->Replayed(at, header, payload);
       },
-      [this](uint64_t segment, const DamagedStretch& stretch) {
-        ++damaged_;
-        if (!stretch.header || !IsNewBatch(stretch.header->kind)) return;
-        if (auto log = catalogue_->Log(TopicId(stretch.header->id))) {
-          log->ReplayedDamage(Offset(stretch.header->first), stretch.header->count, {segment, stretch.begin});
-        }
-      });
+      on_damage);
   if (!replayed.ok()) return replayed;
+  warnings_.insert(warnings_.end(), journal_->warnings().begin(), journal_->warnings().end());
   for (const auto& log : catalogue_->Logs()) log->ReplayEnded();
   maintenance_ = std::make_unique<Maintenance>(*context_, *catalogue_, clock_, position, options_.maintenance);
   return absl::OkStatus();
+}
+
+void LocalBackend::Damaged(uint64_t segment, const DamagedStretch& stretch) {
+  ++damaged_;
+  constexpr size_t kMost = 20;
+  if (warnings_.size() < kMost) {
+    warnings_.push_back(fmt::format("{}: bytes {} to {} are damaged", SegmentName(segment), stretch.begin, stretch.end));
+  }
+  if (!stretch.header || !IsNewBatch(stretch.header->kind)) return;
+  if (auto log = catalogue_->Log(TopicId(stretch.header->id))) {
+    log->ReplayedDamage(Offset(stretch.header->first), stretch.header->count, {segment, stretch.begin});
+  }
 }
 
 LocalBackend::~LocalBackend() {

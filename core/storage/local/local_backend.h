@@ -8,8 +8,8 @@
 //   view.backup/  a second name of the view while a backup is made
 //
 // Opening takes the view as it was at its last checkpoint and replays the journal from there. What a crash cut off at the
-// very end of the journal was never acknowledged and goes; a record that is damaged anywhere else is DATA_LOSS for those
-// who read it, everything else is served.
+// very end of the journal was never acknowledged (under os: may be lost) and goes; a record that is damaged anywhere else is
+// DATA_LOSS for those who read it, everything else is served.
 //
 // Thread rule: as storage/backend.h says.
 #pragma once
@@ -62,6 +62,9 @@ class LocalBackend final : public Backend {
   // STORAGE_UNAVAILABLE, STORAGE_FULL.
   absl::StatusOr<BackupReport> Backup(BackupRequest request);
 
+  // What opening found that an administrator should know: one sentence each, with place and bytes.
+  const std::vector<std::string>& warnings() const { return warnings_; }
+
   Maintenance& maintenance() { return *maintenance_; }
 
  private:
@@ -69,6 +72,7 @@ class LocalBackend final : public Backend {
       : options_(std::move(options)), clock_(clock), metrics_(metrics) {}
 
   absl::Status Recover();
+  void Damaged(uint64_t segment, const DamagedStretch& stretch);
   std::string ViewCopy() const { return options_.data_dir + "/view.backup"; }
   // What a backup consists of, behind the position where the journal ends in it.
   absl::StatusOr<std::vector<BackupSource>> SourcesUpTo(JournalPosition end) const;
@@ -77,6 +81,7 @@ class LocalBackend final : public Backend {
   const Clock& clock_;
   StoreMetrics& metrics_;
   uint64_t damaged_ = 0;
+  std::vector<std::string> warnings_;
   bool closed_ = false;
 
   // In the order in which they need each other.

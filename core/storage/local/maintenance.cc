@@ -1,5 +1,6 @@
 #include "core/storage/local/maintenance.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "core/base/thread_name.h"
@@ -90,7 +91,8 @@ bool Maintenance::CheckpointDue() const {
   bool reclaimable = false;
   for (const auto& [segment, bytes] : segments) {
     if (segment >= checkpoint_.segment) written += bytes;
-    reclaimable |= segment >= checkpoint_.segment && segment < end.segment && context_.use.live(segment) == 0;
+    reclaimable |= segment < end.segment && context_.use.live(segment) == 0 &&
+                   !std::binary_search(dead_at_checkpoint_.begin(), dead_at_checkpoint_.end(), segment);
   }
   if (written >= checkpoint_.offset + options_.checkpoint_bytes) return true;
   if (reclaimable && clock_.Now() - checkpoint_time_ >= options_.reclaim_interval) return true;
@@ -115,7 +117,10 @@ absl::Status Maintenance::BeginBackup(const std::string& view_copy) {
 
 absl::Status Maintenance::CheckpointNow() {
   View::Checkpoint checkpoint;
+  std::vector<uint64_t> dead;
   context_.committer.RunExclusive([&] {
+    // First: a floor may move meanwhile.
+    dead = DeadSegments();
     checkpoint = catalogue_.BeginCheckpoint();
     checkpoint.position = context_.journal.end();
   });
@@ -126,15 +131,26 @@ absl::Status Maintenance::CheckpointNow() {
   if (!status.ok()) return status;
   checkpoint_ = checkpoint.position;
   checkpoint_time_ = clock_.Now();
+  dead_at_checkpoint_ = std::move(dead);
   return status;
 }
 
-void Maintenance::RemoveDeadSegments() {
+std::vector<uint64_t> Maintenance::DeadSegments() const {
+  const uint64_t active = context_.journal.end().segment;
+  std::vector<uint64_t> dead;
   for (const auto& [segment, bytes] : context_.journal.segments()) {
-    if (segment >= checkpoint_.segment || segment >= keep_from_.load(std::memory_order_acquire)) return;
-    if (context_.use.live(segment) > 0) continue;
-    if (context_.journal.Remove(segment).ok()) context_.metrics.segments_deleted.Add();
+    if (segment < active && context_.use.live(segment) == 0) dead.push_back(segment);
   }
+  return dead;
+}
+
+void Maintenance::RemoveDeadSegments() {
+  const uint64_t keep_from = std::min(checkpoint_.segment, keep_from_.load(std::memory_order_acquire));
+  std::erase_if(dead_at_checkpoint_, [&](uint64_t segment) {
+    if (segment >= keep_from || !context_.journal.Remove(segment).ok()) return false;
+    context_.metrics.segments_deleted.Add();
+    return true;
+  });
 }
 
 // One segment at a time, the oldest first; it goes with the checkpoint that follows.

@@ -66,7 +66,9 @@ class Maintenance {
   void ThreadMain() EXCLUDES(mu_);
   absl::Status CheckpointNow();
   bool CheckpointDue() const;
+  // Those that were dead at the last checkpoint: what died since is alive in the view, and would be after a crash.
   void RemoveDeadSegments();
+  std::vector<uint64_t> DeadSegments() const;
   void RelocateOne();
   bool Relocate(LocalLog& log, const std::shared_ptr<LocalLog>& owner, uint64_t segment);
 
@@ -82,6 +84,7 @@ class Maintenance {
   // Belong to whoever has the turn.
   JournalPosition checkpoint_;
   Instant checkpoint_time_;
+  std::vector<uint64_t> dead_at_checkpoint_;
   // The segment whose live batches were appended again last.
   uint64_t relocated_ = 0;
 

@@ -52,7 +52,6 @@ absl::Status VerifyView(const std::string& data_dir, const Journal& journal, Ver
 absl::Status VerifyStore(const std::string& data_dir, const std::function<void(double)>& progress, VerifyReport* report) {
   auto journal = Journal::Open(PosixFileSystem(), data_dir + "/journal", {.read_only = true});
   if (!journal.ok()) return journal.status();
-  if (absl::Status status = (*journal)->CheckFormat(); !status.ok()) return status;
   const auto segments = (*journal)->segments();
   report->segments = segments.size();
   uint64_t total = 0;
@@ -74,9 +73,11 @@ absl::Status VerifyStore(const std::string& data_dir, const std::function<void(d
     report->damages.push_back(
         fmt::format("{} from {} to {}: no readable record", SegmentName(segment), stretch.begin, stretch.end));
   };
-  auto torn = (*journal)->Scan({}, on_record, on_damage);
-  if (!torn.ok()) return torn.status();
-  report->torn_tail = torn->torn_tail;
+  if (absl::Status status = (*journal)->CheckFormat(on_damage); !status.ok()) return status;
+  auto tail = (*journal)->Scan({}, on_record, on_damage);
+  if (!tail.ok()) return tail.status();
+  report->torn_tail = tail->torn;
+  report->torn_bytes = tail->torn_bytes;
   return VerifyView(data_dir, **journal, report);
 }
 

@@ -5,7 +5,7 @@
 //    4  u32  payload length                        32  u64  first offset (batches)
 //    8  u64  XXH3-64 of bytes 16.. and payload     40  u64  0
 //   16  u8   kind
-//   17  u8   flags (1: first record of a commit)
+//   17  u8   flags (1: first record of a commit, 2: and what is before it was not synced)
 //   18  u16  0
 //   20  u32  count of messages (batches)
 //
@@ -60,6 +60,8 @@ struct RecordHeader {
   RecordKind kind = RecordKind::kBatch;
   // The first record of a commit: everything before it had been written, and under fsync synced, when it was written.
   bool starts_commit = false;
+  // For such a record: under os, where what was written before need not be on the disk.
+  bool after_unsynced = false;
   uint32_t length = 0;
   uint32_t count = 0;
   uint64_t id = 0;
