@@ -7,12 +7,11 @@
 namespace sluice {
 namespace {
 
-// What the answer to an append says of the store.
+// What the answer to an append says of the store. DATA_LOSS is one topic's.
 CallOutcome OutcomeOf(const absl::Status& status) {
   if (status.ok()) return CallOutcome::kSuccess;
   switch (ReasonOf(status).value_or(Reason::kInternal)) {
     case Reason::kStorageUnavailable:
-    case Reason::kDataLoss:
     case Reason::kDeadlineExceeded:
     case Reason::kInternal:
       return CallOutcome::kFailure;

@@ -77,14 +77,11 @@ absl::Status LocalBackend::Recover() {
 
 void LocalBackend::Damaged(uint64_t segment, const DamagedStretch& stretch) {
   ++damaged_;
+  const std::string what = catalogue_ == nullptr ? "the segment's header" : catalogue_->ReplayedDamage(segment, stretch);
   constexpr size_t kMost = 20;
-  if (warnings_.size() < kMost) {
-    warnings_.push_back(fmt::format("{}: bytes {} to {} are damaged", SegmentName(segment), stretch.begin, stretch.end));
-  }
-  if (!stretch.header || !IsNewBatch(stretch.header->kind)) return;
-  if (auto log = catalogue_->Log(TopicId(stretch.header->id))) {
-    log->ReplayedDamage(Offset(stretch.header->first), stretch.header->count, {segment, stretch.begin});
-  }
+  if (warnings_.size() >= kMost) return;
+  warnings_.push_back(fmt::format("{}/journal/{}: bytes {} to {} are damaged{}{}", options_.data_dir, SegmentName(segment),
+                                  stretch.begin, stretch.end, what.empty() ? "" : ": ", what));
 }
 
 LocalBackend::~LocalBackend() {

@@ -5,6 +5,8 @@
 #include <utility>
 
 #include "core/base/error.h"
+#include "core/message/names.h"
+#include "core/storage/config_name.h"
 #include "fmt/format.h"
 
 namespace sluice {
@@ -114,7 +116,7 @@ absl::Status LocalCatalogue::Apply(RecordKind kind, uint64_t id, std::string_vie
 
 void LocalCatalogue::Restore(const View::Contents& contents) {
   MutexLock lock(mu_);
-  next_id_ = contents.next_id;
+  next_id_ = first_new_id_ = contents.next_id;
   for (const View::TopicState& topic : contents.topics) {
     logs_[topic.id] = std::make_shared<LocalLog>(context_, topic);
   }
@@ -123,14 +125,70 @@ void LocalCatalogue::Restore(const View::Contents& contents) {
   }
 }
 
+// The record that made this topic is damaged. Its messages stay, under its name if that can still be read.
+std::string LocalCatalogue::LostTopic(TopicId id, std::string_view config) {
+  std::string name(NameInConfig(config));
+  MutexLock lock(mu_);
+  const bool taken = std::any_of(logs_.begin(), logs_.end(), [&](const auto& log) {
+    return NameInConfig(log.second->config()) == name;
+  });
+  if (taken || !TopicName::Parse(name).ok()) name = fmt::format("projects/damaged/topics/topic-{}", id.value());
+  next_id_ = std::max(next_id_, id.value() + 1);
+  View::TopicState state;
+  state.id = id;
+  logs_[id] = std::make_shared<LocalLog>(context_, std::move(state));
+  logs_[id]->SetConfig(LostConfig(name));
+  return name;
+}
+
+std::string LocalCatalogue::ReplayedDamage(uint64_t segment, const DamagedStretch& stretch) {
+  {
+    MutexLock lock(mu_);
+    damage_replayed_ = true;
+  }
+  if (!stretch.header) return "";
+  const RecordHeader& header = *stretch.header;
+  auto log = Log(TopicId(header.id));
+  if (IsNewBatch(header.kind) && log != nullptr) {
+    log->ReplayedDamage(Offset(header.first), header.count, {segment, stretch.begin});
+    return fmt::format("messages of topic {}, from id {} on", NameOrNumber(log->config(), header.id), header.first);
+  }
+  if (header.kind == RecordKind::kPutTopic) {
+    if (log != nullptr) return fmt::format("a change of topic {}", NameOrNumber(log->config(), header.id));
+    // A number that nobody was given by now is damaged itself.
+    constexpr uint64_t kNear = 1'000'000;
+    MutexLock lock(mu_);
+    const uint64_t next = next_id_;
+    lock.Unlock();
+    if (header.id >= next + kNear) return "";
+    return fmt::format("the settings of topic {}, whose messages are kept", LostTopic(TopicId(header.id), stretch.payload));
+  }
+  if (header.kind == RecordKind::kPutSubscription) {
+    VarintReader in(stretch.payload);
+    return fmt::format("the settings of subscription {}", NameOrNumber(in.NextBytes(), header.id));
+  }
+  return "";
+}
+
+// A topic of which nobody knows was removed before, unless its making is what could not be read.
+std::shared_ptr<LocalLog> LocalCatalogue::LogOfReplayed(TopicId id) {
+  if (auto log = Log(id)) return log;
+  {
+    MutexLock lock(mu_);
+    const bool removed = std::count(removed_topics_.begin(), removed_topics_.end(), id) > 0;
+    if (!damage_replayed_ || removed || id.value() < first_new_id_) return nullptr;
+  }
+  LostTopic(id, "");
+  return Log(id);
+}
+
 absl::Status LocalCatalogue::ReplayedBatch(const JournalPosition& at, const RecordHeader& header,
-                                           std::string_view payload) const {
+                                           std::string_view payload) {
   const std::string_view record = BatchIn(header.kind, payload);
   if (absl::Status status = Batch::Check(record); !status.ok()) return status;
   int64_t publish_time_us = 0;
   std::memcpy(&publish_time_us, record.data() + 8, sizeof publish_time_us);
-  // A topic that is gone by now may still have records.
-  if (auto log = Log(TopicId(header.id))) log->Replayed(header, at, publish_time_us);
+  if (auto log = LogOfReplayed(TopicId(header.id))) log->Replayed(header, at, publish_time_us);
   return absl::OkStatus();
 }
 

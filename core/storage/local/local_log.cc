@@ -6,6 +6,7 @@
 
 #include "core/base/error.h"
 #include "core/message/limits.h"
+#include "core/storage/config_name.h"
 #include "core/storage/local/codec.h"
 #include "core/storage/local/local_cursor.h"
 #include "fmt/format.h"
@@ -19,21 +20,6 @@ constexpr uint64_t kMaxSpanBytes = uint64_t{4} << 20;
 constexpr size_t kLocateAtOnce = 256;
 constexpr size_t kReadAtOnce = size_t{1} << 20;
 
-absl::Status Damaged(TopicId topic, Offset offset) {
-  return Error(Reason::kDataLoss, fmt::format("topic {}: the message with id {} is damaged on the disk",
-                                              topic.value(), offset.value()));
-}
-
-// Checks the record in `bytes` and copies its batch out.
-absl::StatusOr<Ref<Batch>> BatchFrom(std::string_view bytes, const BatchLocation& location, TopicId topic) {
-  const auto header = DecodeHeader(bytes);
-  if (!header || header->length != location.length || header->id != topic.value() ||
-      header->first != location.first.value() || !ChecksumHolds(bytes, *header)) {
-    return Damaged(topic, location.first);
-  }
-  return Batch::Decode(location.first, BatchIn(header->kind, bytes.substr(kRecordHeaderBytes, header->length)));
-}
-
 bool EndsBefore(const BatchLocation& batch, Offset offset) { return batch.end() <= offset; }
 
 }  // namespace
@@ -42,6 +28,7 @@ LocalLog::LocalLog(LogContext& context, View::TopicState state)
     : context_(context),
       id_(state.id),
       config_(std::move(state.config)),
+      config_lost_(IsLostConfig(config_)),
       floor_(state.floor),
       next_(state.next),
       writing_next_(state.next),
@@ -51,6 +38,37 @@ LocalLog::LocalLog(LogContext& context, View::TopicState state)
 }
 
 LocalLog::~LocalLog() = default;
+
+std::string LocalLog::name() const {
+  MutexLock lock(mu_);
+  return NameOrNumber(config_, id_.value());
+}
+
+absl::Status LocalLog::Damaged(const BatchLocation& batch) const {
+  return Error(Reason::kDataLoss,
+               fmt::format("topic {}: the messages with ids {} to {} are damaged on the disk, in journal segment {} at {}", name(),
+                           batch.first.value(), batch.end().value() - 1, SegmentName(batch.at.segment), batch.at.offset));
+}
+
+// Checks the record in `bytes` and copies its batch out.
+absl::StatusOr<Ref<Batch>> LocalLog::BatchFrom(std::string_view bytes, const BatchLocation& location) const {
+  const auto header = DecodeHeader(bytes);
+  if (!header || header->length != location.length || header->id != id_.value() ||
+      header->first != location.first.value() || !ChecksumHolds(bytes, *header)) {
+    return Damaged(location);
+  }
+  return Batch::Decode(location.first, BatchIn(header->kind, bytes.substr(kRecordHeaderBytes, header->length)));
+}
+
+absl::Status LocalLog::CheckConfig() const {
+  {
+    MutexLock lock(mu_);
+    if (!config_lost_) return absl::OkStatus();
+  }
+  return Error(Reason::kDataLoss, fmt::format("topic {}: its settings are damaged on the disk; its messages are kept. Update the "
+                                              "topic to give it settings again, or delete it",
+                                              name()));
+}
 
 uint64_t LocalLog::LiveBytes() const {
   uint64_t bytes = 0;
@@ -75,7 +93,8 @@ Offset LocalLog::next() const {
 }
 
 void LocalLog::Append(Ref<Batch> batch, StoreDone done) {
-  if (removed()) return done(Error(Reason::kTopicDeleted, fmt::format("topic {} was deleted", id_.value())));
+  if (removed()) return done(Error(Reason::kTopicDeleted, fmt::format("topic {} was deleted", name())));
+  if (absl::Status status = CheckConfig(); !status.ok()) return done(status);
   JournalEntry entry;
   entry.header.kind = RecordKind::kBatch;
   entry.header.count = batch->count();
@@ -110,7 +129,8 @@ class LocalLog::AppendAndAckTarget final : public JournalTarget {
 };
 
 void LocalLog::AppendAndAck(Ref<Batch> batch, std::shared_ptr<Cursor> source, OffsetRange range, StoreDone done) {
-  if (removed()) return done(Error(Reason::kTopicDeleted, fmt::format("topic {} was deleted", id_.value())));
+  if (removed()) return done(Error(Reason::kTopicDeleted, fmt::format("topic {} was deleted", name())));
+  if (absl::Status status = CheckConfig(); !status.ok()) return done(status);
   auto cursor = std::static_pointer_cast<LocalCursor>(std::move(source));
   JournalEntry entry;
   entry.header.kind = RecordKind::kBatchAndAck;
@@ -238,7 +258,8 @@ void LocalLog::ReplayEnded() {
 void LocalLog::Trim(Offset before) {
   MutexLock lock(mu_);
   before = std::min(before, next_);
-  if (before <= floor_) return;
+  // Without its settings nobody knows what may go.
+  if (before <= floor_ || config_lost_) return;
   floor_ = before;
   changed_ = true;
   const auto alive = std::find_if(spans_.begin(), spans_.end(), [this](const Span& span) {
@@ -276,6 +297,7 @@ std::string LocalLog::config() const {
 void LocalLog::SetConfig(std::string config) {
   MutexLock lock(mu_);
   config_ = std::move(config);
+  config_lost_ = IsLostConfig(config_);
   changed_ = true;
 }
 
@@ -349,14 +371,15 @@ absl::StatusOr<std::vector<BatchLocation>> LocalLog::Locate(Offset from, size_t 
 }
 
 absl::StatusOr<Ref<Batch>> LocalLog::ReadBatch(const BatchLocation& batch) const {
-  if (batch.damaged()) return Damaged(id_, batch.first);
+  if (batch.damaged()) return Damaged(batch);
   std::string bytes(kRecordHeaderBytes + batch.length, '\0');
   if (absl::Status status = context_.journal.Read(batch.at, bytes.data(), bytes.size()); !status.ok()) return status;
   context_.metrics.read_bytes.Add(bytes.size());
-  return BatchFrom(bytes, batch, id_);
+  return BatchFrom(bytes, batch);
 }
 
 absl::StatusOr<std::vector<Ref<Batch>>> LocalLog::ReadNow(Offset from, size_t max_bytes) const {
+  if (absl::Status status = CheckConfig(); !status.ok()) return status;
   constexpr int kTries = 3;
   for (int tries = 1;; ++tries) {
     auto read = ReadLocated(from, max_bytes);
@@ -376,7 +399,7 @@ absl::StatusOr<std::vector<Ref<Batch>>> LocalLog::ReadLocated(Offset from, size_
     const BatchLocation& first = (*located)[i];
     if (first.damaged()) {
       // What was read so far may be delivered; the next Read begins here and says so.
-      if (read.empty()) return Damaged(id_, first.first);
+      if (read.empty()) return Damaged(first);
       return read;
     }
     size_t end = i;
@@ -397,7 +420,7 @@ absl::StatusOr<std::vector<Ref<Batch>>> LocalLog::ReadLocated(Offset from, size_
       const BatchLocation& batch = (*located)[i];
       const std::string_view record = std::string_view(buffer).substr(batch.at.offset - first.at.offset,
                                                                       kRecordHeaderBytes + batch.length);
-      auto decoded = BatchFrom(record, batch, id_);
+      auto decoded = BatchFrom(record, batch);
       if (!decoded.ok()) {
         if (read.empty()) return decoded.status();
         return read;

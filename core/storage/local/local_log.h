@@ -59,6 +59,7 @@ class LocalLog final : public TopicLog, public JournalTarget, public std::enable
   Offset next() const EXCLUDES(mu_);
 
   std::string config() const EXCLUDES(mu_);
+  // A lost one (config_name.h): everything is kept, and DATA_LOSS, until a config is put.
   void SetConfig(std::string config) EXCLUDES(mu_);
   // Whether there is anything a checkpoint should save.
   bool changed() const EXCLUDES(mu_);
@@ -80,6 +81,11 @@ class LocalLog final : public TopicLog, public JournalTarget, public std::enable
  private:
   class AppendAndAckTarget;
 
+  absl::Status CheckConfig() const EXCLUDES(mu_);
+  // The topic's name, for errors.
+  std::string name() const EXCLUDES(mu_);
+  absl::Status Damaged(const BatchLocation& batch) const EXCLUDES(mu_);
+  absl::StatusOr<Ref<Batch>> BatchFrom(std::string_view bytes, const BatchLocation& location) const EXCLUDES(mu_);
   absl::StatusOr<std::vector<Ref<Batch>>> ReadNow(Offset from, size_t max_bytes) const EXCLUDES(mu_);
   absl::StatusOr<std::vector<Ref<Batch>>> ReadLocated(Offset from, size_t max_bytes) const EXCLUDES(mu_);
   absl::StatusOr<std::vector<BatchLocation>> Locate(Offset from, size_t limit) const EXCLUDES(mu_);
@@ -93,6 +99,7 @@ class LocalLog final : public TopicLog, public JournalTarget, public std::enable
 
   mutable Mutex mu_;
   std::string config_ GUARDED_BY(mu_);
+  bool config_lost_ GUARDED_BY(mu_) = false;
   Offset floor_ GUARDED_BY(mu_);
   Offset next_ GUARDED_BY(mu_);
   // next_ with what is being written.

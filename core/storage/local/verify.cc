@@ -4,6 +4,7 @@
 
 #include "core/base/error.h"
 #include "core/message/batch.h"
+#include "core/storage/config_name.h"
 #include "core/storage/local/backup/restore.h"
 #include "core/storage/local/folder_lock.h"
 #include "core/storage/local/journal/journal.h"
@@ -31,7 +32,8 @@ absl::Status VerifyView(const std::string& data_dir, const Journal& journal, Ver
       if (batches->empty()) break;
       for (const BatchLocation& batch : *batches) {
         at = std::max(at + 1, batch.end());
-        const std::string place = fmt::format("topic {} offset {}: {} at {}", topic.id.value(), batch.first.value(),
+        const std::string place = fmt::format("topic {} ids {} to {}: {} at {}", NameOrNumber(topic.config, topic.id.value()),
+                                              batch.first.value(), batch.end().value() - 1,
                                               SegmentName(batch.at.segment), batch.at.offset);
         char bytes[kRecordHeaderBytes];
         if (batch.damaged()) {
@@ -70,8 +72,9 @@ absl::Status VerifyStore(const std::string& data_dir, const std::function<void(d
     return absl::OkStatus();
   };
   const auto on_damage = [&](uint64_t segment, const DamagedStretch& stretch) {
-    report->damages.push_back(
-        fmt::format("{} from {} to {}: no readable record", SegmentName(segment), stretch.begin, stretch.end));
+    const bool header = stretch.begin == 0;
+    report->damages.push_back(fmt::format("{} from {} to {}: {}", SegmentName(segment), stretch.begin, stretch.end,
+                                          header ? "the segment's header, which can be done without" : "no readable record"));
   };
   if (absl::Status status = (*journal)->CheckFormat(on_damage); !status.ok()) return status;
   auto tail = (*journal)->Scan({}, on_record, on_damage);

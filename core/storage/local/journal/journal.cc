@@ -99,7 +99,7 @@ absl::Status Journal::CheckFormat(const OnDamage& on_damage) const {
   for (const auto& [segment, bytes] : segments()) {
     auto header = HeaderOf(segment);
     if (!header.ok()) return header.status();
-    if (header->damaged) on_damage(segment, {.begin = 0, .end = kSegmentHeaderBytes, .header = {}});
+    if (header->damaged) on_damage(segment, {.begin = 0, .end = kSegmentHeaderBytes, .header = {}, .payload = {}});
   }
   return absl::OkStatus();
 }

@@ -213,7 +213,7 @@ absl::StatusOr<ScanResult> ScanSegment(
   ScanResult result;
   result.end = from;
   for (;;) {
-    DamagedStretch damage{.begin = result.end, .end = 0, .header = {}};
+    DamagedStretch damage{.begin = result.end, .end = 0, .header = {}, .payload = {}};
     auto record = RecordAt(window, result.end, &damage.header);
     if (!record.ok()) return record.status();
     if (!*record) {
@@ -230,6 +230,12 @@ absl::StatusOr<ScanResult> ScanSegment(
       auto next = NextRecord(window, result.end + kAlignment, *size, Wanted::kAny);
       if (!next.ok()) return next.status();
       damage.end = *next < *size ? *next : std::max(must_reach == kLengthUnknown ? *size : must_reach, result.end);
+      if (damage.header) {
+        constexpr size_t kEnough = 4096;
+        auto payload = window.At(damage.begin + kRecordHeaderBytes, std::min<size_t>(damage.header->length, kEnough));
+        if (!payload.ok()) return payload.status();
+        damage.payload = *payload;
+      }
       if (damage.end > damage.begin) on_damage(damage);
       result.end = damage.end;
       if (*next == *size) return result;

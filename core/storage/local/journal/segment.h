@@ -47,8 +47,9 @@ absl::StatusOr<SegmentHeader> DecodeSegmentHeader(std::string_view bytes, uint64
 struct DamagedStretch {
   uint64_t begin = 0;
   uint64_t end = 0;
-  // What stands where a header should, when it looks like one.
+  // What stands where a header should, when it looks like one, and behind it as much of the payload as may say what it was.
   std::optional<RecordHeader> header;
+  std::string payload = {};
 };
 
 struct ScanResult {
