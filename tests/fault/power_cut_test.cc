@@ -44,7 +44,7 @@ int Run(const Flags& flags) {
     TempFolder folder;
     const std::string live = folder.path() + "/live";
     DiskRecorder& disk = DiskRecorder::Start(live);
-    StoreLife life(live + "/store", durability, static_cast<uint32_t>(random()), [&disk] { return disk.Mark(); });
+    StoreLife life(live + "/store", PosixFileSystem(), durability, static_cast<uint32_t>(random()), [&disk] { return disk.Mark(); });
     const size_t first_cut = disk.Mark();
     life.Live(static_cast<int>(flags.Number("steps", 400)));
     std::vector<DiskOp> ops = disk.Stop();

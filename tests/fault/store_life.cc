@@ -42,8 +42,8 @@ std::string ConfigOf(std::string_view kind, uint64_t id) {
 
 }  // namespace
 
-StoreLife::StoreLife(std::string folder, Durability durability, uint32_t seed, std::function<Mark()> mark)
-    : folder_(std::move(folder)), durability_(durability), mark_(std::move(mark)), random_(seed) {
+StoreLife::StoreLife(std::string folder, FileSystem& files, Durability durability, uint32_t seed, std::function<Mark()> mark)
+    : folder_(std::move(folder)), files_(files), durability_(durability), mark_(std::move(mark)), random_(seed) {
   Open();
 }
 
@@ -60,7 +60,9 @@ LocalOptions StoreLife::OptionsOf(const std::string& folder) const {
 }
 
 void StoreLife::Open() {
-  auto opened = LocalBackend::Open(OptionsOf(folder_), clock_, metrics_);
+  LocalOptions options = OptionsOf(folder_);
+  options.files = &files_;
+  auto opened = LocalBackend::Open(std::move(options), clock_, metrics_);
   if (!opened.ok()) {
     fmt::print(stderr, "the store cannot be opened: {}\n", opened.status().ToString());
     std::abort();

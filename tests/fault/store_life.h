@@ -2,7 +2,7 @@
 // relocated segments, topics and subscriptions that come and go, restarts), and what its callers know of it: what was begun and
 // what was answered when. Afterwards any copy of the folder can be judged by that.
 //
-//   StoreLife life(folder, Durability::kFsync, seed, [&disk] { return disk.Mark(); });
+//   StoreLife life(folder, PosixFileSystem(), Durability::kFsync, seed, [&disk] { return disk.Mark(); });
 //   life.Live(400);
 //   std::string problem = life.Judge(copy, cut, StoreLife::Promise::kAcknowledged);      // empty when all is well
 //
@@ -33,10 +33,9 @@ class StoreLife {
   // A point in time.
   using Mark = size_t;
 
-  StoreLife(std::string folder, Durability durability, uint32_t seed, std::function<Mark()> mark);
+  StoreLife(std::string folder, FileSystem& files, Durability durability, uint32_t seed, std::function<Mark()> mark);
 
   void Live(int steps);
-  // Ends it: in order, or as if the process were killed. For the latter the recording must have ended.
   void Close();
 
   // What is wrong with a store in `folder` as it may be when everything ended at `cut`.
@@ -81,6 +80,7 @@ class StoreLife {
   std::string JudgeGoingOn(LocalBackend& store) const;
 
   const std::string folder_;
+  FileSystem& files_;
   const Durability durability_;
   const std::function<Mark()> mark_;
   std::mt19937 random_;

@@ -1,4 +1,5 @@
 // Bits that a disk flips in a local store: what they cost, and how it is said.
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 
@@ -198,6 +199,143 @@ TEST_F(LocalDamageTest, ErrorsAndVerifyNameTheTopic) {
   const auto report = Verify(folder_.path(), nullptr);
   ASSERT_TRUE(report.ok());
   EXPECT_THAT(report->damages, Contains(HasSubstr("topic " + name + " ids 1 to 1")));
+}
+
+class LocalRebuildTest : public LocalDamageTest {
+ protected:
+  // A store that has deleted its first segments and moved what lived in them: topic 1 with a few batches, the first ones trimmed,
+  // topic 2 full of what died, subscription 3 on topic 1, which has acknowledged message 4, and a topic that was removed.
+  void MakeStore() {
+    ASSERT_EQ(Open(), absl::OkStatus());
+    CreateTopic(1, ConfigOf("projects/shop/topics/orders"));
+    CreateTopic(2, ConfigOf("projects/shop/topics/busy"));
+    CreateTopic(4, ConfigOf("projects/shop/topics/gone"));
+    const CursorState start;
+    Answer<absl::Status> put;
+    store_->catalogue().PutSubscription({SubscriptionId(3), ConfigOf("projects/shop/subscriptions/s")}, &start, put.callback());
+    ASSERT_EQ(put.Wait(), absl::OkStatus());
+    Answer<absl::Status> removed;
+    store_->catalogue().RemoveTopic(TopicId(4), removed.callback());
+    ASSERT_EQ(removed.Wait(), absl::OkStatus());
+    for (int i = 0; i < 60; ++i) {
+      if (i % 10 == 0) {
+        Ref<Batch> batch = MakeBatch({"kept " + std::to_string(i)});
+        batch->set_producer({"till", 1, static_cast<uint64_t>(i)});
+        Answer<absl::Status> appended;
+        store_->OpenLog(TopicId(1))->Append(std::move(batch), appended.callback());
+        ASSERT_EQ(appended.Wait(), absl::OkStatus());
+      }
+      ASSERT_EQ(Append(2, std::string(10'000, 'x')), absl::OkStatus());
+    }
+    Answer<absl::Status> acked;
+    store_->OpenCursor(SubscriptionId(3))->Ack({OffsetRange{Offset(4), Offset(5)}}, acked.callback());
+    ASSERT_EQ(acked.Wait(), absl::OkStatus());
+    store_->OpenLog(TopicId(1))->Trim(Offset(3));
+    store_->OpenLog(TopicId(2))->Trim(Offset(61));
+    for (int i = 0; i < 10; ++i) store_->maintenance().RunOnce();
+    ASSERT_FALSE(std::filesystem::exists(Segment(1)));
+    ASSERT_EQ(Append(1, "last"), absl::OkStatus());
+  }
+  void ExpectEverything() {
+    EXPECT_EQ(store_->OpenLog(TopicId(4)), nullptr);
+    EXPECT_EQ(store_->OpenLog(TopicId(1))->extent().first, Offset(3));
+    EXPECT_THAT(ReadAll(1).value(), ElementsAre("kept 20", "kept 30", "kept 40", "kept 50", "last"));
+    EXPECT_EQ(store_->OpenLog(TopicId(2))->extent().first, Offset(61));
+    EXPECT_EQ(store_->OpenLog(TopicId(2))->extent().next, Offset(61));
+    EXPECT_TRUE(store_->OpenCursor(SubscriptionId(3))->state().acked.Contains(Offset(4)));
+    EXPECT_FALSE(store_->OpenCursor(SubscriptionId(3))->state().acked.Contains(Offset(3)));
+    const OffsetRange second{Offset(2), Offset(3)};
+    EXPECT_EQ(*store_->OpenLog(TopicId(1))->FindProduced({"till", 1, 10}), second);
+    EXPECT_GT(store_->catalogue().NewId(), 4);
+    EXPECT_EQ(store_->stats().damaged_stretches, 0);
+  }
+};
+
+TEST_F(LocalRebuildTest, AViewThatIsMissingIsMadeAnewFromTheJournal) {
+  MakeStore();
+  Crash();
+  std::filesystem::remove_all(folder_.path() + "/view");
+  ASSERT_EQ(Open(), absl::OkStatus());
+  EXPECT_THAT(store_->warnings(), ElementsAre(HasSubstr("made anew")));
+  ExpectEverything();
+  EXPECT_FALSE(std::filesystem::exists(folder_.path() + "/view.damaged"));
+  ASSERT_EQ(Open(), absl::OkStatus());
+  EXPECT_THAT(store_->warnings(), IsEmpty());
+  ExpectEverything();
+}
+
+TEST_F(LocalRebuildTest, AViewWithAFlippedBitIsMadeAnew) {
+  MakeStore();
+  Crash();
+  int tables = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(folder_.path() + "/view")) {
+    if (entry.path().extension() == ".sst") Flip(entry.path(), 20), ++tables;
+  }
+  ASSERT_GT(tables, 0);
+  const auto report = Verify(folder_.path(), nullptr);
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_THAT(report->damages, ElementsAre(HasSubstr("view")));
+  ASSERT_EQ(Open(), absl::OkStatus());
+  EXPECT_THAT(store_->warnings(), ElementsAre(HasSubstr("made anew")));
+  ExpectEverything();
+}
+
+// As a program before version 2 leaves it, which deleted segments without.
+TEST_F(LocalRebuildTest, AnOlderStoreThatHasDeletedSegmentsGetsAStateSnapshotSoonInASegmentOfItsOwn) {
+  MakeStore();
+  Crash();
+  for (const auto& entry : std::filesystem::directory_iterator(folder_.path() + "/journal")) {
+    const auto sequence = SegmentSequence(entry.path().filename().string());
+    if (!sequence) continue;
+    const std::string header = EncodeSegmentHeader({.sequence = *sequence, .version = 1});
+    std::fstream(entry.path(), std::ios::binary | std::ios::in | std::ios::out)
+        .write(header.data(), static_cast<std::streamsize>(header.size()));
+  }
+  ASSERT_EQ(Open(), absl::OkStatus());
+  store_->maintenance().RunOnce();
+  Crash();
+  auto journal = Journal::Open(PosixFileSystem(), folder_.path() + "/journal", {.read_only = true});
+  ASSERT_TRUE(journal.ok());
+  const uint64_t last = (*journal)->segments().rbegin()->first;
+  EXPECT_EQ((*journal)->HeaderOf(last)->version, kJournalVersion);
+  int ends = 0;
+  const auto on_record = [&](const JournalPosition& at, const RecordHeader& header, std::string_view) {
+    ends += at.segment == last && header.kind == RecordKind::kSnapshotEnd ? 1 : 0;
+    return absl::OkStatus();
+  };
+  ASSERT_TRUE((*journal)->Scan({}, on_record, [](uint64_t, const DamagedStretch&) {}).ok());
+  EXPECT_GE(ends, 1);
+  std::filesystem::remove_all(folder_.path() + "/view");
+  ASSERT_EQ(Open(), absl::OkStatus());
+  ExpectEverything();
+}
+
+// All segments but the last are gone as well, and with them the begin of the state snapshot.
+TEST_F(LocalRebuildTest, AnEmptyViewBesideAJournalThatIsNotEnoughIsRefusedAndLeftAlone) {
+  MakeStore();
+  for (int i = 0; i < 10; ++i) ASSERT_EQ(Append(2, std::string(10'000, 'x')), absl::OkStatus());
+  Crash();
+  const std::string journal = folder_.path() + "/journal";
+  std::vector<std::string> segments;
+  for (const auto& entry : std::filesystem::directory_iterator(journal)) {
+    if (entry.path().extension() == ".journal") segments.push_back(entry.path());
+  }
+  std::sort(segments.begin(), segments.end());
+  segments.pop_back();
+  ASSERT_FALSE(segments.empty());
+  std::filesystem::rename(folder_.path() + "/view", folder_.path() + "/kept");
+  std::filesystem::create_directory(folder_.path() + "/view");
+  for (const std::string& segment : segments) std::filesystem::rename(segment, segment + ".kept");
+  for (int start = 0; start < 2; ++start) {
+    const absl::Status refused = Open();
+    EXPECT_EQ(ReasonOf(refused), Reason::kDataLoss);
+    EXPECT_THAT(std::string(refused.message()), HasSubstr("not enough"));
+  }
+  for (const std::string& segment : segments) std::filesystem::rename(segment + ".kept", segment);
+  std::filesystem::remove_all(folder_.path() + "/view");
+  std::filesystem::rename(folder_.path() + "/kept", folder_.path() + "/view");
+  ASSERT_EQ(Open(), absl::OkStatus());
+  EXPECT_THAT(ReadAll(1).value(), ElementsAre("kept 20", "kept 30", "kept 40", "kept 50", "last"));
 }
 
 }  // namespace

@@ -83,6 +83,32 @@ std::optional<CursorState> DecodeCursorState(std::string_view bytes) {
   return state;
 }
 
+std::string Encode(const TopicExtent& extent) {
+  VarintWriter out;
+  out.Put(extent.floor.value());
+  out.Put(extent.next.value());
+  out.PutBytes(extent.producers.Encode());
+  return out.Take();
+}
+
+std::optional<TopicExtent> DecodeTopicExtent(std::string_view bytes) {
+  VarintReader in(bytes);
+  TopicExtent extent;
+  extent.floor = Offset(in.Next());
+  extent.next = Offset(in.Next());
+  auto producers = ProducerWindows::Decode(in.NextBytes());
+  if (!in.ok() || !producers) return std::nullopt;
+  extent.producers = *std::move(producers);
+  return extent;
+}
+
+std::string EncodePutSubscription(std::string_view config, const CursorState* initial) {
+  VarintWriter out;
+  out.PutBytes(config);
+  out.PutBytes(initial == nullptr ? "" : Encode(*initial));
+  return out.Take();
+}
+
 std::string EncodeAckPrefix(SubscriptionId subscription, OffsetRange range) {
   const uint64_t numbers[] = {subscription.value(), range.begin.value(), range.end.value()};
   static_assert(sizeof numbers == kAckPrefixBytes);

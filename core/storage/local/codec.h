@@ -39,6 +39,18 @@ std::string Encode(const CursorState& state);
 std::optional<CursorDelta> DecodeCursorDelta(std::string_view bytes);
 std::optional<CursorState> DecodeCursorState(std::string_view bytes);
 
+// What a state snapshot says of a topic beside its config.
+struct TopicExtent {
+  Offset floor{1};
+  Offset next{1};
+  ProducerWindows producers;
+};
+std::string Encode(const TopicExtent& extent);
+std::optional<TopicExtent> DecodeTopicExtent(std::string_view bytes);
+
+// `initial` is null for a subscription that is there already.
+std::string EncodePutSubscription(std::string_view config, const CursorState* initial);
+
 // What stands in front of a batch that acknowledges others: kAckPrefixBytes.
 std::string EncodeAckPrefix(SubscriptionId subscription, OffsetRange range);
 std::optional<std::pair<SubscriptionId, OffsetRange>> DecodeAckPrefix(std::string_view payload);

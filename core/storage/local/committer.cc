@@ -208,6 +208,22 @@ void Committer::RunExclusive(const std::function<void()>& fn) {
   Lead();
 }
 
+absl::StatusOr<JournalPosition> Committer::WriteExclusive(const std::function<std::vector<JournalEntry>()>& make) {
+  absl::StatusOr<JournalPosition> first = journal_.end();
+  RunExclusive([&] {
+    commit_mu_.AssertHeld();
+    std::vector<JournalEntry> entries = make();
+    if (entries.empty()) return;
+    std::vector<Outcome> outcomes(entries.size());
+    WriteAndApply(entries, outcomes);
+    first = outcomes.front().at;
+    for (const Outcome& outcome : outcomes) {
+      if (!outcome.status.ok()) first = outcome.status;
+    }
+  });
+  return first;
+}
+
 void Committer::ThreadMain() {
   NameThisThread("journal-commit");
   for (;;) {

@@ -77,6 +77,10 @@ class Committer {
   // Calls fn with nothing being written or applied; what is dirty is written before. For checkpoints.
   void RunExclusive(const std::function<void()>& fn) EXCLUDES(mu_, commit_mu_);
 
+  // The same for entries that fn makes: they are written before anything else happens. Where the first one is.
+  absl::StatusOr<JournalPosition> WriteExclusive(const std::function<std::vector<JournalEntry>()>& make)
+      EXCLUDES(mu_, commit_mu_);
+
   // Writes what is waiting and ends the thread; refuses everything afterwards.
   void Stop() EXCLUDES(mu_);
 

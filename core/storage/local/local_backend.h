@@ -6,10 +6,12 @@
 //   journal/  segments (journal/journal.h)
 //   view/     RocksDB (view/view.h)
 //   view.backup/  a second name of the view while a backup is made
+//   view.damaged/ the view that was, while it is made anew
 //
 // Opening takes the view as it was at its last checkpoint and replays the journal from there. What a crash cut off at the
 // very end of the journal was never acknowledged (under os: may be lost) and goes; a record that is damaged anywhere else is
-// DATA_LOSS for those who read it, everything else is served.
+// DATA_LOSS for those who read it, everything else is served. A view that is missing or damaged is made anew: the journal is read
+// from its first record on, of which state snapshots (state_snapshot.h) see to it that it is enough.
 //
 // Thread rule: as storage/backend.h says.
 #pragma once
@@ -40,6 +42,8 @@ struct LocalOptions {
   MaintenanceOptions maintenance = {};
   // False where a test runs maintenance by hand.
   bool run_maintenance = true;
+  // Make the view anew, whatever state it is in.
+  bool rebuild_view = false;
   FileSystem* files = nullptr;  // the machine's own when null
 };
 
@@ -72,7 +76,16 @@ class LocalBackend final : public Backend {
       : options_(std::move(options)), clock_(clock), metrics_(metrics) {}
 
   absl::Status Recover();
+  // DATA_LOSS for a view that is damaged, or does not fit the journal.
+  absl::StatusOr<View::Contents> OpenView();
+  absl::StatusOr<View::Contents> PutViewAside(const absl::Status& why);
+  absl::Status RestoreView(const View::Contents& contents);
+  absl::Status Replay(JournalPosition from);
+  absl::Status NotEnough(uint64_t base);
+  bool SnapshotDue() const;
   void Damaged(uint64_t segment, const DamagedStretch& stretch);
+  std::string ViewFolder() const { return options_.data_dir + "/view"; }
+  std::string DamagedView() const { return options_.data_dir + "/view.damaged"; }
   std::string ViewCopy() const { return options_.data_dir + "/view.backup"; }
   // What a backup consists of, behind the position where the journal ends in it.
   absl::StatusOr<std::vector<BackupSource>> SourcesUpTo(JournalPosition end) const;

@@ -247,6 +247,31 @@ void LocalLog::ReplayedDamage(Offset first, uint32_t count, const JournalPositio
   lost_ = {first, std::clamp<uint32_t>(count, 1, most), 0, at, 0};
 }
 
+void LocalLog::ReplayedExtent(Offset floor, ProducerWindows producers) {
+  {
+    MutexLock lock(mu_);
+    producers_ = std::move(producers);
+    changed_ = true;
+  }
+  Trim(floor);
+}
+
+void LocalLog::Rebuilt(Offset floor, Offset next, const std::vector<BatchLocation>& batches) {
+  MutexLock lock(mu_);
+  floor_ = next_ = floor;
+  const auto lose_until = [&](Offset end, const BatchLocation& near) {
+    mu_.AssertHeld();
+    if (next_ < end) Add({next_, static_cast<uint32_t>(end - next_), 0, near.at, near.publish_time_us});
+  };
+  for (const BatchLocation& batch : batches) {
+    if (batch.end() <= next_) continue;
+    lose_until(batch.first, batch);
+    Add(batch);
+  }
+  lose_until(next, batches.empty() ? BatchLocation() : batches.back());
+  writing_next_ = next_;
+}
+
 void LocalLog::ReplayEnded() {
   MutexLock lock(mu_);
   if (lost_ && lost_->first == next_) Add(*lost_);
@@ -299,6 +324,11 @@ void LocalLog::SetConfig(std::string config) {
   config_ = std::move(config);
   config_lost_ = IsLostConfig(config_);
   changed_ = true;
+}
+
+View::TopicState LocalLog::state() const {
+  MutexLock lock(mu_);
+  return {id_, config_, floor_, next_, {}, producers_};
 }
 
 bool LocalLog::changed() const {

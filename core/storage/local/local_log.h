@@ -54,6 +54,11 @@ class LocalLog final : public TopicLog, public JournalTarget, public std::enable
   void Replayed(const RecordHeader& header, const JournalPosition& at, int64_t publish_time_us) EXCLUDES(mu_);
   void ReplayedProducer(const ProducerTag& tag, OffsetRange offsets) EXCLUDES(mu_);
   void ReplayedDamage(Offset first, uint32_t count, const JournalPosition& at) EXCLUDES(mu_);
+  // A state snapshot met while it is.
+  void ReplayedExtent(Offset floor, ProducerWindows producers) EXCLUDES(mu_);
+  // All of it was found in the journal, by a rebuild of the view: `batches` in order, each once. What is missing in
+  // [floor, next) is lost.
+  void Rebuilt(Offset floor, Offset next, const std::vector<BatchLocation>& batches) EXCLUDES(mu_);
   void ReplayEnded() EXCLUDES(mu_);
   // The offset the next batch gets.
   Offset next() const EXCLUDES(mu_);
@@ -61,6 +66,8 @@ class LocalLog final : public TopicLog, public JournalTarget, public std::enable
   std::string config() const EXCLUDES(mu_);
   // A lost one (config_name.h): everything is kept, and DATA_LOSS, until a config is put.
   void SetConfig(std::string config) EXCLUDES(mu_);
+  // For a state snapshot, which needs no spans.
+  View::TopicState state() const EXCLUDES(mu_);
   // Whether there is anything a checkpoint should save.
   bool changed() const EXCLUDES(mu_);
   // What a checkpoint saves, and the batches it puts into the view; they stay known here until CheckpointDone.

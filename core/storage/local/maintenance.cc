@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/base/error.h"
 #include "core/base/thread_name.h"
+#include "core/storage/local/state_snapshot.h"
 
 namespace sluice {
 namespace {
@@ -79,6 +81,7 @@ void Maintenance::RunOnce() {
   const Turn turn(*this);
   // No space for a spare is no error here: it is tried again the next time.
   context_.journal.EnsureSpare().IgnoreError();
+  if (snapshot_due_) WriteSnapshot();
   if (CheckpointDue()) CheckpointNow().IgnoreError();
   RemoveDeadSegments();
   RelocateOne();
@@ -145,12 +148,41 @@ std::vector<uint64_t> Maintenance::DeadSegments() const {
 }
 
 void Maintenance::RemoveDeadSegments() {
-  const uint64_t keep_from = std::min(checkpoint_.segment, keep_from_.load(std::memory_order_acquire));
-  std::erase_if(dead_at_checkpoint_, [&](uint64_t segment) {
-    if (segment >= keep_from || !context_.journal.Remove(segment).ok()) return false;
+  const std::vector<uint64_t> removable = RemovableSegments();
+  if (removable.empty()) return;
+  if (!std::includes(spent_.begin(), spent_.end(), removable.begin(), removable.end())) {
+    // What a snapshot takes is to be little beside what it frees.
+    constexpr uint64_t kWorth = 4;
+    const auto segments = context_.journal.segments();
+    uint64_t bytes = 0;
+    for (uint64_t segment : removable) bytes += segments.at(segment);
+    if (bytes < kWorth * snapshot_bytes_ || !WriteSnapshot()) return;
+    spent_ = dead_at_checkpoint_;
+  }
+  for (uint64_t segment : removable) {
+    if (!context_.journal.Remove(segment).ok()) continue;
+    std::erase(dead_at_checkpoint_, segment);
     context_.metrics.segments_deleted.Add();
-    return true;
-  });
+  }
+}
+
+std::vector<uint64_t> Maintenance::RemovableSegments() const {
+  const uint64_t keep_from = std::min(checkpoint_.segment, keep_from_.load(std::memory_order_acquire));
+  const auto end = std::lower_bound(dead_at_checkpoint_.begin(), dead_at_checkpoint_.end(), keep_from);
+  return {dead_at_checkpoint_.begin(), end};
+}
+
+bool Maintenance::WriteSnapshot() {
+  if (!context_.committer.writable()) return false;
+  const auto written = WriteStateSnapshot(context_, catalogue_);
+  if (!written.ok()) {
+    // The view has all of it, and on a full disk space must come back. The next snapshot makes up for it.
+    snapshot_due_ = true;
+    return ReasonOf(written.status()) == Reason::kStorageFull;
+  }
+  snapshot_due_ = false;
+  snapshot_bytes_ = *written;
+  return true;
 }
 
 // One segment at a time, the oldest first; it goes with the checkpoint that follows.

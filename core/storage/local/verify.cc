@@ -19,8 +19,12 @@ absl::Status VerifyView(const std::string& data_dir, const Journal& journal, Ver
   // Without one, which only a store that never came to its first checkpoint may be, all is in the journal.
   if (!PosixFileSystem().List(data_dir + "/view").ok()) return absl::OkStatus();
   auto view = View::OpenToRead(data_dir + "/view");
-  if (!view.ok()) return view.status();
-  auto contents = (*view)->Load();
+  absl::Status status = view.ok() ? (*view)->Check() : view.status();
+  auto contents = status.ok() ? (*view)->Load() : status;
+  if (absl::IsDataLoss(contents.status())) {
+    report->damages.push_back(fmt::format("{}; the next start makes the view anew from the journal", std::string(contents.status().message())));
+    return absl::OkStatus();
+  }
   if (!contents.ok()) return contents.status();
   report->topics = contents->topics.size();
   report->subscriptions = contents->subscriptions.size();

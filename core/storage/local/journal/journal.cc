@@ -266,6 +266,13 @@ absl::StatusOr<JournalPosition> Journal::NextPosition(uint64_t bytes) {
   return end();
 }
 
+absl::Status Journal::EnsureCurrentVersion() {
+  if (active_ == nullptr) return absl::OkStatus();
+  auto header = HeaderOf(end().segment);
+  if (!header.ok()) return header.status();
+  return header->version == kJournalVersion ? absl::OkStatus() : Roll(0);
+}
+
 uint64_t Journal::Room() const {
   MutexLock lock(mu_);
   return capacity_ - end_.offset;

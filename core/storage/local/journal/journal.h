@@ -76,6 +76,8 @@ class Journal {
   uint64_t Room() const EXCLUDES(mu_);
   // Writes a group there. After an error it is unknown what is on the disk.
   absl::Status Write(std::vector<iovec>& parts, uint64_t bytes);
+  // Goes on in a new segment when this one is of an earlier version, whose programs would not understand new records.
+  absl::Status EnsureCurrentVersion();
   // What was written is durable, when the options say so.
   absl::Status Sync();
 
@@ -87,6 +89,9 @@ class Journal {
 
   // What Open and Replay took away: one sentence each, with place and bytes.
   const std::vector<std::string>& warnings() const { return warnings_; }
+
+  // Of a segment that is there.
+  absl::StatusOr<SegmentHeader> HeaderOf(uint64_t segment) const EXCLUDES(mu_);
 
   // Makes the spare when there is none.
   absl::Status EnsureSpare() EXCLUDES(spare_mu_);
@@ -113,7 +118,6 @@ class Journal {
   absl::Status LoadSegments();
   absl::Status DropUnbegunSegments();
   absl::Status CutOff(const JournalTail& tail);
-  absl::StatusOr<SegmentHeader> HeaderOf(uint64_t segment) const EXCLUDES(mu_);
   absl::Status SyncFinished() EXCLUDES(mu_);
   absl::StatusOr<std::unique_ptr<File>> OpenSegment(uint64_t segment) const {
     return options_.read_only ? files_.OpenToRead(PathOf(segment)) : files_.Open(PathOf(segment));

@@ -34,8 +34,13 @@ enum class RecordKind : uint8_t {
   kBatchAndAck = 9,
   // A batch whose producer numbers them: first who that is.
   kBatchOfProducer = 10,
+  // Beside the config in a state snapshot: where a topic begins and ends, and its producers.
+  kTopicState = 11,
+  // Around a state snapshot.
+  kSnapshotBegin = 12,
+  kSnapshotEnd = 13,
 };
-inline constexpr uint8_t kLastRecordKind = 10;
+inline constexpr uint8_t kLastRecordKind = 13;
 
 // Appends messages, which the next offsets are for.
 inline constexpr bool IsNewBatch(RecordKind kind) {

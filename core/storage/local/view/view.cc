@@ -54,6 +54,14 @@ absl::Status ViewError(const rocksdb::Status& status) {
   return Error(Reason::kStorageUnavailable, text);
 }
 
+// What is damaged may also look like a file that is missing or like something that is not supported.
+absl::Status OpenError(const rocksdb::Status& status) {
+  if (status.IsInvalidArgument() || status.IsNotSupported() || status.IsNotFound() || status.IsPathNotFound()) {
+    return Error(Reason::kDataLoss, "view: " + status.ToString());
+  }
+  return ViewError(status);
+}
+
 absl::Status Unreadable(std::string_view what) {
   return Error(Reason::kDataLoss, fmt::format("view: a {} entry cannot be read", what));
 }
@@ -180,7 +188,7 @@ View::~View() = default;
 
 absl::StatusOr<std::unique_ptr<View>> View::Open(const std::string& folder) {
   rocksdb::DB* db = nullptr;
-  if (auto status = rocksdb::DB::Open(DatabaseOptions(), folder, &db); !status.ok()) return ViewError(status);
+  if (auto status = rocksdb::DB::Open(DatabaseOptions(), folder, &db); !status.ok()) return OpenError(status);
   return std::unique_ptr<View>(new View(std::unique_ptr<rocksdb::DB>(db)));
 }
 
@@ -188,9 +196,11 @@ absl::StatusOr<std::unique_ptr<View>> View::OpenToRead(const std::string& folder
   rocksdb::DB* db = nullptr;
   rocksdb::Options options = DatabaseOptions();
   options.create_if_missing = false;
-  if (auto status = rocksdb::DB::OpenForReadOnly(options, folder, &db); !status.ok()) return ViewError(status);
+  if (auto status = rocksdb::DB::OpenForReadOnly(options, folder, &db); !status.ok()) return OpenError(status);
   return std::unique_ptr<View>(new View(std::unique_ptr<rocksdb::DB>(db)));
 }
+
+absl::Status View::Check() const { return OpenError(db_->VerifyChecksum()); }
 
 absl::StatusOr<View::Contents> View::Load() const {
   Contents contents;

@@ -68,6 +68,8 @@ class View {
   static absl::StatusOr<std::unique_ptr<View>> OpenToRead(const std::string& folder);
   ~View();
 
+  // Reads all of it: DATA_LOSS when its own checksums find damage.
+  absl::Status Check() const;
   absl::StatusOr<Contents> Load() const;
 
   // Up to `limit` batches from the one that holds `from` on.
