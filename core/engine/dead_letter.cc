@@ -15,6 +15,7 @@ std::string_view ToString(ReleaseCause cause) {
     case ReleaseCause::kExpired:
       return "expired";
     case ReleaseCause::kConsumerGone:
+    case ReleaseCause::kReturned:
       break;
   }
   return "consumer gone";

@@ -14,10 +14,10 @@
 
 namespace sluice {
 
-// Why a lease ended without an acknowledgement, or why there was none.
-enum class ReleaseCause { kNacked, kDeadlinePassed, kConsumerGone, kExpired };
+// Why a lease ended without an acknowledgement, or why there was none. What is returned did not fail: it counts no attempt.
+enum class ReleaseCause { kNacked, kDeadlinePassed, kConsumerGone, kExpired, kReturned };
 
-// "nacked", "ack deadline passed", "consumer gone", "expired".
+// "nacked", "ack deadline passed", "consumer gone", "expired"; REQUIRES: not kReturned.
 std::string_view ToString(ReleaseCause cause);
 
 // Messages whose attempts are used up and that wait to be copied.

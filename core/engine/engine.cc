@@ -44,7 +44,7 @@ void ResolveStart(const std::shared_ptr<Topic>& topic, const StartPosition& star
   done(std::holds_alternative<Earliest>(start) ? extent.first : end);
 }
 
-CursorState StateAt(Offset start) { return {.acked = AckSet(start), .delivered_end = start, .attempts = {}}; }
+CursorState StateAt(Offset start) { return {.acked = AckSet(start), .failures = {}}; }
 
 void LoseTopic(Subscription& subscription, const std::string& topic) {
   SubscriptionConfig config = subscription.config();

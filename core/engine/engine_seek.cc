@@ -68,7 +68,6 @@ void Engine::Seek(const SubscriptionName& name, const SnapshotName& snapshot, St
     CursorState state = stored->Progress();
     // What retention took meanwhile is gone.
     state.acked.Add({Offset(1), topic->log().extent().first});
-    state.delivered_end = state.acked.floor();
     resolved(std::move(state));
   };
   SeekTo(name, resolve, std::move(done));

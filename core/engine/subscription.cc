@@ -35,15 +35,13 @@ void Subscription::BeginAt(const CursorState& state) {
   acked_ = state.acked;
   floor_.store(acked_.floor(), std::memory_order_release);
   next_ = acked_.floor();
-  history_ = {std::max(state.delivered_end, next_), state.attempts};
-  told_end_ = history_.end;
-  counted_end_ = state.attempts.empty() ? told_end_ : state.attempts.rbegin()->first + 1;
+  history_ = state.failures;
   // Those whose attempts were used up do not wait for a consumer; where order counts, their key has to be known first.
   if (config_.ordered) return;
-  for (auto& [offset, attempts] : history_.attempts) {
-    if (!AttemptsUsedUp(attempts) || acked_.Contains(offset)) continue;
-    condemned_.push_back({{offset, offset + 1}, attempts, ReleaseCause::kConsumerGone});
-    attempts = kCondemned;
+  for (auto& [offset, failures] : history_) {
+    if (!AttemptsUsedUp(failures) || acked_.Contains(offset)) continue;
+    condemned_.push_back({{offset, offset + 1}, failures, ReleaseCause::kDeadlinePassed});
+    failures = kCondemned;
   }
 }
 
@@ -219,33 +217,47 @@ void Subscription::Told() {
 }
 
 Instant Subscription::RetryTime(const Lease& lease, ReleaseCause cause, absl::Duration delay, uint64_t count) {
-  if (cause == ReleaseCause::kConsumerGone) return Instant();
+  if (cause == ReleaseCause::kConsumerGone || cause == ReleaseCause::kReturned) return Instant();
   const Instant now = context_->clock.Now();
   if (delay <= absl::ZeroDuration()) delay = RetryDelay(config_.retry, lease.attempt, lease.offset.value());
   const Instant when = std::max(now + delay, redeliveries_.Take(count, now));
   return when > now ? when : Instant();
 }
 
-void Subscription::Release(const Lease& lease, ReleaseCause cause, absl::Duration delay) {
-  Note(lease, cause == ReleaseCause::kConsumerGone ? DeliveryOutcome::kReturned : DeliveryOutcome::kFailed);
-  if (lease.keyed) return ReleaseKeyed(lease, cause, delay);
-  if (AttemptsUsedUp(lease.attempt)) {
-    condemned_.push_back({lease.offsets(), lease.attempt, cause});
-    return;
+void Subscription::NoteFailed(OffsetRange range, uint32_t failures) {
+  if (cursor_ == nullptr) return;
+  if (!failed_.empty() && failed_.back().offsets.end == range.begin && failed_.back().failures == failures) {
+    failed_.back().offsets.end = range.end;
+  } else {
+    failed_.push_back({range, failures});
   }
-  MakeAvailable(lease.offsets(), lease.attempt, lease.priority, RetryTime(lease, cause, delay, lease.count));
 }
 
-void Subscription::ReleaseKeyed(const Lease& lease, ReleaseCause cause, absl::Duration delay) {
+void Subscription::Release(const Lease& lease, ReleaseCause cause, absl::Duration delay) {
+  const bool returned = cause == ReleaseCause::kReturned;
+  const uint32_t failures = returned ? lease.attempt - 1 : lease.attempt;
+  Note(lease, returned || cause == ReleaseCause::kConsumerGone ? DeliveryOutcome::kReturned : DeliveryOutcome::kFailed);
+  if (lease.keyed) return ReleaseKeyed(lease, cause, delay, failures);
+  if (!returned) NoteFailed(lease.offsets(), failures);
+  if (!returned && AttemptsUsedUp(failures)) {
+    condemned_.push_back({lease.offsets(), failures, cause});
+    return;
+  }
+  MakeAvailable(lease.offsets(), failures, lease.priority, RetryTime(lease, cause, delay, lease.count));
+}
+
+void Subscription::ReleaseKeyed(const Lease& lease, ReleaseCause cause, absl::Duration delay, uint32_t failures) {
   KeyQueues::FencedList fenced;
+  const bool returned = cause == ReleaseCause::kReturned;
   for (Offset at = lease.offset; at < lease.offsets().end; ++at) {
     // One that is not out comes again with an earlier one of its key already, or retention took it.
     if (!keys_.IsOut(at)) continue;
-    if (AttemptsUsedUp(lease.attempt)) {
-      condemned_.push_back({{at, at + 1}, lease.attempt, cause});
+    if (!returned) NoteFailed({at, at + 1}, failures);
+    if (!returned && AttemptsUsedUp(failures)) {
+      condemned_.push_back({{at, at + 1}, failures, cause});
       keys_.Condemn(at, &fenced);
     } else {
-      keys_.Fail(at, lease.attempt, RetryTime(lease, cause, delay, 1), &fenced);
+      keys_.Fail(at, failures, RetryTime(lease, cause, delay, 1), &fenced);
     }
   }
   for (const KeyQueues::Fenced& gone : fenced) {
@@ -289,12 +301,7 @@ void Subscription::Return(const std::vector<Delivery>& deliveries) {
   {
     MutexLock lock(mu_);
     for (const Delivery& delivery : deliveries) {
-      leases_.Take(kAnyone, delivery.leases(), [this](const Lease& lease) {
-        mu_.AssertHeld();
-        Lease unused = lease;
-        --unused.attempt;
-        Release(unused, ReleaseCause::kConsumerGone, absl::ZeroDuration());
-      });
+      leases_.Take(kAnyone, delivery.leases(), Releasing(ReleaseCause::kReturned));
     }
     LeasesEnded();
   }
@@ -309,7 +316,16 @@ uint64_t Subscription::Extend(ConsumerId consumer, LeaseRange range, absl::Durat
   return extended;
 }
 
-void Subscription::Detach(ConsumerId consumer) {
+void Subscription::EndLeases(ConsumerId consumer, ReleaseCause cause) {
+  {
+    MutexLock lock(mu_);
+    leases_.TakeAll(consumer, Releasing(cause));
+    LeasesEnded();
+  }
+  Pump();
+}
+
+void Subscription::Detach(ConsumerId consumer, bool keeps_leases) {
   std::shared_ptr<Consumer> gone;  // destroyed outside the lock
   std::shared_ptr<Topic> ephemeral_of;
   {
@@ -317,10 +333,10 @@ void Subscription::Detach(ConsumerId consumer) {
     ConsumerState* state = FindConsumer(consumer);
     if (state == nullptr) return;
     gone = std::move(state->consumer);
-    const bool outlived = state->leases_outlive_it;
+    const bool outlived = state->leases_outlive_it || keeps_leases;
     if (state->limited) --limited_consumers_;
     consumers_.erase(consumers_.begin() + (state - consumers_.data()));
-    if (!outlived) leases_.TakeAll(consumer, Releasing(ReleaseCause::kConsumerGone));
+    if (!outlived) leases_.TakeAll(consumer, Releasing(ReleaseCause::kReturned));
     LeasesEnded();
     last_used_ = context_->clock.RoughNow();
     if (cursor_ == nullptr) ephemeral_of = topic_;
@@ -353,7 +369,7 @@ void Subscription::SetConfig(SubscriptionConfig config) {
     if (config_.push) {
       pullers = TakeConsumers([](const ConsumerState& consumer) { return !consumer.pushes; });
       for (const ConsumerState& puller : pullers) {
-        if (!puller.leases_outlive_it) leases_.TakeAll(puller.id, Releasing(ReleaseCause::kConsumerGone));
+        if (!puller.leases_outlive_it) leases_.TakeAll(puller.id, Releasing(ReleaseCause::kReturned));
       }
       LeasesEnded();
       why = PushError(config_.name);
@@ -478,7 +494,7 @@ void Subscription::ForgetAll() {
   window_.clear();
   window_bytes_ = 0;
   held_.Clear();
-  newly_held_.clear();
+  failed_.clear();
 }
 
 void Subscription::End(const absl::Status& why) {

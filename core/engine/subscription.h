@@ -6,7 +6,8 @@
 //   subscription->Detach(*id);                                      // what it held becomes available at once
 //
 // A message goes through: available -> leased -> acknowledged, or -> released (nack, deadline, consumer gone) ->
-// available again. At most one lease per message lives at a time.
+// available again. At most one lease per message lives at a time. What is released has failed, unless it was returned: by a
+// consumer that ended, or by the engine's end (docs/adr/0024).
 //
 // New messages are taken in offset order at `next_`, released ones before them. One thread at a time moves messages
 // out ("pumps"), so that a consumer sees them in the order in which they were leased; whoever comes meanwhile leaves a
@@ -14,7 +15,7 @@
 // time, subscription_pump.cc what goes out, subscription_seek.cc how all of it begins anew elsewhere.
 //
 // After a restart, and after a seek, everything from the floor on is looked at again as if it were new; `history_` knows how
-// often it was delivered before.
+// often its delivery failed before.
 //
 // Thread rule: every public member may be called from any thread. Lock order: docs/adr/0005.
 #pragma once
@@ -151,8 +152,11 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   // For leases from now on.
   void SetAckDeadline(ConsumerId consumer, absl::Duration deadline) EXCLUDES(mu_);
 
-  // After this no Deliver begins; one that is running may still end.
-  void Detach(ConsumerId consumer) EXCLUDES(mu_);
+  // After this no Deliver begins; one that is running may still end. What it held is returned, or goes on to its deadline
+  // where leases outlive their consumer or `keeps_leases` says so.
+  void Detach(ConsumerId consumer, bool keeps_leases = false) EXCLUDES(mu_);
+  // Ends the leases that a consumer kept when it was detached: with kReturned or kConsumerGone.
+  void EndLeases(ConsumerId consumer, ReleaseCause cause) EXCLUDES(mu_);
 
   // Whether nobody used it for as long as it says (expire_after).
   bool Unused(Instant now) const EXCLUDES(mu_);
@@ -275,9 +279,11 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   void Confirm(const Acked& acked, AckOutcome outcome, AckDone done) EXCLUDES(mu_);
   void AckKeyed(const Lease& lease, OffsetRanges* acked, AckOutcome* outcome) REQUIRES(mu_);
   void BeginAt(const CursorState& state) REQUIRES(mu_);
+  // Told to the cursor later.
+  void NoteFailed(OffsetRange range, uint32_t failures) REQUIRES(mu_);
   // `delay` is what a nack asks for; without one the retry policy decides.
   void Release(const Lease& lease, ReleaseCause cause, absl::Duration delay) REQUIRES(mu_);
-  void ReleaseKeyed(const Lease& lease, ReleaseCause cause, absl::Duration delay) REQUIRES(mu_);
+  void ReleaseKeyed(const Lease& lease, ReleaseCause cause, absl::Duration delay, uint32_t failures) REQUIRES(mu_);
   // How many more may be leased, `most` at the most.
   uint64_t LeaseRoom(uint64_t most) REQUIRES(mu_) { return lease_share_->Room(leases_.count(), most); }
   void LeasesEnded() REQUIRES(mu_) {
@@ -328,7 +334,6 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   // Returns whether there is someone to have it now.
   bool TakeIn(const Ref<Batch>& batch) REQUIRES(mu_);
   bool NothingLeft() const REQUIRES(mu_) { return next_ >= end_ && ready_.empty() && keys_.waiting() == 0; }
-  void NoteDelivery(Offset delivered_end, absl::Span<const OffsetRange> held);
   std::shared_ptr<Consumer> Collect(const Moment* known) REQUIRES(mu_);
   ConsumerState* NextConsumer() REQUIRES(mu_);
   absl::Duration AckDeadlineOf(const ConsumerState& consumer) const REQUIRES(mu_) {
@@ -346,8 +351,6 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   Arrival Judge(const Batch& batch, Offset offset, ConsumerId consumer, const Moment& now) const REQUIRES(mu_);
   // Passes over what does not go out now. Returns whether next_ is a message of the batch that may go to `consumer`.
   bool PassOver(const Ref<Batch>& batch, ConsumerId consumer, const Moment& now) REQUIRES(mu_);
-  // Without a delivery; the cursor has to know before it hears of those behind.
-  void NotePassedOver(OffsetRange one) REQUIRES(mu_);
   void Hold(const Ref<Batch>& batch, const Arrival& arrival, const Moment& now) REQUIRES(mu_);
   // Messages from next_ on that go out with the same number of attempts, `most` at the most. REQUIRES: the first goes.
   uint64_t FreshRun(const Batch& batch, ConsumerId consumer, int64_t most, const Moment& now, Arrival* first)
@@ -361,7 +364,7 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   void Expire(OffsetRange range, uint32_t attempts) REQUIRES(mu_);
   bool TtlPassed(const Batch& batch, const Moment& now) const REQUIRES(mu_);
   bool Expired(const Batch& batch, Offset offset, const Moment& now) const REQUIRES(mu_);
-  uint32_t AttemptsBefore(Offset offset) const REQUIRES(mu_);
+  uint32_t FailuresBefore(Offset offset) const REQUIRES(mu_);
   uint64_t held() const REQUIRES(mu_) { return keys_.waiting() + ready_.scheduled() + (by_priority() ? ready_.count() : 0); }
   bool buries_expired() const REQUIRES(mu_) { return config_.dead_letter && config_.dead_letter->expired_too; }
   bool by_priority() const REQUIRES(mu_) { return config_.priority_delivery; }
@@ -378,6 +381,9 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   Sought ApplySeek() REQUIRES(mu_);
   void TellSought(Sought sought) EXCLUDES(mu_);
   void TellSkipped() EXCLUDES(mu_);
+  void TellFailed() EXCLUDES(mu_);
+  // Of one of the two there is something to tell.
+  bool something_to_tell() const REQUIRES(mu_) { return !skipped_.empty() || !failed_.empty(); }
   Moment Look() const { return context_->clock.Both(); }
   const Ref<Batch>* FreshBatch() REQUIRES(mu_);
   Ref<Batch> ReadyBatch(Offset offset) REQUIRES(mu_);
@@ -401,11 +407,8 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
 
   std::atomic<Offset> floor_;
 
-  // Belong to the thread that pumps. Everything below told_end_ is known to the cursor as delivered; what it knows of
-  // single messages is below counted_end_, which may lie beyond: they were held, and a crash came before the rest.
+  // Belongs to the thread that pumps.
   std::vector<Delivery> outgoing_;
-  Offset told_end_;
-  Offset counted_end_;
 
   mutable Mutex mu_{LockRank::kSubscription};
   SubscriptionConfig config_ GUARDED_BY(mu_);
@@ -428,13 +431,9 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   std::unique_ptr<DeliveryBreaker> breaker_ GUARDED_BY(mu_);
   ReadySet ready_ GUARDED_BY(mu_);
   KeyQueues keys_ GUARDED_BY(mu_);
-  // Deliveries before the restart or the seek, of what lies below the end; one where it does not say.
+  // Deliveries that failed before the restart or the seek, by offset.
   static constexpr uint32_t kCondemned = UINT32_MAX;  // on its way to the dead-letter topic
-  struct History {
-    Offset end;
-    std::map<Offset, uint32_t> attempts;
-  };
-  History history_ GUARDED_BY(mu_);
+  std::map<Offset, uint32_t> history_ GUARDED_BY(mu_);
   TokenBucket redeliveries_ GUARDED_BY(mu_){kRedeliveriesPerSecond, kRedeliveriesPerSecond};
   Queue<Condemned> condemned_ GUARDED_BY(mu_);
   bool burying_ GUARDED_BY(mu_) = false;
@@ -447,8 +446,12 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   HeldBatches held_ GUARDED_BY(mu_);
   // Of the messages that FreshRun has just found; they point into their batch.
   std::vector<std::string_view> fresh_keys_ GUARDED_BY(mu_);
-  // Passed over without a delivery, and not told to the cursor yet.
-  std::vector<OffsetRange> newly_held_ GUARDED_BY(mu_);
+  // Failed, and not told to the cursor yet.
+  struct Failed {
+    OffsetRange offsets;
+    uint32_t failures = 0;
+  };
+  std::vector<Failed> failed_ GUARDED_BY(mu_);
   // Left out by the filter and not told to the cursor yet, and the floor before.
   absl::InlinedVector<OffsetRange, 4> skipped_ GUARDED_BY(mu_);
   Offset floor_before_skips_ GUARDED_BY(mu_);

@@ -114,7 +114,7 @@ void Subscription::Settle(const Condemned& condemned) {
 void Subscription::TryAgain(const Condemned& condemned) {
   const Instant when = context_->clock.Now() + kRetryDelay;
   if (config_.ordered && keys_.IsOut(condemned.offsets.begin)) {
-    history_.attempts.erase(condemned.offsets.begin);  // it goes out once more
+    history_.erase(condemned.offsets.begin);  // it goes out once more
     keys_.Return({condemned.offsets.begin, condemned.attempts, when});
   } else {
     MakeAvailable(condemned.offsets, condemned.attempts, 0, when);

@@ -55,15 +55,17 @@ bool Subscription::Expired(const Batch& batch, Offset offset, const Moment& now)
          (!batch.plain() && MessageView(MessageAt(batch, offset)).expire_at_us() <= now.wall_us);
 }
 
-uint32_t Subscription::AttemptsBefore(Offset offset) const {
-  if (offset >= history_.end) return 0;
-  auto it = history_.attempts.find(offset);
-  return it == history_.attempts.end() ? 1 : it->second;
+uint32_t Subscription::FailuresBefore(Offset offset) const {
+  if (history_.empty()) return 0;
+  auto it = history_.find(offset);
+  return it == history_.end() ? 0 : it->second;
 }
 
 bool Subscription::AllGo(const Batch& batch) const {
-  return batch.plain() && filter_.matches_all() && !by_priority() && next_ >= history_.end &&
-         topic_->message_ttl_us() == 0 && (acked_.ranges().empty() || acked_.ranges().rbegin()->second <= next_);
+  return batch.plain() && filter_.matches_all() && !by_priority() &&
+         (history_.empty() || history_.rbegin()->first < next_) &&
+         topic_->message_ttl_us() == 0 && acked_.floor() <= next_ &&
+         (acked_.ranges().empty() || acked_.ranges().rbegin()->second <= next_);
 }
 
 Subscription::Arrival Subscription::Judge(const Batch& batch, Offset offset, ConsumerId consumer,
@@ -74,7 +76,7 @@ Subscription::Arrival Subscription::Judge(const Batch& batch, Offset offset, Con
     arrival.fate = Fate::kFiltered;
     return arrival;
   }
-  arrival.attempts = AttemptsBefore(offset);
+  arrival.attempts = FailuresBefore(offset);
   bool expired = TtlPassed(batch, now);
   if (!batch.plain()) {
     const MessageView message(bytes);
@@ -119,13 +121,12 @@ bool Subscription::PassOver(const Ref<Batch>& batch, ConsumerId consumer, const 
         Skip(one);
         break;
       case Fate::kExpired:
-        NotePassedOver(one);
         Expire(one, arrival.attempts);
         break;
       case Fate::kCondemned:
         break;
       case Fate::kUsedUp:
-        condemned_.push_back({one, arrival.attempts, ReleaseCause::kConsumerGone});
+        condemned_.push_back({one, arrival.attempts, ReleaseCause::kDeadlinePassed});
         break;
       default:
         if (held() >= most_held) return false;
@@ -136,15 +137,9 @@ bool Subscription::PassOver(const Ref<Batch>& batch, ConsumerId consumer, const 
   return false;
 }
 
-void Subscription::NotePassedOver(OffsetRange one) {
-  if (one.begin < history_.end) return;
-  Append(&newly_held_, one);
-}
-
 // next_ is held back.
 void Subscription::Hold(const Ref<Batch>& batch, const Arrival& arrival, const Moment& now) {
   const OffsetRange one{next_, next_ + 1};
-  NotePassedOver(one);
   if (!arrival.key.empty()) {
     Instant when;
     if (arrival.deliver_at_us > now.wall_us) when = now.now + absl::Microseconds(arrival.deliver_at_us - now.wall_us);

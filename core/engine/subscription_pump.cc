@@ -36,7 +36,18 @@ bool Subscription::TakeIn(const Ref<Batch>& batch) {
   return wanted;
 }
 
-// Before Delivered moves past them: after a crash they would count as delivered.
+void Subscription::TellFailed() {
+  std::vector<Failed> failed;
+  {
+    MutexLock lock(mu_);
+    if (failed_.empty()) return;
+    failed.swap(failed_);
+    ++telling_;
+  }
+  for (const Failed& range : failed) cursor_->Failed(range.offsets, range.failures);
+  Told();
+}
+
 void Subscription::TellSkipped() {
   absl::InlinedVector<OffsetRange, 4> skipped;
   Offset old_floor;
@@ -80,18 +91,19 @@ bool Subscription::Pump(const Ref<Batch>* appended, const Moment* known) {
       // What was known is old once something was delivered.
       const std::shared_ptr<Consumer> consumer = Collect(std::exchange(known, nullptr));
       if (consumer == nullptr) break;
-      const Offset delivered_end = next_;
-      const std::vector<OffsetRange> held = std::exchange(newly_held_, {});
-      const bool skipped = !skipped_.empty();
+      const bool tell = something_to_tell();
       lock.Unlock();
-      if (skipped) TellSkipped();
-      NoteDelivery(delivered_end, held);
+      if (tell) {
+        TellFailed();
+        TellSkipped();
+      }
       consumer->Deliver(outgoing_);
       outgoing_.clear();
       lock.Lock();
     }
-    if (!skipped_.empty()) {
+    if (something_to_tell()) {
       lock.Unlock();
+      TellFailed();
       TellSkipped();
       lock.Lock();
     }
@@ -112,22 +124,6 @@ bool Subscription::Pump(const Ref<Batch>* appended, const Moment* known) {
   lock.Unlock();
   context_->on_breaker({BreakerKind::kDelivery, name, *change});
   return nothing_left;
-}
-
-// Before the consumer knows of the messages, so that the cursor never sees an ack of what was not delivered.
-void Subscription::NoteDelivery(Offset delivered_end, absl::Span<const OffsetRange> held) {
-  if (cursor_ == nullptr) return;
-  for (const OffsetRange& range : held) {
-    cursor_->Redelivered(range, 0);
-    counted_end_ = std::max(counted_end_, range.end);
-  }
-  const Offset told_end = std::exchange(told_end_, std::max(told_end_, delivered_end));
-  if (delivered_end > told_end) cursor_->Delivered(delivered_end);
-  for (const Delivery& delivery : outgoing_) {
-    if (delivery.attempt > 1 || delivery.offsets().begin < std::max(told_end, counted_end_)) {
-      cursor_->Redelivered(delivery.offsets(), delivery.attempt);
-    }
-  }
 }
 
 Subscription::ConsumerState* Subscription::NextConsumer() {
@@ -201,8 +197,8 @@ bool Subscription::LeaseNextOfKey(ConsumerState* consumer, const Moment& now) {
     return true;
   }
   // It has not failed since the restart, else it would be condemned already.
-  if (AttemptsUsedUp(next->attempts) && AttemptsBefore(next->offset) == next->attempts) {
-    condemned_.push_back({{next->offset, next->offset + 1}, next->attempts, ReleaseCause::kConsumerGone});
+  if (AttemptsUsedUp(next->attempts) && FailuresBefore(next->offset) == next->attempts) {
+    condemned_.push_back({{next->offset, next->offset + 1}, next->attempts, ReleaseCause::kDeadlinePassed});
     keys_.CondemnNext(consumer->id);
     return true;
   }

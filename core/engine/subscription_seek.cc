@@ -45,7 +45,7 @@ void Subscription::TellSought(Sought sought) {
 
 CursorState Subscription::Progress() const {
   MutexLock lock(mu_);
-  return {.acked = acked_, .delivered_end = acked_.floor(), .attempts = {}};
+  return {.acked = acked_, .failures = {}};
 }
 
 }  // namespace sluice

@@ -106,6 +106,7 @@ void PullCall::Answer(const absl::Status& status, std::vector<Delivery> deliveri
     if (!deliveries.empty()) encoded = EncodeDeliveries(&deliveries, kMaxPullBytes, "", frame);
     deliver_span_ = BeginDeliver(context_.tracer, subscription_, encoded.deliveries, trace_);
     response_->Swap(&encoded.buffer);
+    answered_with_ = std::move(encoded.deliveries);
     if (!deliveries.empty()) subscription_->Return(deliveries);
   }
   if (!absl::IsCancelled(status)) CountRefusal(status, context_.metrics.engine);
@@ -113,6 +114,8 @@ void PullCall::Answer(const absl::Status& status, std::vector<Delivery> deliveri
 }
 
 void PullCall::OnDone() {
+  // The client had gone before the answer.
+  if (call_.IsCancelled() && !answered_with_.empty()) subscription_->Return(answered_with_);
   EndSpan(deliver_span_, absl::OkStatus());
   context_.sessions.Leave(slot_);
   self_ = nullptr;

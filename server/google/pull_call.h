@@ -54,6 +54,7 @@ class PullCall final : public grpc::ServerUnaryReactor,
   std::optional<SpanContext> trace_;
   // Belongs to the answer.
   std::shared_ptr<ActiveSpan> deliver_span_;
+  std::vector<Delivery> answered_with_;
 
   Mutex mu_{LockRank::kSession};
   ConsumerId consumer_ GUARDED_BY(mu_);

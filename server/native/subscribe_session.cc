@@ -110,6 +110,7 @@ absl::Status SubscribeSession::Attach(std::shared_ptr<Subscription> subscription
   opened_.set_exactly_once_delivery(config.exactly_once);
   opened_.set_message_ordering(config.ordered);
   exactly_once_ = config.exactly_once;
+  leases_end_ = true;
   consumer_ = *consumer;
   subscription_ = std::move(subscription);
   return absl::OkStatus();

@@ -24,7 +24,7 @@ class AppendAndAckTest : public StoreTest {
 
   const TopicId target_ = NewTopic();
   const SubscriptionId source_ =
-      NewSubscription({.acked = AckSet(Offset(1)), .delivered_end = Offset(10), .attempts = {{Offset(3), 5}}});
+      NewSubscription({.acked = AckSet(Offset(1)), .failures = {{Offset(3), 5}}});
   std::shared_ptr<TopicLog> target_log_ = backend_->OpenLog(target_);
 };
 
@@ -37,7 +37,7 @@ TEST_P(AppendAndAckTest, DoesBothAndSurvivesAReopen) {
     EXPECT_TRUE(state.acked.Contains(Offset(3)));
     EXPECT_TRUE(state.acked.Contains(Offset(4)));
     EXPECT_FALSE(state.acked.Contains(Offset(5)));
-    EXPECT_TRUE(state.attempts.empty());
+    EXPECT_TRUE(state.failures.empty());
     target_log_ = nullptr;
     Reopen();
   }

@@ -70,7 +70,19 @@ TEST_P(SubscribeTest, AcknowledgesRanges) {
   EXPECT_EQ(rest[0].attempt(), 2);
 }
 
-TEST_P(SubscribeTest, RedeliversAtOnceWhenTheStreamEnds) {
+TEST_P(SubscribeTest, AStreamThatItsClientClosesFailsNothing) {
+  CreateBoth("orders");
+  client_->Publish("orders", {"1", "2", "3"});
+  for (int round = 0; round < 6; ++round) {
+    SubscribeStream stream(*client_, "orders", 10);
+    const auto got = stream.Take(3);
+    ASSERT_THAT(got, SizeIs(3));
+    for (const v1::Delivery& delivery : got) EXPECT_EQ(delivery.attempt(), 1);
+    EXPECT_TRUE(stream.Close().ok());
+  }
+}
+
+TEST_P(SubscribeTest, RedeliversAtOnceWhenTheStreamBreaks) {
   CreateBoth("orders");
   client_->Publish("orders", {"1"});
   {

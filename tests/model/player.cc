@@ -208,7 +208,7 @@ void Player::Attach() {
 
 void Player::Detach() {
   size_t client = 0;
-  if (PickClient(&client)) world_.Detach(client);
+  if (PickClient(&client)) world_.Detach(client, random_.Percent(50));
 }
 
 void Player::Seek() {

@@ -26,11 +26,8 @@ class StagedCursor final : public Cursor, public std::enable_shared_from_this<St
       cursor.Ack(ranges, nullptr);
     }, std::move(done));
   }
-  void Delivered(Offset end) override {
-    Do([end](Cursor& cursor) { cursor.Delivered(end); }, nullptr);
-  }
-  void Redelivered(OffsetRange range, uint32_t attempts) override {
-    Do([range, attempts](Cursor& cursor) { cursor.Redelivered(range, attempts); }, nullptr);
+  void Failed(OffsetRange range, uint32_t failures) override {
+    Do([range, failures](Cursor& cursor) { cursor.Failed(range, failures); }, nullptr);
   }
   void Seek(CursorState state, StoreDone done) override {
     stage_->hooks().seek_staged(id_, state);

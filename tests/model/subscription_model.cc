@@ -252,14 +252,15 @@ void SubscriptionModel::Release(uint64_t offset, ReleaseCause cause, absl::Durat
   TakeBackAfter(offset, now);
   State& state = states_.at(offset);
   live_.erase(state.lease);
-  state.failures = state.attempt;
-  if (AttemptsUsedUp(state.failures)) {
+  const bool returned = cause == ReleaseCause::kReturned;
+  if (!returned) state.failures = state.attempt;
+  if (!returned && AttemptsUsedUp(state.failures)) {
     state.where = Where::kCondemned;
     state.cause = cause;
     return;
   }
   Wait wait{delay, delay};
-  if (cause == ReleaseCause::kConsumerGone) {
+  if (returned || cause == ReleaseCause::kConsumerGone) {
     wait = {};
   } else if (delay == absl::ZeroDuration()) {
     wait = RetryWait(config_.retry, state.failures);
@@ -269,10 +270,11 @@ void SubscriptionModel::Release(uint64_t offset, ReleaseCause cause, absl::Durat
   state.latest = now + wait.most;
 }
 
-void SubscriptionModel::Detach(ConsumerId consumer, Instant now) {
+void SubscriptionModel::Detach(ConsumerId consumer, bool lost, Instant now) {
+  const ReleaseCause cause = lost ? ReleaseCause::kConsumerGone : ReleaseCause::kReturned;
   for (const uint64_t offset : HeldBy(consumer, {LeaseId(0), last_lease_})) {
     if (states_.at(offset).where != Where::kLeased) continue;
-    Release(offset, ReleaseCause::kConsumerGone, absl::ZeroDuration(), now);
+    Release(offset, cause, absl::ZeroDuration(), now);
   }
   consumers_.erase(consumer);
 }

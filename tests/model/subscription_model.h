@@ -98,7 +98,8 @@ class SubscriptionModel {
   uint64_t Ack(ConsumerId consumer, LeaseRange range);
   Bounds Nack(ConsumerId consumer, LeaseRange range, absl::Duration delay, Instant now);
   uint64_t Extend(ConsumerId consumer, LeaseRange range, absl::Duration deadline, Instant now);
-  void Detach(ConsumerId consumer, Instant now);
+  // Without a word, or not: only the first is a failure of what it held.
+  void Detach(ConsumerId consumer, bool lost, Instant now);
   // Both clocks are there now: deadlines have passed, messages fell due or expired.
   void Tick(const Moment& at);
 
@@ -168,7 +169,7 @@ class SubscriptionModel {
   };
   struct Durable {
     bool settled = false;
-    uint32_t attempt = 0;
+    uint32_t failures = 0;
   };
   struct Credit {
     int64_t messages = 0;
@@ -182,7 +183,7 @@ class SubscriptionModel {
   void CheckMayCome(ConsumerId consumer, const DeliveredMessage& delivered, const Moment& at) const;
   void CheckTime(const State& state, uint64_t offset, const Moment& at) const;
   void CheckOrder(ConsumerId consumer, uint64_t offset, int64_t wall_us) const;
-  void CheckRecovered(uint64_t offset, const State& state, bool settled, uint32_t attempt);
+  void CheckRecovered(uint64_t offset, const State& state, bool settled, uint32_t failures);
   void CheckCopy(uint64_t offset, const State& state, const Message& copy) const;
   static void UpdateTimes(State* state, const Moment& at);
   static bool Due(const State& state, const Moment& at);

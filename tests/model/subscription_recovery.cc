@@ -35,17 +35,17 @@ void SubscriptionModel::SeekDone() {
 
 void SubscriptionModel::Saved() {
   durable_.clear();
-  for (const auto& [offset, state] : states_) durable_[offset] = {state.settled(), state.attempt};
+  for (const auto& [offset, state] : states_) durable_[offset] = {state.settled(), state.failures};
 }
 
-void SubscriptionModel::CheckRecovered(uint64_t offset, const State& state, bool settled, uint32_t attempt) {
+void SubscriptionModel::CheckRecovered(uint64_t offset, const State& state, bool settled, uint32_t failures) {
   const Durable durable = durable_[offset];
   if (settled && state.matters()) Fail(Invariant::kNothingLost, "the store has it as acknowledged", offset);
   if (durable.settled && !settled) Fail(Invariant::kAckIsFinal, "its durable acknowledgement is gone", offset);
   if (state.where == Where::kBuried && !settled) Fail(Invariant::kBuriedOnce, "has a copy, and is not settled", offset);
-  if (settled || (attempt >= durable.attempt && attempt <= state.attempt)) return;
-  const auto what = fmt::format("{} attempts after a restart; {} were made and {} of them durable", attempt,
-                                state.attempt, durable.attempt);
+  if (settled || (failures >= durable.failures && failures <= state.failures)) return;
+  const auto what = fmt::format("{} failures after a restart; there were {} and {} of them durable", failures,
+                                state.failures, durable.failures);
   Fail(Invariant::kAttempts, what, offset);
 }
 
@@ -57,20 +57,17 @@ void SubscriptionModel::Recovered(const CursorState& found, const Moment& at) {
   for (auto& [offset, state] : states_) {
     if (state.where == Where::kFiltered) continue;
     const bool settled = found.acked.Contains(Offset(offset));
-    auto counted = found.attempts.find(Offset(offset));
-    const uint32_t attempt = Offset(offset) >= found.delivered_end ? 0
-                             : counted == found.attempts.end()     ? 1
-                                                                   : counted->second;
+    auto counted = found.failures.find(Offset(offset));
+    const uint32_t failures = counted == found.failures.end() ? 0 : counted->second;
     // With a seek on its way the store is before or after it.
-    if (seeks_ == 0) CheckRecovered(offset, state, settled, attempt);
+    if (seeks_ == 0) CheckRecovered(offset, state, settled, failures);
     state.copy_staged = false;
     if (settled) {
       if (!state.settled()) state.where = Where::kAcked;
       continue;
     }
-    // Whether the last delivery failed, or was only taken back, nobody knows any more.
-    state.attempt = state.failures = attempt;
-    state.where = AttemptsUsedUp(attempt) ? Where::kCondemned : Where::kWaiting;
+    state.attempt = state.failures = failures;
+    state.where = AttemptsUsedUp(failures) ? Where::kCondemned : Where::kWaiting;
     state.cause.reset();
     state.may_be_gone = false;
     state.earliest = state.latest = at.now;

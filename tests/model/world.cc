@@ -269,11 +269,12 @@ void World::Extend(size_t client, LeaseRange range, absl::Duration deadline) {
   Settle();
 }
 
-void World::Detach(size_t client) {
-  Say("client {} is gone", client);
-  ModelOf(client).Detach(clients_[client].id, now());
+void World::Detach(size_t client, bool lost) {
+  Say("client {} {}", client, lost ? "is lost" : "ends");
+  ModelOf(client).Detach(clients_[client].id, lost, now());
   clients_[client].attached = false;
-  EngineOf(client)->Detach(clients_[client].id);
+  EngineOf(client)->Detach(clients_[client].id, /*keeps_leases=*/lost);
+  if (lost) EngineOf(client)->EndLeases(clients_[client].id, ReleaseCause::kConsumerGone);
   Settle();
 }
 

@@ -62,7 +62,7 @@ class World {
   void AckConfirmed(size_t client, const std::vector<LeaseRange>& ranges);
   void Nack(size_t client, LeaseRange range, absl::Duration delay);
   void Extend(size_t client, LeaseRange range, absl::Duration deadline);
-  void Detach(size_t client);
+  void Detach(size_t client, bool lost);
   void Seek(size_t subscription, const StartPosition& to);
 
   // All timers on the way run in their time; or, in one jump, together at the end.

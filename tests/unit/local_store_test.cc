@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "core/base/error.h"
+#include "core/storage/local/codec.h"
 #include "core/storage/local/local_backend.h"
 #include "core/storage/local/verify.h"
 #include "gmock/gmock.h"
@@ -58,9 +59,9 @@ class LocalStoreTest : public testing::Test {
     ASSERT_EQ(answer.Wait(), absl::OkStatus());
     log_ = store_->OpenLog(TopicId(1));
   }
-  // Subscription 2, with everything below `delivered_end` delivered once.
-  void CreateSubscription(Offset delivered_end) {
-    const CursorState start = {.acked = AckSet(Offset(1)), .delivered_end = delivered_end, .attempts = {}};
+  // Subscription 2.
+  void CreateSubscription() {
+    const CursorState start = {.acked = AckSet(Offset(1)), .failures = {}};
     Answer<absl::Status> answer;
     store_->catalogue().PutSubscription({SubscriptionId(2), "sub"}, &start, answer.callback());
     ASSERT_EQ(answer.Wait(), absl::OkStatus());
@@ -150,7 +151,7 @@ TEST_F(LocalStoreTest, ATornLastWriteIsCutAtEveryByte) {
 TEST_F(LocalStoreTest, ATornBatchAndAckDoesBothOrNeither) {
   ASSERT_EQ(Open(), absl::OkStatus());
   CreateTopic();
-  CreateSubscription(Offset(5));
+  CreateSubscription();
   const std::string segment = LastSegment();
   const auto begin = static_cast<std::streamoff>(DiskBytes());
   Answer<absl::Status> moved;
@@ -302,7 +303,7 @@ TEST_F(LocalStoreTest, AFullDiskRefusesMessagesTakesAcksAndRecoversByItself) {
   LocalOptions options = OptionsOf();
   ASSERT_EQ(OpenWith(options), absl::OkStatus());
   CreateTopic();
-  CreateSubscription(Offset(1));
+  CreateSubscription();
   files_.SetFull(true);
   const std::string payload(10'000, 'x');
   absl::Status status;
@@ -406,11 +407,11 @@ TEST_F(LocalStoreTest, ANewerFormatIsRefusedAndLeftAlone) {
   const std::string segment = LastSegment();
   log_ = nullptr;
   store_ = nullptr;
-  std::fstream(segment, std::ios::binary | std::ios::in | std::ios::out).seekp(8).put(2);
+  std::fstream(segment, std::ios::binary | std::ios::in | std::ios::out).seekp(8).put(static_cast<char>(kJournalVersion + 1));
   const absl::Status refused = Open();
   EXPECT_EQ(ReasonOf(refused), Reason::kNewerFormat);
   EXPECT_THAT(std::string(refused.message()), HasSubstr(segment));
-  std::fstream(segment, std::ios::binary | std::ios::in | std::ios::out).seekp(8).put(1);
+  std::fstream(segment, std::ios::binary | std::ios::in | std::ios::out).seekp(8).put(static_cast<char>(kJournalVersion));
   EXPECT_EQ(Open(), absl::OkStatus());
 }
 
@@ -424,11 +425,10 @@ TEST_F(LocalStoreTest, AFolderThatCannotBeIsRefused) {
 TEST_F(LocalStoreTest, ReplayingTwiceIsAsGoodAsOnce) {
   ASSERT_EQ(Open(), absl::OkStatus());
   CreateTopic();
-  CreateSubscription(Offset(1));
+  CreateSubscription();
   for (int i = 0; i < 5; ++i) ASSERT_EQ(Append(*log_, std::to_string(i)), absl::OkStatus());
   auto cursor = store_->OpenCursor(SubscriptionId(2));
-  cursor->Delivered(Offset(6));
-  cursor->Redelivered({Offset(4), Offset(6)}, 3);
+  cursor->Failed({Offset(4), Offset(6)}, 3);
   Answer<absl::Status> acked;
   cursor->Ack({OffsetRange{Offset(2), Offset(5)}}, acked.callback());
   ASSERT_EQ(acked.Wait(), absl::OkStatus());
@@ -439,10 +439,28 @@ TEST_F(LocalStoreTest, ReplayingTwiceIsAsGoodAsOnce) {
     ASSERT_EQ(Open(), absl::OkStatus());
     const CursorState state = store_->OpenCursor(SubscriptionId(2))->state();
     EXPECT_EQ(state.acked, expected.acked);
-    EXPECT_EQ(state.delivered_end, Offset(6));
-    EXPECT_EQ(state.attempts, (std::map<Offset, uint32_t>{{Offset(5), 3}}));
+    EXPECT_EQ(state.failures, (std::map<Offset, uint32_t>{{Offset(5), 3}}));
     EXPECT_EQ(ReadAll(*log_)->size(), 5);
   }
+}
+
+// Format 1 counted deliveries; whether the last one failed nobody knows.
+TEST_F(LocalStoreTest, DeliveriesCountedByAnEarlierReleaseAreReadAsOneFailureLess) {
+  VarintWriter state;
+  state.PutBytes(AckSet(Offset(3)).Encode());
+  for (const uint64_t value : {10, 2, 4, 0, 2, 3}) state.Put(value);  // 4: held back; 6: delivered three times
+  const auto read = DecodeCursorState(state.Take());
+  ASSERT_TRUE(read);
+  EXPECT_EQ(read->acked.floor(), Offset(3));
+  EXPECT_EQ(read->failures, (std::map<Offset, uint32_t>{{Offset(6), 2}}));
+  VarintWriter delta;
+  for (const uint64_t value : {10, 1, 3, 1, 2, 6, 2, 5, 8, 1, 1}) delta.Put(value);
+  const auto change = DecodeCursorDelta(delta.Take());
+  ASSERT_TRUE(change);
+  CursorState changed = *read;
+  Apply(*change, &changed);
+  EXPECT_EQ(changed.acked.floor(), Offset(4));
+  EXPECT_EQ(changed.failures, (std::map<Offset, uint32_t>{{Offset(6), 4}, {Offset(7), 4}}));
 }
 
 // The promise of a deadline ends where the write begins: what is written is stored, and said to be.

@@ -18,17 +18,16 @@
 
 namespace sluice {
 
-// Messages of a range that were delivered more than once.
-struct Redelivery {
+// Messages of a range of which so many deliveries have failed.
+struct Failure {
   OffsetRange range;
-  uint32_t attempts = 0;
+  uint32_t failures = 0;
 };
 
 // What changed in a cursor between two commits.
 struct CursorDelta {
   std::vector<OffsetRange> acked;
-  Offset delivered_end{0};
-  std::vector<Redelivery> redelivered;
+  std::vector<Failure> failed;
 };
 
 // Applies a change; the same one twice is as good as once.

@@ -2,7 +2,7 @@
 // written yet is zeros.
 //
 //    0  u8[8]  "SLUICEJ" and 0          16  u64  sequence, as in the file's name
-//    8  u32    format version (1)       24  u64  bytes used of the segment before, 0 for the first
+//    8  u32    format version (2)       24  u64  bytes used of the segment before, 0 for the first
 //   12  u32    0
 //
 // Thread rule: pure functions.
@@ -21,7 +21,7 @@
 
 namespace sluice {
 
-inline constexpr uint32_t kJournalVersion = 1;
+inline constexpr uint32_t kJournalVersion = 2;
 inline constexpr size_t kSegmentHeaderBytes = 32;
 
 struct SegmentHeader {

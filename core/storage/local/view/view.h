@@ -27,7 +27,7 @@ class DB;
 
 namespace sluice {
 
-inline constexpr uint64_t kViewVersion = 1;
+inline constexpr uint64_t kViewVersion = 2;
 
 class View {
  public:
