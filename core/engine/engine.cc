@@ -69,7 +69,10 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Open(std::unique_ptr<Backend> ba
   };
   if (absl::Status status = engine->Recover(); !status.ok()) return status;
   // A crash may have come between acknowledgements and the trim that follows them.
-  for (const auto& topic : engine->ListTopics("", "", SIZE_MAX)) topic->FloorMoved(topic->log().extent().first);
+  for (const auto& topic : engine->ListTopics("", "", SIZE_MAX)) {
+    topic->FloorMoved(topic->log().extent().first);
+    topic->expiry().ScanLog();
+  }
   if (options.run_timers) engine->context_->timers.Start();
   engine->ScheduleRetention();
   return engine;

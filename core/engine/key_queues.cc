@@ -85,6 +85,30 @@ void KeyQueues::CondemnNext(ConsumerId consumer) {
   Relist(key);
 }
 
+void KeyQueues::Condemned(std::string_view key, Offset offset) {
+  Key& state = KeyNamed(key);
+  state.condemned.insert(offset);
+  out_[offset] = &state;
+  Relist(state);
+}
+
+std::optional<uint32_t> KeyQueues::Expire(std::string_view name, Offset offset, bool condemn) {
+  auto it = keys_.find(name);
+  if (it == keys_.end()) return std::nullopt;
+  Key& key = it->second;
+  auto found = key.waiting.find(offset);
+  if (found == key.waiting.end()) return std::nullopt;
+  const uint32_t attempts = found->second.attempts;
+  key.waiting.erase(found);
+  --waiting_;
+  if (condemn) {
+    key.condemned.insert(offset);
+    out_[offset] = &key;
+  }
+  Relist(key);
+  return attempts;
+}
+
 void KeyQueues::Settle(Offset offset) {
   auto it = out_.find(offset);
   if (it == out_.end() || it->second->condemned.erase(offset) == 0) return;

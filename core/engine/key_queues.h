@@ -66,6 +66,7 @@ class KeyQueues {
   template <class Fn>
   void Ack(Offset offset, Fn&& settled) {
     Key& key = *out_.find(offset)->second;
+    if (key.condemned.contains(offset)) return;  // on its way elsewhere
     MarkAcked(key, offset);
     while (!key.out.empty() && key.out.front().acked) {
       settled(key.out.front().offset);
@@ -80,8 +81,13 @@ class KeyQueues {
   void Condemn(Offset offset, FencedList* fenced);
   // The same for one that waits at the head of its key.
   void CondemnNext(ConsumerId consumer);
+  // And for one that was found to be condemned before it was known here.
+  void Condemned(std::string_view key, Offset offset);
   void Settle(Offset offset);
   void Return(const Waiting& message);
+
+  // Takes a message of the key that waits out of it, or condemns it. Returns its attempts; nothing when it does not wait.
+  std::optional<uint32_t> Expire(std::string_view key, Offset offset, bool condemn);
 
   // The message with the lowest offset that may go to this consumer.
   std::optional<Waiting> Next(ConsumerId consumer) const;

@@ -19,7 +19,65 @@ void DropWaitingBefore(Waiting& waiting, Offset offset, uint64_t* dropped) {
   }
 }
 
+// The parts of those that wait that are wanted, which leave.
+template <class Waiting>
+uint64_t TakeWaiting(Waiting& waiting, absl::Span<const OffsetRange> wanted, std::vector<ReadySet::Range>* taken) {
+  uint64_t count = 0;
+  std::vector<typename Waiting::value_type> left;
+  for (auto it = waiting.begin(); it != waiting.end();) {
+    const ReadySet::Range range = it->second;
+    auto next = std::partition_point(wanted.begin(), wanted.end(),
+                                     [&](const OffsetRange& w) { return w.end <= range.offsets.begin; });
+    if (next == wanted.end() || next->begin >= range.offsets.end) {
+      ++it;
+      continue;
+    }
+    const auto key = it->first;
+    Offset at = range.offsets.begin;
+    const auto keep = [&](Offset end) {
+      if (at < end) left.push_back({key, {{at, end}, range.attempts, range.priority}});
+    };
+    for (; next != wanted.end() && next->begin < range.offsets.end; ++next) {
+      const OffsetRange part{std::max(next->begin, at), std::min(next->end, range.offsets.end)};
+      keep(part.begin);
+      taken->push_back({part, range.attempts, range.priority});
+      count += part.size();
+      at = part.end;
+    }
+    keep(range.offsets.end);
+    it = waiting.erase(it);
+  }
+  for (auto& entry : left) waiting.insert(std::move(entry));
+  return count;
+}
+
 }  // namespace
+
+void ReadySet::TakeFrom(uint8_t priority, OffsetRange wanted, std::vector<Range>* taken) {
+  Shelf& shelf = shelves_[priority];
+  auto it = shelf.upper_bound(wanted.begin);
+  if (it != shelf.begin() && std::prev(it)->second.end > wanted.begin) --it;
+  while (it != shelf.end() && it->first < wanted.end) {
+    const auto [begin, tail] = *it;
+    it = shelf.erase(it);
+    const OffsetRange part{std::max(begin, wanted.begin), std::min(tail.end, wanted.end)};
+    taken->push_back({part, tail.attempts, priority});
+    count_ -= part.size();
+    if (begin < part.begin) it = std::next(shelf.insert({begin, Tail{part.begin, tail.attempts}}).first);
+    if (part.end < tail.end) it = std::next(shelf.insert({part.end, tail}).first);
+  }
+  if (shelf.empty()) occupied_ &= ~(1u << priority);
+}
+
+std::vector<ReadySet::Range> ReadySet::Take(absl::Span<const OffsetRange> wanted) {
+  std::vector<Range> taken;
+  for (size_t priority = 0; priority < shelves_.size(); ++priority) {
+    for (const OffsetRange& range : wanted) TakeFrom(static_cast<uint8_t>(priority), range, &taken);
+  }
+  TakeWaiting(delayed_, wanted, &taken);
+  scheduled_count_ -= TakeWaiting(scheduled_, wanted, &taken);
+  return taken;
+}
 
 void ReadySet::Add(const Range& range) {
   auto [begin, end] = range.offsets;

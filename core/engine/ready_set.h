@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "absl/container/btree_map.h"
+#include "absl/types/span.h"
 #include "core/base/clock.h"
 #include "core/message/limits.h"
 #include "core/storage/ack_set.h"
@@ -42,6 +43,9 @@ class ReadySet {
   // Takes `count` offsets off the front. REQUIRES: Front() has as many.
   void PopFront(uint64_t count);
 
+  // Takes out what it has of `wanted`, in order and disjoint.
+  std::vector<Range> Take(absl::Span<const OffsetRange> wanted);
+
   // Forgets everything below `offset`.
   void DropBefore(Offset offset);
 
@@ -60,6 +64,8 @@ class ReadySet {
   };
   // begin -> (end, attempts); disjoint.
   using Shelf = absl::btree_map<Offset, Tail>;
+
+  void TakeFrom(uint8_t priority, OffsetRange wanted, std::vector<Range>* taken);
 
   // The shelf that is next.
   const Shelf* NextShelf() const;

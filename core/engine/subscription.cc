@@ -36,11 +36,12 @@ void Subscription::BeginAt(const CursorState& state) {
   floor_.store(acked_.floor(), std::memory_order_release);
   next_ = acked_.floor();
   history_ = state.failures;
+  expired_unseen_ = 0;
   // Those whose attempts were used up do not wait for a consumer; where order counts, their key has to be known first.
   if (config_.ordered) return;
   for (auto& [offset, failures] : history_) {
     if (!AttemptsUsedUp(failures) || acked_.Contains(offset)) continue;
-    condemned_.push_back({{offset, offset + 1}, failures, ReleaseCause::kDeadlinePassed});
+    Condemn({offset, offset + 1}, failures, ReleaseCause::kDeadlinePassed);
     failures = kCondemned;
   }
 }
@@ -237,12 +238,13 @@ void Subscription::Release(const Lease& lease, ReleaseCause cause, absl::Duratio
   const bool returned = cause == ReleaseCause::kReturned;
   const uint32_t failures = returned ? lease.attempt - 1 : lease.attempt;
   Note(lease, returned || cause == ReleaseCause::kConsumerGone ? DeliveryOutcome::kReturned : DeliveryOutcome::kFailed);
+  // Its time has passed while it was out: it does not wait for the delay.
+  if (lease.expires_us != kNeverExpires && topic_ != nullptr && lease.expires_us <= Look().wall_us) {
+    topic_->expiry().Add(lease.offsets(), lease.expires_us);
+  }
   if (lease.keyed) return ReleaseKeyed(lease, cause, delay, failures);
   if (!returned) NoteFailed(lease.offsets(), failures);
-  if (!returned && AttemptsUsedUp(failures)) {
-    condemned_.push_back({lease.offsets(), failures, cause});
-    return;
-  }
+  if (!returned && AttemptsUsedUp(failures)) return Condemn(lease.offsets(), failures, cause);
   MakeAvailable(lease.offsets(), failures, lease.priority, RetryTime(lease, cause, delay, lease.count));
 }
 
@@ -254,7 +256,7 @@ void Subscription::ReleaseKeyed(const Lease& lease, ReleaseCause cause, absl::Du
     if (!keys_.IsOut(at)) continue;
     if (!returned) NoteFailed({at, at + 1}, failures);
     if (!returned && AttemptsUsedUp(failures)) {
-      condemned_.push_back({{at, at + 1}, failures, cause});
+      Condemn({at, at + 1}, failures, cause);
       keys_.Condemn(at, &fenced);
     } else {
       keys_.Fail(at, failures, RetryTime(lease, cause, delay, 1), &fenced);

@@ -191,6 +191,10 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   // The log holds more than this subscription was told of.
   void OnEndMoved(Offset end) EXCLUDES(mu_);
 
+  // Lets go of the messages of these batches that have expired, but for what is out. False when there is too much of it that
+  // is not copied yet: nothing was done then.
+  bool LetExpire(const std::vector<Ref<Batch>>& batches) EXCLUDES(mu_);
+
   // Messages below `before` are gone; returns how many of them were not acknowledged.
   uint64_t DropBefore(Offset before) EXCLUDES(mu_);
 
@@ -362,6 +366,12 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   // Counts as acknowledged; the cursor is told soon.
   void Skip(OffsetRange range) REQUIRES(mu_);
   void Expire(OffsetRange range, uint32_t attempts) REQUIRES(mu_);
+  // Those that are not out, of one that has expired (subscription_expiry.cc): seen already and in line, or still to come.
+  void ExpireKnown(const Batch& batch, Offset offset, OffsetRanges* unkeyed) REQUIRES(mu_);
+  void ExpireUnseen(const Batch& batch, Offset offset) REQUIRES(mu_);
+  // What becomes of it when it is copied to the dead-letter topic: settled, or it expires again.
+  void ForgetCondemned(Offset offset) REQUIRES(mu_);
+  int64_t ExpiryOf(const Batch& batch, uint32_t begin, uint32_t end) const REQUIRES(mu_);
   bool TtlPassed(const Batch& batch, const Moment& now) const REQUIRES(mu_);
   bool Expired(const Batch& batch, Offset offset, const Moment& now) const REQUIRES(mu_);
   uint32_t FailuresBefore(Offset offset) const REQUIRES(mu_);
@@ -394,6 +404,8 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   void BuryNext() EXCLUDES(mu_);
   void Bury(Condemned condemned, uint64_t epoch, const absl::StatusOr<std::vector<Ref<Batch>>>& read) EXCLUDES(mu_);
   void Buried(const Condemned& condemned, uint64_t epoch, const absl::Status& status) EXCLUDES(mu_);
+  // Queues messages whose attempts are used up, or that have expired.
+  void Condemn(OffsetRange offsets, uint32_t attempts, ReleaseCause cause) REQUIRES(mu_);
   void Settle(const Condemned& condemned) REQUIRES(mu_);
   void TryAgain(const Condemned& condemned) REQUIRES(mu_);
   void ArmTimer(const Moment& now) REQUIRES(mu_);
@@ -434,6 +446,8 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   // Deliveries that failed before the restart or the seek, by offset.
   static constexpr uint32_t kCondemned = UINT32_MAX;  // on its way to the dead-letter topic
   std::map<Offset, uint32_t> history_ GUARDED_BY(mu_);
+  // Condemned in history_ since they expired before they were looked at.
+  uint64_t expired_unseen_ GUARDED_BY(mu_) = 0;
   TokenBucket redeliveries_ GUARDED_BY(mu_){kRedeliveriesPerSecond, kRedeliveriesPerSecond};
   Queue<Condemned> condemned_ GUARDED_BY(mu_);
   bool burying_ GUARDED_BY(mu_) = false;

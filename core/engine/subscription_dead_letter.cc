@@ -14,6 +14,17 @@ constexpr absl::Duration kRetryDelay = absl::Seconds(10);
 
 }  // namespace
 
+void Subscription::Condemn(OffsetRange offsets, uint32_t attempts, ReleaseCause cause) {
+  if (!condemned_.empty()) {
+    Condemned& last = condemned_.back();
+    if (last.offsets.end == offsets.begin && last.attempts == attempts && last.cause == cause) {
+      last.offsets.end = offsets.end;
+      return;
+    }
+  }
+  condemned_.push_back({offsets, attempts, cause});
+}
+
 void Subscription::ScheduleBurial() {
   if (burying_ || condemned_.empty()) return;
   burying_ = true;
@@ -108,16 +119,29 @@ void Subscription::Buried(const Condemned& condemned, uint64_t epoch, const absl
 
 void Subscription::Settle(const Condemned& condemned) {
   MarkAcked(condemned.offsets);
-  if (config_.ordered) keys_.Settle(condemned.offsets.begin);
+  for (Offset at = condemned.offsets.begin; at < condemned.offsets.end; ++at) {
+    ForgetCondemned(at);
+    if (config_.ordered) keys_.Settle(at);
+  }
 }
 
 void Subscription::TryAgain(const Condemned& condemned) {
-  const Instant when = context_->clock.Now() + kRetryDelay;
-  if (config_.ordered && keys_.IsOut(condemned.offsets.begin)) {
-    history_.erase(condemned.offsets.begin);  // it goes out once more
-    keys_.Return({condemned.offsets.begin, condemned.attempts, when});
-  } else {
-    MakeAvailable(condemned.offsets, condemned.attempts, 0, when);
+  const Moment now = Look();
+  const Instant when = now.now + kRetryDelay;
+  OffsetRanges available;
+  for (Offset at = condemned.offsets.begin; at < condemned.offsets.end; ++at) {
+    ForgetCondemned(at);
+    if (config_.ordered && keys_.IsOut(at)) {
+      history_.erase(at);  // it goes out once more
+      keys_.Return({at, condemned.attempts, when});
+    } else if (at < next_) {
+      Append(&available, {at, at + 1});
+    }
+  }
+  for (const OffsetRange& range : available) MakeAvailable(range, condemned.attempts, 0, when);
+  // It may be that nobody asks for it until then.
+  if (condemned.cause == ReleaseCause::kExpired && topic_ != nullptr) {
+    topic_->expiry().Add(condemned.offsets, now.wall_us + absl::ToInt64Microseconds(kRetryDelay));
   }
 }
 

@@ -39,7 +39,7 @@ void Subscription::Skip(OffsetRange range) {
 void Subscription::Expire(OffsetRange range, uint32_t attempts) {
   context_->metrics.engine.expired_messages.Add(range.size());
   if (buries_expired()) {
-    condemned_.push_back({range, attempts, ReleaseCause::kExpired});
+    Condemn(range, attempts, ReleaseCause::kExpired);
   } else {
     Skip(range);
   }
@@ -85,14 +85,14 @@ Subscription::Arrival Subscription::Judge(const Batch& batch, Offset offset, Con
     arrival.deliver_at_us = message.deliver_at_us();
     expired |= message.expire_at_us() <= now.wall_us;
   }
-  if (arrival.attempts != kCondemned && expired) {
+  if (arrival.attempts == kCondemned) {
+    arrival.fate = Fate::kCondemned;
+  } else if (expired) {
     // One that cannot be copied now must not come out of order, should the clock be set back.
     arrival.fate = buries_expired() && !arrival.key.empty() ? Fate::kBehindItsKey : Fate::kExpired;
   } else if (!arrival.key.empty()) {
     const bool waits = AttemptsUsedUp(arrival.attempts) || arrival.deliver_at_us > now.wall_us;
     if (waits || !keys_.MayGo(arrival.key, consumer)) arrival.fate = Fate::kBehindItsKey;
-  } else if (arrival.attempts == kCondemned) {
-    arrival.fate = Fate::kCondemned;
   } else if (AttemptsUsedUp(arrival.attempts)) {
     arrival.fate = Fate::kUsedUp;
   } else if (arrival.deliver_at_us > now.wall_us) {
@@ -124,9 +124,10 @@ bool Subscription::PassOver(const Ref<Batch>& batch, ConsumerId consumer, const 
         Expire(one, arrival.attempts);
         break;
       case Fate::kCondemned:
+        if (!arrival.key.empty()) keys_.Condemned(arrival.key, next_);
         break;
       case Fate::kUsedUp:
-        condemned_.push_back({one, arrival.attempts, ReleaseCause::kDeadlinePassed});
+        Condemn(one, arrival.attempts, ReleaseCause::kDeadlinePassed);
         break;
       default:
         if (held() >= most_held) return false;

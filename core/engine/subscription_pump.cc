@@ -198,7 +198,7 @@ bool Subscription::LeaseNextOfKey(ConsumerState* consumer, const Moment& now) {
   }
   // It has not failed since the restart, else it would be condemned already.
   if (AttemptsUsedUp(next->attempts) && FailuresBefore(next->offset) == next->attempts) {
-    condemned_.push_back({{next->offset, next->offset + 1}, next->attempts, ReleaseCause::kDeadlinePassed});
+    Condemn({next->offset, next->offset + 1}, next->attempts, ReleaseCause::kDeadlinePassed);
     keys_.CondemnNext(consumer->id);
     return true;
   }
@@ -261,7 +261,8 @@ uint32_t Subscription::LeaseRun(ConsumerState* consumer, const Ref<Batch>& batch
                                      .deadline = now + AckDeadlineOf(*consumer),
                                      .attempt = attempt,
                                      .keyed = !kind.key.empty(),
-                                     .priority = kind.priority});
+                                     .priority = kind.priority,
+                                     .expires_us = ExpiryOf(*batch, begin, begin + count)});
   breaker_->OnLeased(first, count, now);
   // Neighbours leased one by one are one delivery.
   if (!outgoing_.empty() && outgoing_.back().batch.get() == batch.get() && outgoing_.back().end == begin &&

@@ -40,7 +40,9 @@ void Subscription::TellSought(Sought sought) {
   } else {
     sought.seek.done(absl::OkStatus());
   }
-  if (sought.topic != nullptr && floor() > sought.old_floor) sought.topic->FloorMoved(sought.old_floor);
+  if (sought.topic == nullptr) return;
+  if (floor() > sought.old_floor) sought.topic->FloorMoved(sought.old_floor);
+  sought.topic->expiry().Revisit(floor());
 }
 
 CursorState Subscription::Progress() const {

@@ -25,6 +25,7 @@ Topic::Topic(std::shared_ptr<EngineContext> context, TopicId id, TopicConfig con
       message_ttl_us_(absl::ToInt64Microseconds(config.message_ttl)),
       max_delay_us_(MaxDelayUs(config)),
       keeps_acked_(config.acked_retention > absl::ZeroDuration()),
+      expiry_(*context_, *this),
       config_(std::move(config)),
       trimmed_(log_->extent().first),
       subscriptions_(std::make_shared<SubscriptionList>()) {}
@@ -132,6 +133,7 @@ void Topic::OnAppended(const Ref<Batch>& batch, const Clock::Times& now) {
   bool behind = false;
   for (const auto& subscription : *subscriptions) behind |= !subscription->OnAppended(batch, now);
   if (behind) context_->tail.Insert(id_, batch);
+  expiry_.OnAppended(*batch);
   const int64_t limit = retention_bytes_.load(std::memory_order_relaxed);
   if (limit > 0) EnforceRetentionBytes(limit);
 }
@@ -179,7 +181,16 @@ void Topic::SetConfig(TopicConfig config) {
     MutexLock lock(mu_);
     config_ = std::move(config);
   }
+  expiry_.TtlChanged();
   AckedRetentionChanged();
+}
+
+Offset Topic::NeededFrom() const {
+  Offset floor = durable_end();
+  for (const auto list = subscriptions(); const auto& subscription : *list) {
+    if (!subscription->is_snapshot()) floor = std::min(floor, subscription->floor());
+  }
+  return floor;
 }
 
 void Topic::Add(const std::shared_ptr<Subscription>& subscription) {
@@ -193,6 +204,7 @@ void Topic::Add(const std::shared_ptr<Subscription>& subscription) {
   }
   // What became durable since the subscription looked would otherwise wait for the next publish.
   subscription->OnEndMoved(end);
+  expiry_.Revisit(subscription->floor());
   AckedRetentionChanged();
 }
 
@@ -282,6 +294,7 @@ bool Topic::NoteTrimmed(Offset floor) {
 
 void Topic::DropTrimmed(Offset floor) {
   context_->tail.DropBefore(id_, floor);
+  expiry_.DropBefore(floor);
   log_->Trim(floor);
 }
 

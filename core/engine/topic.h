@@ -21,6 +21,7 @@
 #include "core/engine/context.h"
 #include "core/engine/producer_gate.h"
 #include "core/engine/time_index.h"
+#include "core/engine/topic_expiry.h"
 #include "core/message/batch.h"
 #include "core/storage/backend.h"
 
@@ -71,6 +72,9 @@ class Topic : public std::enable_shared_from_this<Topic> {
   // Microseconds; 0 when messages do not expire by themselves.
   int64_t message_ttl_us() const { return message_ttl_us_.load(std::memory_order_relaxed); }
   std::optional<int64_t> PublishTimeOf(Offset offset) const EXCLUDES(mu_);
+  TopicExpiry& expiry() { return expiry_; }
+  // What some subscription may deliver lies from here on.
+  Offset NeededFrom() const EXCLUDES(mu_);
 
   // Learns from the log when its oldest message was published.
   void SeedTimes() EXCLUDES(mu_);
@@ -128,6 +132,7 @@ class Topic : public std::enable_shared_from_this<Topic> {
   std::atomic<int64_t> max_delay_us_;
   std::atomic<bool> keeps_acked_;
   ProducerGate producers_;
+  TopicExpiry expiry_;
 
   mutable Mutex mu_{LockRank::kTopic};
   TopicConfig config_ GUARDED_BY(mu_);

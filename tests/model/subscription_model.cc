@@ -61,7 +61,9 @@ void SubscriptionModel::Stored(uint64_t offset, const Message& message, int64_t 
 void SubscriptionModel::UpdateTimes(State* state, const Moment& at) {
   // One that was condemned before a restart is met on the way like any other.
   const bool open = state->where == Where::kWaiting || (state->where == Where::kCondemned && !state->cause);
-  if (open && state->expire_us <= at.wall_us) state->may_be_gone = true;
+  const bool expired = open && state->expire_us <= at.wall_us;
+  if (expired) state->may_be_gone = true;
+  state->expired_since = expired ? std::min(state->expired_since, at.now) : Instant::Never();
   const int64_t deliver_at_us = state->message->deliver_at_us;
   if (deliver_at_us == kDeliverAtOnce) return;
   const bool past = deliver_at_us <= at.wall_us;

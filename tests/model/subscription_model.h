@@ -125,6 +125,9 @@ class SubscriptionModel {
   // Whether all that may be delivered is. With `idle` the store has nothing to do any more; with `held_back` the engine
   // has a reason of its own to wait.
   void CheckProgress(const Moment& at, bool idle, bool held_back) const;
+  // Messages that have waited for longer than a second since they expired and since `rested`, when the store had last had
+  // something to do.
+  uint64_t overdue(const Moment& at, Instant rested) const;
 
   // The live leases of a consumer, in order; the highest that ever was.
   std::vector<LeaseId> LeasesOf(ConsumerId consumer) const;
@@ -155,6 +158,8 @@ class SubscriptionModel {
     int64_t expire_us = kNeverExpires;
     // Its time had passed while it waited: it may be gone.
     bool may_be_gone = false;
+    // Since when; never while it may be delivered, or is.
+    Instant expired_since = Instant::Never();
     // While it is leased, or its acknowledgement is held.
     ConsumerId consumer;
     LeaseId lease;

@@ -112,6 +112,19 @@ void SubscriptionModel::CheckProgress(const Moment& at, bool idle, bool held_bac
   }
 }
 
+uint64_t SubscriptionModel::overdue(const Moment& at, Instant rested) const {
+  uint64_t count = 0;
+  for (const auto& [offset, state] : states_) {
+    // One whose copy was refused is tried again when it would be delivered again.
+    const Instant since = std::max({state.expired_since, state.earliest, rested});
+    if (state.where == Where::kWaiting && state.expired_since != Instant::Never() && at.now - since > absl::Seconds(1)) {
+      if (BuriesExpired()) Fail(Invariant::kExpiry, "is not dead-lettered", offset);
+      ++count;
+    }
+  }
+  return count;
+}
+
 std::vector<LeaseId> SubscriptionModel::LeasesOf(ConsumerId consumer) const {
   std::vector<LeaseId> leases;
   for (const auto& [lease, offset] : live_) {

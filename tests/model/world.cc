@@ -80,6 +80,7 @@ void World::Open() {
   metrics_ = std::make_unique<Metrics>();
   truth_ = {};
   dying_ = false;
+  rested_ = now();
   EngineOptions options{.tail_cache_bytes = options_.tail_cache_bytes, .run_timers = false};
   // This store takes its time on purpose.
   options.store_breaker.failure_ratio = 0;

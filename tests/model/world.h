@@ -183,6 +183,8 @@ class World {
   // The engine is going down: what it still does concerns nobody.
   bool dying_ = false;
   bool prompt_ = true;
+  // When the store had last had something to do, or the engine was opened.
+  Instant rested_;
   // The highest that the wall clock ever was.
   int64_t latest_wall_us_ = 0;
 
