@@ -43,8 +43,8 @@ std::string WithoutTimes(std::string_view message) {
 
 }  // namespace
 
-Ref<Batch> DeadLetterCopy(const Batch& batch, const Condemned& condemned, const SubscriptionConfig& config,
-                          absl::Time now) {
+void AppendDeadLetterCopies(const Batch& batch, const Condemned& condemned, const SubscriptionConfig& config,
+                            absl::Time now, std::vector<std::string>* copies) {
   namespace attribute = dead_letter_attribute;
   const auto format = [](absl::Time time) { return absl::FormatTime(absl::RFC3339_full, time, absl::UTCTimeZone()); };
   std::string common;
@@ -55,13 +55,11 @@ Ref<Batch> DeadLetterCopy(const Batch& batch, const Condemned& condemned, const 
   AppendAttribute(&common, {attribute::kTopic, config.topic->full()});
   AppendAttribute(&common, {attribute::kReason, ToString(condemned.cause)});
   AppendAttribute(&common, {attribute::kTime, format(now)});
-  std::vector<std::string> copies;
   for (Offset at = condemned.offsets.begin; at < condemned.offsets.end; ++at) {
-    std::string& copy = copies.emplace_back(WithoutTimes(batch.message(static_cast<uint32_t>(at - batch.first()))));
+    std::string& copy = copies->emplace_back(WithoutTimes(batch.message(static_cast<uint32_t>(at - batch.first()))));
     copy += common;
     AppendAttribute(&copy, {attribute::kMessageId, std::to_string(at.value())});
   }
-  return Batch::Compose({copies.begin(), copies.end()}, false);
 }
 
 }  // namespace sluice

@@ -5,7 +5,9 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/time/time.h"
 #include "core/engine/config.h"
@@ -41,9 +43,9 @@ inline constexpr std::string_view kReason = "SluiceDeadLetterReason";
 inline constexpr std::string_view kTime = "SluiceDeadLetterTime";
 }  // namespace dead_letter_attribute
 
-// Copies of the condemned messages, all of which are in `batch`: the stored bytes with attributes added. A key that was
+// Appends copies of the condemned messages, all of which are in `batch`: the stored bytes with attributes added. A key that was
 // there before counts with its last value, as protobuf's maps have it. REQUIRES: config.topic.
-Ref<Batch> DeadLetterCopy(const Batch& batch, const Condemned& condemned, const SubscriptionConfig& config,
-                          absl::Time now);
+void AppendDeadLetterCopies(const Batch& batch, const Condemned& condemned, const SubscriptionConfig& config,
+                            absl::Time now, std::vector<std::string>* copies);
 
 }  // namespace sluice

@@ -402,8 +402,21 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   // Those whose attempts are used up (subscription_dead_letter.cc).
   void ScheduleBurial() REQUIRES(mu_);
   void BuryNext() EXCLUDES(mu_);
-  void Bury(Condemned condemned, uint64_t epoch, const absl::StatusOr<std::vector<Ref<Batch>>>& read) EXCLUDES(mu_);
-  void Buried(const Condemned& condemned, uint64_t epoch, const absl::Status& status) EXCLUDES(mu_);
+  // Messages that are copied together: those of the line that were found in one read of the log.
+  struct Burial {
+    uint64_t epoch = 0;
+    Offset from;
+    std::vector<Condemned> taken;
+    uint64_t count() const {
+      uint64_t messages = 0;
+      for (const Condemned& part : taken) messages += part.offsets.size();
+      return messages;
+    }
+  };
+  void TakeCondemned(const std::vector<Ref<Batch>>& batches, absl::Time now, Burial* burial,
+                     std::vector<std::string>* copies) REQUIRES(mu_);
+  void Bury(Burial burial, const absl::StatusOr<std::vector<Ref<Batch>>>& read) EXCLUDES(mu_);
+  void Buried(const Burial& burial, const absl::Status& status) EXCLUDES(mu_);
   // Queues messages whose attempts are used up, or that have expired.
   void Condemn(OffsetRange offsets, uint32_t attempts, ReleaseCause cause) REQUIRES(mu_);
   void Settle(const Condemned& condemned) REQUIRES(mu_);

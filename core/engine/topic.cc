@@ -59,11 +59,11 @@ void Topic::StoreOnce(Ref<Batch> batch, PublishDone done) {
   Store(std::move(batch), end);
 }
 
-void Topic::Bury(Ref<Batch> batch, std::shared_ptr<Cursor> source, OffsetRange offsets, PublishDone done) {
+void Topic::Bury(Ref<Batch> batch, std::shared_ptr<Cursor> source, std::vector<OffsetRange> offsets, PublishDone done) {
   const auto call = BeginPublish(batch);
   if (!call.ok()) return done(call.status());
   StoreDone end = PublishEnd(batch, *call, std::move(done));
-  log_->AppendAndAck(std::move(batch), std::move(source), offsets, std::move(end));
+  log_->AppendAndAck(std::move(batch), std::move(source), std::move(offsets), std::move(end));
 }
 
 absl::StatusOr<CircuitBreaker::Call> Topic::BeginPublish(const Ref<Batch>& batch) {

@@ -58,7 +58,8 @@ class Topic : public std::enable_shared_from_this<Topic> {
   void Publish(Ref<Batch> batch, PublishDone done) EXCLUDES(mu_);
 
   // The same for messages of another topic, which `source` acknowledges in the same step.
-  void Bury(Ref<Batch> batch, std::shared_ptr<Cursor> source, OffsetRange offsets, PublishDone done) EXCLUDES(mu_);
+  void Bury(Ref<Batch> batch, std::shared_ptr<Cursor> source, std::vector<OffsetRange> offsets, PublishDone done)
+      EXCLUDES(mu_);
 
   TopicConfig config() const EXCLUDES(mu_);
   TopicStats stats() const EXCLUDES(mu_);

@@ -123,7 +123,12 @@ void TopicExpiry::Arm() {
 
 void TopicExpiry::OnTimer() {
   std::optional<Work> work;
-  const Offset needed_from = topic_.NeededFrom();
+  bool scans = false;
+  {
+    MutexLock lock(mu_);
+    scans = !scan_.empty();
+  }
+  const Offset needed_from = scans ? topic_.NeededFrom() : Offset(0);
   {
     MutexLock lock(mu_);
     armed_ = Instant::Never();
@@ -175,6 +180,11 @@ void TopicExpiry::OnRead(const Work& work, absl::StatusOr<Batches> read) {
   if (read.ok()) {
     // Batches go whole, those behind the range not at all.
     while (!read->empty() && read->back()->first() >= work.range.end) read->pop_back();
+    if (!read->empty()) {
+      // First: who comes or seeks back while this goes on has to know.
+      MutexLock lock(mu_);
+      NoteExpired({read->front()->first(), read->back()->end()});
+    }
     done = Expire(*read);
   }
   MutexLock lock(mu_);
@@ -208,8 +218,9 @@ void TopicExpiry::NoteExpired(OffsetRange range) {
 void TopicExpiry::Done(const Work& work, const Batches& batches, int64_t now_us) {
   const int64_t ttl_us = topic_.message_ttl_us();
   const Offset end = batches.empty() ? work.range.end : batches.back()->end();
-  if (!batches.empty()) NoteExpired({batches.front()->first(), end});
   if (work.source == Source::kTtl) {
+    // Unless it was set meanwhile.
+    if (ttl_from_ != work.range.begin) return;
     const auto young = std::find_if(batches.begin(), batches.end(), [&](const Ref<Batch>& batch) {
       return ttl_us == 0 || batch->publish_time_us() + ttl_us > now_us;
     });
@@ -227,7 +238,8 @@ void TopicExpiry::Done(const Work& work, const Batches& batches, int64_t now_us)
   if (work.source == Source::kIndex) {
     index_.Add({end, work.range.end}, now_us);
   } else {
-    scan_.begin = std::max(scan_.begin, end);
+    // Unless a part in front of it was added meanwhile.
+    if (scan_.begin >= work.range.begin) scan_.begin = std::max(scan_.begin, end);
     scan_at_us_ = now_us + kScanPauseUs;
   }
 }

@@ -102,9 +102,10 @@ class TopicLog {
   // Once the write began the deadline does not count any more.
   virtual void Append(Ref<Batch> batch, StoreDone done) = 0;
 
-  // The same, and acknowledges `range` of `source`, a cursor of the same store, in one step: a crash leaves both or
-  // neither.
-  virtual void AppendAndAck(Ref<Batch> batch, std::shared_ptr<Cursor> source, OffsetRange range, StoreDone done) = 0;
+  // The same, and acknowledges `ranges` of `source`, a cursor of the same store, in one step: a crash leaves all of it or
+  // nothing. REQUIRES: at least one range, none empty.
+  virtual void AppendAndAck(Ref<Batch> batch, std::shared_ptr<Cursor> source, std::vector<OffsetRange> ranges,
+                            StoreDone done) = 0;
 
   // Where a batch with this tag was appended; nothing for one that is new. FAILED_PRECONDITION: PRODUCER_FENCED,
   // SEQUENCE_TOO_OLD. A batch is known once its Append was answered, also after a restart.

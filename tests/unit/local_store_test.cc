@@ -155,7 +155,8 @@ TEST_F(LocalStoreTest, ATornBatchAndAckDoesBothOrNeither) {
   const std::string segment = LastSegment();
   const auto begin = static_cast<std::streamoff>(DiskBytes());
   Answer<absl::Status> moved;
-  log_->AppendAndAck(MakeBatch({"moved"}), store_->OpenCursor(SubscriptionId(2)), {Offset(1), Offset(3)}, moved.callback());
+  log_->AppendAndAck(MakeBatch({"moved"}), store_->OpenCursor(SubscriptionId(2)), {{Offset(1), Offset(3)}},
+                     moved.callback());
   ASSERT_EQ(moved.Wait(), absl::OkStatus());
   const auto end = static_cast<std::streamoff>(DiskBytes());
   Crash();

@@ -101,19 +101,32 @@ std::optional<CursorState> DecodeCursorState(std::string_view bytes) {
   return state;
 }
 
-std::string EncodeAckPrefix(SubscriptionId subscription, OffsetRange range) {
-  const uint64_t numbers[] = {subscription.value(), range.begin.value(), range.end.value()};
-  static_assert(sizeof numbers == kAckPrefixBytes);
-  return {reinterpret_cast<const char*>(numbers), sizeof numbers};
+std::string EncodeAckPrefix(SubscriptionId subscription, const std::vector<OffsetRange>& ranges) {
+  std::vector<uint64_t> numbers;
+  if (ranges.size() > 1) numbers.push_back(kSeveralRanges);
+  numbers.push_back(subscription.value());
+  if (ranges.size() > 1) numbers.push_back(ranges.size());
+  for (const OffsetRange& range : ranges) {
+    numbers.push_back(range.begin.value());
+    numbers.push_back(range.end.value());
+  }
+  return {reinterpret_cast<const char*>(numbers.data()), numbers.size() * sizeof(uint64_t)};
 }
 
-std::optional<std::pair<SubscriptionId, OffsetRange>> DecodeAckPrefix(std::string_view payload) {
-  uint64_t numbers[3];
-  if (payload.size() < sizeof numbers) return std::nullopt;
-  std::memcpy(numbers, payload.data(), sizeof numbers);
-  const OffsetRange range{Offset(numbers[1]), Offset(numbers[2])};
-  if (range.empty()) return std::nullopt;
-  return std::pair(SubscriptionId(numbers[0]), range);
+std::optional<AckPrefix> DecodeAckPrefix(std::string_view payload) {
+  const std::optional<size_t> bytes = AckPrefixBytes(payload);
+  if (!bytes) return std::nullopt;
+  std::vector<uint64_t> numbers(*bytes / sizeof(uint64_t));
+  std::memcpy(numbers.data(), payload.data(), *bytes);
+  const bool several = numbers[0] == kSeveralRanges;
+  AckPrefix prefix{SubscriptionId(numbers[several ? 1 : 0]), {}};
+  for (size_t i = several ? 3 : 1; i + 1 < numbers.size(); i += 2) {
+    const OffsetRange range{Offset(numbers[i]), Offset(numbers[i + 1])};
+    if (range.empty()) return std::nullopt;
+    prefix.ranges.push_back(range);
+  }
+  if (prefix.ranges.empty()) return std::nullopt;
+  return prefix;
 }
 
 std::string EncodeProducerPrefix(const ProducerTag& tag) {

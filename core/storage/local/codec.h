@@ -38,9 +38,13 @@ std::string Encode(const CursorState& state);
 std::optional<CursorDelta> DecodeCursorDelta(std::string_view bytes);
 std::optional<CursorState> DecodeCursorState(std::string_view bytes);
 
-// What stands in front of a batch that acknowledges others: kAckPrefixBytes.
-std::string EncodeAckPrefix(SubscriptionId subscription, OffsetRange range);
-std::optional<std::pair<SubscriptionId, OffsetRange>> DecodeAckPrefix(std::string_view payload);
+// What stands in front of a batch that acknowledges others.
+struct AckPrefix {
+  SubscriptionId subscription;
+  std::vector<OffsetRange> ranges;
+};
+std::string EncodeAckPrefix(SubscriptionId subscription, const std::vector<OffsetRange>& ranges);
+std::optional<AckPrefix> DecodeAckPrefix(std::string_view payload);
 // And in front of one whose producer numbers them.
 std::string EncodeProducerPrefix(const ProducerTag& tag);
 std::optional<ProducerTag> DecodeProducerPrefix(std::string_view payload);

@@ -140,7 +140,7 @@ absl::Status LocalCatalogue::Replayed(const JournalPosition& at, const RecordHea
     case RecordKind::kBatchAndAck: {
       const auto ack = DecodeAckPrefix(payload);
       if (!ack) return Unreadable(header.kind);
-      if (auto cursor = CursorOf(ack->first)) cursor->Acked(ack->second);
+      if (auto cursor = CursorOf(ack->subscription)) cursor->Acked(ack->ranges);
       return ReplayedBatch(at, header, payload);
     }
     case RecordKind::kBatchOfProducer: {

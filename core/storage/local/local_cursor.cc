@@ -80,8 +80,8 @@ JournalEntry LocalCursor::TakeChanges() {
   return entry;
 }
 
-void LocalCursor::Acked(OffsetRange range) {
-  Replayed(CursorDelta{.acked = {range}, .failed = {}});
+void LocalCursor::Acked(std::vector<OffsetRange> ranges) {
+  Replayed(CursorDelta{.acked = std::move(ranges), .failed = {}});
 }
 
 void LocalCursor::Replayed(const CursorDelta& delta) {

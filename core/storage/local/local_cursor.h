@@ -33,7 +33,7 @@ class LocalCursor final : public Cursor,
   void AfterWrite(const JournalEntry&, const absl::Status&, const JournalPosition&) override {}
 
   // Acknowledged by a record that is in the journal.
-  void Acked(OffsetRange range) EXCLUDES(mu_);
+  void Acked(std::vector<OffsetRange> ranges) EXCLUDES(mu_);
   // Met while the journal is replayed.
   void Replayed(const CursorDelta& delta) EXCLUDES(mu_);
   void Replayed(CursorState state) EXCLUDES(mu_);

@@ -94,32 +94,33 @@ void LocalLog::Append(Ref<Batch> batch, StoreDone done) {
 // Two targets of one entry.
 class LocalLog::AppendAndAckTarget final : public JournalTarget {
  public:
-  AppendAndAckTarget(std::shared_ptr<LocalLog> log, std::shared_ptr<LocalCursor> source, OffsetRange range)
-      : log_(std::move(log)), source_(std::move(source)), range_(range) {}
+  AppendAndAckTarget(std::shared_ptr<LocalLog> log, std::shared_ptr<LocalCursor> source, std::vector<OffsetRange> ranges)
+      : log_(std::move(log)), source_(std::move(source)), ranges_(std::move(ranges)) {}
 
   void BeforeWrite(JournalEntry& entry) override { log_->BeforeWrite(entry); }
   void AfterWrite(const JournalEntry& entry, const absl::Status& status, const JournalPosition& at) override {
     log_->AfterWrite(entry, status, at);
-    if (status.ok()) source_->Acked(range_);
+    if (status.ok()) source_->Acked(ranges_);
   }
 
  private:
   const std::shared_ptr<LocalLog> log_;
   const std::shared_ptr<LocalCursor> source_;
-  const OffsetRange range_;
+  const std::vector<OffsetRange> ranges_;
 };
 
-void LocalLog::AppendAndAck(Ref<Batch> batch, std::shared_ptr<Cursor> source, OffsetRange range, StoreDone done) {
+void LocalLog::AppendAndAck(Ref<Batch> batch, std::shared_ptr<Cursor> source, std::vector<OffsetRange> ranges,
+                            StoreDone done) {
   if (removed()) return done(Error(Reason::kTopicDeleted, fmt::format("topic {} was deleted", id_.value())));
   auto cursor = std::static_pointer_cast<LocalCursor>(std::move(source));
   JournalEntry entry;
   entry.header.kind = RecordKind::kBatchAndAck;
   entry.header.count = batch->count();
   entry.header.id = id_.value();
-  entry.bytes = EncodeAckPrefix(cursor->id(), range);
+  entry.bytes = EncodeAckPrefix(cursor->id(), ranges);
   entry.bytes += batch->record();
   entry.batch = std::move(batch);
-  entry.target = std::make_shared<AppendAndAckTarget>(shared_from_this(), std::move(cursor), range);
+  entry.target = std::make_shared<AppendAndAckTarget>(shared_from_this(), std::move(cursor), std::move(ranges));
   entry.done = std::move(done);
   context_.committer.Submit(std::move(entry));
 }

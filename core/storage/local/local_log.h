@@ -40,7 +40,8 @@ class LocalLog final : public TopicLog, public JournalTarget, public std::enable
 
   LogExtent extent() const override EXCLUDES(mu_);
   void Append(Ref<Batch> batch, StoreDone done) override;
-  void AppendAndAck(Ref<Batch> batch, std::shared_ptr<Cursor> source, OffsetRange range, StoreDone done) override;
+  void AppendAndAck(Ref<Batch> batch, std::shared_ptr<Cursor> source, std::vector<OffsetRange> ranges,
+                    StoreDone done) override;
   absl::StatusOr<std::optional<OffsetRange>> FindProduced(const ProducerTag& tag) const override EXCLUDES(mu_);
   void Read(Offset from, size_t max_bytes, ReadDone done) override;
   void OffsetAt(absl::Time time, OffsetDone done) override;

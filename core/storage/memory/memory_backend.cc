@@ -33,9 +33,11 @@ class OpenedLog final : public TopicLog {
     log_->Append(std::move(batch), std::move(done));
   }
   // What is in memory does not survive a crash: one after the other is one step.
-  void AppendAndAck(Ref<Batch> batch, std::shared_ptr<Cursor> source, OffsetRange range, StoreDone done) override {
-    Append(std::move(batch), [source = std::move(source), range, done = std::move(done)](const absl::Status& status) {
-      if (status.ok()) source->Ack({range}, nullptr);
+  void AppendAndAck(Ref<Batch> batch, std::shared_ptr<Cursor> source, std::vector<OffsetRange> ranges,
+                    StoreDone done) override {
+    Append(std::move(batch), [source = std::move(source), ranges = std::move(ranges),
+                              done = std::move(done)](const absl::Status& status) {
+      if (status.ok()) source->Ack(ranges, nullptr);
       done(status);
     });
   }

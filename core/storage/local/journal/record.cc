@@ -32,9 +32,18 @@ uint64_t Checksum(const char* header, std::string_view payload) {
 
 }  // namespace
 
+std::optional<size_t> AckPrefixBytes(std::string_view payload) {
+  constexpr size_t kThree = 3 * sizeof(uint64_t);
+  if (payload.size() < kThree) return std::nullopt;
+  if (Get<uint64_t>(payload, 0) != kSeveralRanges) return kThree;
+  const auto ranges = Get<uint64_t>(payload, 2 * sizeof(uint64_t));
+  if (ranges > (payload.size() - kThree) / (2 * sizeof(uint64_t))) return std::nullopt;
+  return kThree + ranges * 2 * sizeof(uint64_t);
+}
+
 std::string_view BatchIn(RecordKind kind, std::string_view payload) {
   size_t skip = 0;
-  if (kind == RecordKind::kBatchAndAck) skip = kAckPrefixBytes;
+  if (kind == RecordKind::kBatchAndAck) skip = AckPrefixBytes(payload).value_or(payload.size());
   if (kind == RecordKind::kBatchOfProducer) {
     if (payload.size() < kProducerPrefixBytes) return {};
     const auto id_bytes = Get<uint64_t>(payload, kProducerPrefixBytes - sizeof(uint64_t));

@@ -44,9 +44,13 @@ inline constexpr bool IsNewBatch(RecordKind kind) {
 // Holds a batch record.
 inline constexpr bool HoldsBatch(RecordKind kind) { return IsNewBatch(kind) || kind == RecordKind::kBatchMoved; }
 // What stands in front of the batch record of a kBatchAndAck: subscription, begin and end of the offsets acknowledged, 8
-// bytes each. Of a kBatchOfProducer: epoch, sequence, length of the id, 8 bytes each, the id.
-inline constexpr size_t kAckPrefixBytes = 24;
+// bytes each; or, for several ranges, 0, subscription, their number, begin and end of each. Of a kBatchOfProducer: epoch,
+// sequence, length of the id, 8 bytes each, the id.
+inline constexpr uint64_t kSeveralRanges = 0;
 inline constexpr size_t kProducerPrefixBytes = 24;
+
+// Bytes in front of the batch record of a kBatchAndAck; nothing when the payload is too short for them.
+std::optional<size_t> AckPrefixBytes(std::string_view payload);
 
 // The batch record in a payload; empty when the payload is too short for what stands in front of it.
 std::string_view BatchIn(RecordKind kind, std::string_view payload);
