@@ -54,7 +54,7 @@ void KeyQueues::Insert(Key& key, const Waiting& message) {
 
 void KeyQueues::TakeBackAfter(Key& key, Offset offset, FencedList* fenced) {
   for (auto it = Find(key, offset + 1); it != key.out.end();) {
-    if (!it->acked) fenced->push_back({key.holder, it->lease});
+    fenced->push_back({key.holder, it->lease, it->offset, it->acked});
     // It did not fail: the next delivery is the same attempt.
     Insert(key, {it->offset, it->attempt - 1, Instant()});
     it = Forget(key, it);

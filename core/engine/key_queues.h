@@ -43,10 +43,13 @@ class KeyQueues {
     uint32_t attempts = 0;
     Instant not_before;
   };
-  // A lease that is over because an earlier message of its key comes again.
+  // A message that comes again because an earlier one of its key does. Its lease is over, unless it was by an early
+  // acknowledgement.
   struct Fenced {
     ConsumerId consumer;
     LeaseId lease;
+    Offset offset;
+    bool acked = false;
   };
   using FencedList = std::vector<Fenced>;
 

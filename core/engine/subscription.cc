@@ -238,10 +238,7 @@ void Subscription::Release(const Lease& lease, ReleaseCause cause, absl::Duratio
   const bool returned = cause == ReleaseCause::kReturned;
   const uint32_t failures = returned ? lease.attempt - 1 : lease.attempt;
   Note(lease, returned || cause == ReleaseCause::kConsumerGone ? DeliveryOutcome::kReturned : DeliveryOutcome::kFailed);
-  // Its time has passed while it was out: it does not wait for the delay.
-  if (lease.expires_us != kNeverExpires && topic_ != nullptr && lease.expires_us <= Look().wall_us) {
-    topic_->expiry().Add(lease.offsets(), lease.expires_us);
-  }
+  NoLongerOut(lease.offsets(), lease.expires_us);
   if (lease.keyed) return ReleaseKeyed(lease, cause, delay, failures);
   if (!returned) NoteFailed(lease.offsets(), failures);
   if (!returned && AttemptsUsedUp(failures)) return Condemn(lease.offsets(), failures, cause);
@@ -263,11 +260,18 @@ void Subscription::ReleaseKeyed(const Lease& lease, ReleaseCause cause, absl::Du
     }
   }
   for (const KeyQueues::Fenced& gone : fenced) {
+    if (gone.acked) NoLongerOut({gone.offset, gone.offset + 1}, 0);
     leases_.Take(gone.consumer, {gone.lease, gone.lease}, [this](const Lease& taken) {
       mu_.AssertHeld();
       Note(taken, DeliveryOutcome::kReturned);
+      NoLongerOut(taken.offsets(), taken.expires_us);
     });
   }
+}
+
+void Subscription::NoLongerOut(OffsetRange range, int64_t expires_us) {
+  if (expires_us == kNeverExpires || topic_ == nullptr || expires_us > Look().wall_us) return;
+  topic_->expiry().LookAgain(range);
 }
 
 bool Subscription::AttemptsUsedUp(uint32_t attempts) const {

@@ -372,6 +372,8 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   // What becomes of it when it is copied to the dead-letter topic: settled, or it expires again.
   void ForgetCondemned(Offset offset) REQUIRES(mu_);
   int64_t ExpiryOf(const Batch& batch, uint32_t begin, uint32_t end) const REQUIRES(mu_);
+  // What expired while it was out does not wait for whatever comes next.
+  void NoLongerOut(OffsetRange range, int64_t expires_us) REQUIRES(mu_);
   bool TtlPassed(const Batch& batch, const Moment& now) const REQUIRES(mu_);
   bool Expired(const Batch& batch, Offset offset, const Moment& now) const REQUIRES(mu_);
   uint32_t FailuresBefore(Offset offset) const REQUIRES(mu_);

@@ -8,6 +8,7 @@
 // Thread rule: every member may be called from any thread, also with a subscription's lock held; the lock is a leaf.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -33,6 +34,8 @@ class TopicExpiry {
   void Revisit(Offset from) EXCLUDES(mu_);
   // Something in `range` is due at `at_us`, microseconds since 1970.
   void Add(OffsetRange range, int64_t at_us) EXCLUDES(mu_);
+  // Something in `range` may have expired while it was out.
+  void LookAgain(OffsetRange range) EXCLUDES(mu_);
   void TtlChanged() EXCLUDES(mu_);
   void DropBefore(Offset before) EXCLUDES(mu_);
 
@@ -63,6 +66,9 @@ class TopicExpiry {
 
   EngineContext& context_;
   Topic& topic_;
+
+  // Some message of the topic expires, as far as is known.
+  std::atomic<bool> expires_ = false;
 
   Mutex mu_;
   ExpiryIndex index_ GUARDED_BY(mu_);
