@@ -32,6 +32,7 @@ absl::Status CheckName(std::string_view field, const std::string& name) {
 Backups::Backups(LocalBackend* store, std::string folder, FileSystem& files, StoreMetrics& metrics)
     : store_(store), folder_(std::move(folder)), files_(files), metrics_(metrics) {
   if (folder_.empty()) return;
+  RemovePartial();
   // What was made before a restart counts.
   const auto made = Complete();
   if (!made.empty()) metrics_.last_backup_time.Set(absl::ToUnixSeconds(made.front().first));
@@ -133,15 +134,30 @@ std::vector<std::pair<absl::Time, std::string>> Backups::Complete() const {
   return complete;
 }
 
+void Backups::RemovePartial() {
+  const auto names = files_.List(folder_);
+  if (!names.ok()) return;
+  for (const std::string& name : *names) {
+    const auto backup = NameOfPartial(name);
+    if (!backup || !CheckName("name", std::string(*backup)).ok() || !LooksLikeBackup(files_, PathOf(name))) continue;
+    const absl::Status status = files_.RemoveFolder(PathOf(name));
+    if (status.ok()) {
+      Log("unfinished backup removed", {{"name", name}});
+    } else {
+      LogWarning("an unfinished backup stays", {{"name", name}, {"error", std::string(status.message())}});
+    }
+  }
+}
+
 void Backups::RemoveOld(const BackupOrder& order) {
   if (order.keep == 0) return;
   const auto complete = Complete();
   for (size_t i = static_cast<size_t>(order.keep); i < complete.size(); ++i) {
     const std::string& name = complete[i].second;
     if (name == order.name) continue;
-    // Without its manifest first, so that what is left of it is no backup.
-    absl::Status status = files_.Remove(ManifestPath(PathOf(name)));
-    if (status.ok()) status = files_.RemoveFolder(PathOf(name));
+    // First under another name, so that what is left of it after a kill is no backup and is removed at the next start.
+    absl::Status status = files_.Rename(PathOf(name), PartialFolder(PathOf(name)));
+    if (status.ok()) status = files_.RemoveFolder(PartialFolder(PathOf(name)));
     if (status.ok()) {
       Log("old backup removed", {{"name", name}});
     } else {

@@ -42,7 +42,7 @@ class BackupListener {
 class Backups {
  public:
   // `store` is null when messages are kept in memory; `folder` empty when there are to be no
-  // backups.
+  // backups. Unfinished ones in it are removed: no other server may use it.
   Backups(LocalBackend* store, std::string folder, FileSystem& files, StoreMetrics& metrics);
   ~Backups() { Stop(); }
 
@@ -62,6 +62,8 @@ class Backups {
   // The complete ones, the newest first.
   std::vector<std::pair<absl::Time, std::string>> Complete() const;
   void RemoveOld(const BackupOrder& order);
+  // What a server left that was killed while it made a backup, or removed one.
+  void RemovePartial();
 
   LocalBackend* const store_;
   const std::string folder_;

@@ -98,11 +98,32 @@ void DeliveryStream::Close(const absl::Status& why) {
     }
   }
   if (detach) {
-    subscription_->Detach(consumer_);
-    // Where leases outlive their stream: nobody knows of these.
+    // What is on the wire is returned or not once it is known whether it got there (OnWriteDone, OnDone).
+    subscription_->Detach(consumer_, /*keeps_leases=*/true);
     if (!unsent.empty()) subscription_->Return(unsent);
   }
   Advance();
+}
+
+void DeliveryStream::Lose() {
+  {
+    MutexLock lock(mu_);
+    if (state_ != State::kClosing) lost_ = true;
+  }
+  Close(absl::CancelledError("the client is gone"));
+}
+
+// A client that has said all, and one that the server sends away, has failed nothing. One that vanished may have because of what
+// it held.
+void DeliveryStream::EndLeases() {
+  if (!leases_end_ || subscription_ == nullptr) return;
+  bool lost = false;
+  {
+    MutexLock lock(mu_);
+    // A broken connection ends the reading too, and may do so first.
+    lost = lost_ || (half_closed_ && end_.ok() && call_.IsCancelled());
+  }
+  subscription_->EndLeases(consumer_, lost ? ReleaseCause::kConsumerGone : ReleaseCause::kReturned);
 }
 
 void DeliveryStream::Advance() {
@@ -172,9 +193,10 @@ void DeliveryStream::OnWriteDone(bool ok) {
   if (!ok) {
     // The stream may be gone once it is closed.
     const std::shared_ptr<Subscription> subscription = subscription_;
-    Close(absl::CancelledError("the client is gone"));
-    // Where leases outlive their stream; once it is detached, so that they do not come to it again.
-    if (!deliveries.empty()) subscription->Return(deliveries);
+    Lose();
+    // Where leases outlive their stream; once it is detached, so that they do not come to it again. The client may have them all the
+    // same, and exactly once it may not be refused what it acknowledges in time: those wait for their deadline.
+    if (!deliveries.empty() && !subscription->properties().exactly_once) subscription->Return(deliveries);
     return;
   }
   Advance();
@@ -182,9 +204,10 @@ void DeliveryStream::OnWriteDone(bool ok) {
   if (half_closed) EndIfAnswered();
 }
 
-void DeliveryStream::OnCancel() { Close(absl::CancelledError("the client is gone")); }
+void DeliveryStream::OnCancel() { Lose(); }
 
 void DeliveryStream::OnDone() {
+  EndLeases();
   {
     MutexLock lock(mu_);
     context_.engine.memory().Give(MemoryPart::kOutgoing, held_);

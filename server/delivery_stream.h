@@ -81,6 +81,8 @@ class DeliveryStream : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::By
   // Set once, before kOpen.
   std::shared_ptr<Subscription> subscription_;
   ConsumerId consumer_;
+  // What the client holds when the stream ends is given back at once; otherwise its leases go on.
+  bool leases_end_ = false;
 
   Mutex mu_{LockRank::kSession};
   State state_ GUARDED_BY(mu_) = State::kAwaitingFirst;
@@ -92,6 +94,9 @@ class DeliveryStream : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::By
 
  private:
   void Write(std::vector<Delivery> deliveries) EXCLUDES(mu_);
+  // The client is gone without a word.
+  void Lose() EXCLUDES(mu_);
+  void EndLeases() EXCLUDES(mu_);
 
   const Rpc rpc_;
   const SessionList::Slot slot_;
@@ -110,6 +115,8 @@ class DeliveryStream : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::By
   size_t held_ GUARDED_BY(mu_) = 0;
   // The client has said all.
   bool half_closed_ GUARDED_BY(mu_) = false;
+  // It went without having said so, while the stream was open.
+  bool lost_ GUARDED_BY(mu_) = false;
   // Until the request is handled.
   bool read_pending_ GUARDED_BY(mu_) = true;
   bool write_pending_ GUARDED_BY(mu_) = false;

@@ -9,6 +9,8 @@
 #include <utility>
 
 #include "absl/synchronization/mutex.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "core/base/version.h"
 #include "fmt/format.h"
 #include "server/check_options.h"
@@ -23,6 +25,8 @@ namespace sluice::server {
 namespace {
 
 constexpr int kKilledBySignal = 128;
+// Beyond the time to shut down, for a disk that only just keeps up.
+constexpr absl::Duration kDiskGrace = absl::Seconds(1);
 
 // Blocked in every thread, and taken by sigwait: nothing is ever done in a handler.
 sigset_t BlockSignals() {
@@ -57,6 +61,16 @@ void Listen(ReloadableSettings& settings, Server& server) {
                   server.SetPublishLimits(now.publish);
                   return absl::OkStatus();
                 }});
+}
+
+// A disk that hangs may hold up anything. What was acknowledged is stored already.
+void EndIn(absl::Duration time) {
+  std::thread([time] {
+    absl::SleepFor(time);
+    LogError("ended with work undone", {{"error", "the time to shut down is over; the disk hangs"}});
+    LogHeldBack();
+    ::_exit(1);
+  }).detach();
 }
 
 // Drains; a second signal ends the process meanwhile.
@@ -115,6 +129,8 @@ int Run(ParsedFlags flags) {
   });
   watchdog = nullptr;
   manager.Stopping();
+  // Draining keeps the time by itself as long as the disk answers.
+  EndIn(options.shutdown_timeout + kDiskGrace);
   Log("draining", {{"signal", std::to_string(signal)}, {"timeout", absl::FormatDuration(options.shutdown_timeout)}});
   settings.Stop();
   return End(**server, signals);

@@ -16,6 +16,7 @@
 #include "server/exposure.h"
 #include "server/log.h"
 #include "server/self_check.h"
+#include "server/store_log.h"
 #include "server/tls/grpc_credentials.h"
 
 namespace sluice::server {
@@ -197,6 +198,7 @@ absl::Status Server::OpenEngine() {
     LocalOptions local;
     local.data_dir = options_.data_dir;
     local.files = options_.files;
+    local.on_event = [this](const StoreEvent& event) { OnStoreEvent(event); };
     local.durability = options_.durability == "os" ? Durability::kOs : Durability::kFsync;
     auto opened = LocalBackend::Open(std::move(local), clock_, metrics_.store);
     if (!opened.ok()) return opened.status();
@@ -212,6 +214,9 @@ absl::Status Server::OpenEngine() {
   auto engine = Engine::Open(std::move(backend), clock_, metrics_, engine_options);
   if (!engine.ok()) return engine.status();
   engine_ = *std::move(engine);
+  if (local_ != nullptr) {
+    for (const std::string& warning : local_->warnings()) LogWarning(LogPart::kStore, warning, {{"data_dir", options_.data_dir}});
+  }
   if (const uint64_t damaged = engine_->backend_stats().damaged_stretches; damaged > 0) {
     LogWarning(LogPart::kStore, "parts of the journal cannot be read; subscriptions that reach them end with DATA_LOSS",
                {{"places", std::to_string(damaged)}, {"data_dir", options_.data_dir}});
@@ -287,12 +292,30 @@ void Server::SetAccepting(bool accepting) {
 // Under the lock, so that the last word is of the latest state; gRPC does not call back.
 void Server::TellHealth() {
   MutexLock lock(health_mu_);
-  const bool serving = accepting_ && engine_->store_breaker().state != BreakerState::kOpen;
+  if (health_.empty()) return;
+  const bool publish = accepting_ && store_writable_ && engine_->store_breaker().state != BreakerState::kOpen;
   for (grpc::HealthCheckServiceInterface* const health : health_) {
-    health->SetServingStatus("", serving);
-    health->SetServingStatus("readiness", serving);
+    // Ready is who can serve: when publishing does not work, consumers are still welcome.
+    health->SetServingStatus("", accepting_);
+    health->SetServingStatus("readiness", accepting_);
+    health->SetServingStatus("publish", publish);
     // Neither draining nor a bad disk is a reason to be killed.
     health->SetServingStatus("liveness", true);
+  }
+}
+
+void Server::OnStoreEvent(const StoreEvent& event) {
+  LogStoreEvent(event);
+  switch (event.kind) {
+    case StoreEventKind::kClosed:
+    case StoreEventKind::kFull:
+      store_writable_ = false;
+      return TellHealth();
+    case StoreEventKind::kWritable:
+      store_writable_ = true;
+      return TellHealth();
+    default:
+      return;
   }
 }
 

@@ -10,6 +10,7 @@
 // Thread rule: Start and Drain from one plain thread (not a gRPC reaction, not a signal handler).
 #pragma once
 
+#include <atomic>
 #include <memory>
 
 #include "absl/status/statusor.h"
@@ -81,17 +82,21 @@ class Server {
   absl::Status ReloadPolicy();
   void StartReloader();
   void EndStreamsThatMayNot();
-  // Says to those who ask for grpc.health.v1 what is now.
+  // Says to those who ask for grpc.health.v1 what is now: "" and "readiness" that it serves, "publish" that the store takes
+  // messages.
   void TellHealth() EXCLUDES(health_mu_);
   // Blocks while clients go on calling.
   void WaitUntilQuiet(absl::Time end);
   void SetAccepting(bool accepting) EXCLUDES(health_mu_);
   void OnBreaker(const BreakerEvent& event);
+  void OnStoreEvent(const StoreEvent& event);
 
   const Options options_;
   SystemClock clock_;
   Metrics metrics_;
   bool drained_ = false;
+  // As the store says.
+  std::atomic<bool> store_writable_{true};
   int grpc_port_ = 0;
   int probe_port_ = 0;
   SecurityMetrics security_metrics_;

@@ -68,8 +68,8 @@ class Subscriber {
   explicit Subscriber(std::shared_ptr<SubscriberCore> core) : core_(std::move(core)) {}
   ~Subscriber();
 
-  // Takes no more messages, nacks what no handler has begun with, gives running handlers so much time. What they had then
-  // is nacked too, and the result is DEADLINE_EXCEEDED.
+  // Takes no more messages, gives back what no handler has begun with (it counts no attempt), gives running handlers so much
+  // time. What they had then is nacked, and the result is DEADLINE_EXCEEDED.
   absl::Status Close(absl::Duration timeout);
 
   SubscriberCounters counters() const;

@@ -58,7 +58,7 @@ absl::Status SubscriberCore::Start(size_t messages_per_call, Subscriber::BatchHa
 
 void SubscriberCore::Deliver(std::vector<Delivery>& deliveries) {
   std::shared_ptr<Subscription> subscription;
-  std::vector<LeaseRange> refused;
+  std::vector<Delivery> refused;
   ConsumerId id;
   {
     MutexLock lock(mu_);
@@ -68,7 +68,7 @@ void SubscriberCore::Deliver(std::vector<Delivery>& deliveries) {
     for (Delivery& delivery : deliveries) {
       const Run run{std::move(delivery), now + ack_deadline_, now + options_.max_lease};
       if (state_ != State::kReceiving || !pool_->Add(run)) {
-        refused.push_back(run.leases());
+        refused.push_back(run.delivery);
         counters_.not_started += run.count();
         continue;
       }
@@ -77,9 +77,7 @@ void SubscriberCore::Deliver(std::vector<Delivery>& deliveries) {
     }
     if (state_ == State::kReceiving) alarm_.RingBy(now + ack_deadline_ / kExtensionsPerLease, *this);
   }
-  for (const LeaseRange& leases : refused) {
-    if (subscription != nullptr) subscription->Nack(id, leases, absl::ZeroDuration());
-  }
+  if (subscription != nullptr && !refused.empty()) subscription->Return(refused);
 }
 
 std::optional<Verdict> SubscriberCore::Call(const Run& run, const Subscriber::BatchHandler& handler) {
@@ -198,19 +196,19 @@ bool SubscriberCore::Stop() {
 
 void SubscriberCore::GiveBack(Subscription& subscription, ConsumerId id) {
   Credit unused;
-  std::vector<Run> runs;
+  std::vector<Delivery> not_started;
   {
     MutexLock lock(mu_);
     unused = window_.TakeBack();
-    runs = pool_->DropQueue();
-    for (const Run& run : runs) {
+    for (const Run& run : pool_->DropQueue()) {
       window_.Settled(run.credit());
       counters_.not_started += run.count();
+      not_started.push_back(run.delivery);
     }
   }
-  // Credit first, or what is nacked would come back here.
+  // Credit first, or what is returned would come back here.
   subscription.Grant(id, -unused.messages, 0);
-  for (const Run& run : runs) subscription.Nack(id, run.leases(), absl::ZeroDuration());
+  if (!not_started.empty()) subscription.Return(not_started);
 }
 
 absl::Status SubscriberCore::Finish(absl::Duration timeout) {

@@ -51,7 +51,7 @@ class SubscriberCore final : public Consumer,
 
   // The handler gets at most `messages_per_call` at once.
   absl::Status Start(size_t messages_per_call, Subscriber::BatchHandler handler) EXCLUDES(mu_);
-  // Takes no more, nacks what waits. False when that was done before.
+  // Takes no more, gives back what waits. False when that was done before.
   bool Stop() EXCLUDES(mu_);
   // After Stop: waits for the handlers, ends.
   absl::Status Finish(absl::Duration timeout) EXCLUDES(mu_);

@@ -1,8 +1,11 @@
 #include "core/engine/config.h"
 
+#include <cmath>
+
 #include "core/base/error.h"
 #include "core/base/strings.h"
 #include "core/filter/filter.h"
+#include "core/flow/breaker_options.h"
 #include "core/message/wire.h"
 #include "fmt/format.h"
 
@@ -22,6 +25,7 @@ enum StoredField : uint32_t {
   kTopicAckedRetention = 8,
   kTopicDiscardUnsubscribed = 9,
   kTopicIamPolicy = 100,
+  kTopicDeleted = 101,
   kSubscriptionTopic = 2,
   kSubscriptionAckDeadline = 3,
   kSubscriptionLabels = 5,
@@ -33,6 +37,7 @@ enum StoredField : uint32_t {
   kSubscriptionRetry = 11,
   kSubscriptionPriorityDelivery = 12,
   kSubscriptionAckedRetention = 13,
+  kSubscriptionDeliveryBreaker = 20,
   kSubscriptionTopicId = 100,
   kSubscriptionSnapshotUntil = 101,
   kSubscriptionRetention = 102,
@@ -41,6 +46,10 @@ enum StoredField : uint32_t {
   kSubscriptionPush = 105,
   kSubscriptionIamPolicy = 106,
 };
+
+constexpr uint32_t kMaxBreakerDeliveries = 1'000'000;
+// A ratio is stored in millionths.
+constexpr double kMillion = 1e6;
 
 absl::Status OutOfBounds(Reason reason, std::string_view field, const std::string& value, const std::string& limit) {
   return Error(reason, fmt::format("{}: {}, but it must be {}", field, value, limit),
@@ -90,6 +99,24 @@ absl::Status Check(const DeadLetterPolicy& dead_letter) {
                      fmt::format("{} to {}", kMinDeliveryAttempts, kMaxDeliveryAttempts));
 }
 
+// Written so that it refuses what is not a number.
+absl::Status Check(const DeliveryBreakerPolicy& breaker) {
+  constexpr std::string_view kPrefix = "subscription.delivery_breaker_policy";
+  if (!(breaker.failure_ratio > 0 && breaker.failure_ratio <= 1)) {
+    return OutOfBounds(Reason::kInvalidBreakerPolicy, fmt::format("{}.failure_ratio", kPrefix),
+                       fmt::format("{}", breaker.failure_ratio), "above 0 and at most 1");
+  }
+  if (breaker.minimum_deliveries < 1 || breaker.minimum_deliveries > kMaxBreakerDeliveries) {
+    return OutOfBounds(Reason::kInvalidBreakerPolicy, fmt::format("{}.minimum_deliveries", kPrefix),
+                       std::to_string(breaker.minimum_deliveries), fmt::format("1 to {}", kMaxBreakerDeliveries));
+  }
+  return Validate(BreakerOptions{.window = breaker.window,
+                                 .open_time = breaker.open_time,
+                                 .max_open_time = breaker.max_open_time,
+                                 .probes = breaker.probes},
+                  kPrefix);
+}
+
 void AppendLabels(std::string* out, uint32_t number, const Labels& labels) {
   for (const auto& [key, value] : labels) {
     std::string entry;
@@ -121,6 +148,34 @@ std::string Encode(const DeadLetterPolicy& dead_letter) {
   AppendVarintField(&out, 2, dead_letter.max_attempts);
   if (dead_letter.expired_too) AppendVarintField(&out, 3, 1);
   return out;
+}
+
+std::string Encode(const DeliveryBreakerPolicy& breaker) {
+  std::string out;
+  if (breaker.disabled) AppendVarintField(&out, 1, 1);
+  AppendVarintField(&out, 2, Micros(breaker.window));
+  AppendVarintField(&out, 3, breaker.minimum_deliveries);
+  AppendVarintField(&out, 4, static_cast<uint64_t>(std::llround(breaker.failure_ratio * kMillion)));
+  AppendVarintField(&out, 5, Micros(breaker.open_time));
+  AppendVarintField(&out, 6, Micros(breaker.max_open_time));
+  AppendVarintField(&out, 7, breaker.probes);
+  return out;
+}
+
+DeliveryBreakerPolicy DecodeDeliveryBreaker(std::string_view bytes) {
+  DeliveryBreakerPolicy breaker;
+  WireReader in(bytes);
+  WireField field;
+  while (in.Next(&field)) {
+    if (field.number == 1) breaker.disabled = field.value != 0;
+    if (field.number == 2) breaker.window = DurationOf(field.value);
+    if (field.number == 3) breaker.minimum_deliveries = static_cast<uint32_t>(field.value);
+    if (field.number == 4) breaker.failure_ratio = static_cast<double>(field.value) / kMillion;
+    if (field.number == 5) breaker.open_time = DurationOf(field.value);
+    if (field.number == 6) breaker.max_open_time = DurationOf(field.value);
+    if (field.number == 7) breaker.probes = static_cast<uint32_t>(field.value);
+  }
+  return breaker;
 }
 
 // Nothing for zero, which is what a reader takes it for.
@@ -227,6 +282,9 @@ absl::Status Validate(const SubscriptionConfig& config) {
   if (config.dead_letter) {
     if (absl::Status status = Check(*config.dead_letter); !status.ok()) return status;
   }
+  if (config.delivery_breaker) {
+    if (absl::Status status = Check(*config.delivery_breaker); !status.ok()) return status;
+  }
   if (config.ordered && config.priority_delivery) {
     return OutOfBounds(Reason::kInvalidOrder, "subscription.priority_delivery", "set beside enable_message_ordering",
                        "unset where the order of keys is kept");
@@ -261,6 +319,7 @@ std::string Encode(const TopicConfig& config) {
   if (config.discard_unsubscribed) AppendVarintField(&out, kTopicDiscardUnsubscribed, 1);
   if (!config.iam_policy.empty()) AppendBytesField(&out, kTopicIamPolicy, config.iam_policy);
   AppendVarintField(&out, kTopicCreateTime, static_cast<uint64_t>(absl::ToUnixMicros(config.create_time)));
+  if (config.deleted) AppendVarintField(&out, kTopicDeleted, 1);
   return out;
 }
 
@@ -274,6 +333,7 @@ std::string Encode(const SubscriptionConfig& config) {
   if (!config.filter.empty()) AppendBytesField(&out, kSubscriptionFilter, config.filter);
   if (config.dead_letter) AppendBytesField(&out, kSubscriptionDeadLetter, Encode(*config.dead_letter));
   if (config.retry) AppendBytesField(&out, kSubscriptionRetry, Encode(*config.retry));
+  if (config.delivery_breaker) AppendBytesField(&out, kSubscriptionDeliveryBreaker, Encode(*config.delivery_breaker));
   if (config.ordered) AppendVarintField(&out, kSubscriptionOrdered, 1);
   if (config.exactly_once) AppendVarintField(&out, kSubscriptionExactlyOnce, 1);
   if (config.priority_delivery) AppendVarintField(&out, kSubscriptionPriorityDelivery, 1);
@@ -305,6 +365,7 @@ absl::StatusOr<TopicConfig> DecodeTopicConfig(std::string_view bytes) {
     if (field.number == kTopicAckedRetention) config.acked_retention = DurationOf(field.value);
     if (field.number == kTopicDiscardUnsubscribed) config.discard_unsubscribed = field.value != 0;
     if (field.number == kTopicIamPolicy) config.iam_policy = field.bytes;
+    if (field.number == kTopicDeleted) config.deleted = field.value != 0;
     if (field.number == kTopicCreateTime) config.create_time = absl::FromUnixMicros(static_cast<int64_t>(field.value));
   }
   auto parsed = TopicName::Parse(name);
@@ -339,6 +400,7 @@ absl::StatusOr<SubscriptionConfig> DecodeSubscriptionConfig(std::string_view byt
       config.snapshot_until = absl::FromUnixMicros(static_cast<int64_t>(field.value));
     }
     if (field.number == kSubscriptionRetry) config.retry = DecodeRetry(field.bytes);
+    if (field.number == kSubscriptionDeliveryBreaker) config.delivery_breaker = DecodeDeliveryBreaker(field.bytes);
     if (field.number == kSubscriptionDeadLetter) {
       config.dead_letter = DecodeDeadLetter(field.bytes);
       if (!config.dead_letter) return Damaged("subscription");

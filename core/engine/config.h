@@ -38,6 +38,8 @@ struct TopicConfig {
   // Who may do what, a serialized google.iam.v1.Policy; empty when nobody said so.
   std::string iam_policy;
   absl::Time create_time;
+  // Stored for the sake of those who still need its messages; its name may be that of another topic.
+  bool deleted = false;
 };
 
 // A message that was delivered this often without success is copied to another topic and acknowledged here.
@@ -60,6 +62,22 @@ struct PushConfig {
   bool metadata_headers = false;
 };
 
+// When consumers count as failing everything, and how few messages they get then (core/engine/delivery_breaker.h).
+struct DeliveryBreakerPolicy {
+  // Never.
+  bool disabled = false;
+  // When this part failed of the messages delivered the first time within the window, and there were as many.
+  absl::Duration window = absl::Seconds(60);
+  uint32_t minimum_deliveries = 100;
+  double failure_ratio = 0.9;
+  // Nothing goes out for `open_time`, then so many messages; twice as long each time they fail too.
+  absl::Duration open_time = absl::Seconds(1);
+  absl::Duration max_open_time = absl::Seconds(60);
+  uint32_t probes = 10;
+
+  bool operator==(const DeliveryBreakerPolicy&) const = default;
+};
+
 struct SubscriptionConfig {
   SubscriptionName name;
   // Nothing once the topic is deleted. The id, set by the engine, tells a topic from one created later by that name.
@@ -71,6 +89,8 @@ struct SubscriptionConfig {
   // Without one a message comes again at once, as far as that does no harm.
   std::optional<RetryPolicy> retry;
   std::optional<DeadLetterPolicy> dead_letter;
+  // The defaults without one.
+  std::optional<DeliveryBreakerPolicy> delivery_breaker;
   // Messages of one ordering key in publish order; not changeable.
   bool ordered = false;
   // Acknowledgements are confirmed when durable, and those of a lease that is over are refused.

@@ -15,6 +15,7 @@ std::string_view ToString(ReleaseCause cause) {
     case ReleaseCause::kExpired:
       return "expired";
     case ReleaseCause::kConsumerGone:
+    case ReleaseCause::kReturned:
       break;
   }
   return "consumer gone";
@@ -42,8 +43,8 @@ std::string WithoutTimes(std::string_view message) {
 
 }  // namespace
 
-Ref<Batch> DeadLetterCopy(const Batch& batch, const Condemned& condemned, const SubscriptionConfig& config,
-                          absl::Time now) {
+void AppendDeadLetterCopies(const Batch& batch, const Condemned& condemned, const SubscriptionConfig& config,
+                            absl::Time now, std::vector<std::string>* copies) {
   namespace attribute = dead_letter_attribute;
   const auto format = [](absl::Time time) { return absl::FormatTime(absl::RFC3339_full, time, absl::UTCTimeZone()); };
   std::string common;
@@ -51,16 +52,14 @@ Ref<Batch> DeadLetterCopy(const Batch& batch, const Condemned& condemned, const 
   AppendAttribute(&common, {attribute::kSubscription, config.name.id()});
   AppendAttribute(&common, {attribute::kProject, config.name.project()});
   AppendAttribute(&common, {attribute::kPublishTime, format(batch.publish_time())});
-  AppendAttribute(&common, {attribute::kTopic, config.topic->full()});
+  AppendAttribute(&common, {attribute::kTopic, config.topic ? std::string_view(config.topic->full()) : kDeletedTopic});
   AppendAttribute(&common, {attribute::kReason, ToString(condemned.cause)});
   AppendAttribute(&common, {attribute::kTime, format(now)});
-  std::vector<std::string> copies;
   for (Offset at = condemned.offsets.begin; at < condemned.offsets.end; ++at) {
-    std::string& copy = copies.emplace_back(WithoutTimes(batch.message(static_cast<uint32_t>(at - batch.first()))));
+    std::string& copy = copies->emplace_back(WithoutTimes(batch.message(static_cast<uint32_t>(at - batch.first()))));
     copy += common;
     AppendAttribute(&copy, {attribute::kMessageId, std::to_string(at.value())});
   }
-  return Batch::Compose({copies.begin(), copies.end()}, false);
 }
 
 }  // namespace sluice

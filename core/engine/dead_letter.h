@@ -5,7 +5,9 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/time/time.h"
 #include "core/engine/config.h"
@@ -14,10 +16,10 @@
 
 namespace sluice {
 
-// Why a lease ended without an acknowledgement, or why there was none.
-enum class ReleaseCause { kNacked, kDeadlinePassed, kConsumerGone, kExpired };
+// Why a lease ended without an acknowledgement, or why there was none. What is returned did not fail: it counts no attempt.
+enum class ReleaseCause { kNacked, kDeadlinePassed, kConsumerGone, kExpired, kReturned };
 
-// "nacked", "ack deadline passed", "consumer gone", "expired".
+// "nacked", "ack deadline passed", "consumer gone", "expired"; REQUIRES: not kReturned.
 std::string_view ToString(ReleaseCause cause);
 
 // Messages whose attempts are used up and that wait to be copied.
@@ -41,9 +43,9 @@ inline constexpr std::string_view kReason = "SluiceDeadLetterReason";
 inline constexpr std::string_view kTime = "SluiceDeadLetterTime";
 }  // namespace dead_letter_attribute
 
-// Copies of the condemned messages, all of which are in `batch`: the stored bytes with attributes added. A key that was
-// there before counts with its last value, as protobuf's maps have it. REQUIRES: config.topic.
-Ref<Batch> DeadLetterCopy(const Batch& batch, const Condemned& condemned, const SubscriptionConfig& config,
-                          absl::Time now);
+// Appends copies of the condemned messages, all of which are in `batch`: the stored bytes with attributes added. A key that was
+// there before counts with its last value, as protobuf's maps have it.
+void AppendDeadLetterCopies(const Batch& batch, const Condemned& condemned, const SubscriptionConfig& config,
+                            absl::Time now, std::vector<std::string>* copies);
 
 }  // namespace sluice

@@ -1,18 +1,22 @@
 #include "core/engine/delivery_breaker.h"
 
+#include <algorithm>
+
 namespace sluice {
 
-BreakerOptions DeliveryBreaker::Defaults() {
+BreakerOptions DeliveryBreaker::OptionsFrom(const std::optional<DeliveryBreakerPolicy>& policy) {
+  const DeliveryBreakerPolicy set = policy.value_or(DeliveryBreakerPolicy());
   BreakerOptions options;
-  options.window = absl::Seconds(60);
-  options.minimum_calls = 100;
-  options.failure_ratio = 0.9;
+  options.window = set.window;
+  options.minimum_calls = set.minimum_deliveries;
+  options.failure_ratio = set.disabled ? 0 : set.failure_ratio;
   options.consecutive_failures = 0;
   // A message may take its time.
   options.slow_ratio = 0;
   options.stalled_call = absl::ZeroDuration();
-  options.max_open_time = absl::Seconds(60);
-  options.probes = 10;
+  options.open_time = set.open_time;
+  options.max_open_time = set.max_open_time;
+  options.probes = set.probes;
   return options;
 }
 
@@ -32,13 +36,32 @@ void DeliveryBreaker::OnLeased(LeaseId first, uint32_t count, Instant now) {
   next_lease_ = first + count;
 }
 
-void DeliveryBreaker::OnSettled(LeaseId first, uint32_t count, DeliveryOutcome outcome, Instant now) {
+void DeliveryBreaker::OnSettled(LeaseId first, uint32_t count, DeliveryOutcome outcome, Instant now,
+                                std::unique_ptr<Failures>* consumer_failures) {
+  const bool failed = outcome == DeliveryOutcome::kFailed || outcome == DeliveryOutcome::kFailedAgain;
+  if (failed) failures_in_a_row_ += count;
+  if (outcome == DeliveryOutcome::kAcked) failures_in_a_row_ = 0;
   if (first < first_that_counts_) return;
   if (outcome == DeliveryOutcome::kReturned) {
     machine_.GiveBack(count);
-  } else {
-    machine_.Record({count, outcome == DeliveryOutcome::kFailed ? count : 0, 0}, now);
+  } else if (outcome != DeliveryOutcome::kFailedAgain || state() != BreakerState::kClosed) {
+    const CallCounts ended{count, failed ? count : 0, 0};
+    if (failed && consumer_failures != nullptr && state() == BreakerState::kClosed) {
+      std::unique_ptr<Failures>& known = *consumer_failures;
+      if (!known || known->epoch != closed_epoch_) {
+        known.reset(new Failures{closed_epoch_, RollingWindow(machine_.options().window)});
+      }
+      known->counts.Add(ended, now);
+    }
+    machine_.Record(ended, now);
   }
+  NoteChange();
+}
+
+void DeliveryBreaker::OnConsumerGone(const Failures& failures, Instant now) {
+  if (failures.epoch != closed_epoch_) return;
+  failures_in_a_row_ -= std::min(failures_in_a_row_, failures.counts.sum().failures);
+  machine_.Forget(failures.counts, now);
   NoteChange();
 }
 
@@ -49,7 +72,10 @@ void DeliveryBreaker::NoteChange() {
   first_that_counts_ = next_lease_;
   metrics_.CountChange(static_cast<size_t>(change->to));
   if (change->from == BreakerState::kClosed) metrics_.not_closed.Add(1);
-  if (change->to == BreakerState::kClosed) metrics_.not_closed.Add(-1);
+  if (change->to == BreakerState::kClosed) {
+    metrics_.not_closed.Add(-1);
+    closed_epoch_ = machine_.epoch();
+  }
 }
 
 }  // namespace sluice

@@ -44,24 +44,7 @@ void ResolveStart(const std::shared_ptr<Topic>& topic, const StartPosition& star
   done(std::holds_alternative<Earliest>(start) ? extent.first : end);
 }
 
-CursorState StateAt(Offset start) { return {.acked = AckSet(start), .delivered_end = start, .attempts = {}}; }
-
-void LoseTopic(Subscription& subscription, const std::string& topic) {
-  SubscriptionConfig config = subscription.config();
-  config.topic.reset();
-  subscription.SetConfig(std::move(config));
-  subscription.End(Error(Reason::kTopicDeleted, fmt::format("topic {} was deleted", topic),
-                         {{"field", "topic"}, {"value", topic}}));
-}
-
-void AddTo(Topic& topic, const std::shared_ptr<Subscription>& subscription) {
-  topic.Add(subscription);
-  // What became durable since the subscription looked would otherwise wait for the next publish.
-  subscription->OnEndMoved(topic.durable_end());
-  // What was kept for the first subscription to come, and is not wanted by it.
-  if (!subscription->ephemeral()) topic.FreeAcked();
-  if (topic.deleted()) LoseTopic(*subscription, topic.config().name.full());
-}
+CursorState StateAt(Offset start) { return {.acked = AckSet(start), .failures = {}}; }
 
 absl::StatusOr<std::unique_ptr<Engine>> Engine::Open(std::unique_ptr<Backend> backend, const Clock& clock,
                                                      Metrics& metrics, const EngineOptions& options) {
@@ -72,13 +55,15 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Open(std::unique_ptr<Backend> ba
     return engine->FindTopic(name).value_or(nullptr);
   };
   if (absl::Status status = engine->Recover(); !status.ok()) return status;
-  for (const auto& topic : engine->ListTopics("", "", SIZE_MAX)) {
+  for (const auto& topic : engine->AllTopics()) {
     // Dead letters that were on their way.
     for (const auto list = topic->subscriptions(); const auto& subscription : *list) {
       subscription->OnEndMoved(topic->durable_end());
     }
     // A crash may have come between acknowledgements and the trim that follows them.
     topic->FreeAcked();
+    topic->expiry().ScanLog();
+    if (topic->deleted()) engine->ReleaseTopic(topic);
   }
   if (options.run_timers) engine->context_->timers.Start();
   engine->ScheduleRetention();
@@ -101,7 +86,11 @@ absl::Status Engine::Recover() {
     auto topic = std::make_shared<Topic>(context_, record.id, *std::move(config));
     topic->SeedTimes();
     by_id[record.id] = topic;
-    topics_[name] = std::move(topic);
+    if (topic->deleted()) {
+      deleted_topics_[record.id] = std::move(topic);
+    } else {
+      topics_[name] = std::move(topic);
+    }
   }
   for (const SubscriptionRecord& record : contents->subscriptions) {
     auto config = DecodeSubscriptionConfig(record.config);
@@ -109,7 +98,7 @@ absl::Status Engine::Recover() {
     const std::string name = config->name.full();
     auto found = by_id.find(config->topic_id);
     std::shared_ptr<Topic> topic = found == by_id.end() ? nullptr : found->second;
-    if (topic == nullptr) config->topic.reset();
+    if (topic == nullptr || topic->deleted()) config->topic.reset();
     if (config->detached) topic = nullptr;
     std::shared_ptr<Cursor> cursor = context_->backend->OpenCursor(record.id);
     const CursorState state = cursor->state();
@@ -129,7 +118,7 @@ void Engine::ScheduleRetention() {
   context_->timers.At(context_->clock.Now() + kRetentionInterval, [this] {
     DropExpiredSnapshots();
     DropIdleSubscriptions();
-    for (const auto& topic : ListTopics("", "", SIZE_MAX)) topic->EnforceRetention();
+    EnforceRetention();
     ScheduleRetention();
   });
 }
@@ -220,63 +209,30 @@ void Engine::ReconfigureTopic(const std::string& name, const std::function<absl:
       });
 }
 
-void Engine::DeleteTopic(const TopicName& topic_name, StatusDone done) {
-  Gate::Pass pass(context_->gate);
-  if (!pass) return done(DrainingError());
-  const std::string& name = topic_name.full();
-  absl::StatusOr<std::shared_ptr<Topic>> found;
-  {
-    MutexLock lock(mu_);
-    found = BeginChange(topics_, name, Reason::kTopicNotFound);
-  }
-  if (!found.ok()) return done(found.status());
-  (*found)->SetDeleted(true);
-  context_->backend->catalogue().RemoveTopic(
-      (*found)->id(), [this, name, topic = *found, done = std::move(done),
-                       pass = std::make_shared<Gate::Pass>(std::move(pass))](const absl::Status& status) {
-        if (!status.ok()) {
-          topic->SetDeleted(false);
-          Free(name);
-          return done(status);
-        }
-        {
-          MutexLock lock(mu_);
-          topics_.erase(name);
-        }
-        Free(name);
-        for (const auto list = topic->subscriptions(); const auto& subscription : *list) {
-          const int64_t dropped = subscription->stats().backlog_messages;
-          context_->metrics.engine.dropped_by_topic_deletion.Add(static_cast<uint64_t>(dropped));
-          LoseTopic(*subscription, name);
-        }
-        context_->tail.DropBefore(topic->id(), topic->durable_end());
-        done(absl::OkStatus());
-      });
-}
-
 void Engine::CreateSubscription(SubscriptionConfig config, StartPosition start, Done<SubscriptionConfig> done) {
   if (absl::Status status = Validate(config); !status.ok()) return done(status);
   Gate::Pass pass(context_->gate);
   if (!pass) return done(DrainingError());
-  auto topic = FindTopic(*config.topic);
-  if (!topic.ok()) return done(topic.status());
-  if (absl::Status status = CheckDeadLetter(config); !status.ok()) return done(status);
   const std::string name = config.name.full();
-  config.create_time = context_->clock.WallNow();
-  config.topic_id = (*topic)->id();
   absl::Status reserved;
   {
     MutexLock lock(mu_);
     reserved = BeginCreate(subscriptions_, name, max_subscriptions_, Reason::kSubscriptionExists,
                            Reason::kTooManySubscriptions);
   }
+  // A name that is taken is the answer whatever else is wrong: who creates what is missing goes by it.
   if (!reserved.ok()) return done(reserved);
-  const SubscriptionId id(context_->backend->catalogue().NewId());
   auto finish = [this, name, done = std::move(done), pass = std::make_shared<Gate::Pass>(std::move(pass))](
                     absl::StatusOr<SubscriptionConfig> made) {
     Free(name);
     done(std::move(made));
   };
+  auto topic = FindTopic(*config.topic);
+  if (!topic.ok()) return finish(topic.status());
+  if (absl::Status status = CheckDeadLetter(config); !status.ok()) return finish(status);
+  config.create_time = context_->clock.WallNow();
+  config.topic_id = (*topic)->id();
+  const SubscriptionId id(context_->backend->catalogue().NewId());
   ResolveStart(*topic, start, [this, id, name, topic = *topic, config = std::move(config),
                                finish = std::move(finish)](const absl::StatusOr<Offset>& offset) {
     if (!offset.ok()) return finish(offset.status());
@@ -290,7 +246,7 @@ void Engine::CreateSubscription(SubscriptionConfig config, StartPosition start, 
             MutexLock lock(mu_);
             subscriptions_[name] = subscription;
           }
-          AddTo(*topic, subscription);
+          AddTo(topic, subscription);
           TellConfigured(subscription);
           finish(config);
         });
@@ -299,17 +255,19 @@ void Engine::CreateSubscription(SubscriptionConfig config, StartPosition start, 
 
 // The topic must be there, and no way may lead from it back to where the messages come from.
 absl::Status Engine::CheckDeadLetter(const SubscriptionConfig& config) const {
-  if (!config.dead_letter || !config.topic) return absl::OkStatus();
+  if (!config.dead_letter) return absl::OkStatus();
   const auto invalid = [](const TopicName& topic, std::string_view problem) {
     constexpr std::string_view kField = "subscription.dead_letter_policy.dead_letter_topic";
     return Error(Reason::kInvalidDeadLetterPolicy, fmt::format("{}: {} {}", kField, topic.full(), problem),
                  {{"field", std::string(kField)}, {"value", topic.full()}});
   };
-  if (config.dead_letter->topic == *config.topic) {
+  if (config.topic && config.dead_letter->topic == *config.topic) {
     return invalid(*config.topic, "is the topic that the messages come from");
   }
   auto first = FindTopic(config.dead_letter->topic);
   if (!first.ok()) return first.status();
+  // Nothing comes to a topic that was deleted.
+  if (!config.topic) return absl::OkStatus();
   std::vector<TopicName> ahead = {config.dead_letter->topic};
   for (size_t i = 0; i < ahead.size(); ++i) {
     auto topic = FindTopic(ahead[i]);
@@ -368,11 +326,8 @@ void Engine::UpdateSubscription(SubscriptionConfig config, Done<SubscriptionConf
     *current = std::move(config);
     return CheckDeadLetter(*current);
   };
-  const auto apply = [this](const Subscription& subscription) {
-    const auto topic_name = subscription.config().topic;
-    if (auto topic = topic_name ? FindTopic(*topic_name) : absl::NotFoundError(""); topic.ok()) {
-      (*topic)->Refresh(&subscription);
-    }
+  const auto apply = [](const Subscription& subscription) {
+    if (const auto topic = subscription.topic(); topic.ok()) (*topic)->Refresh(&subscription);
   };
   Reconfigure(Reason::kSubscriptionNotFound, name, change, apply, std::move(done));
 }
@@ -386,12 +341,16 @@ void Engine::DetachSubscription(const SubscriptionName& name, StatusDone done) {
     config->detached = true;
     return absl::OkStatus();
   };
-  const auto apply = [name](Subscription& subscription) {
-    subscription.LeaveTopic();
-    subscription.End(DetachedError(name));
-  };
+  const auto apply = [this, name](Subscription& subscription) { LeaveTopic(subscription, DetachedError(name)); };
   Reconfigure(Reason::kSubscriptionNotFound, name.full(), change, apply,
               [done = std::move(done)](const absl::StatusOr<SubscriptionConfig>& detached) { done(detached.status()); });
+}
+
+void Engine::LeaveTopic(Subscription& subscription, const absl::Status& why) {
+  const auto topic = subscription.topic();
+  subscription.LeaveTopic();
+  subscription.End(why);
+  if (topic.ok() && (*topic)->deleted()) ReleaseTopic(*topic);
 }
 
 // A restart counts as a use, since nobody could use it meanwhile.
@@ -421,8 +380,7 @@ void Engine::Drop(Reason missing, const std::string& name, StatusDone done) {
             MutexLock lock(mu_);
             Stored(missing).erase(name);
           }
-          subscription->LeaveTopic();
-          subscription->End(NotFoundError(missing, name));
+          LeaveTopic(*subscription, NotFoundError(missing, name));
         }
         Free(name);
         done(status);
@@ -472,13 +430,13 @@ void Engine::OpenEphemeral(SubscriptionConfig config, StartPosition start, Done<
                  if (!offset.ok()) return done(offset.status());
                  auto subscription = std::make_shared<Subscription>(context_, SubscriptionId(0), config, topic,
                                                                     nullptr, StateAt(*offset));
-                 AddTo(*topic, subscription);
+                 AddTo(topic, subscription);
                  done(std::move(subscription));
                });
 }
 
 void Engine::EndSubscriptions() const {
-  for (const auto& topic : ListTopics("", "", SIZE_MAX)) {
+  for (const auto& topic : AllTopics()) {
     for (const auto list = topic->subscriptions(); const auto& subscription : *list) subscription->End(DrainingError());
   }
   for (const auto& subscription : ListSubscriptions("", "", SIZE_MAX)) subscription->End(DrainingError());
@@ -496,6 +454,7 @@ absl::Status Engine::Shutdown(absl::Duration deadline) {
     // Topics and subscriptions that a caller still holds must not hold each other.
     MutexLock lock(mu_);
     topics_.clear();
+    deleted_topics_.clear();
     subscriptions_.clear();
     snapshots_.clear();
   }

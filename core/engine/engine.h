@@ -43,11 +43,6 @@ absl::Status BeingChangedError(const std::string& name);
 // Calls done(offset) with the place in the topic that `start` means.
 void ResolveStart(const std::shared_ptr<Topic>& topic, const StartPosition& start, TopicLog::OffsetDone done);
 
-// The subscription's topic is gone.
-void LoseTopic(Subscription& subscription, const std::string& topic);
-// A topic that is deleted meanwhile tells those it knows of: who comes later has to look.
-void AddTo(Topic& topic, const std::shared_ptr<Subscription>& subscription);
-
 // Nothing below `start` is to be delivered, and all that is not.
 CursorState StateAt(Offset start);
 
@@ -79,7 +74,8 @@ class Engine {
   void CreateTopic(TopicConfig config, Done<TopicConfig> done);
   // Replaces what the topic of that name is set to, its create time excepted. NOT_FOUND, INVALID_ARGUMENT.
   void UpdateTopic(TopicConfig config, Done<TopicConfig> done);
-  // Its messages go; its subscriptions stay without a topic.
+  // Its name is free. Its subscriptions and snapshots keep what they have not acknowledged, without a topic's name, and with the
+  // last of them its messages go; ephemeral subscriptions end (TOPIC_DELETED).
   void DeleteTopic(const TopicName& name, StatusDone done);
 
   // NOT_FOUND (the topic), ALREADY_EXISTS, INVALID_ARGUMENT, RESOURCE_EXHAUSTED (TOO_MANY_SUBSCRIPTIONS).
@@ -112,8 +108,8 @@ class Engine {
   void OpenEphemeral(SubscriptionConfig config, StartPosition start, Done<std::shared_ptr<Subscription>> done);
 
   // A subscription begins anew: what was published before `to` counts as acknowledged, what comes after is delivered, again
-  // where need be, as far as the topic still has it. Leases are over; consumers stay connected. NOT_FOUND,
-  // FAILED_PRECONDITION (TOPIC_DELETED).
+  // where need be, as far as the topic still has it, a deleted one too. Leases are over; consumers stay connected. NOT_FOUND,
+  // FAILED_PRECONDITION (SUBSCRIPTION_DETACHED).
   void Seek(const SubscriptionName& name, const StartPosition& to, StatusDone done);
   // As it was when the snapshot was made. INVALID_ARGUMENT (INVALID_SEEK) for one of another topic.
   void Seek(const SubscriptionName& name, const SnapshotName& snapshot, StatusDone done);
@@ -154,6 +150,16 @@ class Engine {
   // Consumers get UNAVAILABLE; topics and subscriptions let go of each other.
   void EndSubscriptions() const EXCLUDES(mu_);
   absl::Status CheckDeadLetter(const SubscriptionConfig& config) const EXCLUDES(mu_);
+  // A topic that is deleted meanwhile tells those it knows of: who comes later has to look.
+  void AddTo(const std::shared_ptr<Topic>& topic, const std::shared_ptr<Subscription>& subscription) EXCLUDES(mu_);
+  void OnTopicDeleted(const std::shared_ptr<Topic>& topic, const std::shared_ptr<Subscription>& subscription) EXCLUDES(mu_);
+  // Ends a subscription or snapshot for good.
+  void LeaveTopic(Subscription& subscription, const absl::Status& why) EXCLUDES(mu_);
+  // Lets go of a deleted topic's messages when nobody needs them any more.
+  void ReleaseTopic(const std::shared_ptr<Topic>& topic) EXCLUDES(mu_);
+  // Deleted ones too.
+  std::vector<std::shared_ptr<Topic>> AllTopics() const EXCLUDES(mu_);
+  void EnforceRetention() EXCLUDES(mu_);
   void ScheduleRetention();
   void DropExpiredSnapshots() EXCLUDES(mu_);
   void DropIdleSubscriptions() EXCLUDES(mu_);
@@ -201,6 +207,8 @@ class Engine {
 
   mutable Mutex mu_{LockRank::kRegistry};
   absl::btree_map<std::string, std::shared_ptr<Topic>> topics_ GUARDED_BY(mu_);
+  // Those that subscriptions or snapshots still need.
+  absl::btree_map<TopicId, std::shared_ptr<Topic>> deleted_topics_ GUARDED_BY(mu_);
   SubscriptionMap subscriptions_ GUARDED_BY(mu_);
   // Subscriptions that nobody reads, by the names of the snapshots.
   SubscriptionMap snapshots_ GUARDED_BY(mu_);

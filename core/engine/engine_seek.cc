@@ -31,12 +31,8 @@ void Engine::SeekTo(const SubscriptionName& subscription_name, const Resolve& re
     Free(name);
     done(status);
   };
-  const SubscriptionConfig config = (*found)->config();
-  auto topic = config.topic ? FindTopic(*config.topic) : NotFoundError(Reason::kTopicNotFound, "");
-  if (!topic.ok()) {
-    return finish(Error(Reason::kTopicDeleted, fmt::format("{}: its topic was deleted", name),
-                        {{"field", "subscription"}, {"value", name}}));
-  }
+  const auto topic = (*found)->topic();
+  if (!topic.ok()) return finish(topic.status());
   resolve(**found, *topic, [subscription = *found, topic = *topic,
                             finish = std::move(finish)](absl::StatusOr<CursorState> state) {
     if (!state.ok()) return finish(state.status());
@@ -61,21 +57,21 @@ void Engine::Seek(const SubscriptionName& name, const StartPosition& to, StatusD
 void Engine::Seek(const SubscriptionName& name, const SnapshotName& snapshot, StatusDone done) {
   const auto resolve = [&](const Subscription& subscription, const std::shared_ptr<Topic>& topic,
                            const Done<CursorState>& resolved) {
+    const SubscriptionConfig config = subscription.config();
     std::shared_ptr<Subscription> stored;
     {
       MutexLock lock(mu_);
       if (auto it = snapshots_.find(snapshot.full()); it != snapshots_.end()) stored = it->second;
     }
     if (stored == nullptr) return resolved(NotFoundError(Reason::kSnapshotNotFound, snapshot.full()));
-    if (stored->config().topic_id != subscription.config().topic_id) {
+    if (stored->config().topic_id != config.topic_id) {
       return resolved(Error(Reason::kInvalidSeek,
                             fmt::format("snapshot: {} is of another topic than {}", snapshot.full(), name.full()),
-                            {{"field", "snapshot"}, {"value", snapshot.full()}, {"limit", topic->config().name.full()}}));
+                            {{"field", "snapshot"}, {"value", snapshot.full()}, {"limit", config.topic ? config.topic->full() : std::string(kDeletedTopic)}}));
     }
     CursorState state = stored->Progress();
     // What retention took meanwhile is gone.
     state.acked.Add({Offset(1), topic->log().extent().first});
-    state.delivered_end = state.acked.floor();
     resolved(std::move(state));
   };
   SeekTo(name, resolve, std::move(done));
@@ -86,18 +82,6 @@ void Engine::CreateSnapshot(const SnapshotName& snapshot, const SubscriptionName
   Gate::Pass pass(context_->gate);
   if (!pass) return done(DrainingError());
   const std::string& name = snapshot.full();
-  auto source = FindSubscription(subscription);
-  if (!source.ok()) return done(source.status());
-  SubscriptionConfig config;
-  config.name = StoredNameOf(snapshot);
-  config.topic = (*source)->config().topic;
-  config.topic_id = (*source)->config().topic_id;
-  config.labels = std::move(labels);
-  config.create_time = context_->clock.WallNow();
-  config.snapshot_until = config.create_time + kSnapshotLife;
-  if (absl::Status status = Validate(config); !status.ok()) return done(status);
-  auto topic = config.topic ? FindTopic(*config.topic) : NotFoundError(Reason::kTopicNotFound, "");
-  if (!topic.ok()) return done(topic.status());
   {
     MutexLock lock(mu_);
     if (snapshots_.contains(name) || !Reserve(name)) {
@@ -105,12 +89,24 @@ void Engine::CreateSnapshot(const SnapshotName& snapshot, const SubscriptionName
       return done(ExistsError(Reason::kSnapshotExists, name));
     }
   }
-  StoreSnapshot(snapshot, std::move(config), *topic, *source,
-                [this, name, done = std::move(done), pass = std::make_shared<Gate::Pass>(std::move(pass))](
+  auto finish = [this, name, done = std::move(done), pass = std::make_shared<Gate::Pass>(std::move(pass))](
                     absl::StatusOr<Snapshot> made) {
-                  Free(name);
-                  done(std::move(made));
-                });
+    Free(name);
+    done(std::move(made));
+  };
+  auto source = FindSubscription(subscription);
+  if (!source.ok()) return finish(source.status());
+  SubscriptionConfig config;
+  config.name = StoredNameOf(snapshot);
+  config.topic = (*source)->config().topic;
+  config.topic_id = (*source)->config().topic_id;
+  config.labels = std::move(labels);
+  config.create_time = context_->clock.WallNow();
+  config.snapshot_until = config.create_time + kSnapshotLife;
+  if (absl::Status status = Validate(config); !status.ok()) return finish(status);
+  const auto topic = (*source)->topic();
+  if (!topic.ok()) return finish(topic.status());
+  StoreSnapshot(snapshot, std::move(config), *topic, *source, std::move(finish));
 }
 
 void Engine::StoreSnapshot(const SnapshotName& name, SubscriptionConfig config, const std::shared_ptr<Topic>& topic,
@@ -122,9 +118,13 @@ void Engine::StoreSnapshot(const SnapshotName& name, SubscriptionConfig config, 
   const Offset oldest = state.acked.floor();
   const auto oldest_time = oldest < topic->durable_end() ? topic->PublishTimeOf(oldest) : std::nullopt;
   if (oldest_time) config.snapshot_until = absl::FromUnixMicros(*oldest_time) + kSnapshotLife;
+  const auto let_go = [this, topic, holder] {
+    topic->Remove(holder.get());
+    if (topic->deleted()) ReleaseTopic(topic);
+  };
   const absl::Duration life = *config.snapshot_until - context_->clock.WallNow();
   if (life < kMinSnapshotLife) {
-    topic->Remove(holder.get());
+    let_go();
     return done(Error(Reason::kSnapshotTooShort,
                       fmt::format("snapshot: it would expire in {}, since the oldest message that it keeps is that old",
                                   absl::FormatDuration(life)),
@@ -133,14 +133,14 @@ void Engine::StoreSnapshot(const SnapshotName& name, SubscriptionConfig config, 
   const SubscriptionId id(context_->backend->catalogue().NewId());
   context_->backend->catalogue().PutSubscription(
       {id, Encode(config)}, &state,
-      [this, id, name, topic, config, state, holder, done = std::move(done)](const absl::Status& status) {
+      [this, id, name, topic, config, state, let_go, done = std::move(done)](const absl::Status& status) {
         if (status.ok()) {
           auto stored = std::make_shared<Subscription>(context_, id, config, topic, context_->backend->OpenCursor(id), state);
-          AddTo(*topic, stored);
+          AddTo(topic, stored);
           MutexLock lock(mu_);
           snapshots_[name.full()] = stored;
         }
-        topic->Remove(holder.get());
+        let_go();
         status.ok() ? done(Describe(config)) : done(status);
       });
 }

@@ -60,18 +60,19 @@ void KeyQueues::Insert(Key& key, const Waiting& message) {
 
 void KeyQueues::TakeBackAfter(Key& key, Offset offset, FencedList* fenced) {
   for (auto it = Find(key, offset + 1); it != key.out.end();) {
-    if (!it->acked) fenced->push_back({key.holder, it->lease});
+    fenced->push_back({key.holder, it->lease, it->offset, it->acked});
     // It did not fail: the next delivery is the same attempt.
     Insert(key, {it->offset, it->attempt - 1, Instant()});
     it = Forget(key, it);
   }
 }
 
-void KeyQueues::Fail(Offset offset, uint32_t attempts, Instant when, FencedList* fenced) {
+void KeyQueues::Fail(Offset offset, uint32_t attempts, Instant when, FencedList* fenced, ConsumerId failed_by) {
   Key& key = *out_.find(offset)->second;
   TakeBackAfter(key, offset, fenced);
   Forget(key, Find(key, offset));
   Insert(key, {offset, attempts, when});
+  key.failed_by = failed_by;
   Relist(key);
 }
 
@@ -89,6 +90,35 @@ void KeyQueues::CondemnNext(ConsumerId consumer) {
   key.condemned.insert(message.offset);
   out_[message.offset] = &key;
   Relist(key);
+}
+
+void KeyQueues::Condemned(std::string_view key, Offset offset) {
+  Key& state = KeyNamed(key);
+  state.condemned.insert(offset);
+  out_[offset] = &state;
+  Relist(state);
+}
+
+std::optional<uint32_t> KeyQueues::Expire(std::string_view name, Offset offset, bool condemn) {
+  auto it = keys_.find(name);
+  if (it == keys_.end()) return std::nullopt;
+  Key& key = it->second;
+  uint32_t attempts = 0;
+  if (auto found = key.waiting.find(offset); found != key.waiting.end()) {
+    attempts = found->second.attempts;
+    key.waiting.erase(found);
+  } else if (key.plain.Erase(offset)) {
+    --plain_;
+  } else {
+    return std::nullopt;
+  }
+  --waiting_;
+  if (condemn) {
+    key.condemned.insert(offset);
+    out_[offset] = &key;
+  }
+  Relist(key);
+  return attempts;
 }
 
 void KeyQueues::Settle(Offset offset) {
@@ -109,20 +139,27 @@ void KeyQueues::Return(const Waiting& message) {
 }
 
 const KeyQueues::ReadyEntry* KeyQueues::First(ConsumerId consumer) const {
-  const auto first_for = [this](ConsumerId id) -> const ReadyEntry* {
-    auto it = ready_.lower_bound({id, Offset(0), nullptr});
-    return it == ready_.end() || std::get<ConsumerId>(*it) != id ? nullptr : &*it;
-  };
-  const ReadyEntry* free = first_for(ConsumerId(0));
-  const ReadyEntry* own = first_for(consumer);
-  if (free == nullptr || own == nullptr) return free == nullptr ? own : free;
-  return std::get<Offset>(*free) < std::get<Offset>(*own) ? free : own;
+  const bool oldest = since_oldest_ + 1 >= kOldestEvery;
+  const ReadyEntry* first = nullptr;
+  for (const bool last : {false, true}) {
+    if (first != nullptr && !oldest) return first;
+    for (const ConsumerId id : {ConsumerId(0), consumer}) {
+      const auto it = ready_.lower_bound({id, last, Offset(0), nullptr});
+      if (it == ready_.end() || std::get<ConsumerId>(*it) != id || std::get<bool>(*it) != last) continue;
+      if (first == nullptr || std::get<Offset>(*it) < std::get<Offset>(*first)) first = &*it;
+    }
+  }
+  return first;
 }
 
 std::optional<KeyQueues::Waiting> KeyQueues::Next(ConsumerId consumer) const {
   const ReadyEntry* entry = First(consumer);
   if (entry == nullptr) return std::nullopt;
-  return std::get<Key*>(*entry)->Head();
+  const Key& key = *std::get<Key*>(*entry);
+  Waiting head = key.Head();
+  head.failed_by = key.failed_by;
+  head.free = key.out.empty();
+  return head;
 }
 
 KeyQueues::Waiting KeyQueues::PopFirst(Key& key) {
@@ -146,7 +183,9 @@ KeyQueues::Waiting KeyQueues::Key::Head() const {
 void KeyQueues::TakeNext(ConsumerId consumer, LeaseId lease) {
   Key& key = *std::get<Key*>(*First(consumer));
   const Waiting message = PopFirst(key);
+  since_oldest_ = since_oldest_ + 1 < kOldestEvery ? since_oldest_ + 1 : 0;
   key.holder = consumer;
+  key.failed_by = kAnyone;
   key.out.push_back({message.offset, lease, message.attempts + 1});
   out_[message.offset] = &key;
   Relist(key);
@@ -192,7 +231,7 @@ size_t KeyQueues::memory_bytes() const {
 }
 
 void KeyQueues::Unlist(Key& key) {
-  if (key.list == Key::List::kReady) ready_.erase({key.listed_for, key.listed_at, &key});
+  if (key.list == Key::List::kReady) ready_.erase({key.listed_for, key.listed_last, key.listed_at, &key});
   if (key.list == Key::List::kDelayed) delayed_.erase({key.listed_until, &key});
   if (key.list == Key::List::kScheduled) scheduled_.erase({key.listed_until_us, &key});
   key.list = Key::List::kNone;
@@ -217,8 +256,9 @@ void KeyQueues::Relist(Key& key) {
   } else {
     key.list = Key::List::kReady;
     key.listed_for = key.out.empty() ? ConsumerId(0) : key.holder;
+    key.listed_last = head.attempts > kOftenFailed;
     key.listed_at = head.offset;
-    ready_.insert({key.listed_for, key.listed_at, &key});
+    ready_.insert({key.listed_for, key.listed_last, key.listed_at, &key});
   }
 }
 

@@ -40,18 +40,28 @@ namespace sluice {
 
 class KeyQueues {
  public:
-  // A message that waits: how often its delivery failed, and when it may go; Instant() for at once, or a time of day in
-  // microseconds since 1970.
+  // A head that failed more often than this goes behind those that did not, but for one of so many.
+  static constexpr uint32_t kOftenFailed = 2;
+  static constexpr uint32_t kOldestEvery = 10;
+
+  // A message that waits: how often its delivery failed, when it may go (Instant() for at once, or a time of day in
+  // microseconds since 1970), and which consumer failed it last; kAnyone for one that has not failed.
   struct Waiting {
     Offset offset;
     uint32_t attempts = 0;
     Instant not_before;
     int64_t not_before_us = kDeliverAtOnce;
+    ConsumerId failed_by = kAnyone;
+    // Whether any consumer may have it: no earlier one of its key is out.
+    bool free = true;
   };
-  // A lease that is over because an earlier message of its key comes again.
+  // A message that comes again because an earlier one of its key does. Its lease is over, unless it was by an early
+  // acknowledgement.
   struct Fenced {
     ConsumerId consumer;
     LeaseId lease;
+    Offset offset;
+    bool acked = false;
   };
   using FencedList = std::vector<Fenced>;
 
@@ -71,6 +81,7 @@ class KeyQueues {
   template <class Fn>
   void Ack(Offset offset, Fn&& settled) {
     Key& key = *out_.find(offset)->second;
+    if (key.condemned.contains(offset)) return;  // on its way elsewhere
     MarkAcked(key, offset);
     while (!key.out.empty() && key.out.front().acked) {
       settled(key.out.front().offset);
@@ -80,15 +91,21 @@ class KeyQueues {
   }
 
   // The message failed `attempts` times and may come again from `when` on. REQUIRES: IsOut.
-  void Fail(Offset offset, uint32_t attempts, Instant when, FencedList* fenced);
+  void Fail(Offset offset, uint32_t attempts, Instant when, FencedList* fenced, ConsumerId failed_by = kAnyone);
   // The message will not come again: its key waits until that is settled one way or the other. REQUIRES: IsOut.
   void Condemn(Offset offset, FencedList* fenced);
   // The same for one that waits at the head of its key.
   void CondemnNext(ConsumerId consumer);
+  // And for one that was found to be condemned before it was known here.
+  void Condemned(std::string_view key, Offset offset);
   void Settle(Offset offset);
   void Return(const Waiting& message);
 
-  // The message with the lowest offset that may go to this consumer.
+  // Takes a message of the key that waits out of it, or condemns it. Returns its attempts; nothing when it does not wait.
+  std::optional<uint32_t> Expire(std::string_view key, Offset offset, bool condemn);
+
+  // The message with the lowest offset that may go to this consumer, of keys whose head has not failed often; one of
+  // kOldestEvery is the one with the lowest offset of all.
   std::optional<Waiting> Next(ConsumerId consumer) const;
   // It goes. REQUIRES: Next(consumer).
   void TakeNext(ConsumerId consumer, LeaseId lease);
@@ -128,8 +145,9 @@ class KeyQueues {
   };
   struct Key {
     std::string_view name;
-    // Who has what is out.
+    // Who has what is out, and who failed the head of what waits.
     ConsumerId holder;
+    ConsumerId failed_by = kAnyone;
     absl::InlinedVector<OutMessage, 2> out;
     absl::btree_map<Offset, WaitingState> waiting;
     // Those of which there is nothing to say: nearly all where many wait.
@@ -139,6 +157,7 @@ class KeyQueues {
     // Where it is listed.
     ConsumerId listed_for;
     Offset listed_at;
+    bool listed_last = false;
     Instant listed_until;
     int64_t listed_until_us = 0;
     enum class List : uint8_t { kNone, kReady, kDelayed, kScheduled } list = List::kNone;
@@ -150,8 +169,8 @@ class KeyQueues {
     Waiting Head() const;
   };
   using OutIterator = absl::InlinedVector<OutMessage, 2>::iterator;
-  // Who may have it (nobody in particular: 0), its first offset, itself.
-  using ReadyEntry = std::tuple<ConsumerId, Offset, Key*>;
+  // Who may have it (nobody in particular: 0), whether its head failed often, its first offset, itself.
+  using ReadyEntry = std::tuple<ConsumerId, bool, Offset, Key*>;
 
   Key& KeyNamed(std::string_view name);
   static void MarkAcked(Key& key, Offset offset);
@@ -182,6 +201,8 @@ class KeyQueues {
   // All that wait, and the plain ones of them.
   size_t waiting_ = 0;
   size_t plain_ = 0;
+  // Taken since the oldest was.
+  uint32_t since_oldest_ = 0;
 };
 
 }  // namespace sluice

@@ -17,6 +17,7 @@
 #include "absl/container/inlined_vector.h"
 #include "core/base/clock.h"
 #include "core/engine/consumer.h"
+#include "core/message/message_view.h"
 #include "core/storage/ack_set.h"
 
 namespace sluice {
@@ -40,6 +41,10 @@ struct Lease {
   bool keyed = false;
   // Where priorities count.
   uint8_t priority = 0;
+  // It had failed before, since the subscription was opened or sought.
+  bool again = false;
+  // When the first of the messages expires, microseconds since 1970.
+  int64_t expires_us = kNeverExpires;
 
   OffsetRange offsets() const { return {offset, offset + count}; }
 

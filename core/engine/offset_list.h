@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "core/base/named_type.h"
 
@@ -19,57 +20,38 @@ class OffsetList {
   size_t size() const { return count_; }
 
   // REQUIRES: !empty().
-  Offset front() const { return front_; }
-  Offset back() const { return back_; }
+  Offset front() const { return chunks_[first_].first; }
+  Offset back() const { return chunks_.back().last; }
 
   // REQUIRES: empty(), or offset > back().
-  void PushBack(Offset offset) {
-    if (count_++ == 0) {
-      front_ = offset;
-    } else {
-      Append(offset - back_);
-    }
-    back_ = offset;
-  }
-
+  void PushBack(Offset offset);
   // REQUIRES: !empty().
-  void PopFront() {
-    if (--count_ == 0) {
-      *this = OffsetList();
-      return;
-    }
-    front_ += Next();
-    // What was taken is given back in large pieces, so that each byte is moved once on average.
-    if (taken_ >= kLeastToGiveBack && taken_ * 2 >= distances_.size()) {
-      distances_.erase(0, taken_);
-      distances_.shrink_to_fit();
-      taken_ = 0;
-    }
-  }
+  void PopFront();
+  // Takes one out of the middle. False when it is not there.
+  bool Erase(Offset offset);
 
  private:
-  static constexpr size_t kLeastToGiveBack = 4096;
+  static constexpr size_t kChunkOffsets = 512;
 
-  void Append(uint64_t distance) {
-    for (; distance >= 0x80; distance >>= 7) distances_.push_back(static_cast<char>(distance | 0x80));
-    distances_.push_back(static_cast<char>(distance));
-  }
+  // Consecutive offsets: the first as it is, each other one as its distance from the one before.
+  struct Chunk {
+    Offset first;
+    Offset last;
+    uint32_t count = 1;
+    // Bytes of `distances` that belong to offsets taken off the front.
+    uint32_t taken = 0;
+    std::string distances;
 
-  uint64_t Next() {
-    uint64_t distance = 0;
-    for (int shift = 0;; shift += 7) {
-      const auto byte = static_cast<uint8_t>(distances_[taken_++]);
-      distance |= uint64_t{byte & 0x7Fu} << shift;
-      if (byte < 0x80) return distance;
-    }
-  }
+    void Append(Offset offset);
+    void PopFront();
+  };
 
-  Offset front_;
-  Offset back_;
+  void EraseChunk(size_t index);
+
   size_t count_ = 0;
-  std::string distances_;
-  // Bytes of it that belong to offsets taken off the front.
-  size_t taken_ = 0;
+  // Chunks before it are used up.
+  size_t first_ = 0;
+  std::vector<Chunk> chunks_;
 };
 
 }  // namespace sluice

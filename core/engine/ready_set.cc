@@ -5,6 +5,32 @@
 
 namespace sluice {
 
+void ReadySet::TakeFrom(uint8_t priority, OffsetRange wanted, std::vector<Range>* taken) {
+  Shelf& shelf = shelves_[priority];
+  auto it = shelf.upper_bound(wanted.begin);
+  if (it != shelf.begin() && std::prev(it)->second.end > wanted.begin) --it;
+  while (it != shelf.end() && it->first < wanted.end) {
+    const auto [begin, tail] = *it;
+    it = shelf.erase(it);
+    const OffsetRange part{std::max(begin, wanted.begin), std::min(tail.end, wanted.end)};
+    taken->push_back({part, tail.attempts, priority, tail.failed_by});
+    count_ -= part.size();
+    if (begin < part.begin) it = std::next(shelf.insert({begin, Tail{part.begin, tail.attempts, tail.failed_by}}).first);
+    if (part.end < tail.end) it = std::next(shelf.insert({part.end, tail}).first);
+  }
+  if (shelf.empty()) occupied_ &= ~(1u << priority);
+}
+
+std::vector<ReadySet::Range> ReadySet::Take(absl::Span<const OffsetRange> wanted) {
+  std::vector<Range> taken;
+  for (size_t priority = 0; priority < shelves_.size(); ++priority) {
+    for (const OffsetRange& range : wanted) TakeFrom(static_cast<uint8_t>(priority), range, &taken);
+  }
+  TakeWaiting(&delayed_, wanted, &taken);
+  scheduled_.Take(wanted, &taken);
+  return taken;
+}
+
 void ReadySet::Add(const Range& range) {
   auto [begin, end] = range.offsets;
   count_ += range.offsets.size();
@@ -12,18 +38,18 @@ void ReadySet::Add(const Range& range) {
   if (range.priority >= shelves_.size()) shelves_.resize(size_t{range.priority} + 1);
   Shelf& shelf = shelves_[range.priority];
   auto next = shelf.lower_bound(begin);
-  if (next != shelf.end() && next->first == end && next->second.attempts == range.attempts) {
+  if (next != shelf.end() && next->first == end && next->second.Joins(range)) {
     end = next->second.end;
     next = shelf.erase(next);
   }
   if (next != shelf.begin()) {
     auto previous = std::prev(next);
-    if (previous->second.end == begin && previous->second.attempts == range.attempts) {
+    if (previous->second.end == begin && previous->second.Joins(range)) {
       previous->second.end = end;
       return;
     }
   }
-  shelf.insert({begin, Tail{end, range.attempts}});
+  shelf.insert({begin, Tail{end, range.attempts, range.failed_by}});
 }
 
 bool ReadySet::Promote(Instant now, int64_t wall_us) {
@@ -57,7 +83,7 @@ std::optional<ReadySet::Range> ReadySet::Front() const {
     const uint32_t most = since_oldest_ + 1 < kOldestEvery ? kOldestEvery - 1 - since_oldest_ : 1;
     end = std::min(end, begin + most);
   }
-  return Range{{begin, end}, tail.attempts, static_cast<uint8_t>(shelf - shelves_.data())};
+  return Range{{begin, end}, tail.attempts, static_cast<uint8_t>(shelf - shelves_.data()), tail.failed_by};
 }
 
 void ReadySet::PopFront(uint64_t count) {

@@ -1,8 +1,9 @@
 // The messages of a subscription that may be delivered and are not new: those that were delivered before, and those that
 // were passed over. Some may go now, in offset order or higher priorities first; others wait until a time. Kept as ranges
-// with equal numbers of attempts.
+// with equal numbers of attempts, failed by the same consumer.
 //
-// By priority, one message of ten is the oldest one there is, whatever its priority, so that none waits for ever.
+// By priority, one message of ten is the oldest one there is, whatever its priority, so that none waits for ever. Where the
+// messages' own priorities do not count, the subscription has others: what fails often goes last.
 //
 // Thread rule: a plain container; the subscription locks.
 #pragma once
@@ -12,6 +13,7 @@
 #include <vector>
 
 #include "absl/container/btree_map.h"
+#include "absl/types/span.h"
 #include "core/base/clock.h"
 #include "core/engine/ready_range.h"
 #include "core/engine/scheduled_set.h"
@@ -25,7 +27,7 @@ class ReadySet {
   using Range = ReadyRange;
   static constexpr uint32_t kOldestEvery = 10;
 
-  // REQUIRES: none of the offsets is in the set, priority <= kMaxPriority (0 where priorities do not count).
+  // REQUIRES: none of the offsets is in the set, priority <= kMaxPriority.
   void Add(const Range& range);
   void AddDelayed(const Range& range, Instant until) { delayed_.emplace(until, range); }
   // Until a time of day, in microseconds since 1970: for messages that are not to be delivered before.
@@ -38,6 +40,9 @@ class ReadySet {
   std::optional<Range> Front() const;
   // Takes `count` offsets off the front. REQUIRES: Front() has as many.
   void PopFront(uint64_t count);
+
+  // Takes out what it has of `wanted`, in order and disjoint.
+  std::vector<Range> Take(absl::Span<const OffsetRange> wanted);
 
   // Forgets everything below `offset`.
   void DropBefore(Offset offset);
@@ -57,9 +62,14 @@ class ReadySet {
   struct Tail {
     Offset end;
     uint32_t attempts = 0;
+    ConsumerId failed_by = kAnyone;
+
+    bool Joins(const Range& range) const { return attempts == range.attempts && failed_by == range.failed_by; }
   };
   // begin -> (end, attempts); disjoint.
   using Shelf = absl::btree_map<Offset, Tail>;
+
+  void TakeFrom(uint8_t priority, OffsetRange wanted, std::vector<Range>* taken);
 
   // The shelf that is next.
   const Shelf* NextShelf() const;

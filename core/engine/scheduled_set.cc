@@ -54,6 +54,7 @@ void ScheduledSet::Put(const Entry& entry) {
   Slot& slot = slots_[number];
   const bool is_new = slot.first_us == kNever;
   slot.lowest = is_new ? entry.range.offsets.begin : std::min(slot.lowest, entry.range.offsets.begin);
+  slot.highest = is_new ? entry.range.offsets.end : std::max(slot.highest, entry.range.offsets.end);
   slot.first_us = std::min(slot.first_us, entry.until_us);
   if (!is_new && slot.last.until_us == entry.until_us && Continues(slot.last.range, entry.range)) {
     slot.last.range.offsets.end = entry.range.offsets.end;
@@ -135,18 +136,36 @@ void ScheduledSet::DropBefore(Offset offset) {
     return !range->offsets.empty();
   };
   for (auto it = near_.begin(); it != near_.end();) it = cut(&it->second) ? std::next(it) : near_.erase(it);
+  Rebuild({Offset(), offset}, [&](const Entry& entry) {
+    Entry left = entry;
+    if (cut(&left.range)) Put(left);
+  });
+}
+
+void ScheduledSet::Rebuild(OffsetRange range, const std::function<void(const Entry&)>& fn) {
   std::vector<int64_t> touched;
   for (const auto& [number, slot] : slots_) {
-    if (slot.lowest < offset) touched.push_back(number);
+    if (slot.lowest < range.end && range.begin < slot.highest) touched.push_back(number);
   }
   for (const int64_t number : touched) {
     const Slot slot = std::move(slots_[number]);
     slots_.erase(number);
     packed_bytes_ -= slot.packed.size();
-    Unpack(slot, [&](Entry entry) {
-      if (cut(&entry.range)) Put(entry);
-    });
+    Unpack(slot, fn);
   }
+}
+
+void ScheduledSet::Take(absl::Span<const OffsetRange> wanted, std::vector<ReadyRange>* taken) {
+  if (wanted.empty() || empty()) return;
+  count_ -= TakeWaiting(&near_, wanted, taken);
+  Rebuild({wanted.front().begin, wanted.back().end}, [&](const Entry& entry) {
+    const auto take = [&](const ReadyRange& part) {
+      count_ -= part.offsets.size();
+      taken->push_back(part);
+    };
+    const auto keep = [&](const ReadyRange& part) { Put({part, entry.until_us}); };
+    if (!Split(entry.range, wanted, take, keep)) Put(entry);
+  });
 }
 
 int64_t ScheduledSet::next_due_us() const {

@@ -12,8 +12,10 @@
 #include <functional>
 #include <limits>
 #include <string>
+#include <vector>
 
 #include "absl/container/btree_map.h"
+#include "absl/types/span.h"
 #include "core/engine/ready_range.h"
 
 namespace sluice {
@@ -29,7 +31,7 @@ struct ScheduledSlot {
   // The last one packed.
   ScheduledEntry base;
   ScheduledEntry last;
-  Offset lowest;
+  Offset lowest, highest;
   int64_t first_us = std::numeric_limits<int64_t>::max();
 };
 
@@ -42,6 +44,9 @@ class ScheduledSet {
 
   // Takes out what is due by now. Returns whether there was any.
   bool TakeDue(int64_t wall_us, const std::function<void(const ReadyRange&)>& due);
+
+  // Takes out what lies in these ranges, which rise and do not touch.
+  void Take(absl::Span<const OffsetRange> wanted, std::vector<ReadyRange>* taken);
 
   // Forgets everything below `offset`.
   void DropBefore(Offset offset);
@@ -62,6 +67,8 @@ class ScheduledSet {
   static void PackLast(Slot* slot);
   static void Unpack(const Slot& slot, const std::function<void(const Entry&)>& each);
   void Put(const Entry& entry);
+  // Calls fn(entry), which may Put it again, for all entries of slots that have anything in [lowest, highest).
+  void Rebuild(OffsetRange range, const std::function<void(const Entry&)>& fn);
   void AddNear(const Entry& entry);
 
   // Exact: everything up to the end of this slot.

@@ -7,15 +7,16 @@
 namespace sluice {
 namespace {
 
-// What the answer to an append says of the store.
-CallOutcome OutcomeOf(const absl::Status& status) {
+// What the answer to an append says of the store. DATA_LOSS is one topic's.
+CallOutcome OutcomeOf(const absl::Status& status, bool slow) {
   if (status.ok()) return CallOutcome::kSuccess;
   switch (ReasonOf(status).value_or(Reason::kInternal)) {
     case Reason::kStorageUnavailable:
-    case Reason::kDataLoss:
-    case Reason::kDeadlineExceeded:
     case Reason::kInternal:
       return CallOutcome::kFailure;
+    case Reason::kDeadlineExceeded:
+      // The publisher chose the deadline. Only one that waited as long as a slow call says that the store is slow.
+      return slow ? CallOutcome::kSuccess : CallOutcome::kIgnored;
     case Reason::kStorageFull:
       return CallOutcome::kSuccess;
     default:
@@ -30,6 +31,7 @@ StoreBreaker::StoreBreaker(const BreakerOptions& options, const Clock& clock, Ti
     : clock_(clock),
       timers_(timers),
       metrics_(metrics),
+      slow_call_(options.slow_call),
       breaker_("the store", options, clock, [&metrics, listener = std::move(listener)](const BreakerChange& change) {
         metrics.CountChange(static_cast<size_t>(change.to));
         if (listener) listener({BreakerKind::kStore, "", change});
@@ -46,7 +48,7 @@ absl::StatusOr<CircuitBreaker::Call> StoreBreaker::Admit(Instant now) {
 }
 
 void StoreBreaker::Record(const CircuitBreaker::Call& call, const absl::Status& status, Instant now) {
-  breaker_.Record(call, OutcomeOf(status), now);
+  breaker_.Record(call, OutcomeOf(status, now - call.start >= slow_call_), now);
 }
 
 // One timer at a time. The mark goes before the look: a call that begins after it sets a timer of its own.

@@ -4,7 +4,9 @@
 //   auto call = breaker.Admit();                       // UNAVAILABLE, CIRCUIT_OPEN, with a retry delay
 //   log->Append(batch, [&, call](absl::Status status) { breaker.Record(call, status); ... });
 //
-// A store that is full answers, in good time: that is no failure, and STORAGE_FULL is what its publishers are told.
+// A store that is full answers, in good time: that is no failure, and STORAGE_FULL is what its publishers are told. A
+// publisher's own deadline that passes before the write begins is no failure of the store either; one that waited for
+// `slow_call` or longer counts as a slow call. A store that hangs is found by `stalled_call`, whatever deadlines its callers set.
 //
 // The timer queue sees stalls and the end of the open time also while nobody publishes: readiness depends on it, and who
 // takes a server that is not ready out of the traffic must get it back without sending it any.
@@ -43,6 +45,7 @@ class StoreBreaker {
   const Clock& clock_;
   TimerQueue& timers_;
   BreakerMetrics& metrics_;
+  const absl::Duration slow_call_;
   CircuitBreaker breaker_;
   std::atomic<bool> watching_{false};
 };

@@ -7,6 +7,11 @@
 #include "fmt/format.h"
 
 namespace sluice {
+namespace {
+
+constexpr size_t kMostDeparted = 64;
+
+}  // namespace
 
 Subscription::Subscription(std::shared_ptr<EngineContext> context, SubscriptionId id, SubscriptionConfig config,
                            std::shared_ptr<Topic> topic, std::shared_ptr<Cursor> cursor, const CursorState& state)
@@ -38,15 +43,14 @@ void Subscription::BeginAt(const CursorState& state) {
   if (topic_ != nullptr) Skip({acked_.floor(), std::max(acked_.floor(), topic_->log().extent().first)});
   next_ = acked_.floor();
   RestartScan();
-  history_ = {std::max(state.delivered_end, next_), state.attempts};
-  told_end_ = history_.end;
-  counted_end_ = state.attempts.empty() ? told_end_ : state.attempts.rbegin()->first + 1;
+  history_ = state.failures;
+  expired_unseen_ = 0;
   // Those whose attempts were used up do not wait for a consumer; where order counts, their key has to be known first.
   if (config_.ordered) return;
-  for (auto& [offset, attempts] : history_.attempts) {
-    if (!AttemptsUsedUp(attempts) || acked_.Contains(offset)) continue;
-    condemned_.push_back({{offset, offset + 1}, attempts, ReleaseCause::kConsumerGone});
-    attempts = kCondemned;
+  for (auto& [offset, failures] : history_) {
+    if (!AttemptsUsedUp(failures) || acked_.Contains(offset)) continue;
+    Condemn({offset, offset + 1}, failures, ReleaseCause::kDeadlinePassed);
+    failures = kCondemned;
   }
 }
 
@@ -74,6 +78,7 @@ absl::StatusOr<ConsumerId> Subscription::Attach(std::shared_ptr<Consumer> consum
   state.client_id = std::move(options.client_id);
   state.ack_deadline = options.ack_deadline;
   state.leases_outlive_it = options.leases_outlive_it;
+  state.takes_one_delivery = options.takes_one_delivery;
   state.waits_without_topic = options.waits_without_topic;
   state.pushes = options.pushes;
   state.messages_left = options.max_outstanding_messages;
@@ -85,7 +90,7 @@ absl::StatusOr<ConsumerId> Subscription::Attach(std::shared_ptr<Consumer> consum
     lease_share_ = std::make_unique<LeaseQuota::Share>(context_->leases, [weak = weak_from_this()] {
       if (auto self = weak.lock()) self->Pump();
     });
-    breaker_ = std::make_unique<DeliveryBreaker>(context_->metrics.engine.delivery_breakers);
+    MakeBreaker();
   }
   const ConsumerId id = consumers_.back().id;
   context_->metrics.engine.consumers.Add(1);
@@ -113,6 +118,29 @@ bool Subscription::hears_publishes() const {
 absl::Duration Subscription::acked_retention() const {
   MutexLock lock(mu_);
   return config_.acked_retention;
+}
+
+void Subscription::MakeBreaker() {
+  breaker_ = std::make_unique<DeliveryBreaker>(context_->metrics.engine.delivery_breakers,
+                                               DeliveryBreaker::OptionsFrom(config_.delivery_breaker), leases_.next());
+  for (ConsumerState& consumer : consumers_) consumer.failures.reset();
+}
+
+void Subscription::ForgetFailures(const ConsumerState& consumer) {
+  if (consumer.failures) breaker_->OnConsumerGone(*consumer.failures, context_->clock.RoughNow());
+  if (!consumer.leases_outlive_it || consumer.takes_one_delivery) return;
+  departed_.push_back(consumer.id);
+  if (departed_.size() > kMostDeparted) departed_.pop_front();
+}
+
+void Subscription::NoteFailure(const Lease& lease) {
+  ConsumerState* const consumer = FindConsumer(lease.consumer);
+  const bool departed = consumer == nullptr && std::find(departed_.begin(), departed_.end(), lease.consumer) != departed_.end();
+  // What it gives back on its way out may come when it is gone.
+  if (departed) return Note(lease, DeliveryOutcome::kReturned);
+  breaker_->OnSettled(lease.first, lease.count, lease.again ? DeliveryOutcome::kFailedAgain : DeliveryOutcome::kFailed,
+                      context_->clock.RoughNow(), consumer == nullptr ? nullptr : &consumer->failures);
+  if (limited_consumers_ > 0) GiveRoom(lease);
 }
 
 Subscription::ConsumerState* Subscription::FindConsumer(ConsumerId id) {
@@ -157,7 +185,8 @@ Subscription::Acked Subscription::BeginAck(ConsumerId consumer, const std::vecto
   LeasesEnded();
   if (!acked.offsets.empty()) ++telling_;
   // What the breaker held back may go now, and a key that this consumer held may go to others.
-  acked.pump = RoomCame() || breaker_state() != before || (!acked.offsets.empty() && keys_.has_ready());
+  // What the filter leaves out may not hold the floor.
+  acked.pump = RoomCame() || breaker_state() != before || (!acked.offsets.empty() && keys_.has_ready()) || ScanFrom();
   return acked;
 }
 
@@ -245,89 +274,6 @@ void Subscription::Told() {
   if (telling_.fetch_sub(1) == 1 && seek_waits_.load()) Pump();
 }
 
-Instant Subscription::RetryTime(const Lease& lease, ReleaseCause cause, absl::Duration delay, uint64_t count) {
-  if (cause == ReleaseCause::kConsumerGone) return Instant();
-  const Instant now = context_->clock.Now();
-  if (delay <= absl::ZeroDuration()) delay = RetryDelay(config_.retry, lease.attempt, lease.offset.value());
-  const Instant when = std::max(now + delay, redeliveries_.Take(count, now));
-  return when > now ? when : Instant();
-}
-
-void Subscription::Release(const Lease& lease, ReleaseCause cause, absl::Duration delay) {
-  Note(lease, cause == ReleaseCause::kConsumerGone ? DeliveryOutcome::kReturned : DeliveryOutcome::kFailed);
-  if (lease.keyed) return ReleaseKeyed(lease, cause, delay);
-  if (AttemptsUsedUp(lease.attempt)) {
-    condemned_.push_back({lease.offsets(), lease.attempt, cause});
-    return;
-  }
-  MakeAvailable(lease.offsets(), lease.attempt, lease.priority, RetryTime(lease, cause, delay, lease.count));
-}
-
-void Subscription::ReleaseKeyed(const Lease& lease, ReleaseCause cause, absl::Duration delay) {
-  KeyQueues::FencedList fenced;
-  for (Offset at = lease.offset; at < lease.offsets().end; ++at) {
-    // One that is not out comes again with an earlier one of its key already, or retention took it.
-    if (!keys_.IsOut(at)) continue;
-    if (AttemptsUsedUp(lease.attempt)) {
-      condemned_.push_back({{at, at + 1}, lease.attempt, cause});
-      keys_.Condemn(at, &fenced);
-    } else {
-      keys_.Fail(at, lease.attempt, RetryTime(lease, cause, delay, 1), &fenced);
-    }
-  }
-  for (const KeyQueues::Fenced& gone : fenced) {
-    leases_.Take(gone.consumer, {gone.lease, gone.lease}, [this](const Lease& taken) {
-      mu_.AssertHeld();
-      Note(taken, DeliveryOutcome::kReturned);
-    });
-  }
-}
-
-bool Subscription::AttemptsUsedUp(uint32_t attempts) const {
-  return config_.dead_letter && attempts >= config_.dead_letter->max_attempts;
-}
-
-void Subscription::MakeAvailable(OffsetRange offsets, uint32_t attempts, uint8_t priority, Instant when) {
-  // Retention may have dropped a part meanwhile; that part is settled.
-  for (Offset at = acked_.NextUnacked(offsets.begin); at < offsets.end; at = acked_.NextUnacked(at)) {
-    const OffsetRange stretch{at, acked_.UnackedEnd(at, offsets.end)};
-    at = stretch.end;
-    const ReadySet::Range range{stretch, attempts, priority};
-    when == Instant() ? ready_.Add(range) : ready_.AddDelayed(range, when);
-  }
-}
-
-uint64_t Subscription::Nack(ConsumerId consumer, LeaseRange range, absl::Duration delay) {
-  uint64_t settled = 0;
-  {
-    MutexLock lock(mu_);
-    settled = leases_.Take(consumer, range, Releasing(ReleaseCause::kNacked, delay));
-    LeasesEnded();
-    nacked_ += settled;
-    if (settled > 0) ArmTimer(Look());
-  }
-  if (settled == 0) return 0;
-  context_->metrics.engine.nacked_messages.Add(settled);
-  Pump();
-  return settled;
-}
-
-void Subscription::Return(const std::vector<Delivery>& deliveries) {
-  {
-    MutexLock lock(mu_);
-    for (const Delivery& delivery : deliveries) {
-      leases_.Take(kAnyone, delivery.leases(), [this](const Lease& lease) {
-        mu_.AssertHeld();
-        Lease unused = lease;
-        --unused.attempt;
-        Release(unused, ReleaseCause::kConsumerGone, absl::ZeroDuration());
-      });
-    }
-    LeasesEnded();
-  }
-  Pump();
-}
-
 uint64_t Subscription::Extend(ConsumerId consumer, LeaseRange range, absl::Duration deadline) {
   MutexLock lock(mu_);
   const Moment now = Look();
@@ -336,7 +282,16 @@ uint64_t Subscription::Extend(ConsumerId consumer, LeaseRange range, absl::Durat
   return extended;
 }
 
-void Subscription::Detach(ConsumerId consumer) {
+void Subscription::EndLeases(ConsumerId consumer, ReleaseCause cause) {
+  {
+    MutexLock lock(mu_);
+    leases_.TakeAll(consumer, Releasing(cause));
+    LeasesEnded();
+  }
+  Pump();
+}
+
+void Subscription::Detach(ConsumerId consumer, bool keeps_leases) {
   std::shared_ptr<Consumer> gone;  // destroyed outside the lock
   std::shared_ptr<Topic> ephemeral_of;
   {
@@ -344,10 +299,13 @@ void Subscription::Detach(ConsumerId consumer) {
     ConsumerState* state = FindConsumer(consumer);
     if (state == nullptr) return;
     gone = std::move(state->consumer);
-    const bool outlived = state->leases_outlive_it;
+    const bool outlived = state->leases_outlive_it || keeps_leases;
     if (state->limited) --limited_consumers_;
-    consumers_.erase(consumers_.begin() + (state - consumers_.data()));
-    if (!outlived) leases_.TakeAll(consumer, Releasing(ReleaseCause::kConsumerGone));
+    ForgetFailures(*state);
+    const auto index = static_cast<size_t>(state - consumers_.data());
+    consumers_.erase(consumers_.begin() + static_cast<ptrdiff_t>(index));
+    if (index < turn_) --turn_;
+    if (!outlived) leases_.TakeAll(consumer, Releasing(ReleaseCause::kReturned));
     LeasesEnded();
     last_used_ = context_->clock.RoughNow();
     if (cursor_ == nullptr) ephemeral_of = topic_;
@@ -370,17 +328,32 @@ Subscription::Properties Subscription::properties() const {
   return {config_.exactly_once, config_.ordered, config_.dead_letter.has_value()};
 }
 
+absl::StatusOr<std::shared_ptr<Topic>> Subscription::topic() const {
+  MutexLock lock(mu_);
+  if (topic_ == nullptr) return ended_;
+  return topic_;
+}
+
+void Subscription::LoseTopicName() {
+  MutexLock lock(mu_);
+  config_.topic.reset();
+}
+
 void Subscription::SetConfig(SubscriptionConfig config) {
   std::vector<ConsumerState> pullers;
   absl::Status why;
   {
     MutexLock lock(mu_);
+    // Its topic may have been deleted while the change was stored.
+    if (!config_.topic) config.topic.reset();
+    const bool other_breaker = config_.delivery_breaker != config.delivery_breaker;
     config_ = std::move(config);
+    if (breaker_ && other_breaker) MakeBreaker();
     last_used_ = context_->clock.Now();
     if (config_.push) {
       pullers = TakeConsumers([](const ConsumerState& consumer) { return !consumer.pushes; });
       for (const ConsumerState& puller : pullers) {
-        if (!puller.leases_outlive_it) leases_.TakeAll(puller.id, Releasing(ReleaseCause::kConsumerGone));
+        if (!puller.leases_outlive_it) leases_.TakeAll(puller.id, Releasing(ReleaseCause::kReturned));
       }
       LeasesEnded();
       why = PushError(config_.name);
@@ -396,7 +369,10 @@ std::vector<Subscription::ConsumerState> Subscription::TakeConsumers(Fn&& goes) 
   const auto first = std::stable_partition(consumers_.begin(), consumers_.end(), [&](const auto& c) { return !goes(c); });
   std::vector<ConsumerState> gone(std::make_move_iterator(first), std::make_move_iterator(consumers_.end()));
   consumers_.erase(first, consumers_.end());
-  for (const ConsumerState& consumer : gone) limited_consumers_ -= consumer.limited ? 1 : 0;
+  for (const ConsumerState& consumer : gone) {
+    limited_consumers_ -= consumer.limited ? 1 : 0;
+    ForgetFailures(consumer);
+  }
   return gone;
 }
 
@@ -501,6 +477,7 @@ void Subscription::ForgetAll() {
   });
   leases_.Clear();
   first_since_seek_ = leases_.next();
+  ended_leases_.Clear();
   LeasesEnded();
   ready_ = ReadySet();
   keys_ = KeyQueues();
@@ -508,7 +485,7 @@ void Subscription::ForgetAll() {
   window_.clear();
   window_bytes_ = 0;
   held_.Clear();
-  newly_held_.clear();
+  failed_.clear();
 }
 
 void Subscription::End(const absl::Status& why) {

@@ -6,15 +6,16 @@
 //   subscription->Detach(*id);                                      // what it held becomes available at once
 //
 // A message goes through: available -> leased -> acknowledged, or -> released (nack, deadline, consumer gone) ->
-// available again. At most one lease per message lives at a time.
+// available again. At most one lease per message lives at a time. What is released has failed, unless it was returned: by a
+// consumer that ended, or by the engine's end (docs/adr/0024).
 //
 // New messages are taken in offset order at `next_`, released ones before them. One thread at a time moves messages
 // out ("pumps"), so that a consumer sees them in the order in which they were leased; whoever comes meanwhile leaves a
-// note. subscription.cc has what clients say, subscription_fresh.cc what becomes of a message that is seen for the first
-// time, subscription_pump.cc what goes out, subscription_seek.cc how all of it begins anew elsewhere.
+// note. What clients say is in subscription.cc, how leases fail in subscription_release.cc, what becomes of a message that is
+// seen for the first time in subscription_fresh.cc, what goes out in subscription_pump.cc, seeks in subscription_seek.cc.
 //
 // After a restart, and after a seek, everything from the floor on is looked at again as if it were new; `history_` knows how
-// often it was delivered before.
+// often its delivery failed before.
 //
 // Thread rule: every public member may be called from any thread. Lock order: docs/adr/0005.
 #pragma once
@@ -28,6 +29,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -38,6 +40,7 @@
 #include "core/engine/context.h"
 #include "core/engine/dead_letter.h"
 #include "core/engine/delivery_breaker.h"
+#include "core/engine/ended_leases.h"
 #include "core/engine/held_batches.h"
 #include "core/engine/key_queues.h"
 #include "core/engine/lease_table.h"
@@ -57,6 +60,8 @@ struct AttachOptions {
   absl::Duration ack_deadline = absl::ZeroDuration();
   // Its leases go on to their deadlines when it detaches, for clients that open another stream and settle them there.
   bool leases_outlive_it = false;
+  // It detaches with the first delivery, and its leases are settled afterwards as a rule.
+  bool takes_one_delivery = false;
   // The most it may hold unsettled, beside its credit: room comes back as leases end, however they do.
   int64_t max_outstanding_messages = kNoOutstandingLimit;
   int64_t max_outstanding_bytes = kNoOutstandingLimit;
@@ -135,6 +140,12 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   // exactly-once delivery.
   using AckDone = std::function<void(AckOutcome)>;
   void AckConfirmed(ConsumerId consumer, const std::vector<LeaseRange>& ranges, AckDone done) EXCLUDES(mu_);
+  // The same as Nack, for exactly-once delivery: returns those ids whose messages come again. A message of an ordering key takes the
+  // later ones along: to nack those too, in the same call or a later one, is confirmed.
+  std::vector<LeaseRange> NackConfirmed(ConsumerId consumer, const std::vector<LeaseRange>& ranges, absl::Duration delay)
+      EXCLUDES(mu_);
+  // For the log: why what is said of this delivery is refused. Of an exactly-once subscription.
+  std::string_view WhyOver(LeaseId lease, Offset offset) const EXCLUDES(mu_);
   // `deadline` counts from now.
   uint64_t Extend(ConsumerId consumer, LeaseRange range, absl::Duration deadline) EXCLUDES(mu_);
 
@@ -148,11 +159,18 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   // confirmed when durable; everything else is refused.
   void AckLateConfirmed(const std::vector<LateAck>& late, AckDone done) EXCLUDES(mu_);
 
+  // Whether nothing goes out at the moment, is being read, or is about to: a consumer that has credit left gets nothing before
+  // something changes (a publish, a nack, a deadline, a lease that ends).
+  bool AtRest() const EXCLUDES(mu_);
+
   // For leases from now on.
   void SetAckDeadline(ConsumerId consumer, absl::Duration deadline) EXCLUDES(mu_);
 
-  // After this no Deliver begins; one that is running may still end.
-  void Detach(ConsumerId consumer) EXCLUDES(mu_);
+  // After this no Deliver begins; one that is running may still end. What it held is returned, or goes on to its deadline
+  // where leases outlive their consumer or `keeps_leases` says so.
+  void Detach(ConsumerId consumer, bool keeps_leases = false) EXCLUDES(mu_);
+  // Ends the leases that a consumer kept when it was detached: with kReturned or kConsumerGone.
+  void EndLeases(ConsumerId consumer, ReleaseCause cause) EXCLUDES(mu_);
 
   // Whether nobody used it for as long as it says (expire_after).
   bool Unused(Instant now) const EXCLUDES(mu_);
@@ -170,6 +188,8 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   // The rest is for the engine and the topic.
 
   SubscriptionId id() const { return id_; }
+  // Why it has none: it was detached, or it ended.
+  absl::StatusOr<std::shared_ptr<Topic>> topic() const EXCLUDES(mu_);
   bool ephemeral() const { return cursor_ == nullptr; }
   bool is_snapshot() const { return snapshot_; }
   // Whether a publish means anything to it now: it has a consumer, or a filter to apply.
@@ -184,15 +204,25 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   // One that is set to push ends those who pull.
   void SetConfig(SubscriptionConfig config) EXCLUDES(mu_);
 
-  // A batch became durable, just now. Called in offset order, and only while it hears of publishes. Returns whether
-  // everything up to its end is delivered.
-  bool OnAppended(const Ref<Batch>& batch, const Clock::Times& now) EXCLUDES(mu_);
+  // A batch became durable, just now. Called in offset order, and only while it hears of publishes. Whether nothing waits,
+  // something waits for a consumer, or there is one: then DeliverAppended has to follow.
+  enum class Appended { kNothingLeft, kBehind, kWanted };
+  Appended OnAppended(const Ref<Batch>& batch) EXCLUDES(mu_);
+  // Returns whether nothing is left of what there was.
+  bool DeliverAppended(const Clock::Times& now) EXCLUDES(mu_) { return Pump(&now); }
 
   // The log holds more than this subscription was told of.
   void OnEndMoved(Offset end) EXCLUDES(mu_);
 
+  // Lets go of the messages of these batches that have expired, but for what is out. False when there is too much of it that
+  // is not copied yet: nothing was done then.
+  bool LetExpire(const std::vector<Ref<Batch>>& batches) EXCLUDES(mu_);
+
   // Messages below `before` are gone; returns how many of them were not acknowledged.
   uint64_t DropBefore(Offset before) EXCLUDES(mu_);
+
+  // Its topic was deleted, and lives on for those who need its messages.
+  void LoseTopicName() EXCLUDES(mu_);
 
   // The topic does not wait for this subscription any more.
   void LeaveTopic() EXCLUDES(mu_);
@@ -210,12 +240,17 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
     bool counts_bytes = true;
     absl::Duration ack_deadline;
     bool leases_outlive_it = false;
+    bool takes_one_delivery = false;
     bool waits_without_topic = false;
     bool pushes = false;
     // What it may hold more; bytes below 0 after a message larger than what was left.
     bool limited = false;
     int64_t messages_left = 0;
     int64_t bytes_left = 0;
+    // When it last had credit; what it has now does not count.
+    Instant had_credit;
+    // For the breaker; null while it failed nothing.
+    std::unique_ptr<DeliveryBreaker::Failures> failures = nullptr;
 
     int64_t message_room() const { return limited ? std::min(message_credit, messages_left) : message_credit; }
     int64_t byte_room() const {
@@ -244,6 +279,8 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
     std::string_view key = {};
     uint8_t priority = 0;
     int64_t deliver_at_us = kDeliverAtOnce;
+    // It failed, and not only before a restart or a seek.
+    bool again = false;
   };
   using OffsetRanges = absl::InlinedVector<OffsetRange, 8>;
   // Behind the others, as one with the last where it follows on it.
@@ -283,9 +320,16 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   void Confirm(const Acked& acked, AckOutcome outcome, AckDone done) EXCLUDES(mu_);
   void AckKeyed(const Lease& lease, OffsetRanges* acked, AckOutcome* outcome) REQUIRES(mu_);
   void BeginAt(const CursorState& state) REQUIRES(mu_);
+  // As config_ says, in place of the one before.
+  void MakeBreaker() REQUIRES(mu_);
+  // Told to the cursor later.
+  void SaveFailures(OffsetRange range, uint32_t failures) REQUIRES(mu_);
   // `delay` is what a nack asks for; without one the retry policy decides.
   void Release(const Lease& lease, ReleaseCause cause, absl::Duration delay) REQUIRES(mu_);
-  void ReleaseKeyed(const Lease& lease, ReleaseCause cause, absl::Duration delay) REQUIRES(mu_);
+  void RecordEnd(const Lease& lease, EndedLeases::Why why) REQUIRES(mu_) {
+    if (config_.exactly_once) ended_leases_.Add(lease, why);
+  }
+  void ReleaseKeyed(const Lease& lease, ReleaseCause cause, absl::Duration delay, ConsumerId failed_by) REQUIRES(mu_);
   // How many more may be leased, `most` at the most.
   uint64_t LeaseRoom(uint64_t most) REQUIRES(mu_) { return lease_share_->Room(leases_.count(), most); }
   void LeasesEnded() REQUIRES(mu_) {
@@ -301,12 +345,20 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
     };
   }
   // What of these offsets is not settled may be delivered again from `when` on; Instant() for at once.
-  void MakeAvailable(OffsetRange offsets, uint32_t attempts, uint8_t priority, Instant when) REQUIRES(mu_);
+  void MakeAvailable(const ReadySet::Range& range, Instant when) REQUIRES(mu_);
+  // What goes first of what may go: by the messages' priorities, or, where those do not count, what never failed before what
+  // failed, and what fails often last.
+  uint8_t Precedence(uint32_t attempts, uint8_t priority) const REQUIRES(mu_) {
+    return by_priority() ? priority : attempts == 0 ? 2 : attempts <= KeyQueues::kOftenFailed ? 1 : 0;
+  }
   // For the breaker, and for who held it: what became of a lease.
   void Note(const Lease& lease, DeliveryOutcome outcome) REQUIRES(mu_) {
     breaker_->OnSettled(lease.first, lease.count, outcome, context_->clock.RoughNow());
     if (limited_consumers_ > 0) GiveRoom(lease);
   }
+  void NoteFailure(const Lease& lease) REQUIRES(mu_);
+  // What a consumer failed that leaves counts no more.
+  void ForgetFailures(const ConsumerState& consumer) REQUIRES(mu_);
   BreakerState breaker_state() const REQUIRES(mu_) { return breaker_ ? breaker_->state() : BreakerState::kClosed; }
   void GiveRoom(const Lease& lease) REQUIRES(mu_);
   // Whether somebody may have more who could not before.
@@ -330,19 +382,22 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   void Told() EXCLUDES(mu_);
   absl::Status NotAvailable(const AttachOptions& options) const REQUIRES(mu_);
 
-  // What goes out (subscription_pump.cc). `appended` is what has just become durable, if that is why, and `known` what the
-  // clocks have just said. Returns whether nothing is left of what there was.
-  bool Pump(const Ref<Batch>* appended = nullptr, const Moment* known = nullptr) EXCLUDES(mu_);
+  // What goes out (subscription_pump.cc). `known` is what the clocks have just said. Returns whether nothing is left of what there
+  // was.
+  bool Pump(const Moment* known = nullptr) EXCLUDES(mu_);
   // Returns whether there is someone to have it now.
   bool TakeIn(const Ref<Batch>& batch) REQUIRES(mu_);
   bool NothingLeft() const REQUIRES(mu_) { return next_ >= end_ && ready_.empty() && keys_.waiting() == 0; }
-  void NoteDelivery(Offset delivered_end, absl::Span<const OffsetRange> held);
   std::shared_ptr<Consumer> Collect(const Moment* known) REQUIRES(mu_);
-  ConsumerState* NextConsumer() REQUIRES(mu_);
+  // Whether what `failed_by` failed waits for another consumer than `consumer`.
+  bool KeptForOthers(ConsumerId failed_by, ConsumerId consumer, Instant now) REQUIRES(mu_);
   absl::Duration AckDeadlineOf(const ConsumerState& consumer) const REQUIRES(mu_) {
     return consumer.ack_deadline > absl::ZeroDuration() ? consumer.ack_deadline : config_.ack_deadline;
   }
   bool LeaseSomething(ConsumerState* consumer, const Moment& now) REQUIRES(mu_);
+  // What failed before does not go before what is new when it was given more than its share.
+  bool new_goes_first() const REQUIRES(mu_) { return again_ahead_ > 0; }
+  void CountShare(bool again, uint32_t count) REQUIRES(mu_);
   bool LeaseReady(ConsumerState* consumer, const Moment& now) REQUIRES(mu_);
   bool LeaseNextOfKey(ConsumerState* consumer, const Moment& now) REQUIRES(mu_);
   bool LeaseFresh(ConsumerState* consumer, const Moment& now) REQUIRES(mu_);
@@ -354,8 +409,6 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   Arrival Judge(const Batch& batch, Offset offset, ConsumerId consumer, const Moment& now) const REQUIRES(mu_);
   // Passes over what does not go out now. Returns whether next_ is a message of the batch that may go to `consumer`.
   bool PassOver(const Ref<Batch>& batch, ConsumerId consumer, const Moment& now) REQUIRES(mu_);
-  // Without a delivery; the cursor has to know before it hears of those behind.
-  void NotePassedOver(OffsetRange one) REQUIRES(mu_);
   void Hold(const Ref<Batch>& batch, const Arrival& arrival) REQUIRES(mu_);
   // Messages from next_ on that go out with the same number of attempts, `most` at the most. REQUIRES: the first goes.
   uint64_t FreshRun(const Batch& batch, ConsumerId consumer, int64_t most, const Moment& now, Arrival* first)
@@ -374,14 +427,23 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   std::optional<Offset> ScanFrom() const REQUIRES(mu_);
   // Looks into the batch if it is the next.
   void Scan(const Batch& batch) REQUIRES(mu_);
+  void ScanWindow() REQUIRES(mu_);
   void ScanPast(Offset end) REQUIRES(mu_);
   void ScheduleScan() REQUIRES(mu_);
   void ScanNext() EXCLUDES(mu_);
   void OnScanned(Offset from, const absl::StatusOr<std::vector<Ref<Batch>>>& read) EXCLUDES(mu_);
   void Expire(OffsetRange range, uint32_t attempts) REQUIRES(mu_);
+  // Those that are not out, of one that has expired (subscription_expiry.cc): seen already and in line, or still to come.
+  void ExpireKnown(const Batch& batch, Offset offset, OffsetRanges* unkeyed) REQUIRES(mu_);
+  void ExpireUnseen(const Batch& batch, Offset offset) REQUIRES(mu_);
+  // What becomes of it when it is copied to the dead-letter topic: settled, or it expires again.
+  void ForgetCondemned(Offset offset) REQUIRES(mu_);
+  int64_t ExpiryOf(const Batch& batch, uint32_t begin, uint32_t end) const REQUIRES(mu_);
+  // What expired while it was out does not wait for whatever comes next.
+  void NoLongerOut(OffsetRange range, int64_t expires_us) REQUIRES(mu_);
   bool TtlPassed(const Batch& batch, const Moment& now) const REQUIRES(mu_);
   bool Expired(const Batch& batch, Offset offset, const Moment& now) const REQUIRES(mu_);
-  uint32_t AttemptsBefore(Offset offset) const REQUIRES(mu_);
+  uint32_t FailuresBefore(Offset offset) const REQUIRES(mu_);
   // Whether no more may be held back.
   bool held_is_full() const REQUIRES(mu_);
   uint64_t held() const REQUIRES(mu_) { return keys_.waiting() + ready_.scheduled() + (by_priority() ? ready_.count() : 0); }
@@ -395,6 +457,9 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   PendingSeek ApplySeek() REQUIRES(mu_);
   void TellSought(PendingSeek sought) EXCLUDES(mu_);
   void TellSkipped() EXCLUDES(mu_);
+  void TellFailed() EXCLUDES(mu_);
+  // Of one of the two there is something to tell.
+  bool something_to_tell() const REQUIRES(mu_) { return !skipped_.empty() || !failed_.empty(); }
   Moment Look() const { return context_->clock.Both(); }
   const Ref<Batch>* FreshBatch() REQUIRES(mu_);
   Ref<Batch> ReadyBatch(Offset offset) REQUIRES(mu_);
@@ -403,11 +468,28 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   // Those whose attempts are used up (subscription_dead_letter.cc).
   void ScheduleBurial() REQUIRES(mu_);
   void BuryNext() EXCLUDES(mu_);
-  void Bury(Condemned condemned, uint64_t epoch, const absl::StatusOr<std::vector<Ref<Batch>>>& read) EXCLUDES(mu_);
-  void Buried(const Condemned& condemned, uint64_t epoch, const absl::Status& status) EXCLUDES(mu_);
+  // Messages that are copied together: those of the line that were found in one read of the log.
+  struct Burial {
+    uint64_t epoch = 0;
+    Offset from;
+    std::vector<Condemned> taken;
+    uint64_t count() const {
+      uint64_t messages = 0;
+      for (const Condemned& part : taken) messages += part.offsets.size();
+      return messages;
+    }
+  };
+  void TakeCondemned(const std::vector<Ref<Batch>>& batches, absl::Time now, Burial* burial,
+                     std::vector<std::string>* copies) REQUIRES(mu_);
+  void Bury(Burial burial, const absl::StatusOr<std::vector<Ref<Batch>>>& read) EXCLUDES(mu_);
+  void Buried(const Burial& burial, const absl::Status& status) EXCLUDES(mu_);
+  // Queues messages whose attempts are used up, or that have expired.
+  void Condemn(OffsetRange offsets, uint32_t attempts, ReleaseCause cause) REQUIRES(mu_);
   void Settle(const Condemned& condemned) REQUIRES(mu_);
   void TryAgain(const Condemned& condemned) REQUIRES(mu_);
   void ArmTimer(const Moment& now) REQUIRES(mu_);
+  // Those whose deadline has passed.
+  void EndLeases(Instant now) REQUIRES(mu_);
   void OnTimer(bool wall) EXCLUDES(mu_);
 
   const std::shared_ptr<EngineContext> context_;
@@ -418,11 +500,8 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
 
   std::atomic<Offset> floor_;
 
-  // Belong to the thread that pumps. Everything below told_end_ is known to the cursor as delivered; what it knows of
-  // single messages is below counted_end_, which may lie beyond: they were held, and a crash came before the rest.
+  // Belongs to the thread that pumps.
   std::vector<Delivery> outgoing_;
-  Offset told_end_;
-  Offset counted_end_;
 
   mutable Mutex mu_{LockRank::kSubscription};
   SubscriptionConfig config_ GUARDED_BY(mu_);
@@ -430,14 +509,23 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   absl::Status ended_ GUARDED_BY(mu_);
 
   std::vector<ConsumerState> consumers_ GUARDED_BY(mu_);
+  // The index of who comes next.
   size_t turn_ GUARDED_BY(mu_) = 0;
+  // Whether the last consumer asked was passed over in favour of others, and until when others are waited for.
+  // By how many messages what failed before is ahead of what is new.
+  uint64_t again_ahead_ GUARDED_BY(mu_) = 0;
+  bool kept_for_others_ GUARDED_BY(mu_) = false;
+  Instant others_until_ GUARDED_BY(mu_);
   ConsumerId next_consumer_ GUARDED_BY(mu_){1};
+  // Those that left last and whose leases went on, not more than kMostDeparted.
+  Queue<ConsumerId> departed_ GUARDED_BY(mu_);
   size_t limited_consumers_ GUARDED_BY(mu_) = 0;
   bool room_came_ GUARDED_BY(mu_) = false;
   Instant last_used_ GUARDED_BY(mu_);
 
   AckSet acked_ GUARDED_BY(mu_);
   LeaseTable leases_ GUARDED_BY(mu_);
+  EndedLeases ended_leases_ GUARDED_BY(mu_);
   // Leases before this one ended by a seek: what they were of may be wanted again.
   LeaseId first_since_seek_ GUARDED_BY(mu_){1};
   // Both from the first consumer on: subscriptions that nobody reads are many.
@@ -445,13 +533,11 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   std::unique_ptr<DeliveryBreaker> breaker_ GUARDED_BY(mu_);
   ReadySet ready_ GUARDED_BY(mu_);
   KeyQueues keys_ GUARDED_BY(mu_);
-  // Deliveries before the restart or the seek, of what lies below the end; one where it does not say.
+  // Deliveries that failed before the restart or the seek, by offset.
   static constexpr uint32_t kCondemned = UINT32_MAX;  // on its way to the dead-letter topic
-  struct History {
-    Offset end;
-    std::map<Offset, uint32_t> attempts;
-  };
-  History history_ GUARDED_BY(mu_);
+  std::map<Offset, uint32_t> history_ GUARDED_BY(mu_);
+  // Condemned in history_ since they expired before they were looked at.
+  uint64_t expired_unseen_ GUARDED_BY(mu_) = 0;
   TokenBucket redeliveries_ GUARDED_BY(mu_){kRedeliveriesPerSecond, kRedeliveriesPerSecond};
   Queue<Condemned> condemned_ GUARDED_BY(mu_);
   bool burying_ GUARDED_BY(mu_) = false;
@@ -464,8 +550,12 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   HeldBatches held_ GUARDED_BY(mu_);
   // Of the messages that FreshRun has just found; they point into their batch.
   std::vector<std::string_view> fresh_keys_ GUARDED_BY(mu_);
-  // Passed over without a delivery, and not told to the cursor yet.
-  std::vector<OffsetRange> newly_held_ GUARDED_BY(mu_);
+  // Failed, and not told to the cursor yet.
+  struct Failed {
+    OffsetRange offsets;
+    uint32_t failures = 0;
+  };
+  std::vector<Failed> failed_ GUARDED_BY(mu_);
   // Left out by the filter and not told to the cursor yet, and the floor before.
   absl::InlinedVector<OffsetRange, 4> skipped_ GUARDED_BY(mu_);
   Offset floor_before_skips_ GUARDED_BY(mu_);

@@ -1,6 +1,6 @@
-// How messages whose attempts are used up leave a subscription: one run after the other is copied to the dead-letter topic
-// and acknowledged here in one step of the store, so that a crash leaves exactly one of the two. While a run is on its way
-// it is neither available nor leased. What cannot be copied now (no such topic, a full disk) is delivered again after a
+// How messages whose attempts are used up leave a subscription: up to a batch of them at a time is copied to the dead-letter
+// topic and acknowledged here in one step of the store, so that a crash leaves exactly one of the two. While they are on their
+// way they are neither available nor leased. What cannot be copied now (no such topic, a full disk) is delivered again after a
 // while, and then condemned again: nothing is stuck, nothing is lost.
 #include <algorithm>
 #include <utility>
@@ -11,8 +11,21 @@ namespace sluice {
 namespace {
 
 constexpr absl::Duration kRetryDelay = absl::Seconds(10);
+// Messages of one record, beside one that is larger.
+constexpr size_t kMaxBurialBytes = size_t{1} << 20;
 
 }  // namespace
+
+void Subscription::Condemn(OffsetRange offsets, uint32_t attempts, ReleaseCause cause) {
+  if (!condemned_.empty()) {
+    Condemned& last = condemned_.back();
+    if (last.offsets.end == offsets.begin && last.attempts == attempts && last.cause == cause) {
+      last.offsets.end = offsets.end;
+      return;
+    }
+  }
+  condemned_.push_back({offsets, attempts, cause});
+}
 
 void Subscription::ScheduleBurial() {
   if (burying_ || condemned_.empty()) return;
@@ -23,9 +36,9 @@ void Subscription::ScheduleBurial() {
   });
 }
 
+// One read of the log, and what of the line is found in it: as much as one record may take.
 void Subscription::BuryNext() {
-  Condemned condemned;
-  uint64_t epoch = 0;
+  Burial burial;
   std::shared_ptr<Topic> topic;
   if (!context_->gate.Enter()) return;
   {
@@ -33,74 +46,105 @@ void Subscription::BuryNext() {
     burying_ = topic_ != nullptr && config_.dead_letter && !condemned_.empty();
     if (burying_) {
       topic = topic_;
-      epoch = epoch_;
-      condemned = condemned_.front();
-      condemned_.pop_front();
+      burial.epoch = epoch_;
+      burial.from = condemned_.front().offsets.begin;
     }
   }
   if (topic == nullptr) return context_->gate.Leave();
-  const auto bury = [self = shared_from_this(), condemned,
-                     epoch](const absl::StatusOr<std::vector<Ref<Batch>>>& read) {
-    self->Bury(condemned, epoch, read);
+  const auto bury = [self = shared_from_this(), burial](const absl::StatusOr<std::vector<Ref<Batch>>>& read) {
+    self->Bury(burial, read);
     self->context_->gate.Leave();
   };
-  auto cached = context_->tail.Find(topic->id(), condemned.offsets.begin, 0);
-  cached.empty() ? topic->log().Read(condemned.offsets.begin, 0, bury) : bury(std::move(cached));
+  auto cached = context_->tail.Find(topic->id(), burial.from, kMaxBurialBytes);
+  cached.empty() ? topic->log().Read(burial.from, kMaxBurialBytes, bury) : bury(std::move(cached));
 }
 
-void Subscription::Bury(Condemned condemned, uint64_t epoch,
-                        const absl::StatusOr<std::vector<Ref<Batch>>>& read) {
-  if (!read.ok()) return Buried(condemned, epoch, read.status());
-  const Ref<Batch> batch = read->empty() ? nullptr : read->front();
-  const bool gone = !batch || batch->first() > condemned.offsets.begin;
-  SubscriptionConfig config;
-  bool over = false;
+void Subscription::TakeCondemned(const std::vector<Ref<Batch>>& batches, absl::Time now, Burial* burial,
+                                 std::vector<std::string>* copies) {
+  const Offset found = batches.empty() ? Offset(UINT64_MAX) : batches.front()->first();
+  const Offset end = batches.empty() ? found : batches.back()->end();
+  size_t bytes = 0;
+  while (!condemned_.empty() && copies->size() < kMaxMessagesPerBatch && bytes < kMaxBurialBytes) {
+    Condemned& next = condemned_.front();
+    // Retention was faster.
+    if (next.offsets.begin >= burial->from && next.offsets.begin < found) {
+      Condemned gone = next;
+      gone.offsets.end = next.offsets.begin = std::min(found, next.offsets.end);
+      if (next.offsets.empty()) condemned_.pop_front();
+      Settle(gone);
+      continue;
+    }
+    if (next.offsets.begin < found || next.offsets.begin >= end) return;
+    const auto in = std::partition_point(batches.begin(), batches.end(),
+                                         [&](const Ref<Batch>& batch) { return batch->end() <= next.offsets.begin; });
+    Condemned part = next;
+    part.offsets.end = std::min({next.offsets.end, (*in)->end(),
+                                 next.offsets.begin + (kMaxMessagesPerBatch - copies->size())});
+    // Whole messages, one at least.
+    const auto index = [&](Offset at) { return static_cast<uint32_t>(at - (*in)->first()); };
+    while (part.offsets.size() > 1 &&
+           bytes + (*in)->body_bytes(index(part.offsets.begin), index(part.offsets.end)) > kMaxBurialBytes) {
+      part.offsets.end = part.offsets.begin + (part.offsets.size() + 1) / 2;
+    }
+    bytes += (*in)->body_bytes(index(part.offsets.begin), index(part.offsets.end));
+    AppendDeadLetterCopies(**in, part, config_, now, copies);
+    burial->taken.push_back(part);
+    next.offsets.begin = part.offsets.end;
+    if (next.offsets.empty()) condemned_.pop_front();
+  }
+}
+
+void Subscription::Bury(Burial burial, const absl::StatusOr<std::vector<Ref<Batch>>>& read) {
+  std::shared_ptr<Topic> topic;
+  std::optional<TopicName> target_name;
+  std::vector<std::string> copies;
   {
     MutexLock lock(mu_);
-    config = config_;
-    // Retention was faster, or a seek.
-    over = gone || epoch != epoch_;
-    // The copy acknowledges its original: the cursor has to hear of it before it hears of a seek.
-    if (!over) ++telling_;
-    // The rest lies in another batch, or what is gone ends here.
-    const Offset cut = !batch ? condemned.offsets.end : gone ? batch->first() : batch->end();
-    if (cut < condemned.offsets.end && epoch == epoch_) {
-      condemned_.push_front(condemned);
-      condemned_.front().offsets.begin = cut;
+    // After a seek what was condemned before it means nothing here: it is delivered again, or was passed over.
+    if (burial.epoch == epoch_ && topic_ != nullptr && !condemned_.empty()) {
+      if (!read.ok()) {
+        burial.taken.push_back(condemned_.front());
+        condemned_.pop_front();
+      } else if (config_.dead_letter) {
+        TakeCondemned(*read, context_->clock.WallNow(), &burial, &copies);
+        target_name = config_.dead_letter->topic;
+      }
     }
-    condemned.offsets.end = std::min(condemned.offsets.end, cut);
+    // The copies acknowledge their originals: the cursor has to hear of it before it hears of a seek.
+    if (!copies.empty()) ++telling_;
   }
-  if (over) return Buried(condemned, epoch, absl::OkStatus());
-  const std::shared_ptr<Topic> target =
-      config.topic && config.dead_letter ? context_->find_topic(config.dead_letter->topic) : nullptr;
-  const auto buried = [self = shared_from_this(), condemned, epoch](const absl::StatusOr<Published>& stored) {
-    if (stored.ok()) self->context_->metrics.engine.dead_lettered_messages.Add(condemned.offsets.size());
-    self->Buried(condemned, epoch, stored.status());
+  if (copies.empty()) return Buried(burial, read.status());
+  const std::shared_ptr<Topic> target = context_->find_topic(*target_name);
+  const auto buried = [self = shared_from_this(), burial](const absl::StatusOr<Published>& stored) {
+    if (stored.ok()) self->context_->metrics.engine.dead_lettered_messages.Add(burial.count());
+    self->Buried(burial, stored.status());
   };
   if (target == nullptr) {
     buried(Error(Reason::kTopicNotFound, "the dead-letter topic is gone"));
   } else {
-    target->Bury(DeadLetterCopy(*batch, condemned, config, context_->clock.WallNow()), cursor_, condemned.offsets,
-                 buried);
+    std::vector<OffsetRange> offsets;
+    for (const Condemned& part : burial.taken) Append(&offsets, part.offsets);
+    target->Bury(Batch::Compose({copies.begin(), copies.end()}, false), cursor_, std::move(offsets), buried);
   }
   Told();
 }
 
-void Subscription::Buried(const Condemned& condemned, uint64_t epoch, const absl::Status& status) {
+void Subscription::Buried(const Burial& burial, const absl::Status& status) {
   std::shared_ptr<Topic> topic;
   Offset old_floor;
   {
     MutexLock lock(mu_);
     old_floor = acked_.floor();
     topic = topic_;
-    // After a seek what was condemned before it means nothing here: it is delivered again, or was passed over.
-    if (epoch == epoch_) status.ok() ? Settle(condemned) : TryAgain(condemned);
+    if (burial.epoch == epoch_) {
+      for (const Condemned& part : burial.taken) status.ok() ? Settle(part) : TryAgain(part);
+    }
     burying_ = false;
     ScheduleBurial();
     // The next of the key may have to wait.
     ArmTimer(Look());
   }
-  if (!status.ok()) context_->metrics.engine.dead_letter_failures.Add(condemned.offsets.size());
+  if (!status.ok()) context_->metrics.engine.dead_letter_failures.Add(burial.count());
   if (status.ok() && topic != nullptr && floor() != old_floor) topic->FloorMoved(old_floor);
   // The next message of a key may go now.
   Pump();
@@ -108,16 +152,33 @@ void Subscription::Buried(const Condemned& condemned, uint64_t epoch, const absl
 
 void Subscription::Settle(const Condemned& condemned) {
   MarkAcked(condemned.offsets);
-  if (config_.ordered) keys_.Settle(condemned.offsets.begin);
+  for (Offset at = condemned.offsets.begin; at < condemned.offsets.end; ++at) {
+    if (condemned.cause == ReleaseCause::kExpired) ForgetCondemned(at);
+    if (config_.ordered) keys_.Settle(at);
+  }
 }
 
 void Subscription::TryAgain(const Condemned& condemned) {
-  const Instant when = context_->clock.Now() + kRetryDelay;
-  if (config_.ordered && keys_.IsOut(condemned.offsets.begin)) {
-    history_.attempts.erase(condemned.offsets.begin);  // it goes out once more
-    keys_.Return({condemned.offsets.begin, condemned.attempts, when});
-  } else {
-    MakeAvailable(condemned.offsets, condemned.attempts, 0, when);
+  const Moment now = Look();
+  const Instant when = now.now + kRetryDelay;
+  OffsetRanges available;
+  for (Offset at = condemned.offsets.begin; at < condemned.offsets.end; ++at) {
+    const bool expired = condemned.cause == ReleaseCause::kExpired;
+    if (expired) ForgetCondemned(at);
+    if (config_.ordered && keys_.IsOut(at)) {
+      history_.erase(at);  // it goes out once more
+      keys_.Return({.offset = at, .attempts = condemned.attempts, .not_before = when});
+    } else if (expired && at >= next_) {
+      // Not looked at yet: it expires again, with the failures that it had.
+      if (condemned.attempts > 0) history_[at] = condemned.attempts;
+    } else {
+      Append(&available, {at, at + 1});
+    }
+  }
+  for (const OffsetRange& range : available) MakeAvailable({range, condemned.attempts}, when);
+  // It may be that nobody asks for it until then.
+  if (condemned.cause == ReleaseCause::kExpired && topic_ != nullptr) {
+    topic_->expiry().Add(condemned.offsets, now.wall_us + absl::ToInt64Microseconds(kRetryDelay));
   }
 }
 

@@ -24,9 +24,12 @@ std::string_view MessageAt(const Batch& batch, Offset offset) {
 void Subscription::SkipFiltered(const Batch& batch) {
   if (filter_.matches_all() || next_ < batch.first()) return;
   const Offset begin = next_;
-  while (next_ < batch.end() && !filter_.Matches(MessageAt(batch, next_))) ++next_;
-  if (next_ == begin) return;
-  PassFiltered({begin, next_});
+  for (; next_ < batch.end(); ++next_) {
+    // One that has expired, say, is settled already.
+    if (acked_.Contains(next_)) continue;
+    if (filter_.Matches(MessageAt(batch, next_))) break;
+    PassFiltered({next_, next_ + 1});
+  }
   Skip({begin, next_});
 }
 
@@ -47,7 +50,7 @@ void Subscription::SkipTo(Offset found) {
 void Subscription::Expire(OffsetRange range, uint32_t attempts) {
   context_->metrics.engine.expired_messages.Add(range.size());
   if (buries_expired()) {
-    condemned_.push_back({range, attempts, ReleaseCause::kExpired});
+    Condemn(range, attempts, ReleaseCause::kExpired);
   } else {
     Skip(range);
   }
@@ -63,15 +66,17 @@ bool Subscription::Expired(const Batch& batch, Offset offset, const Moment& now)
          (!batch.plain() && MessageView(MessageAt(batch, offset)).expire_at_us() <= now.wall_us);
 }
 
-uint32_t Subscription::AttemptsBefore(Offset offset) const {
-  if (offset >= history_.end) return 0;
-  auto it = history_.attempts.find(offset);
-  return it == history_.attempts.end() ? 1 : it->second;
+uint32_t Subscription::FailuresBefore(Offset offset) const {
+  if (history_.empty()) return 0;
+  auto it = history_.find(offset);
+  return it == history_.end() ? 0 : it->second;
 }
 
 bool Subscription::AllGo(const Batch& batch) const {
-  return batch.plain() && filter_.matches_all() && !by_priority() && next_ >= history_.end &&
-         topic_->message_ttl_us() == 0 && (acked_.ranges().empty() || acked_.ranges().rbegin()->second <= next_);
+  return batch.plain() && filter_.matches_all() && !by_priority() &&
+         (history_.empty() || history_.rbegin()->first < next_) &&
+         topic_->message_ttl_us() == 0 && acked_.floor() <= next_ &&
+         (acked_.ranges().empty() || acked_.ranges().rbegin()->second <= next_);
 }
 
 Subscription::Arrival Subscription::Judge(const Batch& batch, Offset offset, ConsumerId consumer,
@@ -82,7 +87,7 @@ Subscription::Arrival Subscription::Judge(const Batch& batch, Offset offset, Con
     arrival.fate = Fate::kFiltered;
     return arrival;
   }
-  arrival.attempts = AttemptsBefore(offset);
+  arrival.attempts = FailuresBefore(offset);
   bool expired = TtlPassed(batch, now);
   if (!batch.plain()) {
     const MessageView message(bytes);
@@ -91,14 +96,14 @@ Subscription::Arrival Subscription::Judge(const Batch& batch, Offset offset, Con
     arrival.deliver_at_us = message.deliver_at_us();
     expired |= message.expire_at_us() <= now.wall_us;
   }
-  if (arrival.attempts != kCondemned && expired) {
+  if (arrival.attempts == kCondemned) {
+    arrival.fate = Fate::kCondemned;
+  } else if (expired) {
     // One that cannot be copied now must not come out of order, should the clock be set back.
     arrival.fate = buries_expired() && !arrival.key.empty() ? Fate::kBehindItsKey : Fate::kExpired;
   } else if (!arrival.key.empty()) {
     const bool waits = AttemptsUsedUp(arrival.attempts) || arrival.deliver_at_us > now.wall_us;
     if (waits || !keys_.MayGo(arrival.key, consumer)) arrival.fate = Fate::kBehindItsKey;
-  } else if (arrival.attempts == kCondemned) {
-    arrival.fate = Fate::kCondemned;
   } else if (AttemptsUsedUp(arrival.attempts)) {
     arrival.fate = Fate::kUsedUp;
   } else if (arrival.deliver_at_us > now.wall_us) {
@@ -126,13 +131,13 @@ bool Subscription::PassOver(const Ref<Batch>& batch, ConsumerId consumer, const 
         Skip(one);
         break;
       case Fate::kExpired:
-        NotePassedOver(one);
         Expire(one, arrival.attempts);
         break;
       case Fate::kCondemned:
+        if (!arrival.key.empty()) keys_.Condemned(arrival.key, next_);
         break;
       case Fate::kUsedUp:
-        condemned_.push_back({one, arrival.attempts, ReleaseCause::kConsumerGone});
+        Condemn(one, arrival.attempts, ReleaseCause::kDeadlinePassed);
         break;
       default:
         if (held_is_full()) return false;
@@ -148,22 +153,16 @@ bool Subscription::held_is_full() const {
   return keys_.memory_bytes() + ready_.scheduled_bytes() >= kMaxHeldBytes;
 }
 
-void Subscription::NotePassedOver(OffsetRange one) {
-  if (one.begin < history_.end) return;
-  Append(&newly_held_, one);
-}
-
 // next_ is held back.
 void Subscription::Hold(const Ref<Batch>& batch, const Arrival& arrival) {
   const OffsetRange one{next_, next_ + 1};
-  NotePassedOver(one);
   if (!arrival.key.empty()) {
     // When it is due is looked at once it is the first of its key.
     keys_.Wait(arrival.key, {.offset = next_, .attempts = arrival.attempts, .not_before = {}});
   } else if (arrival.fate == Fate::kNotYet) {
-    return ready_.AddScheduled({one, arrival.attempts, arrival.priority}, arrival.deliver_at_us);
+    return ready_.AddScheduled({one, arrival.attempts, Precedence(arrival.attempts, arrival.priority)}, arrival.deliver_at_us);
   } else {
-    ready_.Add({one, arrival.attempts, arrival.priority});
+    ready_.Add({one, arrival.attempts, Precedence(arrival.attempts, arrival.priority)});
   }
   held_.Put(batch);
 }

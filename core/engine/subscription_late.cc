@@ -9,13 +9,14 @@ namespace sluice {
 // What waits to be delivered again is looked at when its turn comes (LeaseReady). Who waits behind others of its key is not
 // let go out of turn.
 bool Subscription::LateAckCounts(Offset offset) const {
-  if (offset >= std::max(history_.end, next_) || acked_.Contains(offset)) return false;
-  return !config_.ordered || keys_.IsOut(offset);
+  if (offset >= end() || acked_.Contains(offset)) return false;
+  // Of what was not looked at since the restart the first has nothing in front of it.
+  return !config_.ordered || keys_.IsOut(offset) || (offset >= next_ && offset == acked_.floor());
 }
 
 bool Subscription::LateConfirmCounts(Offset offset) const {
-  if (config_.ordered || offset < next_ || offset >= history_.end || acked_.Contains(offset)) return false;
-  return AttemptsBefore(offset) != kCondemned;
+  if (config_.ordered || epoch_ > 0 || offset < next_ || offset >= end() || acked_.Contains(offset)) return false;
+  return FailuresBefore(offset) != kCondemned;
 }
 
 void Subscription::SettleLate(Offset offset, Acked* acked) {
@@ -40,6 +41,7 @@ Subscription::Acked Subscription::TakeLate(Fn&& settle) {
 void Subscription::AckLate(const std::vector<LateAck>& late, bool before_restart) {
   const Acked acked = TakeLate([&](Acked* taken) {
     mu_.AssertHeld();
+    if (before_restart && epoch_ > 0) return;  // sought since
     const auto settle = [&](Offset offset) {
       mu_.AssertHeld();
       SettleLate(offset, taken);
@@ -48,7 +50,8 @@ void Subscription::AckLate(const std::vector<LateAck>& late, bool before_restart
       if (!before_restart && ack.leases.first < first_since_seek_) continue;
       const Offset end = ack.offset + (ack.leases.last - ack.leases.first) + 1;
       for (Offset offset = ack.offset; offset < end; ++offset) {
-        if (LateAckCounts(offset)) config_.ordered ? keys_.Ack(offset, settle) : settle(offset);
+        if (!LateAckCounts(offset)) continue;
+        config_.ordered && keys_.IsOut(offset) ? keys_.Ack(offset, settle) : settle(offset);
       }
     }
   });

@@ -13,13 +13,26 @@ namespace {
 constexpr size_t kRunsPerTurn = 64;
 // What a subscription keeps at hand of what it has not delivered yet.
 constexpr size_t kWindowBytes = 256 << 10;
+// How far what failed before may get ahead of what is new, in messages: what is new catches up with that before any of it goes.
+constexpr uint64_t kMostAhead = 100;
 constexpr absl::Duration kReadRetryDelay = absl::Milliseconds(100);
+// How long what one consumer failed waits for another that had credit and has just used it up.
+constexpr absl::Duration kWaitForOthers = absl::Seconds(1);
 
 }  // namespace
 
-bool Subscription::OnAppended(const Ref<Batch>& batch, const Clock::Times& now) {
+Subscription::Appended Subscription::OnAppended(const Ref<Batch>& batch) {
   // A snapshot stands still.
-  return snapshot_ || Pump(&batch, &now);
+  if (snapshot_) return Appended::kNothingLeft;
+  MutexLock lock(mu_);
+  if (!ended_.ok()) return Appended::kNothingLeft;
+  if (TakeIn(batch)) return Appended::kWanted;
+  const bool nothing_left = NothingLeft();
+  Scan(*batch);
+  ScheduleScan();
+  lock.Unlock();
+  TellSkipped();
+  return nothing_left ? Appended::kNothingLeft : Appended::kBehind;
 }
 
 bool Subscription::TakeIn(const Ref<Batch>& batch) {
@@ -36,7 +49,18 @@ bool Subscription::TakeIn(const Ref<Batch>& batch) {
   return wanted;
 }
 
-// Before Delivered moves past them: after a crash they would count as delivered.
+void Subscription::TellFailed() {
+  std::vector<Failed> failed;
+  {
+    MutexLock lock(mu_);
+    if (failed_.empty()) return;
+    failed.swap(failed_);
+    ++telling_;
+  }
+  for (const Failed& range : failed) cursor_->Failed(range.offsets, range.failures);
+  Told();
+}
+
 void Subscription::TellSkipped() {
   absl::InlinedVector<OffsetRange, 4> skipped;
   Offset old_floor;
@@ -52,18 +76,8 @@ void Subscription::TellSkipped() {
   TellAcked(skipped, old_floor, topic);
 }
 
-bool Subscription::Pump(const Ref<Batch>* appended, const Moment* known) {
+bool Subscription::Pump(const Moment* known) {
   MutexLock lock(mu_);
-  if (appended != nullptr) {
-    if (!ended_.ok()) return true;
-    if (!TakeIn(*appended)) {
-      const bool nothing_left = NothingLeft();
-      Scan(**appended);
-      lock.Unlock();
-      TellSkipped();
-      return nothing_left;
-    }
-  }
   if (pumping_) {
     pump_again_ = true;
     return false;
@@ -81,19 +95,20 @@ bool Subscription::Pump(const Ref<Batch>* appended, const Moment* known) {
       // What was known is old once something was delivered.
       const std::shared_ptr<Consumer> consumer = Collect(std::exchange(known, nullptr));
       if (consumer == nullptr) break;
-      const Offset delivered_end = next_;
-      const std::vector<OffsetRange> held = std::exchange(newly_held_, {});
-      const bool skipped = !skipped_.empty();
+      const bool tell = something_to_tell();
       lock.Unlock();
-      if (skipped) TellSkipped();
-      NoteDelivery(delivered_end, held);
+      if (tell) {
+        TellFailed();
+        TellSkipped();
+      }
       consumer->Deliver(outgoing_);
       outgoing_.clear();
       lock.Lock();
     }
-    if (appended != nullptr) Scan(**appended);
-    if (!skipped_.empty()) {
+    ScanWindow();
+    if (something_to_tell()) {
       lock.Unlock();
+      TellFailed();
       TellSkipped();
       lock.Lock();
     }
@@ -117,60 +132,74 @@ bool Subscription::Pump(const Ref<Batch>* appended, const Moment* known) {
   return nothing_left;
 }
 
-// Before the consumer knows of the messages, so that the cursor never sees an ack of what was not delivered.
-void Subscription::NoteDelivery(Offset delivered_end, absl::Span<const OffsetRange> held) {
-  if (cursor_ == nullptr) return;
-  for (const OffsetRange& range : held) {
-    cursor_->Redelivered(range, 0);
-    counted_end_ = std::max(counted_end_, range.end);
+bool Subscription::KeptForOthers(ConsumerId failed_by, ConsumerId consumer, Instant now) {
+  if (failed_by != consumer || consumers_.size() == 1) return false;
+  Instant until;
+  for (const ConsumerState& other : consumers_) {
+    if (other.id == consumer) continue;
+    if (other.has_credit()) return kept_for_others_ = true;
+    if (other.had_credit != Instant()) until = std::max(until, other.had_credit + kWaitForOthers);
   }
-  const Offset told_end = std::exchange(told_end_, std::max(told_end_, delivered_end));
-  if (delivered_end > told_end) cursor_->Delivered(delivered_end);
-  for (const Delivery& delivery : outgoing_) {
-    if (delivery.attempt > 1 || delivery.offsets().begin < std::max(told_end, counted_end_)) {
-      cursor_->Redelivered(delivery.offsets(), delivery.attempt);
-    }
-  }
+  // By priority what is new would wait too.
+  if (until <= now || by_priority()) return false;
+  others_until_ = until;
+  return kept_for_others_ = true;
 }
 
-Subscription::ConsumerState* Subscription::NextConsumer() {
-  for (size_t tried = 0; tried < consumers_.size(); ++tried) {
-    if (++turn_ >= consumers_.size()) turn_ = 0;
-    if (consumers_[turn_].has_credit()) return &consumers_[turn_];
-  }
-  return nullptr;
+bool Subscription::AtRest() const {
+  MutexLock lock(mu_);
+  return !pumping_ && !reading_ && !wanted_;
 }
 
 // Fills outgoing_ with leased runs for one consumer; null when there is nothing to deliver, or nobody to deliver to.
 std::shared_ptr<Consumer> Subscription::Collect(const Moment* known) {
   if (topic_ == nullptr || (next_ >= end_ && ready_.empty() && !keys_.has_ready())) return nullptr;
-  // What one consumer cannot have, since others hold its keys, another may.
-  size_t tries = config_.ordered ? consumers_.size() : 1;
-  for (; tries > 0; --tries) {
-    ConsumerState* consumer = NextConsumer();
-    if (consumer == nullptr) return nullptr;
+  const size_t runs = consumers_.size() == 1 ? kRunsPerTurn : 1;
+  size_t left = consumers_.size();
+  for (size_t at = turn_; left > 0; --left, ++at) {
+    if (at >= consumers_.size()) at = 0;
+    ConsumerState& consumer = consumers_[at];
+    if (!consumer.has_credit()) continue;
     const Moment now = known != nullptr ? *known : Look();
-    const size_t runs = consumers_.size() == 1 ? kRunsPerTurn : 1;
-    while (outgoing_.size() < runs && consumer->has_credit() && breaker_->Allowance(now.now) > 0 && LeaseRoom(1) > 0 &&
-           LeaseSomething(consumer, now)) {
+    kept_for_others_ = false;
+    while (outgoing_.size() < runs && consumer.has_credit() && breaker_->Allowance(now.now) > 0 && LeaseRoom(1) > 0 &&
+           LeaseSomething(&consumer, now)) {
+      // What went without a delivery, since it expired, say, changes what the others may have: all are asked once more.
+      left = consumers_.size() + 1;
     }
     LeasesEnded();
     ArmTimer(now);
-    if (!outgoing_.empty()) return consumer->consumer;
+    if (!outgoing_.empty()) {
+      turn_ = at + 1;
+      return consumer.consumer;
+    }
+    // What one consumer cannot have, since others hold its keys, or since it has just failed it, another may.
+    if (!config_.ordered && !kept_for_others_) break;
   }
   return nullptr;
 }
 
 bool Subscription::LeaseSomething(ConsumerState* consumer, const Moment& now) {
   if (by_priority()) LookAhead(now);
+  if (new_goes_first() && LeaseFresh(consumer, now)) return true;
   // What is new may have turned out to be the next of its key.
   return LeaseReady(consumer, now) || LeaseNextOfKey(consumer, now) || LeaseFresh(consumer, now) ||
          LeaseNextOfKey(consumer, now);
 }
 
+// What is new is never ahead: it does not wait for what fails.
+void Subscription::CountShare(bool again, uint32_t count) {
+  if (again) {
+    again_ahead_ = std::min(again_ahead_ + count, kMostAhead);
+  } else {
+    again_ahead_ -= std::min<uint64_t>(again_ahead_, count);
+  }
+}
+
 bool Subscription::LeaseReady(ConsumerState* consumer, const Moment& now) {
   const auto front = ready_.Front();
   if (!front) return false;
+  if (KeptForOthers(front->failed_by, consumer->id, now.now)) return false;
   const Offset begin = front->offsets.begin;
   // Acknowledged late, while it waited here.
   if (acked_.Contains(begin)) {
@@ -184,10 +213,13 @@ bool Subscription::LeaseReady(ConsumerState* consumer, const Moment& now) {
     Expire({begin, begin + 1}, front->attempts);
     return true;
   }
-  const Offset end = std::min(acked_.UnackedEnd(begin, front->offsets.end), batch->end());
+  Offset end = std::min(acked_.UnackedEnd(begin, front->offsets.end), batch->end());
+  // Probes are taken from what is new too.
+  if (breaker_->state() != BreakerState::kClosed) end = std::min(end, begin + 1);
   uint64_t most = 1;
   while (begin + most < end && !Expired(*batch, begin + most, now)) ++most;
-  const Arrival kind = {.attempts = front->attempts, .priority = front->priority};
+  const Arrival kind = {
+      .attempts = front->attempts, .priority = front->priority, .again = front->failed_by != kAnyone};
   ready_.PopFront(LeaseRun(consumer, batch, begin, most, kind, now.now));
   return true;
 }
@@ -195,7 +227,7 @@ bool Subscription::LeaseReady(ConsumerState* consumer, const Moment& now) {
 bool Subscription::LeaseNextOfKey(ConsumerState* consumer, const Moment& now) {
   if (!keys_.has_ready()) return false;
   const auto next = keys_.Next(consumer->id);
-  if (!next) return false;
+  if (!next || (next->free && KeptForOthers(next->failed_by, consumer->id, now.now))) return false;
   const Ref<Batch> batch = ReadyBatch(next->offset);
   if (!batch) return false;
   if (Expired(*batch, next->offset, now)) {
@@ -209,12 +241,13 @@ bool Subscription::LeaseNextOfKey(ConsumerState* consumer, const Moment& now) {
     return true;
   }
   // It has not failed since the restart, else it would be condemned already.
-  if (AttemptsUsedUp(next->attempts) && AttemptsBefore(next->offset) == next->attempts) {
-    condemned_.push_back({{next->offset, next->offset + 1}, next->attempts, ReleaseCause::kConsumerGone});
+  if (AttemptsUsedUp(next->attempts) && FailuresBefore(next->offset) == next->attempts) {
+    Condemn({next->offset, next->offset + 1}, next->attempts, ReleaseCause::kDeadlinePassed);
     keys_.CondemnNext(consumer->id);
     return true;
   }
-  const Arrival kind = {.attempts = next->attempts, .key = message.ordering_key()};
+  const Arrival kind = {
+      .attempts = next->attempts, .key = message.ordering_key(), .again = next->failed_by != kAnyone};
   const LeaseId lease = leases_.next();
   LeaseRun(consumer, batch, next->offset, 1, kind, now.now);
   keys_.TakeNext(consumer->id, lease);
@@ -222,8 +255,9 @@ bool Subscription::LeaseNextOfKey(ConsumerState* consumer, const Moment& now) {
 }
 
 bool Subscription::LeaseFresh(ConsumerState* consumer, const Moment& now) {
-  // What comes again goes first, also when it must be read first: later messages do not overtake it.
-  if (ready_.Front() || by_priority()) return false;
+  if (by_priority()) return false;
+  // In its turn what comes again goes first, also when it must be read first.
+  if (ready_.Front() && !kept_for_others_ && !new_goes_first()) return false;
   const Ref<Batch>* fresh = nullptr;
   do {
     if (next_ >= end_) return false;
@@ -263,6 +297,7 @@ uint32_t Subscription::LeaseRun(ConsumerState* consumer, const Ref<Batch>& batch
   while (count > 1 && static_cast<int64_t>(batch->body_bytes(begin, begin + count)) > consumer->byte_room()) --count;
   const auto bytes = static_cast<uint32_t>(batch->body_bytes(begin, begin + count));
   consumer->Use(count, bytes);
+  consumer->had_credit = now;
   const uint32_t attempt = kind.attempts + 1;
   const LeaseId first = leases_.Add({.first = {},
                                      .offset = from,
@@ -272,8 +307,11 @@ uint32_t Subscription::LeaseRun(ConsumerState* consumer, const Ref<Batch>& batch
                                      .deadline = now + AckDeadlineOf(*consumer),
                                      .attempt = attempt,
                                      .keyed = !kind.key.empty(),
-                                     .priority = kind.priority});
+                                     .priority = kind.priority,
+                                     .again = kind.again,
+                                     .expires_us = ExpiryOf(*batch, begin, begin + count)});
   breaker_->OnLeased(first, count, now);
+  CountShare(kind.again, count);
   // Neighbours leased one by one are one delivery.
   if (!outgoing_.empty() && outgoing_.back().batch.get() == batch.get() && outgoing_.back().end == begin &&
       outgoing_.back().attempt == attempt && outgoing_.back().first_lease + outgoing_.back().count() == first) {
@@ -318,8 +356,8 @@ Ref<Batch> Subscription::ReadyBatch(Offset offset) {
     held_.Put(cached.front());
     return cached.front();
   }
-  // What is new can wait.
-  wanted_ = offset;
+  // What is new can wait, unless it is its turn.
+  if (!wanted_ || !new_goes_first()) wanted_ = offset;
   return nullptr;
 }
 
@@ -378,6 +416,7 @@ void Subscription::ArmTimer(const Moment& now) {
   // An open time that is over waits for a consumer with credit, not for the clock.
   Instant look = breaker_ ? breaker_->next_look() : Instant::Never();
   if (look <= now.now) look = Instant::Never();
+  if (others_until_ > now.now) look = std::min(look, others_until_);
   const Instant due = std::min({leases_.next_deadline(), ready_.next_due(), keys_.next_due(), look});
   if (due < armed_) {
     armed_ = due;
@@ -394,6 +433,14 @@ void Subscription::ArmTimer(const Moment& now) {
   }
 }
 
+void Subscription::EndLeases(Instant now) {
+  if (leases_.next_deadline() > now) return;
+  const uint64_t expired = leases_.TakeExpired(now, Releasing(ReleaseCause::kDeadlinePassed));
+  LeasesEnded();
+  expired_ += expired;
+  context_->metrics.engine.expired_leases.Add(expired);
+}
+
 void Subscription::OnTimer(bool wall) {
   {
     MutexLock lock(mu_);
@@ -403,10 +450,7 @@ void Subscription::OnTimer(bool wall) {
       armed_ = Instant::Never();
     }
     const Moment now = Look();
-    const uint64_t expired = leases_.TakeExpired(now.now, Releasing(ReleaseCause::kDeadlinePassed));
-    LeasesEnded();
-    expired_ += expired;
-    context_->metrics.engine.expired_leases.Add(expired);
+    EndLeases(now.now);
     ready_.Promote(now.now, now.wall_us);
     keys_.Promote(now.now, now.wall_us);
     ArmTimer(now);

@@ -26,25 +26,26 @@ void Subscription::RestartScan() {
   filtered_ahead_ = 0;
 }
 
-// Where the next look begins: at next_ when that may be a message that the filter leaves out and that holds the log.
+// Where the next look begins: at the floor when that may be a message that the filter leaves out and that holds the log.
 std::optional<Offset> Subscription::ScanFrom() const {
   if (filter_.matches_all() || snapshot_ || topic_ == nullptr || next_ >= end_) return std::nullopt;
-  const bool held_by_head = acked_.floor() == next_ && head_matches_ != next_;
-  const Offset from = held_by_head ? next_ : std::max(scanned_, next_);
+  const Offset floor = acked_.floor();
+  const bool held_by_head = floor >= next_ && floor < end_ && head_matches_ != floor;
+  const Offset from = held_by_head ? floor : std::max(scanned_, next_);
   return from < end_ ? std::optional(from) : std::nullopt;
 }
 
 void Subscription::Scan(const Batch& batch) {
   const std::optional<Offset> from = ScanFrom();
   if (!from || *from < batch.first() || *from >= batch.end()) return;
-  Offset at = *from;
-  if (at == next_) {
+  // What lies behind what was skipped may be settled already, since it expired, say.
+  while (acked_.floor() >= next_ && acked_.floor() < batch.end() && head_matches_ != acked_.floor()) {
+    next_ = acked_.floor();
     SkipFiltered(batch);
-    at = next_;
-    if (at < batch.end()) head_matches_ = at;
+    if (acked_.floor() == next_ && next_ < batch.end()) head_matches_ = next_;
   }
-  if (scanned_ < at) {
-    scanned_ = at;
+  if (scanned_ < next_) {
+    scanned_ = next_;
     filtered_ahead_ = 0;
   }
   for (; scanned_ < batch.end(); ++scanned_) {
@@ -53,10 +54,16 @@ void Subscription::Scan(const Batch& batch) {
   }
 }
 
+// What is at hand need not be read.
+void Subscription::ScanWindow() {
+  if (filter_.matches_all()) return;
+  for (const Ref<Batch>& batch : window_) Scan(*batch);
+}
+
 // Of what cannot be read nothing is known: it counts as backlog.
 void Subscription::ScanPast(Offset end) {
   scanned_ = std::max(scanned_, end);
-  head_matches_ = next_;
+  head_matches_ = std::max(acked_.floor(), next_);
 }
 
 void Subscription::ScheduleScan() {

@@ -40,11 +40,12 @@ void Subscription::TellSought(PendingSeek sought) {
   } else {
     sought.done(absl::OkStatus());
   }
+
 }
 
 CursorState Subscription::Progress() const {
   MutexLock lock(mu_);
-  return {.acked = acked_, .delivered_end = acked_.floor(), .attempts = {}};
+  return {.acked = acked_, .failures = {}};
 }
 
 }  // namespace sluice

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/container/inlined_vector.h"
 #include "core/engine/subscription.h"
 #include "fmt/format.h"
 
@@ -21,10 +22,12 @@ Topic::Topic(std::shared_ptr<EngineContext> context, TopicId id, TopicConfig con
       id_(id),
       log_(context_->backend->OpenLog(id)),
       durable_end_(log_->extent().next),
+      deleted_(config.deleted),
       retention_bytes_(config.retention_bytes),
       message_ttl_us_(absl::ToInt64Microseconds(config.message_ttl)),
       max_delay_us_(MaxDelayUs(config)),
       keeps_acked_(config.acked_retention > absl::ZeroDuration()),
+      expiry_(*context_, *this),
       config_(std::move(config)),
       trimmed_(log_->extent().first),
       unclaimed_from_(trimmed_),
@@ -59,11 +62,11 @@ void Topic::StoreOnce(Ref<Batch> batch, PublishDone done) {
   Store(std::move(batch), end);
 }
 
-void Topic::Bury(Ref<Batch> batch, std::shared_ptr<Cursor> source, OffsetRange offsets, PublishDone done) {
+void Topic::Bury(Ref<Batch> batch, std::shared_ptr<Cursor> source, std::vector<OffsetRange> offsets, PublishDone done) {
   const auto call = BeginPublish(batch);
   if (!call.ok()) return done(call.status());
   StoreDone end = PublishEnd(batch, *call, std::move(done));
-  log_->AppendAndAck(std::move(batch), std::move(source), offsets, std::move(end));
+  log_->AppendAndAck(std::move(batch), std::move(source), std::move(offsets), std::move(end));
 }
 
 absl::StatusOr<CircuitBreaker::Call> Topic::BeginPublish(const Ref<Batch>& batch) {
@@ -106,8 +109,7 @@ StoreDone Topic::PublishEnd(const Ref<Batch>& batch, const CircuitBreaker::Call&
     context.store_breaker.Record(call, status, times.now);
     if (status.ok()) {
       context.metrics.engine.publish_seconds.Observe(times.now - call.start);
-      self->OnAppended(batch, times);
-      done(Published{batch->first(), batch->count(), times.wall_us});
+      self->OnAppended(batch, times, done);
     } else {
       done(status);
     }
@@ -115,7 +117,7 @@ StoreDone Topic::PublishEnd(const Ref<Batch>& batch, const CircuitBreaker::Call&
   };
 }
 
-void Topic::OnAppended(const Ref<Batch>& batch, const Clock::Times& now) {
+void Topic::OnAppended(const Ref<Batch>& batch, const Clock::Times& now, const PublishDone& done) {
   EngineMetrics& metrics = context_->metrics.engine;
   metrics.published_messages.Add(batch->count());
   metrics.published_bytes.Add(batch->record().size());
@@ -134,9 +136,19 @@ void Topic::OnAppended(const Ref<Batch>& batch, const Clock::Times& now) {
     discarded = members_.size() == 0 && config_.discard_unsubscribed;
     durable_end_.store(batch->end(), std::memory_order_release);
   }
-  for (const auto& subscription : *active) behind |= !subscription->OnAppended(batch, now);
+  absl::InlinedVector<Subscription*, 8> wanting;
+  for (const auto& subscription : *active) {
+    const auto taken = subscription->OnAppended(batch);
+    if (taken == Subscription::Appended::kWanted) wanting.push_back(subscription.get());
+    behind |= taken == Subscription::Appended::kBehind;
+  }
+  // The publisher hears of it before any subscriber has it, and when it does every subscription knows of the batch. It may publish
+  // again from in there.
+  done(Published{batch->first(), batch->count(), now.wall_us});
+  for (Subscription* subscription : wanting) behind |= !subscription->DeliverAppended(now);
   if (discarded) FreeAcked();
   if (behind) context_->tail.Insert(id_, batch);
+  expiry_.OnAppended(*batch);
   const int64_t limit = retention_bytes_.load(std::memory_order_relaxed);
   if (limit > 0) EnforceRetentionBytes(limit);
 }
@@ -207,8 +219,14 @@ void Topic::SetConfig(TopicConfig config) {
     MutexLock lock(mu_);
     config_ = std::move(config);
   }
+  expiry_.TtlChanged();
   AckedRetentionChanged();
   FreeAcked();
+}
+
+Offset Topic::BacklogFrom() const {
+  MutexLock lock(mu_);
+  return members_.LowestFloor(durable_end());
 }
 
 void Topic::Add(const std::shared_ptr<Subscription>& subscription) {
@@ -217,6 +235,7 @@ void Topic::Add(const std::shared_ptr<Subscription>& subscription) {
     members_.Add(subscription);
     lowest_floor_.store(members_.LowestFloor(durable_end()), std::memory_order_release);
   }
+  expiry_.Revisit(subscription->floor());
   AckedRetentionChanged();
 }
 
@@ -294,6 +313,7 @@ void Topic::EndSeek(const Subscription* subscription, Offset floor) {
     seeks_.erase(seeks_.find(floor));
     members_.Lower(subscription, subscription->floor());
   }
+  expiry_.Revisit(subscription->floor());
   FreeAcked();
 }
 
@@ -336,6 +356,7 @@ bool Topic::NoteTrimmed(Offset floor) {
 
 void Topic::DropTrimmed(Offset floor) {
   context_->tail.DropBefore(id_, floor);
+  expiry_.DropBefore(floor);
   log_->Trim(floor);
 }
 

@@ -21,6 +21,7 @@
 #include "core/engine/context.h"
 #include "core/engine/producer_gate.h"
 #include "core/engine/time_index.h"
+#include "core/engine/topic_expiry.h"
 #include "core/engine/topic_members.h"
 #include "core/message/batch.h"
 #include "core/storage/backend.h"
@@ -64,14 +65,15 @@ class Topic : public std::enable_shared_from_this<Topic> {
 
   Topic(std::shared_ptr<EngineContext> context, TopicId id, TopicConfig config);
 
-  // The callback comes when the batch is durable, in the order of the calls. Errors: NOT_FOUND once deleted,
+  // The callback comes when the batch is durable, in the order of the calls, and before a consumer has it. Errors: NOT_FOUND once deleted,
   // UNAVAILABLE (CIRCUIT_OPEN while the store fails or hangs), RESOURCE_EXHAUSTED, DEADLINE_EXCEEDED (batch->deadline());
   // nothing is stored then. A batch with a producer tag that was stored before gets its first answer again;
   // FAILED_PRECONDITION: PRODUCER_FENCED, SEQUENCE_TOO_OLD.
   void Publish(Ref<Batch> batch, PublishDone done) EXCLUDES(mu_);
 
   // The same for messages of another topic, which `source` acknowledges in the same step.
-  void Bury(Ref<Batch> batch, std::shared_ptr<Cursor> source, OffsetRange offsets, PublishDone done) EXCLUDES(mu_);
+  void Bury(Ref<Batch> batch, std::shared_ptr<Cursor> source, std::vector<OffsetRange> offsets, PublishDone done)
+      EXCLUDES(mu_);
 
   TopicConfig config() const EXCLUDES(mu_);
   TopicStats stats() const EXCLUDES(mu_);
@@ -85,6 +87,9 @@ class Topic : public std::enable_shared_from_this<Topic> {
   // Microseconds; 0 when messages do not expire by themselves.
   int64_t message_ttl_us() const { return message_ttl_us_.load(std::memory_order_relaxed); }
   std::optional<int64_t> PublishTimeOf(Offset offset) const EXCLUDES(mu_);
+  TopicExpiry& expiry() { return expiry_; }
+  // What some subscription may deliver lies from here on.
+  Offset BacklogFrom() const EXCLUDES(mu_);
 
   // Learns from the log when its oldest message was published.
   void SeedTimes() EXCLUDES(mu_);
@@ -119,7 +124,8 @@ class Topic : public std::enable_shared_from_this<Topic> {
   // Whether the topic and the store's breaker take it; the callback then has to be used, and until then the gate is held.
   absl::StatusOr<CircuitBreaker::Call> BeginPublish(const Ref<Batch>& batch) EXCLUDES(mu_);
   StoreDone PublishEnd(const Ref<Batch>& batch, const CircuitBreaker::Call& call, PublishDone done);
-  void OnAppended(const Ref<Batch>& batch, const Clock::Times& now) EXCLUDES(mu_);
+  // Tells the subscriptions, then the publisher, then lets it be delivered.
+  void OnAppended(const Ref<Batch>& batch, const Clock::Times& now, const PublishDone& done) EXCLUDES(mu_);
   void EnforceRetentionBytes(int64_t limit) EXCLUDES(mu_);
   // Calls found(before) when there are messages from `from` on that are older than `age`: those below `before`.
   void FindOlder(absl::Duration age, Offset from, std::function<void(Offset)> found) EXCLUDES(mu_);
@@ -145,12 +151,13 @@ class Topic : public std::enable_shared_from_this<Topic> {
   const std::shared_ptr<TopicLog> log_;
 
   std::atomic<Offset> durable_end_;
-  std::atomic<bool> deleted_{false};
+  std::atomic<bool> deleted_;
   std::atomic<int64_t> retention_bytes_;
   std::atomic<int64_t> message_ttl_us_;
   std::atomic<int64_t> max_delay_us_;
   std::atomic<bool> keeps_acked_;
   ProducerGate producers_;
+  TopicExpiry expiry_;
 
   mutable Mutex mu_{LockRank::kTopic};
   TopicConfig config_ GUARDED_BY(mu_);

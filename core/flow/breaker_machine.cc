@@ -43,9 +43,11 @@ std::string_view ToString(BreakerCause cause) {
     case BreakerCause::kOpenTimePassed:
       return "time for probes";
     case BreakerCause::kProbesSucceeded:
+      return "probes succeeded";
+    case BreakerCause::kCallersGone:
       break;
   }
-  return "probes succeeded";
+  return "those who failed are gone";
 }
 
 uint64_t BreakerMachine::Available(Instant now) {
@@ -98,14 +100,27 @@ void BreakerMachine::RecordClosed(const CallCounts& ended, Instant now) {
   window_.Add(ended, now);
   failures_in_a_row_ = ended.failures == ended.calls ? failures_in_a_row_ + ended.failures : 0;
   const CallCounts& sum = window_.sum();
-  const bool enough = sum.calls >= options_.minimum_calls;
   if (options_.consecutive_failures > 0 && failures_in_a_row_ >= options_.consecutive_failures) {
     Open(BreakerCause::kConsecutiveFailures, now);
-  } else if (enough && Reaches(sum.failures, sum.calls, options_.failure_ratio)) {
+  } else if (TooManyFailed()) {
     Open(BreakerCause::kFailureRatio, now);
-  } else if (enough && Reaches(sum.slow, sum.calls, options_.slow_ratio)) {
+  } else if (sum.calls >= options_.minimum_calls && Reaches(sum.slow, sum.calls, options_.slow_ratio)) {
     Open(BreakerCause::kSlowRatio, now);
   }
+}
+
+bool BreakerMachine::TooManyFailed() const {
+  const CallCounts& sum = window_.sum();
+  return sum.calls >= options_.minimum_calls && Reaches(sum.failures, sum.calls, options_.failure_ratio);
+}
+
+void BreakerMachine::Forget(const RollingWindow& calls, Instant now) {
+  window_.Subtract(calls);
+  if (state_ == BreakerState::kClosed || TooManyFailed()) return;
+  window_.Clear();
+  failures_in_a_row_ = 0;
+  open_time_ = absl::ZeroDuration();
+  Become(BreakerState::kClosed, BreakerCause::kCallersGone, now);
 }
 
 void BreakerMachine::RecordProbes(const CallCounts& ended, Instant now) {

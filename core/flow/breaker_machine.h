@@ -36,6 +36,7 @@ enum class BreakerCause {
   kProbesFailed,
   kOpenTimePassed,
   kProbesSucceeded,
+  kCallersGone,
 };
 
 // "closed", "open", "half-open"; "failure ratio", ...
@@ -66,6 +67,9 @@ class BreakerMachine {
   void GiveBack(uint64_t calls);
   // A call does not end.
   void Stalled(Instant now);
+  // Who made these calls is gone, and they count no more: all of them ended while it was closed, and were recorded as of when
+  // they ended. Closes when it would not have opened without them.
+  void Forget(const RollingWindow& calls, Instant now);
   // Goes from open to half-open when it is time.
   void Tick(Instant now);
 
@@ -99,6 +103,7 @@ class BreakerMachine {
   void Open(BreakerCause cause, Instant now);
   void Become(BreakerState state, BreakerCause cause, Instant now);
   uint64_t FailuresToOpen() const;
+  bool TooManyFailed() const;
 
   const BreakerOptions options_;
 

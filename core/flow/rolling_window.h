@@ -50,6 +50,16 @@ class RollingWindow {
     newest_end_ = (newest_ + 1) * width_;
   }
 
+  // Takes out what `other` has too. REQUIRES: all of that was added here, by the same times, and the length is the same.
+  void Subtract(const RollingWindow& other) {
+    const int64_t first = std::max<int64_t>(0, std::max(newest_, other.newest_) - kSlices + 1);
+    for (int64_t at = first; at <= std::min(newest_, other.newest_); ++at) {
+      const CallCounts& gone = other.slices_[static_cast<size_t>(at % kSlices)];
+      Apply(gone, &slices_[static_cast<size_t>(at % kSlices)], [](uint64_t a, uint64_t b) { return a - b; });
+      Apply(gone, &sum_, [](uint64_t a, uint64_t b) { return a - b; });
+    }
+  }
+
   void Clear() {
     slices_ = {};
     sum_ = {};

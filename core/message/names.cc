@@ -12,14 +12,26 @@ constexpr std::string_view kProjects = "projects/";
 
 bool IsLetter(char c) { return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z'); }
 
+bool IsDigit(char c) { return c >= '0' && c <= '9'; }
+
 bool IsNameChar(char c) {
-  return IsLetter(c) || (c >= '0' && c <= '9') || std::string_view("._~+%-").find(c) != std::string_view::npos;
+  return IsLetter(c) || IsDigit(c) || std::string_view("._~+%-").find(c) != std::string_view::npos;
 }
 
 bool IsValidId(std::string_view id) {
   if (id.size() < kMinNameLength || id.size() > kMaxNameLength || !IsLetter(id[0])) return false;
   for (char c : id) {
     if (!IsNameChar(c)) return false;
+  }
+  return true;
+}
+
+// Project ids, project numbers ("123456789012") and ids within a domain ("example.com:my-project").
+bool IsValidProject(std::string_view project) {
+  if (project.empty() || project.size() > kMaxNameLength) return false;
+  if (!IsLetter(project[0]) && !IsDigit(project[0])) return false;
+  for (char c : project) {
+    if (!IsNameChar(c) && c != ':') return false;
   }
   return true;
 }
@@ -37,8 +49,8 @@ std::string Printable(std::string_view name) {
 absl::Status Invalid(std::string_view name, std::string_view shape, std::string_view field) {
   const std::string shown = Printable(name);
   const std::string limit = fmt::format(
-      "{}, each part {} to {} of [A-Za-z][A-Za-z0-9._~+%-]*, the last not starting with goog", shape,
-      kMinNameLength, kMaxNameLength);
+      "{}, P 1 to {} of [A-Za-z0-9][A-Za-z0-9._~+%:-]*, X {} to {} of [A-Za-z][A-Za-z0-9._~+%-]* and not starting with goog",
+      shape, kMaxNameLength, kMinNameLength, kMaxNameLength);
   return Error(Reason::kInvalidName,
                fmt::format("{}: invalid resource name given (name={}); it must be {}", field, shown, limit),
                {{"field", std::string(field)}, {"value", shown}, {"limit", limit}});
@@ -58,12 +70,12 @@ absl::StatusOr<size_t> CheckResourceName(std::string_view name, std::string_view
   rest.remove_prefix(collection.size());
   if (rest.empty() || rest[0] != '/') return invalid();
   rest.remove_prefix(1);
-  if (!IsValidId(project) || !IsValidId(rest) || rest.substr(0, 4) == "goog") return invalid();
+  if (!IsValidProject(project) || !IsValidId(rest) || rest.substr(0, 4) == "goog") return invalid();
   return project_end;
 }
 
 absl::Status CheckProjectName(std::string_view name, std::string_view field) {
-  if (name.substr(0, kProjects.size()) != kProjects || !IsValidId(name.substr(kProjects.size()))) {
+  if (name.substr(0, kProjects.size()) != kProjects || !IsValidProject(name.substr(kProjects.size()))) {
     return Invalid(name, "projects/P", field);
   }
   return absl::OkStatus();

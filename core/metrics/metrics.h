@@ -68,6 +68,9 @@ struct StoreMetrics {
   Counter segments_deleted;
   Counter relocated_bytes;
   Counter write_errors;
+  Counter read_errors;
+  Counter checkpoints_made;
+  Counter checkpoints_failed;
   Counter backups_made;
   Counter backups_failed;
   // When the newest backup was made, in seconds since 1970; 0 when there is none.

@@ -45,13 +45,12 @@ struct SubscriptionRecord {
 // What is remembered of a subscription's progress.
 struct CursorState {
   AckSet acked;
-  // Everything below was delivered at least once.
-  Offset delivered_end;
-  // Deliveries so far below delivered_end, where it is not one; gone once acknowledged.
-  std::map<Offset, uint32_t> attempts;
+  // How many deliveries failed, of messages of which one did; gone once acknowledged. What is merely out has not failed.
+  std::map<Offset, uint32_t> failures;
 
-  // Says how often the messages of `range` were delivered. Never takes anything back, so that it may be said twice.
-  void NoteAttempts(OffsetRange range, uint32_t count);
+  void Ack(OffsetRange range);
+  // Deliveries of the messages of `range` failed this often by now. Never takes anything back, so that it may be said twice.
+  void Fail(OffsetRange range, uint32_t count);
 };
 
 // What exists. Puts and removals are durable when their callback says OK, and are seen in that order after a restart.
@@ -103,9 +102,10 @@ class TopicLog {
   // Once the write began the deadline does not count any more.
   virtual void Append(Ref<Batch> batch, StoreDone done) = 0;
 
-  // The same, and acknowledges `range` of `source`, a cursor of the same store, in one step: a crash leaves both or
-  // neither.
-  virtual void AppendAndAck(Ref<Batch> batch, std::shared_ptr<Cursor> source, OffsetRange range, StoreDone done) = 0;
+  // The same, and acknowledges `ranges` of `source`, a cursor of the same store, in one step: a crash leaves all of it or
+  // nothing. REQUIRES: at least one range, none empty.
+  virtual void AppendAndAck(Ref<Batch> batch, std::shared_ptr<Cursor> source, std::vector<OffsetRange> ranges,
+                            StoreDone done) = 0;
 
   // Where a batch with this tag was appended; nothing for one that is new. FAILED_PRECONDITION: PRODUCER_FENCED,
   // SEQUENCE_TOO_OLD. A batch is known once its Append was answered, also after a restart.
@@ -133,12 +133,8 @@ class Cursor {
   // Acknowledges. Without a callback it is saved with the next commit, or soon; with one, at once.
   virtual void Ack(absl::Span<const OffsetRange> ranges, StoreDone done) = 0;
 
-  // Everything below `end` was delivered once. Saved with the next commit, or soon.
-  virtual void Delivered(Offset end) = 0;
-
-  // The messages of `range` were delivered `attempts` times by now; 0 for those that a later Delivered passes over.
-  // Saved with the next commit, or soon.
-  virtual void Redelivered(OffsetRange range, uint32_t attempts) = 0;
+  // Deliveries of the messages of `range` failed this often by now. Saved with the next commit, or soon.
+  virtual void Failed(OffsetRange range, uint32_t failures) = 0;
 
   // Begins anew from `state`.
   virtual void Seek(CursorState state, StoreDone done) = 0;

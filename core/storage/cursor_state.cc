@@ -1,14 +1,19 @@
+#include <algorithm>
+
 #include "core/storage/backend.h"
 
 namespace sluice {
 
-void CursorState::NoteAttempts(OffsetRange range, uint32_t count) {
-  for (Offset offset = range.begin; offset < range.end; ++offset) {
-    if (acked.Contains(offset)) continue;
-    auto [it, added] = attempts.try_emplace(offset, count);
-    if (!added && it->second < count) it->second = count;
-    // What has no entry was delivered once.
-    if (it->second == 1) attempts.erase(it);
+void CursorState::Ack(OffsetRange range) {
+  acked.Add(range);
+  if (!failures.empty()) failures.erase(failures.lower_bound(range.begin), failures.lower_bound(range.end));
+}
+
+void CursorState::Fail(OffsetRange range, uint32_t count) {
+  if (count == 0) return;
+  for (Offset at = acked.NextUnacked(range.begin); at < range.end; at = acked.NextUnacked(at + 1)) {
+    uint32_t& known = failures[at];
+    known = std::max(known, count);
   }
 }
 

@@ -5,9 +5,11 @@
 #include <map>
 #include <utility>
 
+#include "fmt/format.h"
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
 #include "server/google/texts.h"
+#include "server/log.h"
 #include "server/tracing/messaging_spans.h"
 
 namespace sluice::server {
@@ -181,6 +183,33 @@ void EndSpan(const std::shared_ptr<ActiveSpan>& span, uint64_t count,
   EndSettle(span, outcome.status(), count, outcome.ok() && outcome->all_confirmed());
 }
 
+// Why an id was refused, in a few words.
+std::string_view WhyRefused(const Engine& engine, const Subscription& subscription, std::string_view text, AckId* id) {
+  if (!ReadAckId(text, id)) return "not an ack id";
+  if (id->subscription != subscription.id()) return "of another subscription";
+  if (id->incarnation != engine.incarnation()) return "of before a restart";
+  return subscription.WhyOver(id->lease, id->offset);
+}
+
+// One event for all that a request got refused: how many for which reason, and the first of them.
+void LogRefused(const Engine& engine, const Subscription& subscription, const AckIdsOutcome& outcome) {
+  std::map<std::string_view, size_t> reasons;
+  AckId first;
+  for (const std::string& text : outcome.invalid) {
+    AckId id;
+    ++reasons[WhyRefused(engine, subscription, text, &id)];
+    if (first.lease == LeaseId(0)) first = id;
+  }
+  if (!outcome.unordered.empty()) reasons["an earlier message of its key is outstanding"] = outcome.unordered.size();
+  if (!outcome.failed.empty()) reasons["not durable"] = outcome.failed.size();
+  std::string told;
+  for (const auto& [reason, count] : reasons) told += fmt::format("{}{}: {}", told.empty() ? "" : ", ", reason, count);
+  Log("acknowledgements were refused", {{"subscription", subscription.config().name.full()},
+                                        {"reasons", told},
+                                        {"lease", std::to_string(first.lease.value())},
+                                        {"message_id", std::to_string(first.offset.value())}});
+}
+
 void AcknowledgeRead(Engine& engine, const std::shared_ptr<Subscription>& subscription, ReadIds ids,
                      bool exactly_once, const AckIdsDone& done) {
   if (!exactly_once) {
@@ -188,7 +217,11 @@ void AcknowledgeRead(Engine& engine, const std::shared_ptr<Subscription>& subscr
     AcknowledgeLoosely(*subscription, ids);
     return done(AckIdsOutcome());
   }
-  auto gathered = std::make_shared<Gathered>(std::move(ids.names), std::move(ids.invalid), done);
+  auto told = [&engine, subscription, done](absl::StatusOr<AckIdsOutcome> outcome) {
+    if (outcome.ok() && !outcome->all_confirmed()) LogRefused(engine, *subscription, *outcome);
+    done(std::move(outcome));
+  };
+  auto gathered = std::make_shared<Gathered>(std::move(ids.names), std::move(ids.invalid), std::move(told));
   if (!ids.current.empty()) {
     subscription->AckConfirmed(kAnyone, LeasesOf(ids.current), gathered->Expect(engine.incarnation()));
   }
@@ -198,29 +231,46 @@ void AcknowledgeRead(Engine& engine, const std::shared_ptr<Subscription>& subscr
   gathered->Answer();
 }
 
+void NackEach(Engine& engine, Subscription& subscription, const ReadIds& ids, AckIdsOutcome* outcome) {
+  std::vector<LeaseRange> confirmed = subscription.NackConfirmed(kAnyone, LeasesOf(ids.current), absl::ZeroDuration());
+  std::sort(confirmed.begin(), confirmed.end(), [](const LeaseRange& a, const LeaseRange& b) { return a.first < b.first; });
+  ids.names.Find(engine.incarnation(), confirmed, &outcome->confirmed);
+  auto part = confirmed.begin();
+  for (const LateAck& ack : ids.current) {
+    for (LeaseId lease = ack.leases.first; lease <= ack.leases.last; ++lease) {
+      while (part != confirmed.end() && part->last < lease) ++part;
+      const bool is_confirmed = part != confirmed.end() && part->first <= lease;
+      if (!is_confirmed) ids.names.Find(engine.incarnation(), {{lease, lease}}, &outcome->invalid);
+    }
+  }
+}
+
 absl::StatusOr<AckIdsOutcome> ModifyDeadline(Engine& engine, const std::shared_ptr<Subscription>& subscription,
                                              const ReadIds& ids, bool exactly_once, int32_t seconds) {
   AckIdsOutcome outcome;
-  const auto modify = [&](LeaseRange range) {
-    return seconds == 0 ? subscription->Nack(kAnyone, range, absl::ZeroDuration())
-                        : subscription->Extend(kAnyone, range, absl::Seconds(seconds));
-  };
+  const auto extend = [&](LeaseRange range) { return subscription->Extend(kAnyone, range, absl::Seconds(seconds)); };
   if (!exactly_once) {
     if (!ids.invalid.empty()) return texts::InvalidAckId(ids.invalid.front());
-    for (const LateAck& ack : ids.current) modify(ack.leases);
+    for (const LateAck& ack : ids.current) {
+      seconds == 0 ? subscription->Nack(kAnyone, ack.leases, absl::ZeroDuration()) : extend(ack.leases);
+    }
     return outcome;
   }
   outcome.invalid = ids.invalid;
-  for (const LateAck& ack : ids.current) {
-    // What was extended may be extended again to see what was not; what was given back is gone.
-    const uint64_t count = ack.leases.last - ack.leases.first + 1;
-    if (seconds > 0 && modify(ack.leases) == count) {
-      ids.names.Find(engine.incarnation(), {ack.leases}, &outcome.confirmed);
-      continue;
-    }
-    for (LeaseId lease = ack.leases.first; lease <= ack.leases.last; ++lease) {
-      const bool held = modify({lease, lease}) == 1;
-      ids.names.Find(engine.incarnation(), {{lease, lease}}, held ? &outcome.confirmed : &outcome.invalid);
+  if (seconds == 0) {
+    NackEach(engine, *subscription, ids, &outcome);
+  } else {
+    for (const LateAck& ack : ids.current) {
+      // What was extended may be extended again to see what was not.
+      const uint64_t count = ack.leases.last - ack.leases.first + 1;
+      if (extend(ack.leases) == count) {
+        ids.names.Find(engine.incarnation(), {ack.leases}, &outcome.confirmed);
+        continue;
+      }
+      for (LeaseId lease = ack.leases.first; lease <= ack.leases.last; ++lease) {
+        const bool held = extend({lease, lease}) == 1;
+        ids.names.Find(engine.incarnation(), {{lease, lease}}, held ? &outcome.confirmed : &outcome.invalid);
+      }
     }
   }
   for (const auto& [incarnation, acks] : ids.earlier) ids.names.Find(incarnation, LeasesOf(acks), &outcome.invalid);

@@ -8,6 +8,7 @@
 
 #include "core/engine/engine.h"
 #include "server/google/texts.h"
+#include "server/google/unknown_fields.h"
 #include "server/paging.h"
 #include "server/unary_call.h"
 
@@ -19,18 +20,25 @@ inline UnaryFinish BeginGoogle(ServiceContext& context, Rpc rpc, const grpc::Cal
   return [finish = BeginUnary(context, rpc, call, reactor)](const absl::Status& status) { finish(texts::Told(status)); };
 }
 
-// Nothing when the caller may not, and was told.
+// Nothing when the caller may not, or asks for what this server does not know, and was told.
 inline UnaryFinish BeginGoogle(ServiceContext& context, Rpc rpc, const grpc::CallbackServerContext& call,
                                const google::protobuf::Message& request, grpc::ServerUnaryReactor* reactor) {
   UnaryFinish finish = BeginUnary(context, rpc, call, request, reactor);
   if (!finish) return nullptr;
+  if (absl::Status status = CheckFieldsKnown(request); !status.ok()) {
+    finish(status);
+    return nullptr;
+  }
   return [finish = std::move(finish)](const absl::Status& status) { finish(texts::Told(status)); };
 }
 
 template <class Answer>
 grpc::ServerUnaryReactor* AnswerGoogle(ServiceContext& context, Rpc rpc, grpc::CallbackServerContext* call,
                                        const google::protobuf::Message& request, const Answer& answer) {
-  return AnswerUnary(context, rpc, call, request, [&] { return texts::Told(answer()); });
+  return AnswerUnary(context, rpc, call, request, [&] {
+    const absl::Status known = CheckFieldsKnown(request);
+    return known.ok() ? texts::Told(answer()) : known;
+  });
 }
 
 // What is known of a subscription's topic.

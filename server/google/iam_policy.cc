@@ -96,7 +96,8 @@ iam::Policy Read(const std::string& stored) {
 // Whoever asks for an older version gets conditions all the same: to set back what was shown must lose nothing.
 iam::Policy ShownPolicy(const std::string& stored) {
   iam::Policy policy = Read(stored);
-  if (policy.version() == 0) policy.set_version(1);
+  // As the service: what has no bindings has no version either.
+  if (policy.version() == 0 && policy.bindings_size() > 0) policy.set_version(1);
   policy.set_etag(EtagOf(stored));
   return policy;
 }

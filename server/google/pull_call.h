@@ -1,4 +1,6 @@
-// One Pull: a consumer for as long as it takes to get the first messages, and a while at the most when there are none.
+// One Pull: a consumer that collects messages until there are as many as wanted, until there are no more at the moment, or for a few
+// milliseconds from the first on; a while at the most when there are none. Beside open streams, which take their turns, several
+// deliveries make one answer.
 //
 // Thread rule: as a stream session: one mutex guards all; gRPC and the engine each hold a reference.
 #pragma once
@@ -30,18 +32,21 @@ class PullCall final : public grpc::ServerUnaryReactor,
   PullCall(ServiceContext& context, SessionList::Slot slot, const grpc::CallbackServerContext& call, grpc::ByteBuffer* response)
       : context_(context), slot_(slot), call_(call), response_(response) {}
 
-  void OnCancel() override { Answer(absl::CancelledError("the client is gone"), {}); }
+  void OnCancel() override { Answer(absl::CancelledError("the client is gone")); }
   void OnDone() override;
 
   void Deliver(std::vector<Delivery>& deliveries) override;
   void Ended(absl::Status why) override;
-  void End(const absl::Status& why) override { Answer(why, {}); }
+  void End(const absl::Status& why) override { Answer(why); }
 
  private:
   // An error, or nothing while it waits.
   absl::Status Begin(const pubsub::PullRequest& request, Instant deadline) EXCLUDES(mu_);
-  // The first to say something.
-  void Answer(const absl::Status& status, std::vector<Delivery> deliveries) EXCLUDES(mu_);
+  // Answers when what was collected is enough, or looks again soon. `waited` says that it had its time.
+  void LookForMore(bool waited) EXCLUDES(mu_);
+  void LookSoon();
+  // With what was collected; after an error that goes back. Only the first call counts.
+  void Answer(const absl::Status& status) EXCLUDES(mu_);
 
   ServiceContext& context_;
   const SessionList::Slot slot_;
@@ -49,15 +54,23 @@ class PullCall final : public grpc::ServerUnaryReactor,
   grpc::ByteBuffer* const response_;
   // The call's reference.
   std::shared_ptr<PullCall> self_;
-  // Set before it is attached.
+  // Set before it is granted anything.
   std::shared_ptr<Subscription> subscription_;
   std::optional<SpanContext> trace_;
+  bool at_once_ = false;
+  int64_t wanted_ = 0;
   // Belongs to the answer.
   std::shared_ptr<ActiveSpan> deliver_span_;
+  std::vector<Delivery> answered_with_;
 
   Mutex mu_{LockRank::kSession};
   ConsumerId consumer_ GUARDED_BY(mu_);
   bool answered_ GUARDED_BY(mu_) = false;
+  std::vector<Delivery> collected_ GUARDED_BY(mu_);
+  int64_t messages_ GUARDED_BY(mu_) = 0;
+  int64_t bytes_ GUARDED_BY(mu_) = 0;
+  // From then on the first delivery has to see to it that somebody looks again.
+  bool looks_ GUARDED_BY(mu_) = false;
 };
 
 }  // namespace sluice::server

@@ -97,6 +97,7 @@ absl::Status StreamingPullSession::Apply(const pubsub::StreamingPullRequest& req
   if (!request.client_id().empty()) return texts::InvalidArgument("client_id");
   if (request.max_outstanding_messages() != 0) return texts::InvalidArgument("max_outstanding_messages");
   if (request.max_outstanding_bytes() != 0) return texts::InvalidArgument("max_outstanding_bytes");
+  if (request.protocol_version() != 0) return texts::InvalidArgument("protocol_version");
   if (const int32_t seconds = request.stream_ack_deadline_seconds(); seconds != 0) {
     if (absl::Status status = CheckStreamDeadline(seconds); !status.ok()) return status;
     subscription_->SetAckDeadline(consumer_, absl::Seconds(seconds));

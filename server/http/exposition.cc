@@ -91,6 +91,11 @@ void AddStore(const StoreMetrics& m, const BackendStats& stats, std::string_view
                Value(m.relocated_bytes));
   out->Counter("sluice_store_deleted_segments_total", "Journal segments deleted.", Value(m.segments_deleted));
   out->Counter("sluice_store_write_errors_total", "Failed writes and syncs.", Value(m.write_errors));
+  out->Counter("sluice_store_read_errors_total", "Failed reads; damaged records are not among them.", Value(m.read_errors));
+  out->Counter("sluice_store_checkpoints_total", "Checkpoints made, and those that failed.", {{"result", "made"}},
+               Value(m.checkpoints_made));
+  out->Counter("sluice_store_checkpoints_total", "Checkpoints made, and those that failed.", {{"result", "failed"}},
+               Value(m.checkpoints_failed));
   out->Distribution("sluice_store_commit_duration_seconds", "Time of a group commit, its sync included.",
                     m.commit_seconds);
   out->Distribution("sluice_store_fsync_duration_seconds", "Time of an fdatasync.", m.fsync_seconds);
@@ -322,6 +327,8 @@ std::vector<MetricFamily> Exposition::Collect() const {
   AddEngine(context_.metrics.engine, &out);
   AddBreakers(context_.metrics.engine, context_.metrics.push.breakers, engine.store_breaker().state, &out);
   AddStore(context_.metrics.store, stats, engine.durability(), &out);
+  out.Gauge("sluice_publish_available", "1 while messages are taken: the store is writable and its circuit breaker not open.",
+            stats.writable && engine.store_breaker().state != BreakerState::kOpen ? 1 : 0);
   AddSubscriptions(engine, &out);
   out.Gauge("sluice_topics", "Topics.", static_cast<double>(engine.topic_count()));
   out.Gauge("sluice_subscriptions", "Subscriptions.", static_cast<double>(engine.subscription_count()));

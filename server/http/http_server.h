@@ -1,5 +1,5 @@
 // HTTP for those who watch: /metrics in Prometheus' text format with pages for each topic and subscription (detail.h), /healthz (the
-// process lives), /readyz (it takes work). With certificates it is HTTPS. The pages that name topics and subscriptions need the right
+// process lives), /readyz (it serves). With certificates it is HTTPS. The pages that name topics and subscriptions need the right
 // to see the server (sluice.server.view) once callers are asked who they are.
 //
 // Thread rule: Start and the destructor from one thread; requests are served by a few threads of its own.

@@ -101,6 +101,19 @@ RetryPolicy FromProto(const v1::RetryPolicy& policy) {
   return retry;
 }
 
+DeliveryBreakerPolicy FromProto(const v1::DeliveryBreakerPolicy& policy) {
+  DeliveryBreakerPolicy breaker;
+  breaker.disabled = policy.disabled();
+  // Negative numbers are too large as well.
+  if (policy.minimum_deliveries() != 0) breaker.minimum_deliveries = static_cast<uint32_t>(policy.minimum_deliveries());
+  if (policy.probes() != 0) breaker.probes = static_cast<uint32_t>(policy.probes());
+  if (policy.failure_ratio() != 0) breaker.failure_ratio = policy.failure_ratio();
+  if (policy.has_window()) breaker.window = FromProto(policy.window());
+  if (policy.has_open_time()) breaker.open_time = FromProto(policy.open_time());
+  if (policy.has_max_open_time()) breaker.max_open_time = FromProto(policy.max_open_time());
+  return breaker;
+}
+
 absl::StatusOr<DeadLetterPolicy> FromProto(const v1::DeadLetterPolicy& policy) {
   auto topic = TopicName::Parse(policy.dead_letter_topic(), "subscription.dead_letter_policy.dead_letter_topic");
   if (!topic.ok()) return topic.status();
@@ -135,6 +148,7 @@ absl::StatusOr<SubscriptionConfig> FromProto(const v1::Subscription& subscriptio
     if (!dead_letter.ok()) return dead_letter.status();
     config.dead_letter = *std::move(dead_letter);
   }
+  if (subscription.has_delivery_breaker_policy()) config.delivery_breaker = FromProto(subscription.delivery_breaker_policy());
   config.ordered = subscription.enable_message_ordering();
   config.exactly_once = subscription.enable_exactly_once_delivery();
   config.priority_delivery = subscription.priority_delivery();
@@ -160,6 +174,18 @@ v1::Topic ToProto(const TopicConfig& config) {
   return topic;
 }
 
+v1::DeliveryBreakerPolicy ToProto(const DeliveryBreakerPolicy& breaker) {
+  v1::DeliveryBreakerPolicy policy;
+  policy.set_disabled(breaker.disabled);
+  policy.set_failure_ratio(breaker.failure_ratio);
+  policy.set_minimum_deliveries(static_cast<int32_t>(breaker.minimum_deliveries));
+  ToProto(breaker.window, policy.mutable_window());
+  ToProto(breaker.open_time, policy.mutable_open_time());
+  ToProto(breaker.max_open_time, policy.mutable_max_open_time());
+  policy.set_probes(static_cast<int32_t>(breaker.probes));
+  return policy;
+}
+
 v1::Subscription ToProto(const SubscriptionConfig& config) {
   v1::Subscription subscription;
   subscription.set_name(config.name.full());
@@ -176,6 +202,7 @@ v1::Subscription ToProto(const SubscriptionConfig& config) {
         static_cast<int32_t>(config.dead_letter->max_attempts));
     subscription.mutable_dead_letter_policy()->set_dead_letter_expired(config.dead_letter->expired_too);
   }
+  if (config.delivery_breaker) *subscription.mutable_delivery_breaker_policy() = ToProto(*config.delivery_breaker);
   subscription.mutable_labels()->insert(config.labels.begin(), config.labels.end());
   ToProto(config.create_time, subscription.mutable_create_time());
   subscription.set_enable_message_ordering(config.ordered);

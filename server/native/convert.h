@@ -32,6 +32,7 @@ absl::Duration AckDeadlineFrom(int32_t seconds);
 absl::StatusOr<TopicConfig> FromProto(const v1::Topic& topic);
 // REQUIRES a topic.
 RetryPolicy FromProto(const v1::RetryPolicy& policy);
+DeliveryBreakerPolicy FromProto(const v1::DeliveryBreakerPolicy& policy);
 absl::StatusOr<DeadLetterPolicy> FromProto(const v1::DeadLetterPolicy& policy);
 PushConfig FromProto(const v1::PushConfig& push);
 absl::StatusOr<SubscriptionConfig> FromProto(const v1::Subscription& subscription);

@@ -110,6 +110,7 @@ absl::Status SubscribeSession::Attach(std::shared_ptr<Subscription> subscription
   opened_.set_exactly_once_delivery(config.exactly_once);
   opened_.set_message_ordering(config.ordered);
   exactly_once_ = config.exactly_once;
+  leases_end_ = true;
   consumer_ = *consumer;
   subscription_ = std::move(subscription);
   return absl::OkStatus();
@@ -232,9 +233,14 @@ absl::Status SubscribeSession::ApplyNacks() {
                          fmt::format("0 to {}", absl::FormatDuration(kMaxNackDelay)));
     }
     const auto span = BeginSettle(context_.tracer, "nack", *subscription_, {*leases});
-    const uint64_t found = subscription_->Nack(consumer_, *leases, delay);
+    uint64_t found = 0;
+    if (exactly_once_) {
+      for (const LeaseRange& part : subscription_->NackConfirmed(consumer_, {*leases}, delay)) found += part.last - part.first + 1;
+      if (found <= leases->last - leases->first) Lost(nack.range());
+    } else {
+      found = subscription_->Nack(consumer_, *leases, delay);
+    }
     EndSettle(span, absl::OkStatus(), found);
-    if (exactly_once_ && found <= leases->last - leases->first) Lost(nack.range());
   }
   return absl::OkStatus();
 }

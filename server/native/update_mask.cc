@@ -59,6 +59,9 @@ absl::Status SetField(std::string_view path, const v1::Subscription& wanted, Sub
     auto dead_letter = FromProto(wanted.dead_letter_policy());
     if (!dead_letter.ok()) return dead_letter.status();
     config->dead_letter = *std::move(dead_letter);
+  } else if (path == "delivery_breaker_policy") {
+    config->delivery_breaker.reset();
+    if (wanted.has_delivery_breaker_policy()) config->delivery_breaker = FromProto(wanted.delivery_breaker_policy());
   } else if (path == "labels") {
     config->labels = {wanted.labels().begin(), wanted.labels().end()};
   } else if (path == "enable_exactly_once_delivery") {

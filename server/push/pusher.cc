@@ -13,6 +13,8 @@ namespace {
 // The request is to end before its lease does.
 constexpr absl::Duration kLeaseMargin = absl::Seconds(2);
 constexpr absl::Duration kShortestPause = absl::Milliseconds(50);
+// An endpoint that acknowledged something within this time is well.
+constexpr absl::Duration kLately = absl::Seconds(60);
 
 void Count(const HttpOutcome& outcome, bool acked, absl::Duration took, PushMetrics* metrics) {
   Counter& counter = acked               ? metrics->acked
@@ -46,6 +48,7 @@ void Pusher::Configure(const SubscriptionConfig& config) {
     target_ = std::move(target);
     // Another endpoint, another breaker.
     paused_ = false;
+    acked_at_ = Instant();
     attached = consumer_.has_value();
   }
   if (!attached) {
@@ -206,24 +209,35 @@ void Pusher::Send(Request request) {
   if (!service_.workers().Submit(std::move(send))) Answered(*shared, Instant(), std::nullopt);
 }
 
+bool Pusher::RefusesAgain(const Job& job, const HttpOutcome& outcome, Instant now) const {
+  return outcome.code != 0 && job.message.attempt > 1 && acked_at_ != Instant() && now - acked_at_ < kLately;
+}
+
 void Pusher::Answered(const Request& request, Instant began, const std::optional<HttpOutcome>& outcome) {
   const Job& job = request.job;
   const bool acked = outcome && Acknowledges(outcome->code);
+  const Instant now = service_.engine().clock().Now();
   if (outcome) {
-    Count(*outcome, acked, service_.engine().clock().Now() - began, &service_.metrics());
+    Count(*outcome, acked, now - began, &service_.metrics());
     EndSpan(request.span, StatusOf(*outcome));
     acked ? subscription_->Ack(kAnyone, {job.leases()})
           : subscription_->Nack(kAnyone, job.leases(), absl::ZeroDuration());
   }
-  request.target->breaker->Record(request.call, !outcome ? CallOutcome::kIgnored
-                                                : acked  ? CallOutcome::kSuccess
-                                                         : CallOutcome::kFailure);
+  bool says_something = outcome.has_value();
+  {
+    MutexLock lock(mu_);
+    if (acked) acked_at_ = now;
+    if (outcome && !acked) says_something = !RefusesAgain(job, *outcome, now);
+  }
+  request.target->breaker->Record(request.call, !says_something ? CallOutcome::kIgnored
+                                                : acked         ? CallOutcome::kSuccess
+                                                                : CallOutcome::kFailure);
   {
     MutexLock lock(mu_);
     --under_way_;
     busy_keys_.erase(job.key);
     bytes_left_ += job.bytes;
-    if (outcome) window_ = acked ? std::min(window_ + 1, kMaxWindow) : std::max(window_ / 2, 1u);
+    if (says_something) window_ = acked ? std::min(window_ + 1, kMaxWindow) : std::max(window_ / 2, 1u);
   }
   service_.engine().memory().Give(MemoryPart::kOutgoing, static_cast<size_t>(job.bytes));
   service_.metrics().under_way.Add(-1);

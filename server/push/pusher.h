@@ -1,7 +1,8 @@
 // The consumer of one push subscription: each message it gets is one request to the endpoint, and the answer settles it.
 //
 // How many requests may be under way is a window: it begins small, grows by one with each success (so doubles with each round
-// of answers) and is halved by each failure. While the endpoint's circuit breaker is open nothing is taken from the engine, and what
+// of answers) and is halved by each failure. A message that an endpoint refuses again while it acknowledges others says nothing about the
+// endpoint: it counts neither there nor for the breaker. While the endpoint's circuit breaker is open nothing is taken from the engine, and what
 // was taken is given back: messages wait in the log.
 //
 //   engine --(credit)--> waiting_ --(key free, breaker, slot)--> under way --(answer)--> acknowledged or refused
@@ -95,6 +96,8 @@ class Pusher final : public Consumer, public std::enable_shared_from_this<Pusher
   void Send(Request request) EXCLUDES(mu_);
   // nullopt where nothing was sent.
   void Answered(const Request& request, Instant began, const std::optional<HttpOutcome>& outcome) EXCLUDES(mu_);
+  // Whether the endpoint refuses a message that it had refused before, and has acknowledged another one lately.
+  bool RefusesAgain(const Job& job, const HttpOutcome& outcome, Instant now) const REQUIRES(mu_);
   // Asks the engine for as much as the window has room for; while memory is tight, for no more than one at a time.
   void Grant() EXCLUDES(mu_);
 
@@ -108,6 +111,8 @@ class Pusher final : public Consumer, public std::enable_shared_from_this<Pusher
   absl::flat_hash_set<std::string> busy_keys_ GUARDED_BY(mu_);
   uint32_t window_ GUARDED_BY(mu_) = kFirstWindow;
   uint32_t under_way_ GUARDED_BY(mu_) = 0;
+  // When the endpoint acknowledged a message last.
+  Instant acked_at_ GUARDED_BY(mu_);
   // Granted to the engine and not delivered yet; below 0 for what came when it had just been taken back.
   int64_t granted_ GUARDED_BY(mu_) = 0;
   // To be granted.

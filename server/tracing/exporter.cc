@@ -1,11 +1,14 @@
 #include "server/tracing/exporter.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "absl/random/random.h"
 #include "core/base/thread_name.h"
 #include "fmt/format.h"
+#include "google/rpc/error_details.pb.h"
+#include "google/rpc/status.pb.h"
 #include "server/log.h"
 
 namespace sluice::server {
@@ -22,12 +25,27 @@ std::string NewInstanceId() {
                      high & 0xFFFF, low >> 48, low & 0xFFFF'FFFF'FFFF);
 }
 
-// The codes after which OTLP says to try again.
-bool MayBeRetried(grpc::StatusCode code) {
+// What the collector asks to wait for: google.rpc.RetryInfo in the details of its status.
+std::optional<absl::Duration> RetryDelayOf(const grpc::Status& status) {
+  google::rpc::Status details;
+  if (!details.ParseFromString(status.error_details())) return std::nullopt;
+  for (const auto& detail : details.details()) {
+    google::rpc::RetryInfo retry;
+    if (!detail.UnpackTo(&retry)) continue;
+    return std::max(absl::Seconds(retry.retry_delay().seconds()) + absl::Nanoseconds(retry.retry_delay().nanos()),
+                    absl::ZeroDuration());
+  }
+  return std::nullopt;
+}
+
+// Whether OTLP says to try again after this code. RESOURCE_EXHAUSTED is for good unless the collector says when it has recovered
+// (https://opentelemetry.io/docs/specs/otlp/#failures).
+bool MayBeRetried(grpc::StatusCode code, bool has_delay) {
   switch (code) {
+    case grpc::StatusCode::RESOURCE_EXHAUSTED:
+      return has_delay;
     case grpc::StatusCode::CANCELLED:
     case grpc::StatusCode::DEADLINE_EXCEEDED:
-    case grpc::StatusCode::RESOURCE_EXHAUSTED:
     case grpc::StatusCode::ABORTED:
     case grpc::StatusCode::OUT_OF_RANGE:
     case grpc::StatusCode::UNAVAILABLE:
@@ -137,9 +155,10 @@ void SpanExporter::Send(const std::vector<Span>& spans) {
     const grpc::Status status = collector_->Export(request, timeout, &response);
     if (status.ok()) return Sent(response, spans.size());
     Failed(status);
-    if (!MayBeRetried(status.error_code())) return metrics_.dropped_rejected.Add(spans.size());
+    const auto delay = RetryDelayOf(status);
+    if (!MayBeRetried(status.error_code(), delay.has_value())) return metrics_.dropped_rejected.Add(spans.size());
     if (attempt == options_.attempts) return metrics_.dropped_unreachable.Add(spans.size());
-    if (!Wait(backoff)) return metrics_.dropped_shutdown.Add(spans.size());
+    if (!Wait(delay.value_or(backoff))) return metrics_.dropped_shutdown.Add(spans.size());
     backoff = std::min(2 * backoff, kMaxBackoff);
   }
 }

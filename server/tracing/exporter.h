@@ -6,9 +6,9 @@
 //   exporter.Join();
 //
 // A request has up to 512 spans, and goes when there are that many or the first has waited for a
-// second. One that fails is tried again after 1 s, 2 s, 4 s, where OTLP says that this helps, four
-// times in all; then its spans are dropped. Meanwhile others wait in the queue. Memory is that of
-// the queue and of one request.
+// second. One that fails is tried again after 1 s, 2 s, 4 s, or after the delay that the collector
+// asks for, where OTLP says that this helps, four times in all; then its spans are dropped.
+// Meanwhile others wait in the queue. Memory is that of the queue and of one request.
 //
 // Thread rule: Add from any thread; BeginStop and Join from one.
 #pragma once

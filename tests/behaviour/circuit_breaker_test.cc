@@ -39,6 +39,12 @@ class CircuitBreakerBehaviour : public EngineFixture {
     engine_ = *std::move(engine);
   }
   std::optional<Reason> Try(std::string_view topic = "orders") { return ReasonOf(Publish(topic, {"a"}).status()); }
+  // A batch that its publisher gives up after `timeout`.
+  void PublishWithin(absl::Duration timeout, Topic::PublishDone done = [](const auto&) {}) {
+    Ref<Batch> batch = MakeBatch({"a"});
+    batch->set_deadline(clock_.Now() + timeout);
+    FindTopic("orders")->Publish(std::move(batch), std::move(done));
+  }
   void OpenByFailing() {
     faults_.FailWith(Error(Reason::kStorageUnavailable, "broken"));
     for (uint32_t i = 0; i < options_.consecutive_failures; ++i) EXPECT_EQ(Try(), Reason::kStorageUnavailable);
@@ -141,6 +147,45 @@ TEST_F(CircuitBreakerBehaviour, MistakesOfPublishersDoNotCount) {
   }
   EXPECT_EQ(state(), BreakerState::kClosed);
   EXPECT_EQ(counted().rejections.value(), 0u);
+}
+
+TEST_F(CircuitBreakerBehaviour, DeadlinesOfPublishersDoNotCount) {
+  for (int i = 0; i < 1000; ++i) {
+    PublishWithin(-absl::Microseconds(1),
+                  [](const auto& p) { EXPECT_EQ(ReasonOf(p.status()), Reason::kDeadlineExceeded); });
+    ASSERT_TRUE(Publish("other", {"b"}).ok()) << "somebody else's, after " << i;
+  }
+  EXPECT_EQ(state(), BreakerState::kClosed);
+  EXPECT_EQ(counted().rejections.value(), 0u);
+}
+
+TEST_F(CircuitBreakerBehaviour, ADeadlineThatPassesWhileItIsProbedGivesItsPlaceToAnother) {
+  OpenByFailing();
+  faults_.Heal();
+  Advance(options_.open_time);
+  PublishWithin(-absl::Microseconds(1));
+  EXPECT_EQ(state(), BreakerState::kHalfOpen);
+  EXPECT_TRUE(Publish("orders", {"b"}).ok());
+  EXPECT_EQ(state(), BreakerState::kClosed);
+}
+
+TEST_F(CircuitBreakerBehaviour, AStoreThatHangsIsSeenThroughDeadlinesOfPublishersAlone) {
+  faults_.Stall();
+  for (int i = 0; i < 50; ++i) {
+    PublishWithin(absl::Milliseconds(50));
+    Advance(StoreBreaker::kWatchInterval);
+  }
+  Advance(StoreBreaker::kWatchInterval);
+  EXPECT_EQ(state(), BreakerState::kOpen);
+  EXPECT_THAT(events_, ElementsAre("open: a call does not end"));
+}
+
+TEST_F(CircuitBreakerBehaviour, AStoreThatBeginsWritesTooLateForPatientPublishersIsSlow) {
+  faults_.Stall();
+  for (uint32_t i = 0; i < options_.minimum_calls; ++i) PublishWithin(options_.slow_call);
+  clock_.Advance(options_.slow_call);
+  faults_.Resume();
+  EXPECT_THAT(events_, ElementsAre("open: too many slow calls"));
 }
 
 TEST_F(CircuitBreakerBehaviour, DeliveryGoesOnWhilePublishesAreRefused) {

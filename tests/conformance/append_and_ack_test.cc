@@ -9,9 +9,9 @@ using testing::ElementsAre;
 
 class AppendAndAckTest : public StoreTest {
  protected:
-  absl::Status Move(OffsetRange range, const std::vector<std::string>& payloads) {
+  absl::Status Move(std::vector<OffsetRange> ranges, const std::vector<std::string>& payloads) {
     Answer<absl::Status> moved;
-    target_log_->AppendAndAck(MakeBatch(payloads), backend_->OpenCursor(source_), range, moved.callback());
+    target_log_->AppendAndAck(MakeBatch(payloads), backend_->OpenCursor(source_), std::move(ranges), moved.callback());
     return moved.Wait();
   }
   std::vector<std::string> Stored() {
@@ -24,12 +24,12 @@ class AppendAndAckTest : public StoreTest {
 
   const TopicId target_ = NewTopic();
   const SubscriptionId source_ =
-      NewSubscription({.acked = AckSet(Offset(1)), .delivered_end = Offset(10), .attempts = {{Offset(3), 5}}});
+      NewSubscription({.acked = AckSet(Offset(1)), .failures = {{Offset(3), 5}}});
   std::shared_ptr<TopicLog> target_log_ = backend_->OpenLog(target_);
 };
 
 TEST_P(AppendAndAckTest, DoesBothAndSurvivesAReopen) {
-  ASSERT_EQ(Move({Offset(3), Offset(5)}, {"c", "d"}), absl::OkStatus());
+  ASSERT_EQ(Move({Range(3, 5)}, {"c", "d"}), absl::OkStatus());
   for (int pass = 0; pass < 2; ++pass) {
     EXPECT_THAT(Stored(), ElementsAre("c", "d"));
     const CursorState state = backend_->OpenCursor(source_)->state();
@@ -37,7 +37,20 @@ TEST_P(AppendAndAckTest, DoesBothAndSurvivesAReopen) {
     EXPECT_TRUE(state.acked.Contains(Offset(3)));
     EXPECT_TRUE(state.acked.Contains(Offset(4)));
     EXPECT_FALSE(state.acked.Contains(Offset(5)));
-    EXPECT_TRUE(state.attempts.empty());
+    EXPECT_TRUE(state.failures.empty());
+    target_log_ = nullptr;
+    Reopen();
+  }
+}
+
+TEST_P(AppendAndAckTest, TakesSeveralRangesInOneStep) {
+  ASSERT_EQ(Move({Range(2, 3), Range(5, 8), Range(9, 10)}, {"b", "e", "f", "g", "i"}), absl::OkStatus());
+  for (int pass = 0; pass < 2; ++pass) {
+    EXPECT_THAT(Stored(), ElementsAre("b", "e", "f", "g", "i"));
+    const AckSet acked = backend_->OpenCursor(source_)->state().acked;
+    EXPECT_EQ(acked.floor(), Offset(1));
+    EXPECT_EQ(acked.above_floor(), 5);
+    for (const uint64_t offset : {2, 5, 6, 7, 9}) EXPECT_TRUE(acked.Contains(Offset(offset)));
     target_log_ = nullptr;
     Reopen();
   }
@@ -45,7 +58,7 @@ TEST_P(AppendAndAckTest, DoesBothAndSurvivesAReopen) {
 
 TEST_P(AppendAndAckTest, StandsBetweenOrdinaryAppends) {
   ASSERT_EQ(Append(*target_log_, MakeBatch({"a"})), absl::OkStatus());
-  ASSERT_EQ(Move({Offset(1), Offset(2)}, {"b"}), absl::OkStatus());
+  ASSERT_EQ(Move({Range(1, 2)}, {"b"}), absl::OkStatus());
   ASSERT_EQ(Append(*target_log_, MakeBatch({"c"})), absl::OkStatus());
   target_log_ = nullptr;
   Reopen();
@@ -54,7 +67,7 @@ TEST_P(AppendAndAckTest, StandsBetweenOrdinaryAppends) {
 
 TEST_P(AppendAndAckTest, AcknowledgesNothingWhenTheTopicIsGone) {
   ASSERT_EQ(RemoveTopic(target_), absl::OkStatus());
-  EXPECT_FALSE(Move({Offset(1), Offset(2)}, {"a"}).ok());
+  EXPECT_FALSE(Move({Range(1, 2)}, {"a"}).ok());
   EXPECT_FALSE(backend_->OpenCursor(source_)->state().acked.Contains(Offset(1)));
 }
 

@@ -117,8 +117,7 @@ TEST_P(ConcurrencyTest, EverythingAtOnce) {
       const uint64_t mine = static_cast<uint64_t>(t * 25 + i) + 1;
       EXPECT_EQ(Append(*log, MakeBatchOf(2, 50)), absl::OkStatus());
       EXPECT_EQ(Append(*backend_->OpenLog(own), MakeBatchOf(1, 50)), absl::OkStatus());
-      cursor->Delivered(Offset(mine + 1));
-      cursor->Redelivered(Range(mine, mine + 1), 2);
+      cursor->Failed(Range(mine, mine + 1), 2);
       EXPECT_EQ(Ack(*cursor, {Range(mine, mine + 1)}), absl::OkStatus());
       EXPECT_GT(cursor->state().acked.floor() + cursor->state().acked.above_floor(), Offset(1));
       const TopicId brief = NewTopic();
@@ -136,8 +135,7 @@ TEST_P(ConcurrencyTest, EverythingAtOnce) {
     EXPECT_EQ(Read(*backend_->OpenLog(topic), 1, kEverything).size(), 25 * kThreads);
     const CursorState state = backend_->OpenCursor(subscription)->state();
     EXPECT_EQ(state.acked, AckSet(Offset(1 + 25 * kThreads)));
-    EXPECT_EQ(state.delivered_end, Offset(1 + 25 * kThreads));
-    EXPECT_TRUE(state.attempts.empty());
+    EXPECT_TRUE(state.failures.empty());
     Reopen();
   }
 }
@@ -170,8 +168,7 @@ TEST_P(ConcurrencyTest, WhatComesAfterCloseIsRefusedOrNotAnswered) {
   cursor->Seek(StateAt(9), answers[2].callback());
   catalogue().PutTopic({TopicId(12345), "late"}, answers[3].callback());
   log->Trim(Offset(2));
-  cursor->Delivered(Offset(2));
-  cursor->Redelivered(Range(1, 2), 2);
+  cursor->Failed(Range(1, 2), 2);
   for (auto& answer : answers) {
     EXPECT_LE(answer.calls(), 1);
     EXPECT_TRUE(answer.calls() == 0 || !answer.Wait().ok());

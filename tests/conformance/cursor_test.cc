@@ -5,7 +5,7 @@
 namespace sluice {
 namespace {
 
-using Attempts = std::map<Offset, uint32_t>;
+using Failures = std::map<Offset, uint32_t>;
 
 class CursorTest : public StoreTest {
  protected:
@@ -26,8 +26,7 @@ TEST_P(CursorTest, StartsFromItsInitialState) {
   CursorState initial = StateAt(100);
   initial.acked.Add(Range(110, 120));
   initial.acked.Add(Range(1'000'000, 2'000'000));
-  initial.delivered_end = Offset(150);
-  initial.attempts = {{Offset(130), 2}, {Offset(131), 7}};
+  initial.failures = {{Offset(130), 2}, {Offset(131), 7}};
   const SubscriptionId id = NewSubscription(initial);
   EXPECT_TRUE(backend_->OpenCursor(id)->state() == initial);
   Reopen();
@@ -98,42 +97,31 @@ TEST_P(CursorTest, RemembersThousandsOfHoles) {
   }
 }
 
-TEST_P(CursorTest, WhatWasDeliveredOnlyGrows) {
-  cursor_->Delivered(Offset(50));
-  cursor_->Delivered(Offset(30));
+TEST_P(CursorTest, RemembersHowOftenADeliveryFailed) {
+  cursor_->Failed(Range(10, 13), 2);
+  cursor_->Failed(Range(11, 12), 3);
   for (int round = 0; round < 2; ++round) {
-    EXPECT_EQ(cursor_->state().delivered_end, Offset(50));
+    EXPECT_EQ(cursor_->state().failures, (Failures{{Offset(10), 2}, {Offset(11), 3}, {Offset(12), 2}}));
     ReopenCursor();
   }
 }
 
-TEST_P(CursorTest, RemembersAttempts) {
-  cursor_->Delivered(Offset(50));
-  cursor_->Redelivered(Range(10, 13), 2);
-  cursor_->Redelivered(Range(11, 12), 3);
-  for (int round = 0; round < 2; ++round) {
-    EXPECT_EQ(cursor_->state().attempts, (Attempts{{Offset(10), 2}, {Offset(11), 3}, {Offset(12), 2}}));
-    ReopenCursor();
-  }
-}
-
-TEST_P(CursorTest, ForgetsTheAttemptsOfWhatIsAcknowledged) {
-  cursor_->Redelivered(Range(10, 20), 2);
+TEST_P(CursorTest, ForgetsTheFailuresOfWhatIsAcknowledged) {
+  cursor_->Failed(Range(10, 20), 2);
   ASSERT_EQ(Ack(*cursor_, {Range(1, 12), Range(13, 19)}), absl::OkStatus());
-  cursor_->Redelivered(Range(15, 17), 3);
+  cursor_->Failed(Range(15, 17), 3);
   for (int round = 0; round < 2; ++round) {
-    EXPECT_EQ(cursor_->state().attempts, (Attempts{{Offset(12), 2}, {Offset(19), 2}}));
+    EXPECT_EQ(cursor_->state().failures, (Failures{{Offset(12), 2}, {Offset(19), 2}}));
     ReopenCursor();
   }
 }
 
 TEST_P(CursorTest, ASeekReplacesEverything) {
-  cursor_->Delivered(Offset(500));
-  cursor_->Redelivered(Range(10, 20), 2);
+  cursor_->Failed(Range(10, 20), 2);
   ASSERT_EQ(Ack(*cursor_, {Range(1, 5), Range(300, 400)}), absl::OkStatus());
   CursorState back = StateAt(3);
   back.acked.Add(Range(7, 8));
-  back.attempts = {{Offset(4), 9}};
+  back.failures = {{Offset(4), 9}};
   Answer<absl::Status> answer;
   cursor_->Seek(back, answer.callback());
   ASSERT_EQ(answer.Wait(), absl::OkStatus());
@@ -149,13 +137,11 @@ TEST_P(CursorTest, GoesOnFromWhereItSoughtTo) {
   Answer<absl::Status> answer;
   cursor_->Seek(StateAt(1), answer.callback());
   cursor_->Ack(std::vector{Range(1, 3)}, nullptr);
-  cursor_->Delivered(Offset(10));
-  cursor_->Redelivered(Range(5, 6), 2);
+  cursor_->Failed(Range(5, 6), 2);
   ASSERT_EQ(answer.Wait(), absl::OkStatus());
   for (int round = 0; round < 2; ++round) {
     EXPECT_EQ(cursor_->state().acked, AckSet(Offset(3)));
-    EXPECT_EQ(cursor_->state().delivered_end, Offset(10));
-    EXPECT_EQ(cursor_->state().attempts, (Attempts{{Offset(5), 2}}));
+    EXPECT_EQ(cursor_->state().failures, (Failures{{Offset(5), 2}}));
     ReopenCursor();
   }
 }

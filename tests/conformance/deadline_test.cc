@@ -67,7 +67,7 @@ TEST_P(DeadlineTest, TheLateOnesOfManyLeaveNoHole) {
 TEST_P(DeadlineTest, WhatIsLateAcknowledgesNothing) {
   const SubscriptionId source = NewSubscription(StateAt(1));
   Answer<absl::Status> moved;
-  backend_->OpenLog(topic_)->AppendAndAck(Late("late"), backend_->OpenCursor(source), Range(1, 2), moved.callback());
+  backend_->OpenLog(topic_)->AppendAndAck(Late("late"), backend_->OpenCursor(source), {Range(1, 2)}, moved.callback());
   EXPECT_EQ(ReasonOf(moved.Wait()), Reason::kDeadlineExceeded);
   EXPECT_FALSE(backend_->OpenCursor(source)->state().acked.Contains(Offset(1)));
   EXPECT_THAT(Stored(), IsEmpty());

@@ -90,7 +90,7 @@ class StoreTest : public testing::TestWithParam<StoreCase> {
     return id;
   }
   static CursorState StateAt(uint64_t offset) {
-    return {.acked = AckSet(Offset(offset)), .delivered_end = Offset(offset), .attempts = {}};
+    return {.acked = AckSet(Offset(offset)), .failures = {}};
   }
   SubscriptionId NewSubscription(const CursorState& initial) {
     const SubscriptionId id(catalogue().NewId());
@@ -138,7 +138,7 @@ class StoreTest : public testing::TestWithParam<StoreCase> {
 };
 
 inline bool operator==(const CursorState& a, const CursorState& b) {
-  return a.acked == b.acked && a.delivered_end == b.delivered_end && a.attempts == b.attempts;
+  return a.acked == b.acked && a.failures == b.failures;
 }
 
 inline OffsetRange Range(uint64_t begin, uint64_t end) { return {Offset(begin), Offset(end)}; }

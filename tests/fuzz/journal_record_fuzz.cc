@@ -40,9 +40,9 @@ void WriteRecord(std::string_view bytes, size_t damage) {
 // Applying a change takes time and memory for every message it names; a checksum stands before it in the store.
 bool Small(const CursorDelta& delta) {
   uint64_t named = 0;
-  for (const Redelivery& again : delta.redelivered) {
-    if (again.range.size() > 1000) return false;
-    named += again.range.size();
+  for (const Failure& failure : delta.failed) {
+    if (failure.range.size() > 1000) return false;
+    named += failure.range.size();
   }
   return named <= 1000;
 }

@@ -119,6 +119,17 @@ TEST_F(BackupTest, OnlyTheNewestAreKept) {
   EXPECT_THAT(Names(), UnorderedElementsAre("three", "four", "somebody-elses"));
 }
 
+TEST_F(BackupTest, WhatAKilledServerLeftOfOneGoesWithTheNextStart) {
+  ASSERT_EQ(CodeAndReason(Checkpoint("kept").status), "OK");
+  fs::create_directories(FolderOf("cut.partial/journal"));
+  ASSERT_EQ(WriteIncompleteManifest(PosixFileSystem(), FolderOf("cut.partial")), absl::OkStatus());
+  fs::create_directories(FolderOf("somebody-elses.partial/files"));
+  client_ = nullptr;
+  server_ = nullptr;
+  Start();
+  EXPECT_THAT(Names(), UnorderedElementsAre("kept", "somebody-elses.partial"));
+}
+
 class NoBackupTest : public BackupTest {
  protected:
   void SetUp() override {}

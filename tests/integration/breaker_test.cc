@@ -1,9 +1,11 @@
 // The store's circuit breaker, seen through gRPC and HTTP.
-#include "core/message/wire.h"
+#include <thread>
+
 #include "gmock/gmock.h"
 #include "tests/integration/fixture.h"
 #include "tests/integration/raw.h"
 #include "tests/support/fault_files.h"
+#include "tests/support/latch.h"
 
 namespace sluice::server {
 namespace {
@@ -36,16 +38,8 @@ class BreakerTest : public ServerTest {
     EXPECT_TRUE(client_->Call(&v1::Admin::Stub::GetBreakers, v1::GetBreakersRequest(), &response).ok());
     return response.store();
   }
-  // grpc.health.v1: 1 is SERVING, 2 NOT_SERVING.
-  uint64_t Health(const std::string& service) {
-    std::string request;
-    AppendBytesField(&request, 1, service);
-    std::string response;
-    EXPECT_TRUE(RawCall(*client_, "/grpc.health.v1.Health/Check", request, &response).ok());
-    WireReader in(response);
-    WireField field;
-    return in.Next(&field) ? field.value : 0;
-  }
+  // 1 is SERVING, 2 NOT_SERVING.
+  uint64_t Health(const std::string& service) { return HealthOf(*client_, service); }
 
   FaultFiles files_;
 };
@@ -54,10 +48,11 @@ TEST_F(BreakerTest, AClosedBreakerIsShownAndTheServerReady) {
   EXPECT_EQ(StoreBreaker().state(), v1::BREAKER_STATE_CLOSED);
   EXPECT_FALSE(StoreBreaker().has_retry_delay());
   EXPECT_EQ(Health("readiness"), 1u);
+  EXPECT_EQ(Health("publish"), 1u);
   EXPECT_THAT(HttpGet(server_->http_port(), "/metrics").body, HasSubstr("\nsluice_store_breaker_state 0\n"));
 }
 
-TEST_F(BreakerTest, ABrokenDiskEndsInFastRefusalsWithARetryDelayAndAServerThatIsNotReady) {
+TEST_F(BreakerTest, ABrokenDiskEndsInFastRefusalsWithARetryDelayAndConsumersAreServed) {
   files_.FailSyncs(true);
   for (int i = 0; i < 5; ++i) EXPECT_EQ(CodeAndReason(TryPublish()), "UNAVAILABLE/STORAGE_UNAVAILABLE");
   // At once, unless this machine is so slow that a probe is due.
@@ -76,27 +71,53 @@ TEST_F(BreakerTest, ABrokenDiskEndsInFastRefusalsWithARetryDelayAndAServerThatIs
   const std::string page = HttpGet(server_->http_port(), "/metrics").body;
   EXPECT_THAT(page, HasSubstr("\nsluice_breaker_changes_total{kind=\"store\",to=\"open\"} "));
   EXPECT_THAT(page, HasSubstr("\nsluice_refused_requests_total{reason=\"CIRCUIT_OPEN\"} 1\n"));
-  EXPECT_EQ(HttpGet(server_->http_port(), "/readyz").status, 503);
-  EXPECT_EQ(Health("liveness"), 1u);
+  EXPECT_THAT(page, HasSubstr("\nsluice_publish_available 0\n"));
+  EXPECT_EQ(Health("publish"), 2u);
+  // Whoever looks at these keeps sending consumers.
+  EXPECT_EQ(HttpGet(server_->http_port(), "/readyz").status, 200);
+  for (const char* service : {"", "readiness", "liveness"}) EXPECT_EQ(Health(service), 1u) << service;
 }
 
-// It is open for a second and more, then half-open until the next publish fails, which opens it again. Health is told of a
-// change a moment after it.
-TEST_F(BreakerTest, HealthFollowsTheBreaker) {
-  files_.FailSyncs(true);
-  // A machine that stops for a second may miss that it was open.
-  while (Health("readiness") != 2u) TryPublish();
-  EXPECT_EQ(Health(""), 2u);
-  // It becomes ready again without a publish.
-  while (Health("readiness") != 1u) {
-  }
-  const uint64_t opened = StoreBreaker().opened();
-  EXPECT_EQ(StoreBreaker().state(), v1::BREAKER_STATE_HALF_OPEN);
-  EXPECT_EQ(CodeAndReason(TryPublish()), "UNAVAILABLE/STORAGE_UNAVAILABLE");
-  EXPECT_EQ(StoreBreaker().opened(), opened + 1);
-  // And is not ready again.
-  while (Health("readiness") != 2u) TryPublish();
-  EXPECT_EQ(Health(""), 2u);
+// An append that does not come back for 5 s opens it; a second later it is half-open, without a publish.
+TEST_F(BreakerTest, TheHealthOfPublishingFollowsTheBreakerAndReadinessDoesNot) {
+  Latch released(1);
+  files_.OnSync([&released] { released.Wait(); });
+  std::thread publisher([this] { EXPECT_EQ(CodeAndReason(TryPublish()), "OK"); });
+  while (Health("publish") != 2u) EXPECT_EQ(Health("readiness"), 1u);
+  EXPECT_EQ(Health(""), 1u);
+  EXPECT_EQ(HttpGet(server_->http_port(), "/readyz").status, 200);
+  released.CountDown();
+  publisher.join();
+  files_.OnSync(nullptr);
+  while (Health("publish") != 1u) EXPECT_EQ(Health("readiness"), 1u);
+  EXPECT_EQ(CodeAndReason(TryPublish()), "OK");
+}
+
+TEST_F(BreakerTest, ASubscriptionSaysHowItsBreakerBehaves) {
+  v1::CreateSubscriptionRequest create;
+  v1::CreateSubscriptionResponse created;
+  v1::Subscription& wanted = *create.mutable_subscription();
+  wanted.set_name(SubscriptionPath("slow"));
+  wanted.set_topic(TopicPath("orders"));
+  wanted.mutable_delivery_breaker_policy()->set_minimum_deliveries(7);
+  ASSERT_TRUE(client_->Call(&v1::Admin::Stub::CreateSubscription, create, &created).ok());
+  const v1::DeliveryBreakerPolicy& policy = created.subscription().delivery_breaker_policy();
+  EXPECT_EQ(policy.minimum_deliveries(), 7);
+  EXPECT_EQ(policy.failure_ratio(), 0.9);
+  EXPECT_EQ(policy.window().seconds(), 60);
+  EXPECT_EQ(policy.open_time().seconds(), 1);
+  EXPECT_EQ(policy.max_open_time().seconds(), 60);
+  EXPECT_EQ(policy.probes(), 10);
+  v1::UpdateSubscriptionRequest update;
+  v1::UpdateSubscriptionResponse updated;
+  update.mutable_subscription()->set_name(SubscriptionPath("slow"));
+  update.mutable_subscription()->mutable_delivery_breaker_policy()->set_disabled(true);
+  update.mutable_update_mask()->add_paths("delivery_breaker_policy");
+  ASSERT_TRUE(client_->Call(&v1::Admin::Stub::UpdateSubscription, update, &updated).ok());
+  EXPECT_TRUE(updated.subscription().delivery_breaker_policy().disabled());
+  update.mutable_subscription()->clear_delivery_breaker_policy();
+  ASSERT_TRUE(client_->Call(&v1::Admin::Stub::UpdateSubscription, update, &updated).ok());
+  EXPECT_FALSE(updated.subscription().has_delivery_breaker_policy());
 }
 
 }  // namespace

@@ -80,6 +80,22 @@ TEST_P(GoogleInputTest, NamesHaveBounds) {
   EXPECT_EQ(make("a/b/c"), "INVALID_ARGUMENT/INVALID_NAME");
 }
 
+TEST_P(GoogleInputTest, ProjectsMayBeNumbersShortOrWithinADomain) {
+  for (const std::string project : {"projects/123456789012", "projects/example.com:my-project", "projects/p"}) {
+    pubsub::Topic topic;
+    topic.set_name(project + "/topics/orders");
+    EXPECT_EQ(CodeAndReason(Call(*publisher_, &pubsub::Publisher::Stub::CreateTopic, topic, &topic)), kOk) << project;
+    pubsub::Subscription subscription;
+    subscription.set_topic(topic.name());
+    EXPECT_EQ(CodeAndReason(Call(*subscriber_, &pubsub::Subscriber::Stub::CreateSubscription, subscription, &made_)), kOk);
+    pubsub::ListTopicsRequest request;
+    pubsub::ListTopicsResponse response;
+    request.set_project(project);
+    EXPECT_EQ(CodeAndReason(Call(*publisher_, &pubsub::Publisher::Stub::ListTopics, request, &response)), kOk) << project;
+    EXPECT_EQ(response.topics_size(), 1) << project;
+  }
+}
+
 TEST_P(GoogleInputTest, RequestsToPublishHaveBounds) {
   pubsub::PublishRequest request;
   request.set_topic(TopicPath("orders"));
@@ -236,6 +252,52 @@ TEST_P(GoogleInputTest, MasksNameWhatCanBeChanged) {
   }
 }
 
+// What a client newer than this server asks for.
+void AddUnknownField(google::protobuf::Message* message) {
+  message->GetReflection()->MutableUnknownFields(message)->AddVarint(1000, 1);
+}
+
+TEST_P(GoogleInputTest, AdministrativeCallsRefuseFieldsThatTheServerDoesNotKnow) {
+  constexpr char kUnsupported[] = "INVALID_ARGUMENT/UNSUPPORTED";
+  EXPECT_EQ(Making([](auto* s) { AddUnknownField(s); }), kUnsupported);
+  EXPECT_EQ(Making([](auto* s) { AddUnknownField(s->mutable_push_config()); }), kUnsupported);
+  EXPECT_EQ(Making([](auto* s) { AddUnknownField(s->mutable_retry_policy()->mutable_minimum_backoff()); }), kUnsupported);
+  EXPECT_EQ(Making([](auto* s) { AddUnknownField(s->mutable_expiration_policy()); }), kUnsupported);
+  EXPECT_EQ(Masking("labels", [](auto* s) { AddUnknownField(s); }), kUnsupported);
+  EXPECT_EQ(Masking("dead_letter_policy", [](auto* s) { AddUnknownField(s->mutable_dead_letter_policy()); }), kUnsupported);
+  pubsub::Topic topic;
+  topic.set_name(TopicPath("newer"));
+  AddUnknownField(&topic);
+  EXPECT_EQ(CodeAndReason(Call(*publisher_, &pubsub::Publisher::Stub::CreateTopic, topic, &topic)), kUnsupported);
+  pubsub::UpdateTopicRequest update;
+  update.mutable_topic()->set_name(TopicPath("orders"));
+  update.mutable_update_mask()->add_paths("labels");
+  AddUnknownField(&update);
+  EXPECT_EQ(CodeAndReason(Call(*publisher_, &pubsub::Publisher::Stub::UpdateTopic, update, &topic)), kUnsupported);
+  pubsub::ListTopicsRequest list;
+  pubsub::ListTopicsResponse listed;
+  list.set_project("projects/test");
+  AddUnknownField(&list);
+  const grpc::Status status = Call(*publisher_, &pubsub::Publisher::Stub::ListTopics, list, &listed);
+  EXPECT_EQ(CodeAndReason(status), kUnsupported) << "a filter, say";
+  EXPECT_EQ(status.error_message(), "1000: this server does not know a field of this number");
+}
+
+TEST_P(GoogleInputTest, PublishingAndPullingGoOnWithoutFieldsThatTheServerDoesNotKnow) {
+  pubsub::PublishRequest request;
+  request.set_topic(TopicPath("orders"));
+  request.add_messages()->set_data("x");
+  AddUnknownField(&request);
+  EXPECT_EQ(Publishing(request), kOk);
+  pubsub::PullRequest pull;
+  pubsub::PullResponse pulled;
+  pull.set_subscription(SubscriptionPath("orders"));
+  pull.set_max_messages(1);
+  AddUnknownField(&pull);
+  EXPECT_EQ(CodeAndReason(Call(*subscriber_, &pubsub::Subscriber::Stub::Pull, pull, &pulled)), kOk);
+  EXPECT_EQ(pulled.received_messages_size(), 1);
+}
+
 TEST_P(GoogleInputTest, PageTokensAreOfOneList) {
   for (const char* id : {"aaa", "bbb", "ccc"}) ASSERT_TRUE(MakeTopic(id).ok());
   pubsub::ListTopicsRequest topics;
@@ -316,6 +378,7 @@ TEST_P(GoogleInputTest, AStreamsRequestsHaveBounds) {
   EXPECT_EQ(later([](Request* r) { r->set_max_outstanding_messages(1); }), kInvalid);
   EXPECT_EQ(later([](Request* r) { r->set_max_outstanding_bytes(1); }), kInvalid);
   EXPECT_EQ(later([](Request* r) { r->set_client_id("other"); }), kInvalid);
+  EXPECT_EQ(later([](Request* r) { r->set_protocol_version(1); }), kInvalid);
   EXPECT_EQ(later([](Request* r) { r->set_subscription(SubscriptionPath("orders")); }), kInvalid);
   EXPECT_EQ(later([](Request* r) { r->set_stream_ack_deadline_seconds(601); }), "INVALID_ARGUMENT/INVALID_ACK_DEADLINE");
   EXPECT_EQ(later([](Request* r) { r->add_ack_ids("never one"); }), "INVALID_ARGUMENT/INVALID_ACK_ID");

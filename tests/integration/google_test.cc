@@ -51,6 +51,48 @@ TEST_P(GoogleTest, APullThatIsToComeAtOnceDoesAlsoWithoutMessages) {
   EXPECT_THAT(DataOf(Pull(10, /*at_once=*/true)), SizeIs(0));
 }
 
+TEST_P(GoogleTest, APullThatIsToComeAtOnceDoesSoWhenAllThereIsIsLeasedOrHeld) {
+  pubsub::Subscription ordered;
+  ordered.set_enable_message_ordering(true);
+  MakeBoth(ordered);
+  pubsub::PublishRequest request;
+  pubsub::PublishResponse response;
+  request.set_topic(TopicPath("orders"));
+  for (const char* key : {"a", "", "a"}) {
+    request.clear_messages();
+    auto& message = *request.add_messages();
+    message.set_data("x");
+    message.set_ordering_key(key);
+    ASSERT_TRUE(Call(*publisher_, &pubsub::Publisher::Stub::Publish, request, &response).ok());
+  }
+  ASSERT_THAT(DataOf(Pull(2)), SizeIs(2)) << "and the third waits behind the first of its key";
+  const absl::Time begin = absl::Now();
+  for (int i = 0; i < 20; ++i) EXPECT_THAT(DataOf(Pull(10, /*at_once=*/true)), SizeIs(0));
+  EXPECT_LT(absl::Now() - begin, absl::Seconds(4)) << "each waited for what cannot come";
+}
+
+TEST_P(GoogleTest, APullFillsUpWithWhatThereIsAlsoBesideAStream) {
+  MakeBoth();
+  constexpr int kEach = 200;
+  const auto calls_for = [&](int messages) {
+    int calls = 0;
+    for (int pulled = 0; pulled < messages && calls < messages; ++calls) {
+      const auto response = Pull(1000);
+      pulled += response.received_messages_size();
+      EXPECT_TRUE(Acknowledge(IdsOf(response)).ok());
+    }
+    return calls;
+  };
+  for (int i = 0; i < kEach; ++i) Publish({"alone"});
+  EXPECT_LE(calls_for(kEach), 5);
+
+  PullStream stream(*subscriber_, /*max_messages=*/10);
+  for (int i = 0; i < kEach; ++i) Publish({"beside"});
+  for (int streamed = 0; streamed < 10;) streamed += stream.ReadMessages().received_messages_size();
+  EXPECT_LE(calls_for(kEach - 10), 5);
+  stream.Cancel();
+}
+
 TEST_P(GoogleTest, AStreamSaysWhatTheSubscriptionIsLikeAtOnceAndWithEveryPong) {
   pubsub::Subscription ordered;
   ordered.set_enable_message_ordering(true);
@@ -107,14 +149,50 @@ TEST_P(GoogleTest, ExactlyOnceRefusesIdsOneByOne) {
   testing::internal::CaptureStderr();
   const grpc::Status status = Acknowledge({ids[0], ids[1]});
   SetLogLevels({});
-  EXPECT_THAT(testing::internal::GetCapturedStderr(),
-              HasSubstr("a call was refused rpc=google.pubsub.v1.Subscriber/Acknowledge code=INVALID_ARGUMENT reason=INVALID_ACK_ID"));
+  const std::string log = testing::internal::GetCapturedStderr();
+  EXPECT_THAT(log, HasSubstr("a call was refused rpc=google.pubsub.v1.Subscriber/Acknowledge code=INVALID_ARGUMENT reason=INVALID_ACK_ID"));
+  EXPECT_THAT(log, HasSubstr("acknowledgements were refused subscription=projects/test/subscriptions/orders"));
+  EXPECT_THAT(log, HasSubstr("acknowledged already: 1"));
   EXPECT_EQ(CodeAndReason(status), "INVALID_ARGUMENT/EXACTLY_ONCE_ACKID_FAILURE");
   EXPECT_THAT(status.error_message(), HasSubstr("Some acknowledgement ids in the request were invalid."));
   EXPECT_EQ(InfoOf(status).domain(), "pubsub.googleapis.com");
   EXPECT_EQ(InfoOf(status).metadata_size(), 1);
   EXPECT_EQ(InfoOf(status).metadata().at(ids[0]), "PERMANENT_FAILURE_INVALID_ACK_ID");
   EXPECT_EQ(client_->Stats("orders").backlog_messages(), 0);
+}
+
+TEST_P(GoogleTest, ExactlyOnceConfirmsNacksOfSeveralMessagesOfAKey) {
+  pubsub::Subscription subscription;
+  subscription.set_enable_exactly_once_delivery(true);
+  subscription.set_enable_message_ordering(true);
+  MakeBoth(subscription);
+  pubsub::PublishRequest request;
+  pubsub::PublishResponse response;
+  request.set_topic(TopicPath("orders"));
+  for (int i = 0; i < 3; ++i) {
+    auto& message = *request.add_messages();
+    message.set_data("x");
+    message.set_ordering_key("key");
+  }
+  ASSERT_TRUE(Call(*publisher_, &pubsub::Publisher::Stub::Publish, request, &response).ok());
+  const auto ids = IdsOf(Pull(10));
+  ASSERT_THAT(ids, SizeIs(3));
+  EXPECT_EQ(CodeAndReason(ModifyAckDeadline({ids[2], ids[0], ids[1]}, 0)), "OK");
+}
+
+TEST_P(GoogleTest, ExactlyOnceLeavesWhatAStreamWasJustWritingLeased) {
+  pubsub::Subscription exactly_once;
+  exactly_once.set_enable_exactly_once_delivery(true);
+  MakeBoth(exactly_once);
+  PullStream stream(*subscriber_);
+  // More than a client takes that does not read.
+  for (int i = 0; i < 4; ++i) Publish({std::string(500'000, 'x')});
+  while (client_->Stats("orders").leased_messages() == 0) {
+  }
+  stream.Cancel();
+  while (client_->Stats("orders").consumers() > 0) {
+  }
+  for (int i = 0; i < 100; ++i) ASSERT_GT(client_->Stats("orders").leased_messages(), 0) << "the client may have it";
 }
 
 TEST_P(GoogleTest, ExactlyOnceRefusesTheIdOfAnotherSubscriptionAndConfirmsItsOwnOfTheSameLease) {
@@ -188,6 +266,28 @@ TEST_P(GoogleTest, AStreamWithoutATopicWaitsUntilItsSubscriptionGoesToo) {
   ASSERT_EQ(CodeAndReason(client_->DeleteSubscription("orders")), "OK");
   EXPECT_EQ(CodeAndReason(before.Finish()), "NOT_FOUND/SUBSCRIPTION_NOT_FOUND");
   EXPECT_EQ(CodeAndReason(after.Finish()), "NOT_FOUND/SUBSCRIPTION_NOT_FOUND");
+}
+
+TEST_P(GoogleTest, ADeletedTopicsBacklogIsDeliveredAndCanBeSought) {
+  MakeBoth();
+  Publish({"a", "b", "c", "d", "e"});
+  ASSERT_EQ(CodeAndReason(client_->DeleteTopic("orders")), "OK");
+  pubsub::CreateSnapshotRequest snapshot;
+  pubsub::Snapshot made;
+  snapshot.set_name("projects/test/snapshots/before");
+  snapshot.set_subscription(SubscriptionPath("orders"));
+  EXPECT_EQ(CodeAndReason(Call(*subscriber_, &pubsub::Subscriber::Stub::CreateSnapshot, snapshot, &made)), "OK");
+  EXPECT_EQ(made.topic(), "_deleted-topic_");
+  for (int round = 0; round < 2; ++round) {
+    const auto response = Pull(10);
+    EXPECT_THAT(DataOf(response), ElementsAre("a", "b", "c", "d", "e"));
+    EXPECT_TRUE(Acknowledge(IdsOf(response)).ok());
+    pubsub::SeekRequest seek;
+    pubsub::SeekResponse sought;
+    seek.set_subscription(SubscriptionPath("orders"));
+    seek.set_snapshot(snapshot.name());
+    EXPECT_EQ(CodeAndReason(Call(*subscriber_, &pubsub::Subscriber::Stub::Seek, seek, &sought)), "OK");
+  }
 }
 
 TEST_P(GoogleTest, ADrainEndsStreamsAndPullsWithUnavailable) {

@@ -49,6 +49,22 @@ class IamTest : public GoogleTest {
   std::unique_ptr<iam::IAMPolicy::Stub> iam_;
 };
 
+TEST_P(IamTest, AResourceWithoutAPolicyHasNoVersionAndNoBindings) {
+  MakeBoth();
+  for (const std::string& resource : {TopicPath("orders"), SubscriptionPath("orders")}) {
+    ASSERT_TRUE(Get(resource).ok());
+    EXPECT_EQ(policy_.version(), 0) << resource;
+    EXPECT_THAT(policy_.bindings(), IsEmpty()) << resource;
+    // What was shown may be set back.
+    iam::SetIamPolicyRequest request;
+    request.set_resource(resource);
+    *request.mutable_policy() = policy_;
+    EXPECT_TRUE(Set(request).ok());
+    ASSERT_TRUE(Set(SetRequest(resource, "roles/pubsub.viewer", {"allUsers"})).ok());
+    EXPECT_EQ(policy_.version(), 1);
+  }
+}
+
 TEST_P(IamTest, EachKindOfResourceKeepsItsPolicyAlsoWhenItIsUpdated) {
   MakeBoth();
   pubsub::CreateSnapshotRequest snapshot;

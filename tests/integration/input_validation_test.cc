@@ -204,6 +204,27 @@ TEST_F(InputValidation, RetryAndDeadLetterPolicies) {
   EXPECT_EQ(with_dead_letter("graveyard", 5), "INVALID_ARGUMENT/INVALID_NAME");
 }
 
+TEST_F(InputValidation, DeliveryBreakerPolicies) {
+  const auto with_breaker = [this](const std::function<void(v1::DeliveryBreakerPolicy*)>& set) {
+    return CreateSubscription([&](v1::Subscription* s) { set(s->mutable_delivery_breaker_policy()); });
+  };
+  EXPECT_EQ(with_breaker([](auto*) {}), "OK");
+  EXPECT_EQ(with_breaker([](auto* breaker) { breaker->set_disabled(true); }), "OK");
+  EXPECT_EQ(with_breaker([](auto* breaker) { breaker->set_failure_ratio(1); }), "OK");
+  EXPECT_EQ(with_breaker([](auto* breaker) { breaker->set_failure_ratio(1.01); }), "INVALID_ARGUMENT/INVALID_BREAKER_POLICY");
+  EXPECT_EQ(Field(), "subscription.delivery_breaker_policy.failure_ratio");
+  EXPECT_EQ(with_breaker([](auto* breaker) { breaker->set_failure_ratio(-0.5); }), "INVALID_ARGUMENT/INVALID_BREAKER_POLICY");
+  EXPECT_EQ(with_breaker([](auto* breaker) { breaker->set_minimum_deliveries(1'000'000); }), "OK");
+  EXPECT_EQ(with_breaker([](auto* breaker) { breaker->set_minimum_deliveries(-1); }), "INVALID_ARGUMENT/INVALID_BREAKER_POLICY");
+  EXPECT_EQ(Field(), "subscription.delivery_breaker_policy.minimum_deliveries");
+  EXPECT_EQ(with_breaker([](auto* breaker) { breaker->set_probes(10'001); }), "INVALID_ARGUMENT/INVALID_BREAKER_POLICY");
+  EXPECT_EQ(with_breaker([](auto* breaker) { breaker->mutable_window(); }), "INVALID_ARGUMENT/INVALID_BREAKER_POLICY");
+  EXPECT_EQ(Field(), "subscription.delivery_breaker_policy.window");
+  EXPECT_EQ(with_breaker([](auto* breaker) { breaker->mutable_open_time()->set_seconds(61); }),
+            "INVALID_ARGUMENT/INVALID_BREAKER_POLICY");
+  EXPECT_EQ(Field(), "subscription.delivery_breaker_policy.open_time");
+}
+
 TEST_F(InputValidation, Producers) {
   const auto publish = [this](const std::string& first, const std::string& second) {
     PublishStream stream(*client_);

@@ -231,6 +231,21 @@ TEST_P(PushTest, AnEndpointThatFailsIsLeftAloneAndGetsAllWhenItIsBack) {
   EXPECT_THAT(AllDataOf(endpoint), IsSupersetOf(payloads));
 }
 
+TEST_P(PushTest, MessagesThatAnEndpointRefusesAgainAndAgainDoNotStopTheOthers) {
+  HttpEndpoint endpoint([&](const auto& request, auto& connection) {
+    connection.Reply(DataOf(request) == "bad" ? 500 : 200);
+  });
+  MakeBoth(PushTo(endpoint.url()));
+  Publish({"good"});
+  ASSERT_TRUE(AllAcknowledged());
+  // Fewer than those that open the breaker one after the other; each comes again and again.
+  Publish({"bad", "bad", "bad", "bad"});
+  ASSERT_TRUE(Eventually([&] { return endpoint.count() >= 30; }));
+  Publish({"good"});
+  ASSERT_TRUE(Eventually([&] { return client_->Stats("orders").backlog_messages() == 4; }));
+  EXPECT_EQ(server_->engine().metrics().push.breakers.changes[1].value(), 0u);
+}
+
 TEST_P(PushTest, NobodyPullsFromASubscriptionThatIsPushed) {
   HttpEndpoint endpoint(200);
   MakeBoth(PushTo(endpoint.url()));

@@ -11,6 +11,7 @@
 #include <string>
 #include <utility>
 
+#include "core/message/wire.h"
 #include "grpcpp/generic/generic_stub.h"
 #include "gtest/gtest.h"
 #include "tests/integration/client.h"
@@ -63,8 +64,19 @@ inline grpc::Status RawCall(Client& client, const std::string& method, const std
   bool ok = false;
   EXPECT_TRUE(queue.Next(&tag, &ok));
   grpc::Slice flat;
-  if (status.ok() && answer.TrySingleSlice(&flat).ok()) response->assign(flat.begin(), flat.end());
+  if (status.ok() && answer.DumpToSingleSlice(&flat).ok()) response->assign(flat.begin(), flat.end());
   return status;
+}
+
+// grpc.health.v1: HealthCheckRequest.service is field 1, HealthCheckResponse.status field 1 with 1 for SERVING, 2 for NOT_SERVING.
+inline uint64_t HealthOf(Client& client, const std::string& service) {
+  std::string request;
+  AppendBytesField(&request, 1, service);
+  std::string response;
+  EXPECT_TRUE(RawCall(client, "/grpc.health.v1.Health/Check", request, &response).ok());
+  WireReader in(response);
+  WireField field;
+  return in.Next(&field) ? field.value : 0;
 }
 
 }  // namespace sluice::server

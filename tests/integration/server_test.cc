@@ -165,7 +165,7 @@ TEST_F(ServerLifeTest, DrainEndsStreamsWithUnavailableAndKeepsWhatTheyAcked) {
 // https://github.com/grpc/grpc/blob/master/doc/health-checking.md
 TEST_F(ServerLifeTest, HealthServiceAnswers) {
   Start();
-  for (const char* service : {"", "readiness", "liveness"}) {
+  for (const char* service : {"", "readiness", "liveness", "publish"}) {
     std::string request;
     AppendBytesField(&request, 1, service);
     std::string response;

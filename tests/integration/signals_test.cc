@@ -1,8 +1,11 @@
 // The program itself: what it makes of signals, and what it says when it cannot start.
 #include <cstdlib>
+#include <fstream>
+#include <thread>
 
 #include "gmock/gmock.h"
 #include "tests/integration/client.h"
+#include "tests/integration/raw.h"
 #include "tests/support/notify_socket.h"
 #include "tests/support/server_process.h"
 #include "tests/support/temp_folder.h"
@@ -60,6 +63,34 @@ TEST_F(SignalsTest, ASecondSignalEndsItAtOnce) {
   patient.Signal(SIGTERM);
   patient.Signal(SIGINT);
   EXPECT_THAT(patient.Wait(), testing::AnyOf(128 + SIGINT, 128 + SIGTERM));
+}
+
+// The publish that hangs is not answered, so nothing that was acknowledged is lost.
+TEST_F(SignalsTest, ADiskThatHangsCannotHoldItUp) {
+  process_.Kill();
+  const std::string hang = folder_.path() + "/hang";
+  ::setenv("LD_PRELOAD", HANG_SYNC, 1);                             // NOLINT(concurrency-mt-unsafe)
+  ::setenv("HANG_SYNC", hang.c_str(), 1);                           // NOLINT(concurrency-mt-unsafe)
+  ::setenv("ASAN_OPTIONS", "verify_asan_link_order=0", 0);          // NOLINT(concurrency-mt-unsafe)
+  Start();
+  ::unsetenv("LD_PRELOAD");  // NOLINT(concurrency-mt-unsafe)
+  std::ofstream(hang) << "now";
+  std::thread publisher([this] {
+    v1::PublishBatchRequest request;
+    v1::PublishBatchResponse response;
+    request.set_topic(TopicPath("orders"));
+    request.add_messages()->set_data("x");
+    EXPECT_FALSE(client_->PublishBatch(request, &response).ok());
+  });
+  while (HttpGet(std::stoi(process_.http_port()), "/metrics").body.find("\nsluice_store_appended_bytes_total 0\n") !=
+         std::string::npos) {
+  }
+  const absl::Time begin = absl::Now();
+  process_.Signal(SIGTERM);
+  EXPECT_EQ(process_.Wait(), 1);
+  // --shutdown-timeout, a second, and what a busy machine takes.
+  EXPECT_LT(absl::Now() - begin, absl::Seconds(20));
+  publisher.join();
 }
 
 TEST_F(SignalsTest, TheServiceManagerHearsOfAllOfIt) {

@@ -57,6 +57,12 @@ subscriptions:
   EXPECT_EQ(Get("projects/other/subscriptions/audit").push().endpoint(), "https://example.com/");
 }
 
+TEST_F(StartupFileTest, AProjectMayBeANumber) {
+  Write("project: 123456789012\ntopics: [orders]\nsubscriptions: [{name: billing, topic: orders}]\n");
+  Start();
+  EXPECT_EQ(Get("projects/123456789012/subscriptions/billing").topic(), "projects/123456789012/topics/orders");
+}
+
 TEST_F(StartupFileTest, WhatThereIsAlreadyStaysAsItIs) {
   Write("project: test\ntopics: [orders]\nsubscriptions: [{name: billing, topic: orders, ack_deadline_seconds: 30}]\n");
   Start();

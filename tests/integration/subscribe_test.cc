@@ -67,10 +67,22 @@ TEST_P(SubscribeTest, AcknowledgesRanges) {
   ASSERT_THAT(rest, SizeIs(1));
   EXPECT_EQ(rest[0].message().data(), "4");
   EXPECT_EQ(rest[0].message().message_id(), "4");
-  EXPECT_EQ(rest[0].attempt(), 2);
+  EXPECT_EQ(rest[0].attempt(), 1);
 }
 
-TEST_P(SubscribeTest, RedeliversAtOnceWhenTheStreamEnds) {
+TEST_P(SubscribeTest, AStreamThatItsClientClosesFailsNothing) {
+  CreateBoth("orders");
+  client_->Publish("orders", {"1", "2", "3"});
+  for (int round = 0; round < 6; ++round) {
+    SubscribeStream stream(*client_, "orders", 10);
+    const auto got = stream.Take(3);
+    ASSERT_THAT(got, SizeIs(3));
+    for (const v1::Delivery& delivery : got) EXPECT_EQ(delivery.attempt(), 1);
+    EXPECT_TRUE(stream.Close().ok());
+  }
+}
+
+TEST_P(SubscribeTest, RedeliversAtOnceWhenTheStreamBreaks) {
   CreateBoth("orders");
   client_->Publish("orders", {"1"});
   {
@@ -320,16 +332,27 @@ TEST_F(SubscribeStreamTest, EndsWithNotFoundWhenTheSubscriptionIsDeleted) {
   EXPECT_EQ(CodeAndReason(stream.End()), "NOT_FOUND/SUBSCRIPTION_NOT_FOUND");
 }
 
-TEST_F(SubscribeStreamTest, EndsWithFailedPreconditionWhenTheTopicIsDeleted) {
+TEST_F(SubscribeStreamTest, GoesOnWithWhatADeletedTopicLeaves) {
   CreateBoth("orders");
-  SubscribeStream stream(*client_, "orders", 10);
+  SubscribeStream stream(*client_, "orders", 1);
+  client_->Publish("orders", {"1", "2"});
+  EXPECT_THAT(stream.Take(1), SizeIs(1));
+  client_->DeleteTopic("orders");
+  SubscribeStream again(*client_, "orders", 10);
+  EXPECT_THAT(again.Take(1), SizeIs(1));
+  client_->DeleteSubscription("orders");
+  EXPECT_EQ(CodeAndReason(again.End()), "NOT_FOUND/SUBSCRIPTION_NOT_FOUND");
+}
+
+TEST_F(SubscribeStreamTest, AnEphemeralOneEndsWithItsTopic) {
+  CreateBoth("orders");
+  SubscribeStream stream(*client_);
+  v1::SubscribeRequest request;
+  request.mutable_ephemeral()->set_topic(TopicPath("orders"));
+  stream.Send(request);
+  stream.ReadOpened();
   client_->DeleteTopic("orders");
   EXPECT_EQ(CodeAndReason(stream.End()), "FAILED_PRECONDITION/TOPIC_DELETED");
-  SubscribeStream again(*client_);
-  v1::SubscribeRequest request;
-  request.set_subscription(SubscriptionPath("orders"));
-  again.Send(request);
-  EXPECT_EQ(CodeAndReason(again.End()), "FAILED_PRECONDITION/TOPIC_DELETED");
 }
 
 }  // namespace

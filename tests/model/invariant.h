@@ -23,6 +23,7 @@ enum class Invariant {
   kFenced,
   kBuriedOnce,
   kInTime,
+  kExpiry,
   kProgress,
   kContent,
   kCredit,
@@ -55,6 +56,8 @@ inline std::string_view ToString(Invariant invariant) {
       return "exactly one dead-letter copy, with its payload, of what has used up its attempts";
     case Invariant::kInTime:
       return "no message comes before its time";
+    case Invariant::kExpiry:
+      return "what has expired is gone within a second";
     case Invariant::kProgress:
       return "what may be delivered is delivered";
     case Invariant::kContent:

@@ -105,7 +105,7 @@ Message Player::RandomMessage() {
   if (!timed_) return message;
   const auto ahead = [this](absl::Duration most) { return absl::ToUnixMicros(world_.wall() + random_.Time(most)); };
   if (random_.Percent(20)) message.deliver_at_us = ahead(absl::Minutes(3));
-  if (random_.Percent(10)) message.expire_at_us = ahead(absl::Minutes(30));
+  if (random_.Percent(30)) message.expire_at_us = ahead(random_.Percent(50) ? absl::Minutes(30) : absl::Seconds(10));
   return message;
 }
 
@@ -212,7 +212,7 @@ void Player::Attach() {
 
 void Player::Detach() {
   size_t client = 0;
-  if (PickClient(&client)) world_.Detach(client);
+  if (PickClient(&client)) world_.Detach(client, random_.Percent(50));
 }
 
 void Player::Seek() {

@@ -26,11 +26,8 @@ class StagedCursor final : public Cursor, public std::enable_shared_from_this<St
       cursor.Ack(ranges, nullptr);
     }, std::move(done));
   }
-  void Delivered(Offset end) override {
-    Do([end](Cursor& cursor) { cursor.Delivered(end); }, nullptr);
-  }
-  void Redelivered(OffsetRange range, uint32_t attempts) override {
-    Do([range, attempts](Cursor& cursor) { cursor.Redelivered(range, attempts); }, nullptr);
+  void Failed(OffsetRange range, uint32_t failures) override {
+    Do([range, failures](Cursor& cursor) { cursor.Failed(range, failures); }, nullptr);
   }
   void Seek(CursorState state, StoreDone done) override {
     stage_->hooks().seek_staged(id_, state);
@@ -78,16 +75,19 @@ class StagedLog final : public TopicLog, public std::enable_shared_from_this<Sta
       done(status);
     });
   }
-  void AppendAndAck(Ref<Batch> batch, std::shared_ptr<Cursor> source, OffsetRange range, StoreDone done) override {
+  void AppendAndAck(Ref<Batch> batch, std::shared_ptr<Cursor> source, std::vector<OffsetRange> ranges,
+                    StoreDone done) override {
     auto cursor = std::static_pointer_cast<StagedCursor>(std::move(source));
-    stage_->hooks().bury_staged(cursor->id(), range);
-    stage_->Add([self = shared_from_this(), batch = std::move(batch), cursor = std::move(cursor), range,
-                 done = std::move(done)](absl::Status status) {
+    for (const OffsetRange& range : ranges) stage_->hooks().bury_staged(cursor->id(), range);
+    stage_->Add([self = shared_from_this(), batch = std::move(batch), cursor = std::move(cursor),
+                 ranges = std::move(ranges), done = std::move(done)](absl::Status status) {
       if (status.ok()) {
         status = self->Store(batch, [&](StoreDone stored) {
-          self->inner_->AppendAndAck(batch, cursor->inner(), range, std::move(stored));
+          self->inner_->AppendAndAck(batch, cursor->inner(), ranges, std::move(stored));
         });
-        if (!status.ok()) self->stage_->hooks().bury_refused(cursor->id(), range);
+        for (const OffsetRange& range : ranges) {
+          if (!status.ok()) self->stage_->hooks().bury_refused(cursor->id(), range);
+        }
       }
       done(status);
     });

@@ -26,6 +26,13 @@ Wait RetryWait(const std::optional<RetryPolicy>& policy, uint32_t failures) {
   return {std::max(policy->minimum, wait * 0.8), wait};
 }
 
+// The most it waits while nothing succeeds (core/engine/delivery_breaker.h).
+absl::Duration SlowRetryWait(uint32_t failures) {
+  absl::Duration wait = failures > 1 ? absl::Milliseconds(10) : absl::ZeroDuration();
+  for (uint32_t i = 2; i < failures; ++i) wait = std::min(2 * wait, absl::Seconds(60));
+  return wait;
+}
+
 }  // namespace
 
 Truth& Truth::operator+=(const Truth& other) {
@@ -60,7 +67,9 @@ void SubscriptionModel::Stored(uint64_t offset, const Message& message, int64_t 
 void SubscriptionModel::UpdateTimes(State* state, const Moment& at) {
   // One that was condemned before a restart is met on the way like any other.
   const bool open = state->where == Where::kWaiting || (state->where == Where::kCondemned && !state->cause);
-  if (open && state->expire_us <= at.wall_us) state->may_be_gone = true;
+  const bool expired = open && state->expire_us <= at.wall_us;
+  if (expired) state->may_be_gone = true;
+  state->expired_since = expired ? std::min(state->expired_since, at.now) : Instant::Never();
   const int64_t deliver_at_us = state->message->deliver_at_us;
   if (deliver_at_us == kDeliverAtOnce) return;
   const bool past = deliver_at_us <= at.wall_us;
@@ -139,6 +148,7 @@ void SubscriptionModel::Delivered(ConsumerId consumer, const DeliveredMessage& d
   CheckMayCome(consumer, delivered, at);
   Credit& credit = consumers_[consumer];
   credit.messages -= 1;
+  credit.used = at.now;
   if (credit.counts_bytes) credit.bytes -= static_cast<int64_t>(delivered.bytes);
   truth_->delivered += 1;
   if (delivered.attempt > 1) truth_->redelivered += 1;
@@ -246,27 +256,30 @@ void SubscriptionModel::Release(uint64_t offset, ReleaseCause cause, absl::Durat
   TakeBackAfter(offset, now);
   State& state = states_.at(offset);
   live_.erase(state.lease);
-  state.failures = state.attempt;
-  if (AttemptsUsedUp(state.failures)) {
+  const bool returned = cause == ReleaseCause::kReturned;
+  if (!returned) state.failures = state.attempt;
+  if (!returned && AttemptsUsedUp(state.failures)) {
     state.where = Where::kCondemned;
     state.cause = cause;
     return;
   }
   Wait wait{delay, delay};
-  if (cause == ReleaseCause::kConsumerGone) {
+  if (returned || cause == ReleaseCause::kConsumerGone) {
     wait = {};
   } else if (delay == absl::ZeroDuration()) {
     wait = RetryWait(config_.retry, state.failures);
+    wait.most = std::max(wait.most, SlowRetryWait(state.failures));
   }
   state.where = Where::kWaiting;
   state.earliest = now + wait.least;
   state.latest = now + wait.most;
 }
 
-void SubscriptionModel::Detach(ConsumerId consumer, Instant now) {
+void SubscriptionModel::Detach(ConsumerId consumer, bool lost, Instant now) {
+  const ReleaseCause cause = lost ? ReleaseCause::kConsumerGone : ReleaseCause::kReturned;
   for (const uint64_t offset : HeldBy(consumer, {LeaseId(0), last_lease_})) {
     if (states_.at(offset).where != Where::kLeased) continue;
-    Release(offset, ReleaseCause::kConsumerGone, absl::ZeroDuration(), now);
+    Release(offset, cause, absl::ZeroDuration(), now);
   }
   consumers_.erase(consumer);
 }
@@ -343,6 +356,8 @@ void SubscriptionModel::BuryRefused(OffsetRange offsets, Instant now) {
     state.copy_staged = false;
     state.where = Where::kWaiting;
     state.earliest = state.latest = now + kBuryRetry;
+    // One that expired before it was looked at comes like any other, should the clock be set back.
+    if (state.expired_since != Instant::Never()) state.earliest = now;
   }
 }
 

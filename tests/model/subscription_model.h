@@ -103,7 +103,8 @@ class SubscriptionModel {
   uint64_t Ack(ConsumerId consumer, LeaseRange range);
   Bounds Nack(ConsumerId consumer, LeaseRange range, absl::Duration delay, Instant now);
   uint64_t Extend(ConsumerId consumer, LeaseRange range, absl::Duration deadline, Instant now);
-  void Detach(ConsumerId consumer, Instant now);
+  // Without a word, or not: only the first is a failure of what it held.
+  void Detach(ConsumerId consumer, bool lost, Instant now);
   // Both clocks are there now: deadlines have passed, messages fell due or expired.
   void Tick(const Moment& at);
 
@@ -129,6 +130,9 @@ class SubscriptionModel {
   // Whether all that may be delivered is. With `idle` the store has nothing to do any more; with `held_back` the engine
   // has a reason of its own to wait.
   void CheckProgress(const Moment& at, bool idle, bool held_back) const;
+  // Messages that have waited for longer than a second since they expired and since `rested`, when the store had last had
+  // something to do.
+  uint64_t overdue(const Moment& at, Instant rested) const;
 
   // The live leases of a consumer, in order; the highest that ever was.
   std::vector<LeaseId> LeasesOf(ConsumerId consumer) const;
@@ -159,6 +163,8 @@ class SubscriptionModel {
     int64_t expire_us = kNeverExpires;
     // Its time had passed while it waited: it may be gone.
     bool may_be_gone = false;
+    // Since when; never while it may be delivered, or is.
+    Instant expired_since = Instant::Never();
     // While it is leased, or its acknowledgement is held.
     ConsumerId consumer;
     LeaseId lease;
@@ -173,12 +179,14 @@ class SubscriptionModel {
   };
   struct Durable {
     bool settled = false;
-    uint32_t attempt = 0;
+    uint32_t failures = 0;
   };
   struct Credit {
     int64_t messages = 0;
     int64_t bytes = 0;
     bool counts_bytes = true;
+    // When something was delivered for it.
+    Instant used;
 
     bool any() const { return messages > 0 && (!counts_bytes || bytes > 0); }
   };
@@ -187,10 +195,12 @@ class SubscriptionModel {
   void CheckMayCome(ConsumerId consumer, const DeliveredMessage& delivered, const Moment& at) const;
   void CheckTime(const State& state, uint64_t offset, const Moment& at) const;
   void CheckOrder(ConsumerId consumer, uint64_t offset, int64_t wall_us) const;
-  void CheckRecovered(uint64_t offset, const State& state, bool settled, uint32_t attempt);
+  void CheckRecovered(uint64_t offset, const State& state, bool settled, uint32_t failures);
   void CheckCopy(uint64_t offset, const State& state, const Message& copy) const;
   static void UpdateTimes(State* state, const Moment& at);
   static bool Due(const State& state, const Moment& at);
+  // Whether what one consumer failed may wait for another that has just used up its credit.
+  bool MayWaitForOthers(const Moment& at) const;
 
   // The leases that `consumer` holds in the range, in order.
   std::vector<uint64_t> HeldBy(ConsumerId consumer, LeaseRange range) const;

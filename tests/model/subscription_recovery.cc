@@ -6,6 +6,12 @@
 #include "tests/model/subscription_model.h"
 
 namespace sluice::model {
+namespace {
+
+// As core/engine/subscription_pump.cc promises it.
+constexpr absl::Duration kPatienceForOthers = absl::Seconds(1);
+
+}  // namespace
 
 void SubscriptionModel::Sought(const CursorState& found, const Moment& at) {
   ++seeks_;
@@ -29,17 +35,17 @@ void SubscriptionModel::SeekDone() {
 
 void SubscriptionModel::Saved() {
   durable_.clear();
-  for (const auto& [offset, state] : states_) durable_[offset] = {state.settled(), state.attempt};
+  for (const auto& [offset, state] : states_) durable_[offset] = {state.settled(), state.failures};
 }
 
-void SubscriptionModel::CheckRecovered(uint64_t offset, const State& state, bool settled, uint32_t attempt) {
+void SubscriptionModel::CheckRecovered(uint64_t offset, const State& state, bool settled, uint32_t failures) {
   const Durable durable = durable_[offset];
   if (settled && state.matters()) Fail(Invariant::kNothingLost, "the store has it as acknowledged", offset);
   if (durable.settled && !settled) Fail(Invariant::kAckIsFinal, "its durable acknowledgement is gone", offset);
   if (state.where == Where::kBuried && !settled) Fail(Invariant::kBuriedOnce, "has a copy, and is not settled", offset);
-  if (settled || (attempt >= durable.attempt && attempt <= state.attempt)) return;
-  const auto what = fmt::format("{} attempts after a restart; {} were made and {} of them durable", attempt,
-                                state.attempt, durable.attempt);
+  if (settled || (failures >= durable.failures && failures <= state.failures)) return;
+  const auto what = fmt::format("{} failures after a restart; there were {} and {} of them durable", failures,
+                                state.failures, durable.failures);
   Fail(Invariant::kAttempts, what, offset);
 }
 
@@ -51,20 +57,17 @@ void SubscriptionModel::Recovered(const CursorState& found, const Moment& at) {
   for (auto& [offset, state] : states_) {
     if (state.where == Where::kFiltered) continue;
     const bool settled = found.acked.Contains(Offset(offset));
-    auto counted = found.attempts.find(Offset(offset));
-    const uint32_t attempt = Offset(offset) >= found.delivered_end ? 0
-                             : counted == found.attempts.end()     ? 1
-                                                                   : counted->second;
+    auto counted = found.failures.find(Offset(offset));
+    const uint32_t failures = counted == found.failures.end() ? 0 : counted->second;
     // With a seek on its way the store is before or after it.
-    if (seeks_ == 0) CheckRecovered(offset, state, settled, attempt);
+    if (seeks_ == 0) CheckRecovered(offset, state, settled, failures);
     state.copy_staged = false;
     if (settled) {
       if (!state.settled()) state.where = Where::kAcked;
       continue;
     }
-    // Whether the last delivery failed, or was only taken back, nobody knows any more.
-    state.attempt = state.failures = attempt;
-    state.where = AttemptsUsedUp(attempt) ? Where::kCondemned : Where::kWaiting;
+    state.attempt = state.failures = failures;
+    state.where = AttemptsUsedUp(failures) ? Where::kCondemned : Where::kWaiting;
     state.cause.reset();
     state.may_be_gone = false;
     state.earliest = state.latest = at.now;
@@ -75,6 +78,13 @@ void SubscriptionModel::Recovered(const CursorState& found, const Moment& at) {
 
 bool SubscriptionModel::Due(const State& state, const Moment& at) {
   return state.latest <= at.now && (state.message->deliver_at_us == kDeliverAtOnce || state.due_since <= at.now);
+}
+
+bool SubscriptionModel::MayWaitForOthers(const Moment& at) const {
+  return consumers_.size() > 1 && !config_.priority_delivery && std::any_of(consumers_.begin(), consumers_.end(), [&](const auto& consumer) {
+           const Credit& credit = consumer.second;
+           return !credit.any() && credit.used != Instant() && at.now < credit.used + kPatienceForOthers;
+         });
 }
 
 void SubscriptionModel::CheckProgress(const Moment& at, bool idle, bool held_back) const {
@@ -95,7 +105,9 @@ void SubscriptionModel::CheckProgress(const Moment& at, bool idle, bool held_bac
       Fail(Invariant::kProgress, "its lease has no end", offset);
     }
     if (!idle || !head) continue;
-    if (state.where == Where::kWaiting && credit && Due(state, at)) {
+    const bool is_new = state.attempt == 0 && !Keyed(state) && state.message->deliver_at_us == kDeliverAtOnce;
+    const bool others_first = !is_new && MayWaitForOthers(at);
+    if (state.where == Where::kWaiting && credit && !others_first && Due(state, at)) {
       Fail(bereaved.contains(state.message->key) ? Invariant::kKeyReleased : Invariant::kProgress,
            "may be delivered, there is credit for it, and it does not come", offset);
     }
@@ -105,6 +117,19 @@ void SubscriptionModel::CheckProgress(const Moment& at, bool idle, bool held_bac
       Fail(Invariant::kProgress, "its attempts are used up, and it is not dead-lettered", offset);
     }
   }
+}
+
+uint64_t SubscriptionModel::overdue(const Moment& at, Instant rested) const {
+  uint64_t count = 0;
+  for (const auto& [offset, state] : states_) {
+    // One whose copy was refused is tried again when it would be delivered again.
+    const Instant since = std::max({state.expired_since, state.latest, rested});
+    if (state.where == Where::kWaiting && state.expired_since != Instant::Never() && at.now - since > absl::Seconds(1)) {
+      if (BuriesExpired()) Fail(Invariant::kExpiry, "is not dead-lettered", offset);
+      ++count;
+    }
+  }
+  return count;
 }
 
 std::vector<LeaseId> SubscriptionModel::LeasesOf(ConsumerId consumer) const {

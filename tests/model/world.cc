@@ -80,6 +80,7 @@ void World::Open() {
   metrics_ = std::make_unique<Metrics>();
   truth_ = {};
   dying_ = false;
+  rested_ = now();
   EngineOptions options{.tail_cache_bytes = options_.tail_cache_bytes, .run_timers = false};
   // This store takes its time on purpose.
   options.store_breaker.failure_ratio = 0;
@@ -273,11 +274,12 @@ void World::Extend(size_t client, LeaseRange range, absl::Duration deadline) {
   Settle();
 }
 
-void World::Detach(size_t client) {
-  Say("client {} is gone", client);
-  ModelOf(client).Detach(clients_[client].id, now());
+void World::Detach(size_t client, bool lost) {
+  Say("client {} {}", client, lost ? "is lost" : "ends");
+  ModelOf(client).Detach(clients_[client].id, lost, now());
   clients_[client].attached = false;
-  EngineOf(client)->Detach(clients_[client].id);
+  EngineOf(client)->Detach(clients_[client].id, /*keeps_leases=*/lost);
+  if (lost) EngineOf(client)->EndLeases(clients_[client].id, ReleaseCause::kConsumerGone);
   Settle();
 }
 
@@ -304,6 +306,8 @@ void World::Advance(absl::Duration d, bool jump) {
     Settle();
   }
   clock_.Advance(target - now());
+  // What had to be done meanwhile begins now.
+  if (jump) rested_ = now();
   Settle();
 }
 

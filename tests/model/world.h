@@ -62,7 +62,7 @@ class World {
   void AckConfirmed(size_t client, const std::vector<LeaseRange>& ranges);
   void Nack(size_t client, LeaseRange range, absl::Duration delay);
   void Extend(size_t client, LeaseRange range, absl::Duration deadline);
-  void Detach(size_t client);
+  void Detach(size_t client, bool lost);
   void Seek(size_t subscription, const StartPosition& to);
 
   // All timers on the way run in their time; or, in one jump, together at the end.
@@ -185,6 +185,8 @@ class World {
   // The engine is going down: what it still does concerns nobody.
   bool dying_ = false;
   bool prompt_ = true;
+  // When the store had last had something to do, or the engine was opened.
+  Instant rested_;
   // The highest that the wall clock ever was.
   int64_t latest_wall_us_ = 0;
 

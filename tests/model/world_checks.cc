@@ -31,6 +31,7 @@ void World::Settle() {
 
 void World::Check() {
   const bool idle = stage_->size() == 0;
+  if (!idle) rested_ = now();
   for (const SubscriptionState& subscription : subscriptions_) {
     // An open breaker holds messages back from consumers that fail everything; how many, and when, has its own tests.
     const bool held_back = EngineOf(subscription)->stats().breaker != BreakerState::kClosed;
@@ -53,6 +54,10 @@ void World::CheckCounts(const SubscriptionState& subscription) {
   Expect(model.leased(), static_cast<uint64_t>(stats.leased_messages), Invariant::kCounts, "leases of " + name);
   const Bounds expected = model.backlog(stage_->size() == 0);
   const auto backlog = static_cast<uint64_t>(stats.backlog_messages);
+  const uint64_t overdue = model.overdue(moment(), rested_);
+  if (overdue > 0 && backlog > expected.most - overdue) {
+    findings_.Add(Invariant::kExpiry, fmt::format("{}: {} in the backlog, of which {} have expired", name, backlog, overdue));
+  }
   Expect(std::clamp(backlog, expected.least, expected.most), backlog, Invariant::kCounts, "backlog of " + name);
 }
 

@@ -9,6 +9,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -45,13 +46,25 @@ class FaultFiles final : public FileSystem {
 
   // No file can grow.
   void SetFull(bool full) { full_ = full; }
-  void FailSyncs(bool fail) { fail_syncs_ = fail; }
+  // Nothing can be written, not even where space was allocated, as on btrfs: half of it is, and then there is no space.
+  void SetNoSpace(bool no_space) { no_space_ = no_space; }
+  void FailSyncs(bool fail, Reason why = Reason::kStorageUnavailable) {
+    sync_reason_ = why;
+    fail_syncs_ = fail;
+  }
+  // Reading fails, as of a disk with a bad place.
+  void FailReads(bool fail) { fail_reads_ = fail; }
   // As if every folder were on a file system of its own.
   void SetNoLinks(bool no_links) { no_links_ = no_links; }
   // As if this folder were.
   void SetNoLinksFrom(const std::string& folder) EXCLUDES(mu_) {
     MutexLock lock(mu_);
     no_links_from_ = folder;
+  }
+  // Paths of the files that were synced, as they were opened.
+  std::set<std::string> synced() EXCLUDES(mu_) {
+    MutexLock lock(mu_);
+    return synced_;
   }
   // Called when a sync begins.
   void OnSync(std::function<void()> fn) EXCLUDES(mu_) {
@@ -123,6 +136,7 @@ class FaultFiles final : public FileSystem {
       if (files_.full_ && offset + size > real_->Size().value_or(0)) {
         return Error(Reason::kStorageFull, "write: no space left on device");
       }
+      if (files_.no_space_) return WriteHalf(offset, parts);
       Undo undo{name_, offset, std::string(size, '\0')};
       if (auto read = real_->Read(offset, undo.before.data(), size); !read.ok()) return read.status();
       {
@@ -132,13 +146,21 @@ class FaultFiles final : public FileSystem {
       return real_->Write(offset, parts);
     }
     absl::StatusOr<size_t> Read(uint64_t offset, char* out, size_t size) const override {
+      if (files_.fail_reads_) {
+        return Error(Reason::kStorageUnavailable, "read: input/output error",
+                     {{"path", *name_}, {"operation", "read"}, {"errno", "5"}});
+      }
       return real_->Read(offset, out, size);
     }
     absl::Status Sync() override {
-      if (files_.fail_syncs_) return Error(Reason::kStorageUnavailable, "fdatasync: input/output error");
+      if (files_.fail_syncs_) {
+        return Error(files_.sync_reason_, "fdatasync: input/output error",
+                     {{"path", *name_}, {"operation", "fdatasync"}, {"errno", "5"}});
+      }
       if (!files_.MayChange()) return Stopped();
       MutexLock lock(files_.mu_);
       if (files_.on_sync_) files_.on_sync_();
+      files_.synced_.insert(*name_);
       std::erase_if(files_.unsynced_, [this](const Undo& undo) { return undo.name == name_; });
       return absl::OkStatus();
     }
@@ -149,7 +171,16 @@ class FaultFiles final : public FileSystem {
     absl::Status Truncate(uint64_t size) override { return files_.MayChange() ? real_->Truncate(size) : Stopped(); }
     absl::StatusOr<uint64_t> Size() const override { return real_->Size(); }
 
+    void Renamed(const std::string& path) override { real_->Renamed(path); }
+
    private:
+    absl::Status WriteHalf(uint64_t offset, std::vector<iovec>& parts) {
+      parts.resize((parts.size() + 1) / 2);
+      if (absl::Status status = real_->Write(offset, parts); !status.ok()) return status;
+      return Error(Reason::kStorageFull, "write: no space left on device",
+                   {{"path", *name_}, {"operation", "write"}, {"errno", "28"}});
+    }
+
     FaultFiles& files_;
     const std::unique_ptr<File> real_;
     const Name name_;
@@ -169,11 +200,15 @@ class FaultFiles final : public FileSystem {
   std::atomic<int> left_{kForever};
   std::atomic<bool> full_{false};
   std::atomic<bool> fail_syncs_{false};
+  std::atomic<Reason> sync_reason_{Reason::kStorageUnavailable};
   std::atomic<bool> no_links_{false};
+  std::atomic<bool> no_space_{false};
+  std::atomic<bool> fail_reads_{false};
 
   Mutex mu_;
   std::map<std::string, Name> names_ GUARDED_BY(mu_);
   std::vector<Undo> unsynced_ GUARDED_BY(mu_);
+  std::set<std::string> synced_ GUARDED_BY(mu_);
   std::function<void()> on_sync_ GUARDED_BY(mu_);
   std::string no_links_from_ GUARDED_BY(mu_);
 };

@@ -93,9 +93,10 @@ class FaultyBackend final : public Backend {
     void Append(Ref<Batch> batch, StoreDone done) override {
       faults_.Append([real = real_, batch](StoreDone stored) { real->Append(batch, std::move(stored)); }, std::move(done));
     }
-    void AppendAndAck(Ref<Batch> batch, std::shared_ptr<Cursor> source, OffsetRange range, StoreDone done) override {
-      faults_.Append([real = real_, batch, source, range](StoreDone stored) {
-        real->AppendAndAck(batch, source, range, std::move(stored));
+    void AppendAndAck(Ref<Batch> batch, std::shared_ptr<Cursor> source, std::vector<OffsetRange> ranges,
+                      StoreDone done) override {
+      faults_.Append([real = real_, batch, source, ranges](StoreDone stored) {
+        real->AppendAndAck(batch, source, ranges, std::move(stored));
       }, std::move(done));
     }
     absl::StatusOr<std::optional<OffsetRange>> FindProduced(const ProducerTag& tag) const override {

@@ -173,8 +173,8 @@ TEST_F(EngineDeliveryTest, AttemptsAndAcksSurviveAReopenedStore) {
   ASSERT_TRUE(Publish("orders", {"d"}).ok());
   const auto delivered = again.consumer->deliveries();
   ASSERT_EQ(delivered.size(), 3);
-  EXPECT_EQ(delivered[0].attempt, 2);  // a
-  EXPECT_EQ(delivered[1].attempt, 3);  // c, nacked once
+  EXPECT_EQ(delivered[0].attempt, 1);  // a, which was merely out
+  EXPECT_EQ(delivered[1].attempt, 2);  // c, nacked once
   EXPECT_EQ(delivered[2].attempt, 1);  // d
   EXPECT_THAT(again.consumer->TakeData(), ElementsAre("a", "c", "d"));
 }
@@ -229,6 +229,39 @@ TEST_F(EngineDeliveryTest, ManyThreadsPublishAndNothingIsLostOrReordered) {
     ++expected;
   }
   EXPECT_THAT(next, testing::Each(kEach));
+}
+
+// Writes down when it is delivered to.
+class NotingConsumer : public FakeConsumer {
+ public:
+  explicit NotingConsumer(std::vector<std::string>* notes) : notes_(notes) {}
+  void Deliver(std::vector<Delivery>& deliveries) override {
+    notes_->push_back("delivered");
+    FakeConsumer::Deliver(deliveries);
+  }
+
+ private:
+  std::vector<std::string>* const notes_;
+};
+
+TEST_F(EngineDeliveryTest, APublisherIsAnsweredBeforeASubscriberHasTheMessage) {
+  Wire(/*credit=*/0);
+  std::vector<std::string> notes;
+  const auto subscription = FindSubscription("billing");
+  const auto consumer = std::make_shared<NotingConsumer>(&notes);
+  subscription->Grant(*subscription->Attach(consumer, {}), 10, Subscription::kNoByteLimit);
+  const auto topic = FindTopic("orders");
+  topic->Publish(MakeBatch({"a"}), [&](const auto& published) {
+    ASSERT_TRUE(published.ok());
+    notes.emplace_back("answered");
+    EXPECT_EQ(subscription->stats().backlog_messages, 1) << "what was answered for is there";
+    EXPECT_EQ(topic->durable_end(), Offset(2));
+    if (published->first == Offset(1)) {
+      topic->Publish(MakeBatch({"b"}), [&](const auto& again) { EXPECT_EQ(again->first, Offset(2)); });
+    }
+  });
+  EXPECT_EQ(notes.front(), "answered");
+  EXPECT_THAT(consumer->TakeData(), ElementsAre("a", "b"));
 }
 
 }  // namespace

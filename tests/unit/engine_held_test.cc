@@ -27,6 +27,46 @@ TEST(OffsetListTest, GivesBackWhatWasPutIn) {
   EXPECT_EQ(list.front(), Offset(5));
 }
 
+// Beside a plain vector, from both ends and out of the middle.
+TEST(OffsetListTest, LosesWhatIsErasedAndNothingElse) {
+  std::mt19937_64 random(3);
+  OffsetList list;
+  std::vector<Offset> expected;
+  Offset next(1);
+  for (int step = 0; step < 20'000; ++step) {
+    const uint64_t choice = random() % 10;
+    if (choice < 6 || expected.empty()) {
+      next += 1 + random() % 300;
+      list.PushBack(next);
+      expected.push_back(next);
+    } else if (choice < 8) {
+      ASSERT_EQ(list.front(), expected.front());
+      list.PopFront();
+      expected.erase(expected.begin());
+    } else {
+      const auto at = expected.begin() + static_cast<ptrdiff_t>(random() % expected.size());
+      ASSERT_FALSE(list.Erase(*at + 1) && !std::binary_search(expected.begin(), expected.end(), *at + 1));
+      const bool was_next = at + 1 != expected.end() && *(at + 1) == *at + 1;
+      if (was_next) {
+        expected.erase(at + 1);
+      } else {
+        ASSERT_TRUE(list.Erase(*at));
+        expected.erase(at);
+      }
+    }
+    ASSERT_EQ(list.size(), expected.size());
+    if (!expected.empty()) {
+      ASSERT_EQ(list.front(), expected.front());
+      ASSERT_EQ(list.back(), expected.back());
+    }
+  }
+  for (const Offset offset : expected) {
+    ASSERT_EQ(list.front(), offset);
+    list.PopFront();
+  }
+  EXPECT_TRUE(list.empty());
+}
+
 // Beside a plain map of times.
 TEST(ScheduledSetTest, GivesEachMessageWhenItIsDueAndNotBefore) {
   std::mt19937_64 random(2);
@@ -49,6 +89,16 @@ TEST(ScheduledSetTest, GivesEachMessageWhenItIsDueAndNotBefore) {
       set.DropBefore(dropped);
       std::erase_if(expected, [&](const auto& entry) { return entry.second < dropped; });
     }
+    if (random() % 10 == 0 && !expected.empty()) {
+      const OffsetRange wanted{expected.begin()->second, expected.begin()->second + 5};
+      std::vector<ReadyRange> taken;
+      set.Take({&wanted, 1}, &taken);
+      size_t count = 0;
+      for (const ReadyRange& range : taken) count += range.offsets.size();
+      ASSERT_EQ(count, std::erase_if(expected, [&](const auto& entry) {
+                  return wanted.begin <= entry.second && entry.second < wanted.end;
+                }));
+    }
     ASSERT_EQ(set.count(), expected.size());
     ASSERT_EQ(set.next_due_us(), expected.empty() ? ScheduledSet::kNever : expected.begin()->first);
     std::vector<Offset> due, wanted;
@@ -63,7 +113,6 @@ TEST(ScheduledSetTest, GivesEachMessageWhenItIsDueAndNotBefore) {
     std::sort(wanted.begin(), wanted.end());
     ASSERT_EQ(due, wanted);
   }
-  EXPECT_TRUE(set.empty());
 }
 
 TEST(ScheduledSetTest, AMillionForOneHourTakeAFewBytesEach) {
@@ -108,14 +157,14 @@ TEST_F(EngineHeldTest, AKeyWithManyMessagesBehindItsHeadStopsNoOtherKey) {
   PublishMany(kBatch, {.data = "x", .ordering_key = "stuck"});
   const std::vector<Delivery> head = wired.consumer->Take();
   wired.subscription->Nack(wired.id, head[0].leases(), absl::Seconds(600));
-  wired.subscription->Grant(wired.id, 1'000'000, Subscription::kNoByteLimit);
+  wired.subscription->Grant(wired.id, 5 * kBatch, Subscription::kNoByteLimit);
   PublishMany(600'000, {.data = "x", .ordering_key = "stuck"});
   ASSERT_TRUE(wired.consumer->Take().empty());
   PublishMany(kBatch, {.data = "y", .ordering_key = "free"});
   EXPECT_EQ(Consume(wired).size(), static_cast<size_t>(kBatch));
   EXPECT_EQ(wired.subscription->stats().held_messages, 600'000u + kBatch);
   Advance(absl::Seconds(601));
-  EXPECT_EQ(Consume(wired).size(), 600'000u + kBatch);
+  EXPECT_EQ(wired.consumer->TakeData().size(), 4u * kBatch) << "as many as there is credit left";
 }
 
 TEST_F(EngineHeldTest, ManyMessagesThatAreDueLaterStopNothingThatIsDueNow) {

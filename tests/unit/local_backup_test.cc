@@ -159,6 +159,16 @@ TEST_F(LocalBackupTest, FinishedSegmentsAreSharedWithTheStoreAndTheLastOneIsNot)
   EXPECT_EQ(SharedSegments("one"), 3);
 }
 
+TEST_F(LocalBackupTest, WhatABackupLinksIsSynced) {
+  Fill("a");
+  ASSERT_EQ(Backup("one").status(), absl::OkStatus());
+  const auto synced = files_.synced();
+  for (const auto& entry : fs::directory_iterator(FolderOf("one") + "/journal")) {
+    const std::string path = PartialFolder(FolderOf("one")) + "/journal/" + entry.path().filename().string();
+    EXPECT_TRUE(synced.contains(path)) << path;
+  }
+}
+
 TEST_F(LocalBackupTest, WithoutLinksTheSecondBackupCopiesOnlyWhatIsNew) {
   files_.SetNoLinks(true);
   Fill("a");

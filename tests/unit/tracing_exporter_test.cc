@@ -1,11 +1,14 @@
 // The way of spans to a collector that is not always there.
 #include "server/tracing/exporter.h"
 
+#include <array>
 #include <functional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "google/rpc/error_details.pb.h"
+#include "google/rpc/status.pb.h"
 #include "gtest/gtest.h"
 #include "server/tracing/delivered_spans.h"
 #include "tests/support/latch.h"
@@ -153,6 +156,39 @@ TEST_F(ExporterTest, TriesAgainWhereThatHelps) {
   Stop();
   EXPECT_EQ(metrics_.exported.value(), 512u);
   EXPECT_EQ(metrics_.export_failures.value(), 2u);
+}
+
+grpc::Status Throttled(absl::Duration delay) {
+  google::rpc::RetryInfo retry;
+  retry.mutable_retry_delay()->set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(delay)));
+  google::rpc::Status details;
+  details.add_details()->PackFrom(retry);
+  return {grpc::StatusCode::RESOURCE_EXHAUSTED, "too much", details.SerializeAsString()};
+}
+
+TEST_F(ExporterTest, TriesAgainAfterTheDelayThatTheCollectorAsksFor) {
+  // Not after its own.
+  options_.first_backoff = absl::Hours(1);
+  constexpr absl::Duration kDelay = absl::Milliseconds(20);
+  const SystemClock clock;
+  std::array<Instant, 2> called;
+  Start([&](int call, auto*) {
+    called.at(static_cast<size_t>(call)) = clock.Now();
+    return call == 0 ? Throttled(kDelay) : grpc::Status::OK;
+  });
+  Add(512);
+  seen_->WaitForCalls(2);
+  Stop();
+  EXPECT_GE(called[1] - called[0], kDelay);
+  EXPECT_EQ(metrics_.exported.value(), 512u);
+}
+
+TEST_F(ExporterTest, ACollectorThatHasNoRoomIsNotAskedAgainUnlessItSaysWhen) {
+  Start(Always(grpc::StatusCode::RESOURCE_EXHAUSTED));
+  Add(2);
+  Stop();
+  EXPECT_EQ(seen_->all().size(), 1u);
+  EXPECT_EQ(metrics_.dropped_rejected.value(), 2u);
 }
 
 TEST_F(ExporterTest, GivesUpAfterSomeTries) {

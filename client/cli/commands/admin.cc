@@ -1,6 +1,7 @@
-// sluice admin checkpoint|verify|restore
+// sluice admin checkpoint|verify|restore|rebuild-view
 #include "client/cli/commands/commands.h"
 #include "core/storage/local/backup/restore.h"
+#include "core/storage/local/local_backend.h"
 #include "core/storage/local/verify.h"
 #include "fmt/format.h"
 
@@ -52,7 +53,10 @@ void PrintText(const VerifyReport& report) {
   if (report.backup_files > 0) fmt::print("a backup of {} files\n", report.backup_files);
   fmt::print("{} segments, {} records, {} batches, {} messages, {} bytes, {} topics, {} subscriptions\n", report.segments,
              report.records, report.batches, report.messages, report.bytes, report.topics, report.subscriptions);
-  if (report.torn_tail) fmt::print("a write was cut off at the end; it was never acknowledged and goes at the next start\n");
+  if (report.torn_tail) {
+    fmt::print("{} bytes at the end cannot be read and go at the next start: a write that was cut off, or a damaged one, which may have been acknowledged\n",
+               report.torn_bytes);
+  }
   for (const std::string& damage : report.damages) fmt::print("damaged: {}\n", damage);
   if (report.damages.empty()) fmt::print("no damage\n");
 }
@@ -69,12 +73,42 @@ int RunVerify(const Session& session, const std::string& data_dir) {
                                         {"records", report->records},           {"batches", report->batches},
                                         {"messages", report->messages},         {"bytes", report->bytes},
                                         {"topics", report->topics},             {"subscriptions", report->subscriptions},
-                                        {"torn_tail", report->torn_tail},       {"damages", report->damages}};
+                                        {"torn_tail", report->torn_tail},       {"torn_bytes", report->torn_bytes},
+                                        {"damages", report->damages}};
     fmt::print("{}\n", out.dump());
   } else {
     PrintText(*report);
   }
   return report->damages.empty() ? kOk : kFailed;
+}
+
+int RunRebuildView(const Session& session, const std::string& data_dir) {
+  if (auto names = PosixFileSystem().List(data_dir + "/journal"); !names.ok()) return Report(session, names.status());
+  LocalOptions options;
+  options.data_dir = data_dir;
+  options.run_maintenance = false;
+  options.rebuild_view = true;
+  const SystemClock clock;
+  StoreMetrics metrics;
+  auto store = LocalBackend::Open(std::move(options), clock, metrics);
+  if (!store.ok()) return Report(session, store.status());
+  const auto contents = (*store)->catalogue().Load();
+  if (!contents.ok()) return Report(session, contents.status());
+  const uint64_t damaged = (*store)->stats().damaged_stretches;
+  const std::vector<std::string> warnings = (*store)->warnings();
+  if (absl::Status status = (*store)->Close(); !status.ok()) return Report(session, status);
+  if (session.json) {
+    const nlohmann::ordered_json out = {{"topics", contents->topics.size()},
+                                        {"subscriptions", contents->subscriptions.size()},
+                                        {"damaged_places", damaged},
+                                        {"warnings", warnings}};
+    fmt::print("{}\n", out.dump());
+  } else {
+    for (const std::string& warning : warnings) fmt::print("{}\n", warning);
+    fmt::print("{} topics, {} subscriptions, {} damaged places\n", contents->topics.size(), contents->subscriptions.size(),
+               damaged);
+  }
+  return damaged == 0 ? kOk : kFailed;
 }
 
 void AddCheckpoint(CLI::App& admin, Run* run) {
@@ -112,6 +146,14 @@ void AddVerify(CLI::App& admin, Run* run) {
   verify->callback([=] { *run = [=](const Session& session) { return RunVerify(session, *data_dir); }; });
 }
 
+void AddRebuildView(CLI::App& admin, Run* run) {
+  CLI::App* rebuild = admin.add_subcommand("rebuild-view", "Rebuild the view of a stopped store from its journal");
+  auto data_dir = std::make_shared<std::string>();
+  rebuild->add_option("--data-dir", *data_dir, "The store's folder")->required();
+  rebuild->footer("Example:\n  sluice admin rebuild-view --data-dir=/var/lib/sluice");
+  rebuild->callback([=] { *run = [=](const Session& session) { return RunRebuildView(session, *data_dir); }; });
+}
+
 }  // namespace
 
 void AddAdminCommands(CLI::App& app, Run* run) {
@@ -119,6 +161,7 @@ void AddAdminCommands(CLI::App& app, Run* run) {
   admin->require_subcommand(1);
   AddCheckpoint(*admin, run);
   AddVerify(*admin, run);
+  AddRebuildView(*admin, run);
   AddRestore(*admin, run);
   AddTokenCommand(*admin, run);
 }

@@ -42,7 +42,7 @@ int Health(const Session& session) {
                            .dump());
   } else {
     fmt::print("{} is {}\n", session.server,
-               *serving ? "serving" : "not serving: it starts, ends, or its store fails");
+               *serving ? "serving" : "not serving: it starts or ends");
   }
   return *serving ? kOk : kFailed;
 }

@@ -20,6 +20,13 @@ struct SubFlags {
   std::string dead_letter_topic;
   int32_t max_attempts = 0;
   bool dead_letter_expired = false;
+  bool no_breaker = false;
+  double breaker_ratio = 0;
+  int32_t breaker_minimum = 0;
+  std::string breaker_window;
+  std::string breaker_open_time;
+  std::string breaker_max_open_time;
+  int32_t breaker_probes = 0;
   bool ordered = false;
   bool priority_delivery = false;
   std::optional<bool> exactly_once;
@@ -36,6 +43,16 @@ struct SubFlags {
 };
 
 double Seconds(const google::protobuf::Duration& d) { return static_cast<double>(d.seconds()) + d.nanos() / 1e9; }
+
+void ShowBreaker(const v1::DeliveryBreakerPolicy& breaker) {
+  if (breaker.disabled()) {
+    fmt::print("  breaker       off\n");
+    return;
+  }
+  fmt::print("  breaker       at {} of {} in {} s, open {} s to {} s, {} probes\n", breaker.failure_ratio(),
+             breaker.minimum_deliveries(), Seconds(breaker.window()), Seconds(breaker.open_time()),
+             Seconds(breaker.max_open_time()), breaker.probes());
+}
 
 int Show(const Session& session, const absl::StatusOr<v1::Subscription>& subscription, std::string_view done) {
   if (!subscription.ok()) return Report(session, subscription.status());
@@ -54,6 +71,7 @@ int Show(const Session& session, const absl::StatusOr<v1::Subscription>& subscri
     fmt::print("  dead letters  {} after {} attempts\n", subscription->dead_letter_policy().dead_letter_topic(),
                subscription->dead_letter_policy().max_delivery_attempts());
   }
+  if (subscription->has_delivery_breaker_policy()) ShowBreaker(subscription->delivery_breaker_policy());
   if (subscription->enable_message_ordering()) fmt::print("  order         of keys is kept\n");
   if (subscription->enable_exactly_once_delivery()) fmt::print("  exactly once  acknowledgements are confirmed\n");
   if (subscription->priority_delivery()) fmt::print("  priority      higher ones first\n");
@@ -70,6 +88,22 @@ int Show(const Session& session, const absl::StatusOr<v1::Subscription>& subscri
   return kOk;
 }
 
+// Whether there was anything to fill in.
+bool FillBreaker(const SubFlags& flags, v1::DeliveryBreakerPolicy* breaker) {
+  breaker->set_disabled(flags.no_breaker);
+  breaker->set_failure_ratio(flags.breaker_ratio);
+  breaker->set_minimum_deliveries(flags.breaker_minimum);
+  breaker->set_probes(flags.breaker_probes);
+  if (!flags.breaker_window.empty()) SetDuration("--breaker-window", flags.breaker_window, breaker->mutable_window());
+  if (!flags.breaker_open_time.empty()) {
+    SetDuration("--breaker-open-time", flags.breaker_open_time, breaker->mutable_open_time());
+  }
+  if (!flags.breaker_max_open_time.empty()) {
+    SetDuration("--breaker-max-open-time", flags.breaker_max_open_time, breaker->mutable_max_open_time());
+  }
+  return breaker->ByteSizeLong() > 0;
+}
+
 std::vector<std::string> Fill(const Session& session, const SubFlags& flags, v1::Subscription* subscription) {
   std::vector<std::string> fields;
   if (!flags.min_backoff.empty() || !flags.max_backoff.empty()) {
@@ -84,6 +118,10 @@ std::vector<std::string> Fill(const Session& session, const SubFlags& flags, v1:
     dead_letter.set_max_delivery_attempts(flags.max_attempts);
     dead_letter.set_dead_letter_expired(flags.dead_letter_expired);
     fields.emplace_back("dead_letter_policy");
+  }
+  if (v1::DeliveryBreakerPolicy breaker; FillBreaker(flags, &breaker)) {
+    *subscription->mutable_delivery_breaker_policy() = std::move(breaker);
+    fields.emplace_back("delivery_breaker_policy");
   }
   if (flags.ack_deadline != 0) {
     subscription->set_ack_deadline_seconds(flags.ack_deadline);
@@ -118,6 +156,17 @@ std::vector<std::string> Fill(const Session& session, const SubFlags& flags, v1:
   return fields;
 }
 
+void AddBreakerSettings(CLI::App* command, const std::shared_ptr<SubFlags>& flags) {
+  CLI::Option* off = command->add_flag("--no-breaker", flags->no_breaker, "Do not slow consumers that fail everything");
+  command->add_option("--breaker-ratio", flags->breaker_ratio, "Slow them when this part of the first deliveries fails, 0.9")
+      ->excludes(off);
+  command->add_option("--breaker-minimum", flags->breaker_minimum, "... and there were as many, 100")->excludes(off);
+  command->add_option("--breaker-window", flags->breaker_window, "... within this time, 1m")->excludes(off);
+  command->add_option("--breaker-open-time", flags->breaker_open_time, "How long nothing is delivered at first, 1s")->excludes(off);
+  command->add_option("--breaker-max-open-time", flags->breaker_max_open_time, "... and at most, 1m")->excludes(off);
+  command->add_option("--breaker-probes", flags->breaker_probes, "How many messages are tried then, 10")->excludes(off);
+}
+
 void AddSettings(CLI::App* command, const std::shared_ptr<SubFlags>& flags) {
   command->add_option("--ack-deadline", flags->ack_deadline, "Seconds until a message comes again, 10 to 600");
   command->add_option("--min-backoff", flags->min_backoff, "How long a message waits before it comes again, 0 to 600s");
@@ -138,6 +187,7 @@ void AddSettings(CLI::App* command, const std::shared_ptr<SubFlags>& flags) {
   command->add_flag("--no-push", flags->no_push, "Wait for subscribers again")->excludes(push);
   CLI::Option* raw = command->add_flag("--push-raw", flags->push_raw, "Send the payload alone, not as JSON")->needs(push);
   command->add_flag("--push-metadata", flags->push_metadata, "Beside it the rest of the message in headers")->needs(raw);
+  AddBreakerSettings(command, flags);
   command->add_option("--label", flags->labels, "KEY=VALUE; may be repeated");
 }
 

@@ -7,29 +7,34 @@
 
 namespace sluice {
 
+namespace {
+
+// Version 1 counted deliveries where failures are counted now: of a message that is not acknowledged all failed but the last,
+// of which nobody knows. Below an offset that stood in front of them everything had been delivered at least once.
+uint32_t FailuresOf(uint32_t deliveries) { return deliveries == 0 ? 0 : deliveries - 1; }
+constexpr uint64_t kNoDeliveries = 0;
+
+}  // namespace
+
 void Apply(const CursorDelta& delta, CursorState* state) {
-  state->delivered_end = std::max(state->delivered_end, delta.delivered_end);
-  for (const Redelivery& again : delta.redelivered) state->NoteAttempts(again.range, again.attempts);
-  for (const OffsetRange& range : delta.acked) {
-    state->acked.Add(range);
-    if (state->attempts.empty()) continue;
-    state->attempts.erase(state->attempts.lower_bound(range.begin), state->attempts.lower_bound(range.end));
-  }
+  for (const Failure& failure : delta.failed) state->Fail(failure.range, failure.failures);
+  for (const OffsetRange& range : delta.acked) state->Ack(range);
 }
 
 std::string Encode(const CursorDelta& delta) {
   VarintWriter out;
-  out.Put(delta.delivered_end.value());
+  out.Put(kNoDeliveries);
   out.Put(delta.acked.size());
   for (const OffsetRange& range : delta.acked) {
     out.Put(range.begin.value());
     out.Put(range.size());
   }
-  out.Put(delta.redelivered.size());
-  for (const Redelivery& again : delta.redelivered) {
-    out.Put(again.range.begin.value());
-    out.Put(again.range.size());
-    out.Put(again.attempts);
+  out.Put(kNoDeliveries);
+  out.Put(delta.failed.size());
+  for (const Failure& failure : delta.failed) {
+    out.Put(failure.range.begin.value());
+    out.Put(failure.range.size());
+    out.Put(failure.failures);
   }
   return out.Take();
 }
@@ -43,11 +48,17 @@ std::optional<CursorDelta> DecodeCursorDelta(std::string_view bytes) {
     return range;
   };
   CursorDelta delta;
-  delta.delivered_end = Offset(in.Next());
+  in.Next();
   for (uint64_t left = in.Next(); left > 0 && in.ok(); --left) delta.acked.push_back(next_range());
   for (uint64_t left = in.Next(); left > 0 && in.ok(); --left) {
     const OffsetRange range = next_range();
-    delta.redelivered.push_back({range, static_cast<uint32_t>(in.Next())});
+    const uint32_t failures = FailuresOf(static_cast<uint32_t>(in.Next()));
+    if (failures > 0) delta.failed.push_back({range, failures});
+  }
+  if (in.ok() && in.AtEnd()) return delta;  // of version 1
+  for (uint64_t left = in.Next(); left > 0 && in.ok(); --left) {
+    const OffsetRange range = next_range();
+    delta.failed.push_back({range, static_cast<uint32_t>(in.Next())});
   }
   if (!in.ok()) return std::nullopt;
   return delta;
@@ -56,12 +67,13 @@ std::optional<CursorDelta> DecodeCursorDelta(std::string_view bytes) {
 std::string Encode(const CursorState& state) {
   VarintWriter out;
   out.PutBytes(state.acked.Encode());
-  out.Put(state.delivered_end.value());
-  out.Put(state.attempts.size());
+  out.Put(kNoDeliveries);
+  out.Put(kNoDeliveries);
+  out.Put(state.failures.size());
   Offset previous(0);
-  for (const auto& [offset, attempts] : state.attempts) {
+  for (const auto& [offset, failures] : state.failures) {
     out.Put(offset - previous);
-    out.Put(attempts);
+    out.Put(failures);
     previous = offset;
   }
   return out.Take();
@@ -73,29 +85,74 @@ std::optional<CursorState> DecodeCursorState(std::string_view bytes) {
   auto acked = AckSet::Decode(in.NextBytes());
   if (!acked) return std::nullopt;
   state.acked = *std::move(acked);
-  state.delivered_end = Offset(in.Next());
-  Offset previous(0);
-  for (uint64_t left = in.Next(); left > 0 && in.ok(); --left) {
-    previous += in.Next();
-    state.attempts.emplace_hint(state.attempts.end(), previous, static_cast<uint32_t>(in.Next()));
-  }
+  in.Next();
+  const auto next_counts = [&](const auto& failures_of) {
+    Offset offset(0);
+    for (uint64_t left = in.Next(); left > 0 && in.ok(); --left) {
+      offset += in.Next();
+      const uint32_t failures = failures_of(static_cast<uint32_t>(in.Next()));
+      if (failures > 0) state.failures.emplace_hint(state.failures.end(), offset, failures);
+    }
+  };
+  next_counts(FailuresOf);
+  if (in.ok() && in.AtEnd()) return state;  // of version 1
+  next_counts([](uint32_t failures) { return failures; });
   if (!in.ok()) return std::nullopt;
   return state;
 }
 
-std::string EncodeAckPrefix(SubscriptionId subscription, OffsetRange range) {
-  const uint64_t numbers[] = {subscription.value(), range.begin.value(), range.end.value()};
-  static_assert(sizeof numbers == kAckPrefixBytes);
-  return {reinterpret_cast<const char*>(numbers), sizeof numbers};
+std::string Encode(const TopicExtent& extent) {
+  VarintWriter out;
+  out.Put(extent.floor.value());
+  out.Put(extent.next.value());
+  out.PutBytes(extent.producers.Encode());
+  return out.Take();
 }
 
-std::optional<std::pair<SubscriptionId, OffsetRange>> DecodeAckPrefix(std::string_view payload) {
-  uint64_t numbers[3];
-  if (payload.size() < sizeof numbers) return std::nullopt;
-  std::memcpy(numbers, payload.data(), sizeof numbers);
-  const OffsetRange range{Offset(numbers[1]), Offset(numbers[2])};
-  if (range.empty()) return std::nullopt;
-  return std::pair(SubscriptionId(numbers[0]), range);
+std::optional<TopicExtent> DecodeTopicExtent(std::string_view bytes) {
+  VarintReader in(bytes);
+  TopicExtent extent;
+  extent.floor = Offset(in.Next());
+  extent.next = Offset(in.Next());
+  auto producers = ProducerWindows::Decode(in.NextBytes());
+  if (!in.ok() || !producers) return std::nullopt;
+  extent.producers = *std::move(producers);
+  return extent;
+}
+
+std::string EncodePutSubscription(std::string_view config, const CursorState* initial) {
+  VarintWriter out;
+  out.PutBytes(config);
+  out.PutBytes(initial == nullptr ? "" : Encode(*initial));
+  return out.Take();
+}
+
+std::string EncodeAckPrefix(SubscriptionId subscription, const std::vector<OffsetRange>& ranges) {
+  std::vector<uint64_t> numbers;
+  if (ranges.size() > 1) numbers.push_back(kSeveralRanges);
+  numbers.push_back(subscription.value());
+  if (ranges.size() > 1) numbers.push_back(ranges.size());
+  for (const OffsetRange& range : ranges) {
+    numbers.push_back(range.begin.value());
+    numbers.push_back(range.end.value());
+  }
+  return {reinterpret_cast<const char*>(numbers.data()), numbers.size() * sizeof(uint64_t)};
+}
+
+std::optional<AckPrefix> DecodeAckPrefix(std::string_view payload) {
+  const std::optional<size_t> bytes = AckPrefixBytes(payload);
+  if (!bytes) return std::nullopt;
+  std::vector<uint64_t> numbers(*bytes / sizeof(uint64_t));
+  std::memcpy(numbers.data(), payload.data(), *bytes);
+  const bool several = numbers[0] == kSeveralRanges;
+  AckPrefix prefix{SubscriptionId(numbers[several ? 1 : 0]), {}};
+  for (size_t i = several ? 3 : 1; i + 1 < numbers.size(); i += 2) {
+    const OffsetRange range{Offset(numbers[i]), Offset(numbers[i + 1])};
+    if (range.empty()) return std::nullopt;
+    prefix.ranges.push_back(range);
+  }
+  if (prefix.ranges.empty()) return std::nullopt;
+  return prefix;
 }
 
 std::string EncodeProducerPrefix(const ProducerTag& tag) {

@@ -18,17 +18,16 @@
 
 namespace sluice {
 
-// Messages of a range that were delivered more than once.
-struct Redelivery {
+// Messages of a range of which so many deliveries have failed.
+struct Failure {
   OffsetRange range;
-  uint32_t attempts = 0;
+  uint32_t failures = 0;
 };
 
 // What changed in a cursor between two commits.
 struct CursorDelta {
   std::vector<OffsetRange> acked;
-  Offset delivered_end{0};
-  std::vector<Redelivery> redelivered;
+  std::vector<Failure> failed;
 };
 
 // Applies a change; the same one twice is as good as once.
@@ -39,9 +38,25 @@ std::string Encode(const CursorState& state);
 std::optional<CursorDelta> DecodeCursorDelta(std::string_view bytes);
 std::optional<CursorState> DecodeCursorState(std::string_view bytes);
 
-// What stands in front of a batch that acknowledges others: kAckPrefixBytes.
-std::string EncodeAckPrefix(SubscriptionId subscription, OffsetRange range);
-std::optional<std::pair<SubscriptionId, OffsetRange>> DecodeAckPrefix(std::string_view payload);
+// What a state snapshot says of a topic beside its config.
+struct TopicExtent {
+  Offset floor{1};
+  Offset next{1};
+  ProducerWindows producers;
+};
+std::string Encode(const TopicExtent& extent);
+std::optional<TopicExtent> DecodeTopicExtent(std::string_view bytes);
+
+// `initial` is null for a subscription that is there already.
+std::string EncodePutSubscription(std::string_view config, const CursorState* initial);
+
+// What stands in front of a batch that acknowledges others.
+struct AckPrefix {
+  SubscriptionId subscription;
+  std::vector<OffsetRange> ranges;
+};
+std::string EncodeAckPrefix(SubscriptionId subscription, const std::vector<OffsetRange>& ranges);
+std::optional<AckPrefix> DecodeAckPrefix(std::string_view payload);
 // And in front of one whose producer numbers them.
 std::string EncodeProducerPrefix(const ProducerTag& tag);
 std::optional<ProducerTag> DecodeProducerPrefix(std::string_view payload);

@@ -19,10 +19,18 @@ absl::Status NoMoreWrites() {
 
 bool IsBatch(const JournalEntry& entry) { return IsNewBatch(entry.header.kind); }
 
+bool IsFull(const absl::Status& status) { return ReasonOf(status) == Reason::kStorageFull; }
+
+// What publishers are told; paths are for the log.
+absl::Status RefusedFor(const absl::Status& no_space) {
+  if (IsFull(no_space)) return Error(Reason::kStorageFull, "the disk is full; acknowledging and deleting still work");
+  return Error(Reason::kStorageUnavailable, "the store cannot make room for messages");
+}
+
 }  // namespace
 
 Committer::Committer(Journal& journal, StoreMetrics& metrics, const Clock& clock, Options options)
-    : journal_(journal), metrics_(metrics), clock_(clock), options_(options) {
+    : journal_(journal), metrics_(metrics), clock_(clock), options_(std::move(options)) {
   thread_ = std::thread([this] { ThreadMain(); });
 }
 
@@ -97,6 +105,7 @@ void Committer::Commit(Group group) {
     MutexLock lock(commit_mu_);
     WriteAndApply(entries, outcomes);
   }
+  TellEvents();
   for (size_t i = 0; i < entries.size(); ++i) {
     if (entries[i].done) entries[i].done(outcomes[i].status);
   }
@@ -105,13 +114,13 @@ void Committer::Commit(Group group) {
 void Committer::WriteAndApply(std::vector<JournalEntry>& entries, std::vector<Outcome>& outcomes) {
   const Instant start = clock_.Now();
   // Without a spare the rest of the segment is for acks and deletes, so that space can come back.
-  const bool full = !journal_.has_spare() && !journal_.EnsureSpare().ok();
+  const absl::Status space = JudgeSpace(journal_.has_spare() ? absl::OkStatus() : journal_.EnsureSpare());
   size_t batches = 0;
   for (size_t i = 0; i < entries.size(); ++i) {
     if (!writable()) {
       outcomes[i].status = NoMoreWrites();
-    } else if (full && IsBatch(entries[i])) {
-      outcomes[i].status = Error(Reason::kStorageFull, "the disk is full; acknowledging and deleting still work");
+    } else if (!space.ok() && IsBatch(entries[i])) {
+      outcomes[i].status = RefusedFor(space);
     } else if (IsBatch(entries[i])) {
       outcomes[i].status = entries[i].batch->CheckDeadline(clock_);
     }
@@ -147,8 +156,9 @@ void Committer::WriteEntries(std::vector<JournalEntry>& entries, std::vector<Out
     auto position = journal_.NextPosition(RecordBytes(entries[begin].payload().size()));
     if (!position.ok()) {
       // Nothing of this was written; unless there simply was no room, something is wrong with the folder.
-      if (ReasonOf(position.status()) != Reason::kStorageFull) failed_.store(true, std::memory_order_release);
-      fail_from(begin, position.status());
+      if (!IsFull(position.status())) return FailAll(outcomes, position.status());
+      NoteSpace(position.status());
+      fail_from(begin, RefusedFor(position.status()));
       break;
     }
     const uint64_t room = journal_.Room();
@@ -161,6 +171,7 @@ void Committer::WriteEntries(std::vector<JournalEntry>& entries, std::vector<Out
       const uint64_t record_bytes = RecordBytes(payload.size());
       if (bytes + record_bytes > room) break;
       char* header = headers.data() + end * kRecordHeaderBytes;
+      entries[end].header.after_unsynced = starts_commit && !options_.sync;
       entries[end].header.starts_commit = std::exchange(starts_commit, false);
       EncodeHeader(entries[end].header, payload, header);
       outcomes[end].at = {position->segment, position->offset + bytes};
@@ -171,8 +182,15 @@ void Committer::WriteEntries(std::vector<JournalEntry>& entries, std::vector<Out
       }
       bytes += record_bytes;
     }
-    if (absl::Status status = journal_.Write(parts, bytes); !status.ok()) return FailAll(outcomes, status);
+    if (absl::Status status = journal_.Write(parts, bytes); !status.ok()) {
+      // A full disk is the one error after which it can be known again what is there.
+      if (!IsFull(status) || !journal_.TakeBackWrite().ok()) return FailAll(outcomes, status);
+      RanOutOfSpace(status);
+      fail_from(begin, RefusedFor(status));
+      break;
+    }
     metrics_.appended_bytes.Add(bytes);
+    full_pause_ = absl::ZeroDuration();
     begin = end;
   }
   const Instant before_sync = clock_.Now();
@@ -182,13 +200,68 @@ void Committer::WriteEntries(std::vector<JournalEntry>& entries, std::vector<Out
 
 // It is unknown what is on the disk.
 void Committer::FailAll(std::vector<Outcome>& outcomes, const absl::Status& status) {
-  failed_.store(true, std::memory_order_release);
-  metrics_.write_errors.Add();
+  Close(status);
   for (Outcome& outcome : outcomes) {
     if (outcome.status.ok()) {
-      outcome.status = Error(Reason::kStorageUnavailable, fmt::format("the store failed to write: {}", status.ToString()));
+      outcome.status = Error(Reason::kStorageUnavailable,
+                             fmt::format("the store failed to write: {}", std::string(status.message())));
     }
   }
+}
+
+void Committer::Close(const absl::Status& status) {
+  metrics_.write_errors.Add();
+  if (failed_.exchange(true, std::memory_order_acq_rel)) return;
+  events_.push_back(StoreEventOf(StoreEventKind::kClosed, status));
+}
+
+void Committer::CloseAfter(const absl::Status& failure) {
+  {
+    MutexLock lock(commit_mu_);
+    Close(failure);
+  }
+  TellEvents();
+}
+
+absl::Status Committer::JudgeSpace(absl::Status spare) {
+  absl::Status space = std::move(spare);
+  if (space.ok() && clock_.Now() < full_until_) space = full_because_;
+  NoteSpace(space);
+  return space;
+}
+
+void Committer::RanOutOfSpace(const absl::Status& status) {
+  full_pause_ = std::clamp(2 * full_pause_, options_.first_full_pause, options_.longest_full_pause);
+  full_until_ = clock_.Now() + full_pause_;
+  full_because_ = status;
+  NoteSpace(status);
+}
+
+void Committer::NoteSpace(const absl::Status& status) {
+  const bool full = !status.ok();
+  if (full_.load(std::memory_order_relaxed) == full) return;
+  full_.store(full, std::memory_order_release);
+  events_.push_back(StoreEventOf(full ? StoreEventKind::kFull : StoreEventKind::kWritable, status));
+}
+
+// The spare is made without the lock: that takes its time.
+void Committer::CheckSpace() {
+  absl::Status spare = journal_.EnsureSpare();
+  {
+    MutexLock lock(commit_mu_);
+    JudgeSpace(std::move(spare)).IgnoreError();
+  }
+  TellEvents();
+}
+
+void Committer::TellEvents() {
+  std::vector<StoreEvent> events;
+  {
+    MutexLock lock(commit_mu_);
+    events.swap(events_);
+  }
+  if (!options_.on_event) return;
+  for (const StoreEvent& event : events) options_.on_event(event);
 }
 
 void Committer::RunExclusive(const std::function<void()>& fn) {
@@ -205,6 +278,22 @@ void Committer::RunExclusive(const std::function<void()>& fn) {
     fn();
   }
   Lead();
+}
+
+absl::StatusOr<JournalPosition> Committer::WriteExclusive(const std::function<std::vector<JournalEntry>()>& make) {
+  absl::StatusOr<JournalPosition> first = journal_.end();
+  RunExclusive([&] {
+    commit_mu_.AssertHeld();
+    std::vector<JournalEntry> entries = make();
+    if (entries.empty()) return;
+    std::vector<Outcome> outcomes(entries.size());
+    WriteAndApply(entries, outcomes);
+    first = outcomes.front().at;
+    for (const Outcome& outcome : outcomes) {
+      if (!outcome.status.ok()) first = outcome.status;
+    }
+  });
+  return first;
 }
 
 void Committer::ThreadMain() {

@@ -4,7 +4,8 @@
 // thread then only serves what nobody waits for.
 //
 // The first error of a write or a sync that leaves it unknown what is on the disk ends writing for good: from then on
-// everything is refused with STORAGE_UNAVAILABLE, and reading goes on.
+// everything is refused with STORAGE_UNAVAILABLE, and reading goes on. A write that fails for want of space is taken back, and what
+// it held refused with STORAGE_FULL (docs/adr/0026).
 //
 // Thread rule: every member may be called from any thread. Entries are applied and told by one thread at a time, in the
 // order in which they were submitted.
@@ -21,6 +22,7 @@
 #include "core/metrics/metrics.h"
 #include "core/storage/backend.h"
 #include "core/storage/local/journal/journal.h"
+#include "core/storage/local/store_event.h"
 
 namespace sluice {
 
@@ -62,6 +64,12 @@ class Committer {
     size_t max_queued_bytes = size_t{64} << 20;
     // Changes that nobody waits for are written after this time at the latest.
     absl::Duration linger = absl::Milliseconds(10);
+    // After a write that had no space batches are refused this long, so that what gives space back finds room; twice as long
+    // each time until one succeeds.
+    absl::Duration first_full_pause = absl::Seconds(1);
+    absl::Duration longest_full_pause = absl::Seconds(30);
+    // May be null.
+    StoreListener on_event = nullptr;
   };
 
   Committer(Journal& journal, StoreMetrics& metrics, const Clock& clock, Options options);
@@ -77,10 +85,21 @@ class Committer {
   // Calls fn with nothing being written or applied; what is dirty is written before. For checkpoints.
   void RunExclusive(const std::function<void()>& fn) EXCLUDES(mu_, commit_mu_);
 
+  // The same for entries that fn makes: they are written before anything else happens. Where the first one is.
+  absl::StatusOr<JournalPosition> WriteExclusive(const std::function<std::vector<JournalEntry>()>& make)
+      EXCLUDES(mu_, commit_mu_);
+
   // Writes what is waiting and ends the thread; refuses everything afterwards.
   void Stop() EXCLUDES(mu_);
 
+  // No more writes: `failure` left it unknown what is on the disk.
+  void CloseAfter(const absl::Status& failure) EXCLUDES(mu_, commit_mu_);
+  // Sees whether there is space again, or none any more; makes the journal's spare segment. Called from time to time.
+  void CheckSpace() EXCLUDES(mu_, commit_mu_);
+
   bool writable() const { return !failed_.load(std::memory_order_acquire); }
+  // Whether batches were refused for want of space when it was looked last.
+  bool full() const { return full_.load(std::memory_order_acquire); }
 
  private:
   // What became of one entry.
@@ -102,6 +121,12 @@ class Committer {
   void WriteAndApply(std::vector<JournalEntry>& entries, std::vector<Outcome>& outcomes) REQUIRES(commit_mu_);
   void WriteEntries(std::vector<JournalEntry>& entries, std::vector<Outcome>& outcomes) REQUIRES(commit_mu_);
   void FailAll(std::vector<Outcome>& outcomes, const absl::Status& status) REQUIRES(commit_mu_);
+  void Close(const absl::Status& status) REQUIRES(commit_mu_);
+  // Why batches have to be refused for now, OK when they need not be; `spare` is what came of making one.
+  absl::Status JudgeSpace(absl::Status spare) REQUIRES(commit_mu_);
+  void RanOutOfSpace(const absl::Status& status) REQUIRES(commit_mu_);
+  void NoteSpace(const absl::Status& status) REQUIRES(commit_mu_);
+  void TellEvents() EXCLUDES(commit_mu_);
   void ThreadMain() EXCLUDES(mu_);
 
   Journal& journal_;
@@ -109,10 +134,16 @@ class Committer {
   const Clock& clock_;
   const Options options_;
   std::atomic<bool> failed_{false};
+  std::atomic<bool> full_{false};
   std::thread thread_;
 
   // Held while records are written and applied.
   Mutex commit_mu_;
+  absl::Duration full_pause_ GUARDED_BY(commit_mu_);
+  Instant full_until_ GUARDED_BY(commit_mu_);
+  absl::Status full_because_ GUARDED_BY(commit_mu_);
+  // To be told once the lock is released.
+  std::vector<StoreEvent> events_ GUARDED_BY(commit_mu_);
 
   Mutex mu_;
   CondVar wake_;

@@ -20,7 +20,7 @@ namespace {
 absl::Status ErrnoError(std::string_view operation, const std::string& path, int error) {
   const std::string text =
       fmt::format("{} {}: {}", operation, path, std::error_code(error, std::generic_category()).message());
-  const ErrorMetadata metadata = {{"path", path}};
+  const ErrorMetadata metadata = {{"path", path}, {"operation", std::string(operation)}, {"errno", std::to_string(error)}};
   if (error == ENOSPC || error == EDQUOT) return Error(Reason::kStorageFull, text, metadata);
   if (error == ENOENT || error == EACCES || error == EROFS || error == ENOTDIR || error == EPERM) {
     return Error(Reason::kDataFolderUnusable, text, metadata);
@@ -71,6 +71,10 @@ class PosixFile final : public File {
     return ::fdatasync(fd_) == 0 ? absl::OkStatus() : ErrnoError("fdatasync", path_, errno);
   }
 
+  void BeginSync() override {
+    if (::sync_file_range(fd_, 0, 0, SYNC_FILE_RANGE_WRITE) != 0) errno = 0;
+  }
+
   absl::Status Allocate(uint64_t size) override {
     const int error = ::posix_fallocate(fd_, 0, static_cast<off_t>(size));
     return error == 0 ? absl::OkStatus() : ErrnoError("fallocate", path_, error);
@@ -86,9 +90,11 @@ class PosixFile final : public File {
     return static_cast<uint64_t>(info.st_size);
   }
 
+  void Renamed(const std::string& path) override { path_ = path; }
+
  private:
   const int fd_;
-  const std::string path_;
+  std::string path_;
 };
 
 absl::StatusOr<std::unique_ptr<File>> OpenFile(const std::string& path, int flags) {
@@ -112,8 +118,19 @@ class PosixFiles final : public FileSystem {
 
   absl::Status CreateFolder(const std::string& folder) override {
     std::error_code error;
+    // Those that get a new name in them.
+    std::vector<std::string> changed;
+    for (std::filesystem::path path = folder; !path.empty() && !std::filesystem::exists(path, error); path = path.parent_path()) {
+      changed.push_back(path.has_parent_path() ? path.parent_path().string() : ".");
+    }
     std::filesystem::create_directories(folder, error);
-    return error ? ErrnoError("create folder", folder, error.value()) : absl::OkStatus();
+    if (error) return ErrnoError("create folder", folder, error.value());
+    for (const std::string& parent : changed) {
+      // One may make folders where one may not look.
+      absl::Status synced = SyncFolder(parent);
+      if (!synced.ok() && ReasonOf(synced) != Reason::kDataFolderUnusable) return synced;
+    }
+    return absl::OkStatus();
   }
 
   absl::StatusOr<std::unique_ptr<File>> Create(const std::string& path) override {

@@ -26,10 +26,14 @@ class File {
   virtual absl::StatusOr<size_t> Read(uint64_t offset, char* out, size_t size) const = 0;
   // fdatasync.
   virtual absl::Status Sync() = 0;
+  // Begins to write out what a later Sync waits for.
+  virtual void BeginSync() {}
   // Gives the file this size; bytes beyond the old size are zeros, with disk space behind them.
   virtual absl::Status Allocate(uint64_t size) = 0;
   virtual absl::Status Truncate(uint64_t size) = 0;
   virtual absl::StatusOr<uint64_t> Size() const = 0;
+  // Says what it is called now, for errors.
+  virtual void Renamed(const std::string& /*path*/) {}
 };
 
 class FileSystem {
@@ -37,6 +41,7 @@ class FileSystem {
   virtual ~FileSystem() = default;
   // Names, without the folder, sorted.
   virtual absl::StatusOr<std::vector<std::string>> List(const std::string& folder) = 0;
+  // With those above it; the names of what was made are durable.
   virtual absl::Status CreateFolder(const std::string& folder) = 0;
   virtual absl::StatusOr<std::unique_ptr<File>> Create(const std::string& path) = 0;
   virtual absl::StatusOr<std::unique_ptr<File>> Open(const std::string& path) = 0;

@@ -6,10 +6,12 @@
 //   journal/  segments (journal/journal.h)
 //   view/     RocksDB (view/view.h)
 //   view.backup/  a second name of the view while a backup is made
+//   view.damaged/ the view that was, while it is made anew
 //
 // Opening takes the view as it was at its last checkpoint and replays the journal from there. What a crash cut off at the
-// very end of the journal was never acknowledged and goes; a record that is damaged anywhere else is DATA_LOSS for those
-// who read it, everything else is served.
+// very end of the journal was never acknowledged (under os: may be lost) and goes; a record that is damaged anywhere else is
+// DATA_LOSS for those who read it, everything else is served. A view that is missing or damaged is made anew: the journal is read
+// from its first record on, of which state snapshots (state_snapshot.h) see to it that it is enough.
 //
 // Thread rule: as storage/backend.h says.
 #pragma once
@@ -23,6 +25,11 @@
 #include "core/storage/local/backup/backup.h"
 #include "core/storage/local/folder_lock.h"
 #include "core/storage/local/maintenance.h"
+#include "core/storage/local/store_event.h"
+
+namespace rocksdb {
+class Env;
+}
 
 namespace sluice {
 
@@ -40,7 +47,12 @@ struct LocalOptions {
   MaintenanceOptions maintenance = {};
   // False where a test runs maintenance by hand.
   bool run_maintenance = true;
+  // Make the view anew, whatever state it is in.
+  bool rebuild_view = false;
   FileSystem* files = nullptr;  // the machine's own when null
+  rocksdb::Env* view_env = nullptr;  // the same, for the view
+  // Told what fails; may be null.
+  StoreListener on_event = nullptr;
 };
 
 class LocalBackend final : public Backend {
@@ -62,6 +74,9 @@ class LocalBackend final : public Backend {
   // STORAGE_UNAVAILABLE, STORAGE_FULL.
   absl::StatusOr<BackupReport> Backup(BackupRequest request);
 
+  // What opening found that an administrator should know: one sentence each, with place and bytes.
+  const std::vector<std::string>& warnings() const { return warnings_; }
+
   Maintenance& maintenance() { return *maintenance_; }
 
  private:
@@ -69,6 +84,16 @@ class LocalBackend final : public Backend {
       : options_(std::move(options)), clock_(clock), metrics_(metrics) {}
 
   absl::Status Recover();
+  // DATA_LOSS for a view that is damaged, or does not fit the journal.
+  absl::StatusOr<View::Contents> OpenView();
+  absl::StatusOr<View::Contents> PutViewAside(const absl::Status& why);
+  absl::Status RestoreView(const View::Contents& contents);
+  absl::Status Replay(JournalPosition from);
+  absl::Status NotEnough(uint64_t base);
+  bool SnapshotDue() const;
+  void Damaged(uint64_t segment, const DamagedStretch& stretch);
+  std::string ViewFolder() const { return options_.data_dir + "/view"; }
+  std::string DamagedView() const { return options_.data_dir + "/view.damaged"; }
   std::string ViewCopy() const { return options_.data_dir + "/view.backup"; }
   // What a backup consists of, behind the position where the journal ends in it.
   absl::StatusOr<std::vector<BackupSource>> SourcesUpTo(JournalPosition end) const;
@@ -77,6 +102,7 @@ class LocalBackend final : public Backend {
   const Clock& clock_;
   StoreMetrics& metrics_;
   uint64_t damaged_ = 0;
+  std::vector<std::string> warnings_;
   bool closed_ = false;
 
   // In the order in which they need each other.

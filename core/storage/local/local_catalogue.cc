@@ -5,6 +5,9 @@
 #include <utility>
 
 #include "core/base/error.h"
+#include "core/message/limits.h"
+#include "core/message/names.h"
+#include "core/storage/config_name.h"
 #include "fmt/format.h"
 
 namespace sluice {
@@ -49,10 +52,7 @@ void LocalCatalogue::RemoveTopic(TopicId id, StoreDone done) {
 }
 
 void LocalCatalogue::PutSubscription(SubscriptionRecord record, const CursorState* initial, StoreDone done) {
-  VarintWriter payload;
-  payload.PutBytes(record.config);
-  payload.PutBytes(initial == nullptr ? "" : Encode(*initial));
-  Submit(RecordKind::kPutSubscription, record.id.value(), payload.Take(), std::move(done));
+  Submit(RecordKind::kPutSubscription, record.id.value(), EncodePutSubscription(record.config, initial), std::move(done));
 }
 
 void LocalCatalogue::RemoveSubscription(SubscriptionId id, StoreDone done) {
@@ -78,6 +78,7 @@ absl::Status LocalCatalogue::ApplyPutSubscription(SubscriptionId id, std::string
     cursor = std::make_shared<LocalCursor>(context_.committer, View::SubscriptionState{id, config, *std::move(state)});
   }
   cursor->SetConfig(config);
+  if (rebuild_ != nullptr) rebuild_->Confirm(id);
   return absl::OkStatus();
 }
 
@@ -92,6 +93,7 @@ absl::Status LocalCatalogue::Apply(RecordKind kind, uint64_t id, std::string_vie
         log = std::make_shared<LocalLog>(context_, std::move(state));
       }
       log->SetConfig(std::string(payload));
+      if (rebuild_ != nullptr) rebuild_->Confirm(TopicId(id));
       return absl::OkStatus();
     }
     case RecordKind::kRemoveTopic:
@@ -100,6 +102,7 @@ absl::Status LocalCatalogue::Apply(RecordKind kind, uint64_t id, std::string_vie
         logs_.erase(it);
       }
       removed_topics_.push_back(TopicId(id));
+      if (rebuild_ != nullptr) rebuild_->RemoveTopic(TopicId(id));
       return absl::OkStatus();
     case RecordKind::kPutSubscription:
       return ApplyPutSubscription(SubscriptionId(id), payload);
@@ -114,7 +117,7 @@ absl::Status LocalCatalogue::Apply(RecordKind kind, uint64_t id, std::string_vie
 
 void LocalCatalogue::Restore(const View::Contents& contents) {
   MutexLock lock(mu_);
-  next_id_ = contents.next_id;
+  next_id_ = first_new_id_ = contents.next_id;
   for (const View::TopicState& topic : contents.topics) {
     logs_[topic.id] = std::make_shared<LocalLog>(context_, topic);
   }
@@ -123,15 +126,147 @@ void LocalCatalogue::Restore(const View::Contents& contents) {
   }
 }
 
+// The record that made this topic is damaged. Its messages stay, under its name if that can still be read.
+std::string LocalCatalogue::LostTopic(TopicId id, std::string_view config) {
+  std::string name(NameInConfig(config));
+  MutexLock lock(mu_);
+  const bool taken = std::any_of(logs_.begin(), logs_.end(), [&](const auto& log) {
+    return NameInConfig(log.second->config()) == name;
+  });
+  if (taken || !TopicName::Parse(name).ok()) name = fmt::format("projects/damaged/topics/topic-{}", id.value());
+  next_id_ = std::max(next_id_, id.value() + 1);
+  View::TopicState state;
+  state.id = id;
+  logs_[id] = std::make_shared<LocalLog>(context_, std::move(state));
+  logs_[id]->SetConfig(LostConfig(name));
+  return name;
+}
+
+std::string LocalCatalogue::ReplayedDamage(uint64_t segment, const DamagedStretch& stretch) {
+  {
+    MutexLock lock(mu_);
+    damage_replayed_ = true;
+    if (rebuild_ != nullptr) rebuild_->Damaged();
+  }
+  if (!stretch.header) return "";
+  const RecordHeader& header = *stretch.header;
+  auto log = Log(TopicId(header.id));
+  if (IsNewBatch(header.kind) && log != nullptr) {
+    MutexLock lock(mu_);
+    if (rebuild_ == nullptr) {
+      lock.Unlock();
+      log->ReplayedDamage(Offset(header.first), header.count, {segment, stretch.begin});
+    } else {
+      const auto count = std::clamp<uint32_t>(header.count, 1, kMaxMessagesPerBatch);
+      rebuild_->DamagedBatch(log->id(), {Offset(header.first), count, 0, {segment, stretch.begin}, 0});
+    }
+    return fmt::format("messages of topic {}, from id {} on", NameOrNumber(log->config(), header.id), header.first);
+  }
+  if (header.kind == RecordKind::kPutTopic) {
+    if (log != nullptr) return fmt::format("a change of topic {}", NameOrNumber(log->config(), header.id));
+    // A number that nobody was given by now is damaged itself.
+    constexpr uint64_t kNear = 1'000'000;
+    MutexLock lock(mu_);
+    const uint64_t next = next_id_;
+    lock.Unlock();
+    if (header.id >= next + kNear) return "";
+    return fmt::format("the settings of topic {}, whose messages are kept", LostTopic(TopicId(header.id), stretch.payload));
+  }
+  if (header.kind == RecordKind::kPutSubscription) {
+    VarintReader in(stretch.payload);
+    return fmt::format("the settings of subscription {}", NameOrNumber(in.NextBytes(), header.id));
+  }
+  return "";
+}
+
+// A topic of which nobody knows was removed before, unless its making is what could not be read.
+std::shared_ptr<LocalLog> LocalCatalogue::LogOfReplayed(TopicId id) {
+  if (auto log = Log(id)) return log;
+  {
+    MutexLock lock(mu_);
+    const bool removed = std::count(removed_topics_.begin(), removed_topics_.end(), id) > 0;
+    if (!damage_replayed_ || removed || id.value() < first_new_id_) return nullptr;
+  }
+  LostTopic(id, "");
+  return Log(id);
+}
+
 absl::Status LocalCatalogue::ReplayedBatch(const JournalPosition& at, const RecordHeader& header,
-                                           std::string_view payload) const {
+                                           std::string_view payload) {
   const std::string_view record = BatchIn(header.kind, payload);
   if (absl::Status status = Batch::Check(record); !status.ok()) return status;
   int64_t publish_time_us = 0;
   std::memcpy(&publish_time_us, record.data() + 8, sizeof publish_time_us);
-  // A topic that is gone by now may still have records.
-  if (auto log = Log(TopicId(header.id))) log->Replayed(header, at, publish_time_us);
+  {
+    MutexLock lock(mu_);
+    if (rebuild_ != nullptr) {
+      rebuild_->Batch(TopicId(header.id), {Offset(header.first), header.count, header.length, at, publish_time_us});
+      return absl::OkStatus();
+    }
+  }
+  if (auto log = LogOfReplayed(TopicId(header.id))) log->Replayed(header, at, publish_time_us);
   return absl::OkStatus();
+}
+
+absl::Status LocalCatalogue::ReplayedTopicState(TopicId id, std::string_view payload) {
+  auto extent = DecodeTopicExtent(payload);
+  if (!extent) return Unreadable(RecordKind::kTopicState);
+  if (auto log = Log(id)) log->ReplayedExtent(extent->floor, std::move(extent->producers));
+  MutexLock lock(mu_);
+  if (rebuild_ != nullptr) rebuild_->SetExtent(id, {extent->floor, extent->next});
+  return absl::OkStatus();
+}
+
+absl::Status LocalCatalogue::ReplayedSnapshotBegin(const JournalPosition& at, std::string_view payload) {
+  VarintReader in(payload);
+  const uint64_t next_id = in.Next();
+  if (!in.ok()) return Unreadable(RecordKind::kSnapshotBegin);
+  MutexLock lock(mu_);
+  next_id_ = std::max(next_id_, next_id);
+  if (rebuild_ == nullptr) return absl::OkStatus();
+  ViewRebuild::Ids there;
+  for (const auto& [id, log] : logs_) there.topics.insert(id);
+  for (const auto& [id, cursor] : cursors_) there.subscriptions.insert(id);
+  rebuild_->BeginSnapshot(at, std::move(there));
+  return absl::OkStatus();
+}
+
+absl::Status LocalCatalogue::ReplayedSnapshotEnd(std::string_view payload) {
+  VarintReader in(payload);
+  JournalPosition begun;
+  begun.segment = in.Next();
+  begun.offset = in.Next();
+  if (!in.ok()) return Unreadable(RecordKind::kSnapshotEnd);
+  MutexLock lock(mu_);
+  if (rebuild_ == nullptr) return absl::OkStatus();
+  const auto gone = rebuild_->EndSnapshot(begun);
+  if (!gone) return absl::OkStatus();
+  for (TopicId id : gone->topics) logs_.erase(id);
+  for (SubscriptionId id : gone->subscriptions) cursors_.erase(id);
+  for (TopicId id : rebuild_->Topics()) {
+    if (!logs_.contains(id)) rebuild_->RemoveTopic(id);
+  }
+  return absl::OkStatus();
+}
+
+void LocalCatalogue::BeginRebuild() {
+  MutexLock lock(mu_);
+  rebuild_ = std::make_unique<ViewRebuild>();
+}
+
+uint64_t LocalCatalogue::FinishRebuild() {
+  std::unique_ptr<ViewRebuild> rebuild;
+  {
+    MutexLock lock(mu_);
+    rebuild = std::move(rebuild_);
+  }
+  // Topics of which nothing is known but their messages.
+  for (TopicId id : rebuild->Topics()) LogOfReplayed(id);
+  for (const auto& log : Logs()) {
+    const ViewRebuild::Extent extent = rebuild->extent(log->id());
+    log->Rebuilt(extent.floor, extent.next, rebuild->Take(log->id()));
+  }
+  return rebuild->base();
 }
 
 absl::Status LocalCatalogue::Replayed(const JournalPosition& at, const RecordHeader& header,
@@ -140,7 +275,7 @@ absl::Status LocalCatalogue::Replayed(const JournalPosition& at, const RecordHea
     case RecordKind::kBatchAndAck: {
       const auto ack = DecodeAckPrefix(payload);
       if (!ack) return Unreadable(header.kind);
-      if (auto cursor = CursorOf(ack->first)) cursor->Acked(ack->second);
+      if (auto cursor = CursorOf(ack->subscription)) cursor->Acked(ack->ranges);
       return ReplayedBatch(at, header, payload);
     }
     case RecordKind::kBatchOfProducer: {
@@ -165,6 +300,12 @@ absl::Status LocalCatalogue::Replayed(const JournalPosition& at, const RecordHea
       if (auto cursor = CursorOf(SubscriptionId(header.id))) cursor->Replayed(*std::move(state));
       return absl::OkStatus();
     }
+    case RecordKind::kTopicState:
+      return ReplayedTopicState(TopicId(header.id), payload);
+    case RecordKind::kSnapshotBegin:
+      return ReplayedSnapshotBegin(at, payload);
+    case RecordKind::kSnapshotEnd:
+      return ReplayedSnapshotEnd(payload);
     default: {
       MutexLock lock(mu_);
       return Apply(header.kind, header.id, payload);
@@ -189,6 +330,18 @@ std::vector<std::shared_ptr<LocalLog>> LocalCatalogue::Logs() const {
   std::vector<std::shared_ptr<LocalLog>> logs;
   for (const auto& [id, log] : logs_) logs.push_back(log);
   return logs;
+}
+
+std::vector<std::shared_ptr<LocalCursor>> LocalCatalogue::Cursors() const {
+  MutexLock lock(mu_);
+  std::vector<std::shared_ptr<LocalCursor>> cursors;
+  for (const auto& [id, cursor] : cursors_) cursors.push_back(cursor);
+  return cursors;
+}
+
+uint64_t LocalCatalogue::next_id() const {
+  MutexLock lock(mu_);
+  return next_id_;
 }
 
 View::Checkpoint LocalCatalogue::BeginCheckpoint() {

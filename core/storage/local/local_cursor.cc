@@ -23,8 +23,8 @@ void LocalCursor::Ack(absl::Span<const OffsetRange> ranges, StoreDone done) {
   bool tell = false;
   {
     MutexLock lock(mu_);
-    Apply({.acked = {ranges.begin(), ranges.end()}, .delivered_end = Offset(0), .redelivered = {}}, &state_);
     for (const OffsetRange& range : ranges) {
+      state_.Ack(range);
       if (!pending_.acked.empty() && pending_.acked.back().end == range.begin) {
         pending_.acked.back().end = range.end;
       } else {
@@ -37,22 +37,11 @@ void LocalCursor::Ack(absl::Span<const OffsetRange> ranges, StoreDone done) {
   if (tell || urgent) committer_.MarkDirty(tell ? shared_from_this() : nullptr, urgent);
 }
 
-void LocalCursor::Delivered(Offset end) {
+void LocalCursor::Failed(OffsetRange range, uint32_t failures) {
   {
     MutexLock lock(mu_);
-    if (end <= state_.delivered_end) return;
-    state_.delivered_end = end;
-    pending_.delivered_end = end;
-    if (!NoteChange()) return;
-  }
-  committer_.MarkDirty(shared_from_this(), false);
-}
-
-void LocalCursor::Redelivered(OffsetRange range, uint32_t attempts) {
-  {
-    MutexLock lock(mu_);
-    Apply({.acked = {}, .delivered_end = Offset(0), .redelivered = {{range, attempts}}}, &state_);
-    pending_.redelivered.push_back({range, attempts});
+    state_.Fail(range, failures);
+    pending_.failed.push_back({range, failures});
     if (!NoteChange()) return;
   }
   committer_.MarkDirty(shared_from_this(), false);
@@ -82,6 +71,10 @@ JournalEntry LocalCursor::TakeChanges() {
   entry.target = shared_from_this();
   MutexLock lock(mu_);
   entry.bytes = Encode(std::exchange(pending_, {}));
+  if (std::exchange(refused_, false)) {
+    entry.header.kind = RecordKind::kCursorState;
+    entry.bytes = Encode(state_);
+  }
   dirty_ = false;
   if (!waiting_.empty()) {
     entry.done = [waiting = std::exchange(waiting_, {})](const absl::Status& status) {
@@ -91,8 +84,14 @@ JournalEntry LocalCursor::TakeChanges() {
   return entry;
 }
 
-void LocalCursor::Acked(OffsetRange range) {
-  Replayed(CursorDelta{.acked = {range}, .delivered_end = Offset(0), .redelivered = {}});
+void LocalCursor::AfterWrite(const JournalEntry&, const absl::Status& status, const JournalPosition&) {
+  if (status.ok()) return;
+  MutexLock lock(mu_);
+  refused_ = true;
+}
+
+void LocalCursor::Acked(std::vector<OffsetRange> ranges) {
+  Replayed(CursorDelta{.acked = std::move(ranges), .failed = {}});
 }
 
 void LocalCursor::Replayed(const CursorDelta& delta) {

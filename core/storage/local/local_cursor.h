@@ -25,16 +25,15 @@ class LocalCursor final : public Cursor,
 
   CursorState state() const override EXCLUDES(mu_);
   void Ack(absl::Span<const OffsetRange> ranges, StoreDone done) override EXCLUDES(mu_);
-  void Delivered(Offset end) override EXCLUDES(mu_);
-  void Redelivered(OffsetRange range, uint32_t attempts) override EXCLUDES(mu_);
+  void Failed(OffsetRange range, uint32_t failures) override EXCLUDES(mu_);
   void Seek(CursorState state, StoreDone done) override EXCLUDES(mu_);
 
   JournalEntry TakeChanges() override EXCLUDES(mu_);
   void BeforeWrite(JournalEntry&) override {}
-  void AfterWrite(const JournalEntry&, const absl::Status&, const JournalPosition&) override {}
+  void AfterWrite(const JournalEntry& entry, const absl::Status& status, const JournalPosition& at) override EXCLUDES(mu_);
 
   // Acknowledged by a record that is in the journal.
-  void Acked(OffsetRange range) EXCLUDES(mu_);
+  void Acked(std::vector<OffsetRange> ranges) EXCLUDES(mu_);
   // Met while the journal is replayed.
   void Replayed(const CursorDelta& delta) EXCLUDES(mu_);
   void Replayed(CursorState state) EXCLUDES(mu_);
@@ -60,6 +59,8 @@ class LocalCursor final : public Cursor,
   CursorDelta pending_ GUARDED_BY(mu_);
   std::vector<StoreDone> waiting_ GUARDED_BY(mu_);
   bool dirty_ GUARDED_BY(mu_) = false;
+  // Changes were taken and then not written, on a full disk.
+  bool refused_ GUARDED_BY(mu_) = false;
   // Not in the view yet.
   bool changed_ GUARDED_BY(mu_) = false;
 };

@@ -6,6 +6,7 @@
 
 #include "core/base/error.h"
 #include "core/message/limits.h"
+#include "core/storage/config_name.h"
 #include "core/storage/local/codec.h"
 #include "core/storage/local/local_cursor.h"
 #include "fmt/format.h"
@@ -19,21 +20,6 @@ constexpr uint64_t kMaxSpanBytes = uint64_t{4} << 20;
 constexpr size_t kLocateAtOnce = 256;
 constexpr size_t kReadAtOnce = size_t{1} << 20;
 
-absl::Status Damaged(TopicId topic, Offset offset) {
-  return Error(Reason::kDataLoss, fmt::format("topic {}: the message with id {} is damaged on the disk",
-                                              topic.value(), offset.value()));
-}
-
-// Checks the record in `bytes` and copies its batch out.
-absl::StatusOr<Ref<Batch>> BatchFrom(std::string_view bytes, const BatchLocation& location, TopicId topic) {
-  const auto header = DecodeHeader(bytes);
-  if (!header || header->length != location.length || header->id != topic.value() ||
-      header->first != location.first.value() || !ChecksumHolds(bytes, *header)) {
-    return Damaged(topic, location.first);
-  }
-  return Batch::Decode(location.first, BatchIn(header->kind, bytes.substr(kRecordHeaderBytes, header->length)));
-}
-
 bool EndsBefore(const BatchLocation& batch, Offset offset) { return batch.end() <= offset; }
 
 }  // namespace
@@ -42,6 +28,7 @@ LocalLog::LocalLog(LogContext& context, View::TopicState state)
     : context_(context),
       id_(state.id),
       config_(std::move(state.config)),
+      config_lost_(IsLostConfig(config_)),
       floor_(state.floor),
       next_(state.next),
       writing_next_(state.next),
@@ -51,6 +38,37 @@ LocalLog::LocalLog(LogContext& context, View::TopicState state)
 }
 
 LocalLog::~LocalLog() = default;
+
+std::string LocalLog::name() const {
+  MutexLock lock(mu_);
+  return NameOrNumber(config_, id_.value());
+}
+
+absl::Status LocalLog::Damaged(const BatchLocation& batch) const {
+  return Error(Reason::kDataLoss,
+               fmt::format("topic {}: the messages with ids {} to {} are damaged on the disk, in journal segment {} at {}", name(),
+                           batch.first.value(), batch.end().value() - 1, SegmentName(batch.at.segment), batch.at.offset));
+}
+
+// Checks the record in `bytes` and copies its batch out.
+absl::StatusOr<Ref<Batch>> LocalLog::BatchFrom(std::string_view bytes, const BatchLocation& location) const {
+  const auto header = DecodeHeader(bytes);
+  if (!header || header->length != location.length || header->id != id_.value() ||
+      header->first != location.first.value() || !ChecksumHolds(bytes, *header)) {
+    return Damaged(location);
+  }
+  return Batch::Decode(location.first, BatchIn(header->kind, bytes.substr(kRecordHeaderBytes, header->length)));
+}
+
+absl::Status LocalLog::CheckConfig() const {
+  {
+    MutexLock lock(mu_);
+    if (!config_lost_) return absl::OkStatus();
+  }
+  return Error(Reason::kDataLoss, fmt::format("topic {}: its settings are damaged on the disk; its messages are kept. Update the "
+                                              "topic to give it settings again, or delete it",
+                                              name()));
+}
 
 uint64_t LocalLog::LiveBytes() const {
   uint64_t bytes = 0;
@@ -75,7 +93,8 @@ Offset LocalLog::next() const {
 }
 
 void LocalLog::Append(Ref<Batch> batch, StoreDone done) {
-  if (removed()) return done(Error(Reason::kTopicDeleted, fmt::format("topic {} was deleted", id_.value())));
+  if (removed()) return done(Error(Reason::kTopicDeleted, fmt::format("topic {} was deleted", name())));
+  if (absl::Status status = CheckConfig(); !status.ok()) return done(status);
   JournalEntry entry;
   entry.header.kind = RecordKind::kBatch;
   entry.header.count = batch->count();
@@ -94,32 +113,34 @@ void LocalLog::Append(Ref<Batch> batch, StoreDone done) {
 // Two targets of one entry.
 class LocalLog::AppendAndAckTarget final : public JournalTarget {
  public:
-  AppendAndAckTarget(std::shared_ptr<LocalLog> log, std::shared_ptr<LocalCursor> source, OffsetRange range)
-      : log_(std::move(log)), source_(std::move(source)), range_(range) {}
+  AppendAndAckTarget(std::shared_ptr<LocalLog> log, std::shared_ptr<LocalCursor> source, std::vector<OffsetRange> ranges)
+      : log_(std::move(log)), source_(std::move(source)), ranges_(std::move(ranges)) {}
 
   void BeforeWrite(JournalEntry& entry) override { log_->BeforeWrite(entry); }
   void AfterWrite(const JournalEntry& entry, const absl::Status& status, const JournalPosition& at) override {
     log_->AfterWrite(entry, status, at);
-    if (status.ok()) source_->Acked(range_);
+    if (status.ok()) source_->Acked(ranges_);
   }
 
  private:
   const std::shared_ptr<LocalLog> log_;
   const std::shared_ptr<LocalCursor> source_;
-  const OffsetRange range_;
+  const std::vector<OffsetRange> ranges_;
 };
 
-void LocalLog::AppendAndAck(Ref<Batch> batch, std::shared_ptr<Cursor> source, OffsetRange range, StoreDone done) {
-  if (removed()) return done(Error(Reason::kTopicDeleted, fmt::format("topic {} was deleted", id_.value())));
+void LocalLog::AppendAndAck(Ref<Batch> batch, std::shared_ptr<Cursor> source, std::vector<OffsetRange> ranges,
+                            StoreDone done) {
+  if (removed()) return done(Error(Reason::kTopicDeleted, fmt::format("topic {} was deleted", name())));
+  if (absl::Status status = CheckConfig(); !status.ok()) return done(status);
   auto cursor = std::static_pointer_cast<LocalCursor>(std::move(source));
   JournalEntry entry;
   entry.header.kind = RecordKind::kBatchAndAck;
   entry.header.count = batch->count();
   entry.header.id = id_.value();
-  entry.bytes = EncodeAckPrefix(cursor->id(), range);
+  entry.bytes = EncodeAckPrefix(cursor->id(), ranges);
   entry.bytes += batch->record();
   entry.batch = std::move(batch);
-  entry.target = std::make_shared<AppendAndAckTarget>(shared_from_this(), std::move(cursor), range);
+  entry.target = std::make_shared<AppendAndAckTarget>(shared_from_this(), std::move(cursor), std::move(ranges));
   entry.done = std::move(done);
   context_.committer.Submit(std::move(entry));
 }
@@ -227,6 +248,31 @@ void LocalLog::ReplayedDamage(Offset first, uint32_t count, const JournalPositio
   lost_ = {first, std::clamp<uint32_t>(count, 1, most), 0, at, 0};
 }
 
+void LocalLog::ReplayedExtent(Offset floor, ProducerWindows producers) {
+  {
+    MutexLock lock(mu_);
+    producers_ = std::move(producers);
+    changed_ = true;
+  }
+  Trim(floor);
+}
+
+void LocalLog::Rebuilt(Offset floor, Offset next, const std::vector<BatchLocation>& batches) {
+  MutexLock lock(mu_);
+  floor_ = next_ = floor;
+  const auto lose_until = [&](Offset end, const BatchLocation& near) {
+    mu_.AssertHeld();
+    if (next_ < end) Add({next_, static_cast<uint32_t>(end - next_), 0, near.at, near.publish_time_us});
+  };
+  for (const BatchLocation& batch : batches) {
+    if (batch.end() <= next_) continue;
+    lose_until(batch.first, batch);
+    Add(batch);
+  }
+  lose_until(next, batches.empty() ? BatchLocation() : batches.back());
+  writing_next_ = next_;
+}
+
 void LocalLog::ReplayEnded() {
   MutexLock lock(mu_);
   if (lost_ && lost_->first == next_) Add(*lost_);
@@ -238,7 +284,8 @@ void LocalLog::ReplayEnded() {
 void LocalLog::Trim(Offset before) {
   MutexLock lock(mu_);
   before = std::min(before, next_);
-  if (before <= floor_) return;
+  // Without its settings nobody knows what may go.
+  if (before <= floor_ || config_lost_) return;
   floor_ = before;
   changed_ = true;
   const auto alive = std::find_if(spans_.begin(), spans_.end(), [this](const Span& span) {
@@ -276,7 +323,13 @@ std::string LocalLog::config() const {
 void LocalLog::SetConfig(std::string config) {
   MutexLock lock(mu_);
   config_ = std::move(config);
+  config_lost_ = IsLostConfig(config_);
   changed_ = true;
+}
+
+View::TopicState LocalLog::state() const {
+  MutexLock lock(mu_);
+  return {id_, config_, floor_, next_, {}, producers_};
 }
 
 bool LocalLog::changed() const {
@@ -349,20 +402,32 @@ absl::StatusOr<std::vector<BatchLocation>> LocalLog::Locate(Offset from, size_t 
 }
 
 absl::StatusOr<Ref<Batch>> LocalLog::ReadBatch(const BatchLocation& batch) const {
-  if (batch.damaged()) return Damaged(id_, batch.first);
+  if (batch.damaged()) return Damaged(batch);
   std::string bytes(kRecordHeaderBytes + batch.length, '\0');
   if (absl::Status status = context_.journal.Read(batch.at, bytes.data(), bytes.size()); !status.ok()) return status;
   context_.metrics.read_bytes.Add(bytes.size());
-  return BatchFrom(bytes, batch, id_);
+  return BatchFrom(bytes, batch);
 }
 
 absl::StatusOr<std::vector<Ref<Batch>>> LocalLog::ReadNow(Offset from, size_t max_bytes) const {
+  if (absl::Status status = CheckConfig(); !status.ok()) return status;
   constexpr int kTries = 3;
   for (int tries = 1;; ++tries) {
     auto read = ReadLocated(from, max_bytes);
     // Between looking a batch up and reading it, it may have been moved and its segment deleted.
-    if (!absl::IsDataLoss(read.status()) || tries == kTries) return read;
+    if (absl::IsDataLoss(read.status()) && tries < kTries) continue;
+    TellReadFailed(read.status());
+    return read;
   }
+}
+
+// Damage has an error of its own that readers are told; the disk's failures they only wait for.
+void LocalLog::TellReadFailed(const absl::Status& status) const {
+  if (status.ok() || absl::IsDataLoss(status)) return;
+  context_.metrics.read_errors.Add();
+  StoreEvent event = StoreEventOf(StoreEventKind::kReadFailed, status);
+  if (event.operation.empty()) event.operation = "read";
+  context_.Tell(event);
 }
 
 absl::StatusOr<std::vector<Ref<Batch>>> LocalLog::ReadLocated(Offset from, size_t max_bytes) const {
@@ -376,7 +441,7 @@ absl::StatusOr<std::vector<Ref<Batch>>> LocalLog::ReadLocated(Offset from, size_
     const BatchLocation& first = (*located)[i];
     if (first.damaged()) {
       // What was read so far may be delivered; the next Read begins here and says so.
-      if (read.empty()) return Damaged(id_, first.first);
+      if (read.empty()) return Damaged(first);
       return read;
     }
     size_t end = i;
@@ -397,7 +462,7 @@ absl::StatusOr<std::vector<Ref<Batch>>> LocalLog::ReadLocated(Offset from, size_
       const BatchLocation& batch = (*located)[i];
       const std::string_view record = std::string_view(buffer).substr(batch.at.offset - first.at.offset,
                                                                       kRecordHeaderBytes + batch.length);
-      auto decoded = BatchFrom(record, batch, id_);
+      auto decoded = BatchFrom(record, batch);
       if (!decoded.ok()) {
         if (read.empty()) return decoded.status();
         return read;
@@ -438,6 +503,7 @@ absl::StatusOr<std::optional<Offset>> LocalLog::OffsetAtNow(int64_t time_us) con
 void LocalLog::OffsetAt(absl::Time time, OffsetDone done) {
   const bool submitted = context_.readers.Submit([self = shared_from_this(), time, done] {
     auto found = self->OffsetAtNow(absl::ToUnixMicros(time));
+    self->TellReadFailed(found.status());
     if (!found.ok()) return done(found.status());
     const LogExtent extent = self->extent();
     done(found->has_value() ? std::max(**found, extent.first) : extent.next);

@@ -17,6 +17,7 @@
 #include "core/storage/local/committer.h"
 #include "core/storage/local/reader_pool.h"
 #include "core/storage/local/segment_use.h"
+#include "core/storage/local/store_event.h"
 #include "core/storage/local/view/view.h"
 
 namespace sluice {
@@ -29,6 +30,12 @@ struct LogContext {
   ReaderPool& readers;
   SegmentUse& use;
   StoreMetrics& metrics;
+  // May be null.
+  StoreListener on_event = nullptr;
+
+  void Tell(const StoreEvent& event) const {
+    if (on_event) on_event(event);
+  }
 };
 
 class LocalLog final : public TopicLog, public JournalTarget, public std::enable_shared_from_this<LocalLog> {
@@ -40,7 +47,8 @@ class LocalLog final : public TopicLog, public JournalTarget, public std::enable
 
   LogExtent extent() const override EXCLUDES(mu_);
   void Append(Ref<Batch> batch, StoreDone done) override;
-  void AppendAndAck(Ref<Batch> batch, std::shared_ptr<Cursor> source, OffsetRange range, StoreDone done) override;
+  void AppendAndAck(Ref<Batch> batch, std::shared_ptr<Cursor> source, std::vector<OffsetRange> ranges,
+                    StoreDone done) override;
   absl::StatusOr<std::optional<OffsetRange>> FindProduced(const ProducerTag& tag) const override EXCLUDES(mu_);
   void Read(Offset from, size_t max_bytes, ReadDone done) override;
   void OffsetAt(absl::Time time, OffsetDone done) override;
@@ -54,12 +62,20 @@ class LocalLog final : public TopicLog, public JournalTarget, public std::enable
   void Replayed(const RecordHeader& header, const JournalPosition& at, int64_t publish_time_us) EXCLUDES(mu_);
   void ReplayedProducer(const ProducerTag& tag, OffsetRange offsets) EXCLUDES(mu_);
   void ReplayedDamage(Offset first, uint32_t count, const JournalPosition& at) EXCLUDES(mu_);
+  // A state snapshot met while it is.
+  void ReplayedExtent(Offset floor, ProducerWindows producers) EXCLUDES(mu_);
+  // All of it was found in the journal, by a rebuild of the view: `batches` in order, each once. What is missing in
+  // [floor, next) is lost.
+  void Rebuilt(Offset floor, Offset next, const std::vector<BatchLocation>& batches) EXCLUDES(mu_);
   void ReplayEnded() EXCLUDES(mu_);
   // The offset the next batch gets.
   Offset next() const EXCLUDES(mu_);
 
   std::string config() const EXCLUDES(mu_);
+  // A lost one (config_name.h): everything is kept, and DATA_LOSS, until a config is put.
   void SetConfig(std::string config) EXCLUDES(mu_);
+  // For a state snapshot, which needs no spans.
+  View::TopicState state() const EXCLUDES(mu_);
   // Whether there is anything a checkpoint should save.
   bool changed() const EXCLUDES(mu_);
   // What a checkpoint saves, and the batches it puts into the view; they stay known here until CheckpointDone.
@@ -80,6 +96,12 @@ class LocalLog final : public TopicLog, public JournalTarget, public std::enable
  private:
   class AppendAndAckTarget;
 
+  void TellReadFailed(const absl::Status& status) const;
+  absl::Status CheckConfig() const EXCLUDES(mu_);
+  // The topic's name, for errors.
+  std::string name() const EXCLUDES(mu_);
+  absl::Status Damaged(const BatchLocation& batch) const EXCLUDES(mu_);
+  absl::StatusOr<Ref<Batch>> BatchFrom(std::string_view bytes, const BatchLocation& location) const EXCLUDES(mu_);
   absl::StatusOr<std::vector<Ref<Batch>>> ReadNow(Offset from, size_t max_bytes) const EXCLUDES(mu_);
   absl::StatusOr<std::vector<Ref<Batch>>> ReadLocated(Offset from, size_t max_bytes) const EXCLUDES(mu_);
   absl::StatusOr<std::vector<BatchLocation>> Locate(Offset from, size_t limit) const EXCLUDES(mu_);
@@ -93,6 +115,7 @@ class LocalLog final : public TopicLog, public JournalTarget, public std::enable
 
   mutable Mutex mu_;
   std::string config_ GUARDED_BY(mu_);
+  bool config_lost_ GUARDED_BY(mu_) = false;
   Offset floor_ GUARDED_BY(mu_);
   Offset next_ GUARDED_BY(mu_);
   // next_ with what is being written.

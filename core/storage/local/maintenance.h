@@ -1,5 +1,5 @@
-// What the local store does beside serving: checkpoints, deleting segments in which nothing is alive, appending again
-// what is alive in segments that are mostly dead, keeping a spare segment.
+// What the local store does beside serving: checkpoints, state snapshots and, after those, deleting segments in which nothing is
+// alive, appending again what is alive in segments that are mostly dead, keeping a spare segment.
 //
 // Thread rule: one thread of its own, or RunOnce by hand while that was not started; Checkpoint and what backups need from
 // any thread. Stop waits for what is running.
@@ -27,15 +27,21 @@ struct MaintenanceOptions {
 
 class Maintenance {
  public:
+  // `snapshot_due`: segments were deleted, and there was no state snapshot.
   Maintenance(LogContext& context, LocalCatalogue& catalogue, const Clock& clock, JournalPosition checkpoint,
-              MaintenanceOptions options)
-      : context_(context), catalogue_(catalogue), clock_(clock), options_(options), checkpoint_(checkpoint) {}
+              bool snapshot_due, MaintenanceOptions options)
+      : context_(context),
+        catalogue_(catalogue),
+        clock_(clock),
+        options_(options),
+        snapshot_due_(snapshot_due),
+        checkpoint_(checkpoint) {}
   ~Maintenance() { Stop(); }
 
   void Start();
   void Stop() EXCLUDES(mu_);
 
-  // Whatever is due.
+  // Whatever is due. A checkpoint that fails is told of, and tried again after 1 s, 2 s, ... a minute.
   void RunOnce() EXCLUDES(mu_);
   // Puts everything into the view.
   absl::Status Checkpoint() EXCLUDES(mu_);
@@ -65,8 +71,17 @@ class Maintenance {
 
   void ThreadMain() EXCLUDES(mu_);
   absl::Status CheckpointNow();
+  absl::Status WriteCheckpoint();
+  void TellCheckpoint(const absl::Status& status);
+  // Once a minute at the most.
+  void TellFailed(const absl::Status& status);
   bool CheckpointDue() const;
+  // Those that were dead at the last checkpoint: what died since is alive in the view, and would be after a crash.
   void RemoveDeadSegments();
+  std::vector<uint64_t> RemovableSegments() const;
+  // Whether segments may go now.
+  bool WriteSnapshot();
+  std::vector<uint64_t> DeadSegments() const;
   void RelocateOne();
   bool Relocate(LocalLog& log, const std::shared_ptr<LocalLog>& owner, uint64_t segment);
 
@@ -80,8 +95,18 @@ class Maintenance {
   std::atomic<uint64_t> keep_from_{kKeepNothing};
 
   // Belong to whoever has the turn.
+  bool snapshot_due_;
+  // Of the last state snapshot.
+  uint64_t snapshot_bytes_ = 0;
   JournalPosition checkpoint_;
   Instant checkpoint_time_;
+  // Since the last one that was made, and when to try again.
+  int failed_checkpoints_ = 0;
+  Instant next_checkpoint_;
+  Instant next_told_;
+  std::vector<uint64_t> dead_at_checkpoint_;
+  // Those of them that a state snapshot needs no more.
+  std::vector<uint64_t> spent_;
   // The segment whose live batches were appended again last.
   uint64_t relocated_ = 0;
 

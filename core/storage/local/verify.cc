@@ -4,6 +4,7 @@
 
 #include "core/base/error.h"
 #include "core/message/batch.h"
+#include "core/storage/config_name.h"
 #include "core/storage/local/backup/restore.h"
 #include "core/storage/local/folder_lock.h"
 #include "core/storage/local/journal/journal.h"
@@ -18,8 +19,12 @@ absl::Status VerifyView(const std::string& data_dir, const Journal& journal, Ver
   // Without one, which only a store that never came to its first checkpoint may be, all is in the journal.
   if (!PosixFileSystem().List(data_dir + "/view").ok()) return absl::OkStatus();
   auto view = View::OpenToRead(data_dir + "/view");
-  if (!view.ok()) return view.status();
-  auto contents = (*view)->Load();
+  absl::Status status = view.ok() ? (*view)->Check() : view.status();
+  auto contents = status.ok() ? (*view)->Load() : status;
+  if (absl::IsDataLoss(contents.status())) {
+    report->damages.push_back(fmt::format("{}; the next start makes the view anew from the journal", std::string(contents.status().message())));
+    return absl::OkStatus();
+  }
   if (!contents.ok()) return contents.status();
   report->topics = contents->topics.size();
   report->subscriptions = contents->subscriptions.size();
@@ -31,7 +36,8 @@ absl::Status VerifyView(const std::string& data_dir, const Journal& journal, Ver
       if (batches->empty()) break;
       for (const BatchLocation& batch : *batches) {
         at = std::max(at + 1, batch.end());
-        const std::string place = fmt::format("topic {} offset {}: {} at {}", topic.id.value(), batch.first.value(),
+        const std::string place = fmt::format("topic {} ids {} to {}: {} at {}", NameOrNumber(topic.config, topic.id.value()),
+                                              batch.first.value(), batch.end().value() - 1,
                                               SegmentName(batch.at.segment), batch.at.offset);
         char bytes[kRecordHeaderBytes];
         if (batch.damaged()) {
@@ -52,7 +58,6 @@ absl::Status VerifyView(const std::string& data_dir, const Journal& journal, Ver
 absl::Status VerifyStore(const std::string& data_dir, const std::function<void(double)>& progress, VerifyReport* report) {
   auto journal = Journal::Open(PosixFileSystem(), data_dir + "/journal", {.read_only = true});
   if (!journal.ok()) return journal.status();
-  if (absl::Status status = (*journal)->CheckFormat(); !status.ok()) return status;
   const auto segments = (*journal)->segments();
   report->segments = segments.size();
   uint64_t total = 0;
@@ -71,12 +76,15 @@ absl::Status VerifyStore(const std::string& data_dir, const std::function<void(d
     return absl::OkStatus();
   };
   const auto on_damage = [&](uint64_t segment, const DamagedStretch& stretch) {
-    report->damages.push_back(
-        fmt::format("{} from {} to {}: no readable record", SegmentName(segment), stretch.begin, stretch.end));
+    const bool header = stretch.begin == 0;
+    report->damages.push_back(fmt::format("{} from {} to {}: {}", SegmentName(segment), stretch.begin, stretch.end,
+                                          header ? "the segment's header, which can be done without" : "no readable record"));
   };
-  auto torn = (*journal)->Scan({}, on_record, on_damage);
-  if (!torn.ok()) return torn.status();
-  report->torn_tail = torn->torn_tail;
+  if (absl::Status status = (*journal)->CheckFormat(on_damage); !status.ok()) return status;
+  auto tail = (*journal)->Scan({}, on_record, on_damage);
+  if (!tail.ok()) return tail.status();
+  report->torn_tail = tail->torn;
+  report->torn_bytes = tail->torn_bytes;
   return VerifyView(data_dir, **journal, report);
 }
 

@@ -23,8 +23,10 @@ struct VerifyReport {
   uint64_t bytes = 0;
   uint64_t topics = 0;
   uint64_t subscriptions = 0;
-  // A write that was cut off at the very end: never acknowledged, and gone with the next start.
+  // What cannot be read at the very end, gone with the next start: a write that was cut off, which was never acknowledged under
+  // fsync; or a damaged one, which may have been.
   bool torn_tail = false;
+  uint64_t torn_bytes = 0;
   // One line each: the file, the place, what is wrong.
   std::vector<std::string> damages;
 };

@@ -33,9 +33,11 @@ class OpenedLog final : public TopicLog {
     log_->Append(std::move(batch), std::move(done));
   }
   // What is in memory does not survive a crash: one after the other is one step.
-  void AppendAndAck(Ref<Batch> batch, std::shared_ptr<Cursor> source, OffsetRange range, StoreDone done) override {
-    Append(std::move(batch), [source = std::move(source), range, done = std::move(done)](const absl::Status& status) {
-      if (status.ok()) source->Ack({range}, nullptr);
+  void AppendAndAck(Ref<Batch> batch, std::shared_ptr<Cursor> source, std::vector<OffsetRange> ranges,
+                    StoreDone done) override {
+    Append(std::move(batch), [source = std::move(source), ranges = std::move(ranges),
+                              done = std::move(done)](const absl::Status& status) {
+      if (status.ok()) source->Ack(ranges, nullptr);
       done(status);
     });
   }
@@ -76,11 +78,8 @@ class OpenedCursor final : public Cursor {
     if (!pass) return done(ClosedError());
     cursor_->Ack(ranges, std::move(done));
   }
-  void Delivered(Offset end) override {
-    if (!gate_->closed()) cursor_->Delivered(end);
-  }
-  void Redelivered(OffsetRange range, uint32_t attempts) override {
-    if (!gate_->closed()) cursor_->Redelivered(range, attempts);
+  void Failed(OffsetRange range, uint32_t failures) override {
+    if (!gate_->closed()) cursor_->Failed(range, failures);
   }
   void Seek(CursorState state, StoreDone done) override {
     Gate::Pass pass(*gate_);
@@ -220,23 +219,14 @@ CursorState MemoryCursor::state() const {
 void MemoryCursor::Ack(absl::Span<const OffsetRange> ranges, StoreDone done) {
   {
     MutexLock lock(mu_);
-    for (const OffsetRange& range : ranges) {
-      state_.acked.Add(range);
-      if (state_.attempts.empty()) continue;
-      state_.attempts.erase(state_.attempts.lower_bound(range.begin), state_.attempts.lower_bound(range.end));
-    }
+    for (const OffsetRange& range : ranges) state_.Ack(range);
   }
   if (done) done(absl::OkStatus());
 }
 
-void MemoryCursor::Delivered(Offset end) {
+void MemoryCursor::Failed(OffsetRange range, uint32_t failures) {
   MutexLock lock(mu_);
-  state_.delivered_end = std::max(state_.delivered_end, end);
-}
-
-void MemoryCursor::Redelivered(OffsetRange range, uint32_t attempts) {
-  MutexLock lock(mu_);
-  state_.NoteAttempts(range, attempts);
+  state_.Fail(range, failures);
 }
 
 void MemoryCursor::Seek(CursorState state, StoreDone done) {

@@ -93,8 +93,7 @@ class MemoryCursor final : public Cursor {
 
   CursorState state() const override EXCLUDES(mu_);
   void Ack(absl::Span<const OffsetRange> ranges, StoreDone done) override EXCLUDES(mu_);
-  void Delivered(Offset end) override EXCLUDES(mu_);
-  void Redelivered(OffsetRange range, uint32_t attempts) override EXCLUDES(mu_);
+  void Failed(OffsetRange range, uint32_t failures) override EXCLUDES(mu_);
   void Seek(CursorState state, StoreDone done) override EXCLUDES(mu_);
 
  private:

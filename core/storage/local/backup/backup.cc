@@ -1,5 +1,6 @@
 #include "core/storage/local/backup/backup.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <utility>
 
@@ -9,6 +10,8 @@
 namespace sluice {
 namespace {
 
+constexpr std::string_view kPartial = ".partial";
+
 std::string ParentOf(const std::string& folder) {
   const std::string parent = std::filesystem::path(folder).parent_path().string();
   return parent.empty() ? "." : parent;
@@ -16,7 +19,21 @@ std::string ParentOf(const std::string& folder) {
 
 }  // namespace
 
-std::string PartialFolder(const std::string& folder) { return folder + ".partial"; }
+std::string PartialFolder(const std::string& folder) { return folder + std::string(kPartial); }
+
+std::optional<std::string_view> NameOfPartial(std::string_view name) {
+  if (!name.ends_with(kPartial)) return std::nullopt;
+  return name.substr(0, name.size() - kPartial.size());
+}
+
+bool LooksLikeBackup(FileSystem& files, const std::string& folder) {
+  const auto names = files.List(folder);
+  if (!names.ok()) return false;
+  const std::string manifest = std::filesystem::path(ManifestPath(folder)).filename().string();
+  return std::all_of(names->begin(), names->end(), [&](const std::string& name) {
+    return name == "journal" || name == "view" || name.starts_with(manifest);
+  });
+}
 
 BackupWriter::~BackupWriter() {
   if (begun_ && !finished_) files_.RemoveFolder(Partial()).IgnoreError();
@@ -49,11 +66,21 @@ absl::Status BackupWriter::Advanced(uint64_t bytes) {
   return request_.progress ? request_.progress(done_, report_.bytes) : absl::OkStatus();
 }
 
+// The contents are durable too: under os nobody may have waited for them so far.
+absl::StatusOr<bool> BackupWriter::Link(const std::string& from, const std::string& to) {
+  auto linked = files_.Link(from, to);
+  if (!linked.ok() || !*linked) return linked;
+  auto file = files_.OpenToRead(to);
+  if (!file.ok()) return file.status();
+  if (absl::Status status = (*file)->Sync(); !status.ok()) return status;
+  return true;
+}
+
 absl::Status BackupWriter::LinkWhatCan(const std::vector<BackupSource>& sources) {
   linked_.assign(sources.size(), false);
   for (size_t i = 0; i < sources.size(); ++i) {
     if (!sources[i].frozen) continue;
-    auto linked = files_.Link(sources[i].from, TargetOf(sources[i]));
+    auto linked = Link(sources[i].from, TargetOf(sources[i]));
     if (!linked.ok()) return linked.status();
     linked_[i] = *linked;
   }
@@ -87,7 +114,7 @@ absl::StatusOr<bool> BackupWriter::TakeFromBase(const BackupSource& source,
       ChecksumOf(files_, source.from, source.size, [](uint64_t) { return absl::OkStatus(); });
   if (!checksum.ok()) return checksum.status();
   if (*checksum != of_base.checksum) return false;
-  return files_.Link(request_.base + "/" + of_base.path, TargetOf(source));
+  return Link(request_.base + "/" + of_base.path, TargetOf(source));
 }
 
 absl::StatusOr<BackupFile> BackupWriter::Take(const BackupSource& source, bool linked) {

@@ -15,6 +15,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -54,8 +55,12 @@ struct BackupSource {
   bool frozen = true;
 };
 
-// How an unfinished backup is called.
+// How an unfinished backup is called, and one that is being removed.
 std::string PartialFolder(const std::string& folder);
+// The backup's name in the name of its unfinished folder; nothing for another name.
+std::optional<std::string_view> NameOfPartial(std::string_view name);
+// Whether `folder` holds nothing that does not belong into a backup.
+bool LooksLikeBackup(FileSystem& files, const std::string& folder);
 
 class BackupWriter {
  public:
@@ -75,6 +80,7 @@ class BackupWriter {
  private:
   std::string Partial() const { return PartialFolder(request_.folder); }
   std::string TargetOf(const BackupSource& source) const { return Partial() + "/" + source.path; }
+  absl::StatusOr<bool> Link(const std::string& from, const std::string& to);
   absl::Status LinkWhatCan(const std::vector<BackupSource>& sources);
   absl::Status CheckSpace(const std::vector<BackupSource>& sources) const;
   absl::StatusOr<BackupFile> Take(const BackupSource& source, bool linked);

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "core/base/error.h"
+#include "core/base/strings.h"
 #include "fmt/format.h"
 
 namespace sluice {
@@ -12,12 +13,10 @@ namespace {
 // Files kept open for reading.
 constexpr size_t kMaxOpenFiles = 256;
 
-absl::StatusOr<SegmentHeader> ReadSegmentHeader(const File& file, const std::string& path) {
-  std::string bytes(kSegmentHeaderBytes, '\0');
-  auto read = file.Read(0, bytes.data(), bytes.size());
-  if (!read.ok()) return read.status();
-  bytes.resize(*read);
-  return DecodeSegmentHeader(bytes, path);
+// After a sync that failed nobody knows what is on the disk, also when it failed for want of space.
+absl::Status SyncResult(const absl::Status& status) {
+  if (ReasonOf(status) != Reason::kStorageFull) return status;
+  return Error(Reason::kStorageUnavailable, ToStd(status.message()), MetadataOf(status));
 }
 
 }  // namespace
@@ -28,7 +27,38 @@ absl::StatusOr<std::unique_ptr<Journal>> Journal::Open(FileSystem& files, std::s
     if (absl::Status status = files.CreateFolder(journal->folder_); !status.ok()) return status;
   }
   if (absl::Status status = journal->LoadSegments(); !status.ok()) return status;
+  if (!options.read_only) {
+    if (absl::Status status = journal->DropUnbegunSegments(); !status.ok()) return status;
+  }
   return journal;
+}
+
+// A last segment that got its name before its header and holds nothing. Only programs that did not sync the header have left
+// such ones.
+absl::Status Journal::DropUnbegunSegments() {
+  for (auto all = segments(); !all.empty(); all.erase(std::prev(all.end()))) {
+    const uint64_t last = all.rbegin()->first;
+    auto header = HeaderOf(last);
+    if (!header.ok() || !header->damaged) return absl::OkStatus();
+    auto file = FileOf(last);
+    if (!file.ok()) return file.status();
+    auto holds = HoldsRecord(**file);
+    if (!holds.ok()) return holds.status();
+    if (*holds) return absl::OkStatus();
+    if (absl::Status status = Remove(last); !status.ok()) return status;
+    warnings_.push_back(fmt::format("{}: the last segment has no header and holds nothing; it was removed", PathOf(last)));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<SegmentHeader> Journal::HeaderOf(uint64_t segment) const {
+  auto file = FileOf(segment);
+  if (!file.ok()) return file.status();
+  std::string bytes(kSegmentHeaderBytes, '\0');
+  auto read = (*file)->Read(0, bytes.data(), bytes.size());
+  if (!read.ok()) return read.status();
+  bytes.resize(*read);
+  return DecodeSegmentHeader(bytes, segment, PathOf(segment));
 }
 
 absl::Status Journal::LoadSegments() {
@@ -72,68 +102,99 @@ absl::StatusOr<std::shared_ptr<File>> Journal::FileOf(uint64_t segment) const {
   return it->second.file;
 }
 
-absl::Status Journal::CheckFormat() const {
+absl::Status Journal::CheckFormat(const OnDamage& on_damage) const {
   for (const auto& [segment, bytes] : segments()) {
-    auto file = FileOf(segment);
-    if (!file.ok()) return file.status();
-    if (auto header = ReadSegmentHeader(**file, PathOf(segment)); !header.ok()) return header.status();
+    auto header = HeaderOf(segment);
+    if (!header.ok()) return header.status();
+    if (header->damaged) on_damage(segment, {.begin = 0, .end = kSegmentHeaderBytes, .header = {}, .payload = {}});
   }
   return absl::OkStatus();
 }
 
-absl::StatusOr<ScanResult> Journal::Scan(JournalPosition from, const OnRecord& on_record,
-                                         const OnDamage& on_damage) const {
+absl::StatusOr<JournalTail> Journal::Scan(JournalPosition from, const OnRecord& on_record,
+                                          const OnDamage& on_damage) const {
   const std::map<uint64_t, uint64_t> all = segments();
-  ScanResult last;
-  for (auto it = all.begin(); it != all.end(); ++it) {
+  JournalTail tail;
+  for (auto it = all.lower_bound(from.segment); it != all.end(); ++it) {
     const uint64_t segment = it->first;
-    if (segment < from.segment) continue;
     auto file = FileOf(segment);
     if (!file.ok()) return file.status();
     uint64_t must_reach = 0;
-    if (auto next = std::next(it); next != all.end()) {
-      auto next_file = FileOf(next->first);
-      if (!next_file.ok()) return next_file.status();
-      auto next_header = ReadSegmentHeader(**next_file, PathOf(next->first));
-      if (!next_header.ok()) return next_header.status();
+    std::shared_ptr<File> unsynced_next;
+    const auto next = std::next(it);
+    if (next != all.end()) {
+      auto header = HeaderOf(next->first);
+      if (!header.ok()) return header.status();
       // Where segments in between were deleted nobody says how far this one goes, except its size.
-      must_reach = next->first == segment + 1 ? next_header->previous_bytes : kLengthUnknown;
+      const bool known = next->first == segment + 1 && !header->damaged;
+      must_reach = known ? std::max(header->previous_bytes, kLengthUnknown) : kLengthUnknown;
+      if (known && header->previous_unsynced && std::next(next) == all.end()) {
+        auto next_file = FileOf(next->first);
+        if (!next_file.ok()) return next_file.status();
+        unsynced_next = *std::move(next_file);
+      }
     }
     const uint64_t begin = segment == from.segment ? std::max<uint64_t>(from.offset, kSegmentHeaderBytes)
                                                    : kSegmentHeaderBytes;
     auto scan = ScanSegment(
-        **file, begin, must_reach,
+        **file, begin, must_reach, unsynced_next.get(),
         [&](uint64_t position, const RecordHeader& record, std::string_view payload) {
           return on_record({segment, position}, record, payload);
         },
         [&](const DamagedStretch& damage) { on_damage(segment, damage); });
     if (!scan.ok()) return scan.status();
-    last = *scan;
+    tail = {{segment, scan->end}, scan->torn_tail, scan->torn_tail ? scan->torn_end - scan->end : 0};
+    if (!scan->torn_tail || unsynced_next == nullptr) continue;
+    // The hole is in the segment before the last: that goes as well.
+    auto used = UsedEnd(*unsynced_next);
+    if (!used.ok()) return used.status();
+    tail.torn_bytes += *used;
+    return tail;
   }
-  return last;
+  return tail;
+}
+
+// What is torn goes, and zeros come where it was: nothing of it may look like a record later.
+absl::Status Journal::CutOff(const JournalTail& tail) {
+  const auto all = segments();
+  for (auto it = all.rbegin(); it != all.rend() && it->first > tail.end.segment; ++it) {
+    if (absl::Status status = Remove(it->first); !status.ok()) return status;
+  }
+  if (absl::Status status = files_.SyncFolder(folder_); !status.ok()) return status;
+  auto file = FileOf(tail.end.segment);
+  if (!file.ok()) return file.status();
+  if (absl::Status status = (*file)->Truncate(tail.end.offset); !status.ok()) return status;
+  warnings_.push_back(
+      fmt::format("{}: {} bytes from {} on cannot be read, with no commit behind them that was synced later; they were cut off. "
+                  "What they held may have been acknowledged if the file was damaged",
+                  PathOf(tail.end.segment), tail.torn_bytes, tail.end.offset));
+  return absl::OkStatus();
 }
 
 absl::Status Journal::Replay(JournalPosition from, const OnRecord& on_record, const OnDamage& on_damage) {
-  auto scan = Scan(from, on_record, on_damage);
-  if (!scan.ok()) return scan.status();
+  auto tail = Scan(from, on_record, on_damage);
+  if (!tail.ok()) return tail.status();
+  if (tail->torn) {
+    if (absl::Status status = CutOff(*tail); !status.ok()) return status;
+  }
   if (const auto all = segments(); !all.empty()) {
     const uint64_t segment = all.rbegin()->first;
     auto file = FileOf(segment);
     if (!file.ok()) return file.status();
-    // What is torn goes, and zeros come where it was: nothing of it may look like a record later.
-    if (scan->torn_tail) {
-      if (absl::Status status = (*file)->Truncate(scan->end); !status.ok()) return status;
-    }
-    const uint64_t capacity = std::max(options_.segment_bytes, scan->end);
+    const uint64_t end = std::max<uint64_t>(tail->end.offset, kSegmentHeaderBytes);
+    const uint64_t capacity = std::max(options_.segment_bytes, end);
     // Without space behind it the rest of this segment serves until the disk says no.
     (*file)->Allocate(capacity).IgnoreError();
-    if (options_.sync) {
-      if (absl::Status status = (*file)->Sync(); !status.ok()) return status;
+    // Nobody knows what the program before has synced.
+    for (auto it = all.lower_bound(from.segment); it != all.end(); ++it) {
+      auto read = FileOf(it->first);
+      if (!read.ok()) return read.status();
+      if (absl::Status status = (*read)->Sync(); !status.ok()) return status;
     }
     active_ = *file;
     MutexLock lock(mu_);
-    end_ = {segment, scan->end};
-    segments_[segment].bytes = scan->end;
+    end_ = {segment, end};
+    segments_[segment].bytes = end;
     capacity_ = capacity;
   }
   EnsureSpare().IgnoreError();  // a full disk must not keep the store from opening
@@ -173,28 +234,28 @@ absl::StatusOr<std::shared_ptr<File>> Journal::TakeSpare(uint64_t needed) {
 }
 
 // In this order, so that a crash between any two steps leaves a journal that can be read: the old segment is complete
-// before the new one exists, the new one has its header before it has its name, and only then the old one's unused end
-// is given back.
+// before the new one exists (without syncs the one before it is), the new one has its header before it has its name, and only then
+// the old one's unused end is given back.
 absl::Status Journal::Roll(uint64_t needed) {
   if (absl::Status status = Sync(); !status.ok()) return status;
+  if (absl::Status status = SyncFinished(); !status.ok()) return status;
   const JournalPosition old = end();
   MutexLock spare_lock(spare_mu_);
   auto file = TakeSpare(kSegmentHeaderBytes + needed);
   if (!file.ok()) return file.status();
   const uint64_t sequence = old.segment + 1;
-  std::string header = EncodeSegmentHeader({sequence, old.offset});
+  std::string header = EncodeSegmentHeader(
+      {.sequence = sequence, .previous_bytes = old.offset, .previous_unsynced = !options_.sync && active_ != nullptr});
   std::vector<iovec> parts = {{header.data(), header.size()}};
   if (absl::Status status = (*file)->Write(0, parts); !status.ok()) return status;
-  if (options_.sync) {
-    if (absl::Status status = (*file)->Sync(); !status.ok()) return status;
-  }
+  if (absl::Status status = SyncResult((*file)->Sync()); !status.ok()) return status;
   has_spare_.store(false, std::memory_order_release);
   if (absl::Status status = files_.Rename(SparePath(), PathOf(sequence)); !status.ok()) return status;
-  if (options_.sync) {
-    if (absl::Status status = files_.SyncFolder(folder_); !status.ok()) return status;
-  }
+  (*file)->Renamed(PathOf(sequence));
+  if (absl::Status status = SyncResult(files_.SyncFolder(folder_)); !status.ok()) return status;
   if (active_ != nullptr) active_->Truncate(old.offset).IgnoreError();  // costs space, not data
   std::shared_ptr<File> finished = std::exchange(active_, *file);
+  if (!options_.sync && finished != nullptr) finished->BeginSync();
   MutexLock lock(mu_);
   if (!options_.sync && finished != nullptr) unsynced_files_.push_back(std::move(finished));
   if (auto it = segments_.find(old.segment); it != segments_.end()) it->second.bytes = old.offset;
@@ -213,6 +274,13 @@ absl::StatusOr<JournalPosition> Journal::NextPosition(uint64_t bytes) {
   return end();
 }
 
+absl::Status Journal::EnsureCurrentVersion() {
+  if (active_ == nullptr) return absl::OkStatus();
+  auto header = HeaderOf(end().segment);
+  if (!header.ok()) return header.status();
+  return header->version == kJournalVersion ? absl::OkStatus() : Roll(0);
+}
+
 uint64_t Journal::Room() const {
   MutexLock lock(mu_);
   return capacity_ - end_.offset;
@@ -228,24 +296,52 @@ absl::Status Journal::Write(std::vector<iovec>& parts, uint64_t bytes) {
   return absl::OkStatus();
 }
 
+// What is cut off are zeros afterwards, with space behind them if there is any. Left there, it could continue a shorter write and
+// be read as records later.
+absl::Status Journal::TakeBackWrite() {
+  uint64_t begin = 0;
+  uint64_t capacity = 0;
+  {
+    MutexLock lock(mu_);
+    begin = end_.offset;
+    capacity = capacity_;
+  }
+  if (absl::Status status = active_->Truncate(begin); !status.ok()) return status;
+  active_->Allocate(capacity).IgnoreError();
+  return absl::OkStatus();
+}
+
 absl::Status Journal::Sync() {
   if (!options_.sync || !unsynced_) return absl::OkStatus();
   unsynced_ = false;
-  return active_->Sync();
+  return SyncResult(active_->Sync());
 }
 
-absl::Status Journal::SyncAll() {
+absl::Status Journal::SyncFinished() {
   std::vector<std::shared_ptr<File>> files;
   {
     MutexLock lock(mu_);
-    files.swap(unsynced_files_);
-    if (auto it = segments_.find(end_.segment); it != segments_.end()) files.push_back(it->second.file);
+    files = unsynced_files_;
   }
   for (const auto& file : files) {
     if (file == nullptr) continue;
-    if (absl::Status status = file->Sync(); !status.ok()) return status;
+    if (absl::Status status = SyncResult(file->Sync()); !status.ok()) return status;
   }
+  // Not before: a second caller meanwhile has to wait for them too.
+  MutexLock lock(mu_);
+  std::erase_if(unsynced_files_, [&](const auto& file) { return std::find(files.begin(), files.end(), file) != files.end(); });
   return absl::OkStatus();
+}
+
+absl::Status Journal::SyncAll() {
+  std::shared_ptr<File> active;
+  {
+    MutexLock lock(mu_);
+    if (auto it = segments_.find(end_.segment); it != segments_.end()) active = it->second.file;
+  }
+  // What is finished meanwhile was not all written before the call.
+  if (absl::Status status = SyncFinished(); !status.ok()) return status;
+  return active == nullptr ? absl::OkStatus() : active->Sync();
 }
 
 absl::Status Journal::Read(JournalPosition at, char* out, size_t size) const {
@@ -273,11 +369,18 @@ std::map<uint64_t, uint64_t> Journal::segments() const {
 }
 
 absl::Status Journal::Remove(uint64_t segment) {
+  Segment removed;
   {
     MutexLock lock(mu_);
+    removed = std::exchange(segments_[segment], {});
     segments_.erase(segment);
   }
-  return files_.Remove(PathOf(segment));
+  absl::Status status = files_.Remove(PathOf(segment));
+  if (status.ok()) return status;
+  // It takes space as before, and is to be tried again.
+  MutexLock lock(mu_);
+  segments_[segment] = std::move(removed);
+  return status;
 }
 
 }  // namespace sluice

@@ -5,6 +5,10 @@
 //   JournalPosition at; (*journal)->Write(parts, bytes, &at);      // goes where NextPosition(bytes) said
 //   (*journal)->Sync();
 //
+// Without `sync` what was written last may be lost with the machine, but what is left is the journal as it was at some time: a
+// segment is synced before the one after the next begins, names and headers of segments always, so that a hole can only be in
+// the last two, and what lies behind it goes.
+//
 // One spare segment is kept ready, so that a roll costs no allocation, and so that acks and deletes still fit when the
 // disk is full: batches are to be written only while `has_spare()`.
 //
@@ -32,6 +36,13 @@ struct JournalPosition {
   auto operator<=>(const JournalPosition&) const = default;
 };
 
+// Where a journal ends, and what is cut off there.
+struct JournalTail {
+  JournalPosition end;
+  bool torn = false;
+  uint64_t torn_bytes = 0;
+};
+
 struct JournalOptions {
   uint64_t segment_bytes = uint64_t{64} << 20;
   // Sync what is written; without, only the process may die, not the machine.
@@ -49,13 +60,13 @@ class Journal {
   // Creates the folder when missing. Errors as FileSystem gives them.
   static absl::StatusOr<std::unique_ptr<Journal>> Open(FileSystem& files, std::string folder, JournalOptions options);
 
-  // Whether this program may read every segment: NEWER_FORMAT, DATA_LOSS for one without a header.
-  absl::Status CheckFormat() const EXCLUDES(mu_);
+  // Whether this program may read every segment: NEWER_FORMAT. Tells of headers that are damaged.
+  absl::Status CheckFormat(const OnDamage& on_damage) const EXCLUDES(mu_);
 
-  // Reads from `from` to the end and changes nothing. What it gives is of the last segment.
-  absl::StatusOr<ScanResult> Scan(JournalPosition from, const OnRecord& on_record, const OnDamage& on_damage) const;
+  // Reads from `from` to the end and changes nothing.
+  absl::StatusOr<JournalTail> Scan(JournalPosition from, const OnRecord& on_record, const OnDamage& on_damage) const;
 
-  // Reads from `from` to the end; cuts off a torn tail. Writes go on behind it.
+  // Reads from `from` to the end; cuts off a torn tail, syncs what it read. Writes go on behind it.
   absl::Status Replay(JournalPosition from, const OnRecord& on_record, const OnDamage& on_damage);
 
   // Where a group of `bytes` goes; begins a new segment when it does not fit any more. RESOURCE_EXHAUSTED when there is
@@ -65,6 +76,10 @@ class Journal {
   uint64_t Room() const EXCLUDES(mu_);
   // Writes a group there. After an error it is unknown what is on the disk.
   absl::Status Write(std::vector<iovec>& parts, uint64_t bytes);
+  // After a Write that failed: nothing of it is there any more, once it is synced; writes go on behind the last good one.
+  absl::Status TakeBackWrite() EXCLUDES(mu_);
+  // Goes on in a new segment when this one is of an earlier version, whose programs would not understand new records.
+  absl::Status EnsureCurrentVersion();
   // What was written is durable, when the options say so.
   absl::Status Sync();
 
@@ -73,6 +88,12 @@ class Journal {
   absl::Status SyncAll() EXCLUDES(mu_);
 
   absl::Status Read(JournalPosition at, char* out, size_t size) const EXCLUDES(mu_);
+
+  // What Open and Replay took away: one sentence each, with place and bytes.
+  const std::vector<std::string>& warnings() const { return warnings_; }
+
+  // Of a segment that is there.
+  absl::StatusOr<SegmentHeader> HeaderOf(uint64_t segment) const EXCLUDES(mu_);
 
   // Makes the spare when there is none.
   absl::Status EnsureSpare() EXCLUDES(spare_mu_);
@@ -97,6 +118,9 @@ class Journal {
   std::string PathOf(uint64_t segment) const { return folder_ + "/" + SegmentName(segment); }
   std::string SparePath() const { return folder_ + "/spare"; }
   absl::Status LoadSegments();
+  absl::Status DropUnbegunSegments();
+  absl::Status CutOff(const JournalTail& tail);
+  absl::Status SyncFinished() EXCLUDES(mu_);
   absl::StatusOr<std::unique_ptr<File>> OpenSegment(uint64_t segment) const {
     return options_.read_only ? files_.OpenToRead(PathOf(segment)) : files_.Open(PathOf(segment));
   }
@@ -109,6 +133,7 @@ class Journal {
   const std::string folder_;
   const JournalOptions options_;
   std::atomic<bool> has_spare_{false};
+  std::vector<std::string> warnings_;
 
   // Belong to the writer.
   std::shared_ptr<File> active_;
@@ -121,7 +146,7 @@ class Journal {
   // By sequence; a file that was not needed for a while may be closed.
   mutable std::map<uint64_t, Segment> segments_ GUARDED_BY(mu_);
   JournalPosition end_ GUARDED_BY(mu_);
-  // Finished without a sync.
+  // Finished without a sync: the last one, and those before it until it is done.
   std::vector<std::shared_ptr<File>> unsynced_files_ GUARDED_BY(mu_);
   // Allocated bytes of the active segment.
   uint64_t capacity_ GUARDED_BY(mu_) = 0;

@@ -11,6 +11,7 @@ namespace {
 constexpr size_t kChecksumAt = 8;
 constexpr size_t kCheckedFrom = 16;
 constexpr uint8_t kStartsCommit = 1;
+constexpr uint8_t kAfterUnsynced = 2;
 
 template <class T>
 void Put(char* out, size_t at, T value) {
@@ -32,9 +33,18 @@ uint64_t Checksum(const char* header, std::string_view payload) {
 
 }  // namespace
 
+std::optional<size_t> AckPrefixBytes(std::string_view payload) {
+  constexpr size_t kThree = 3 * sizeof(uint64_t);
+  if (payload.size() < kThree) return std::nullopt;
+  if (Get<uint64_t>(payload, 0) != kSeveralRanges) return kThree;
+  const auto ranges = Get<uint64_t>(payload, 2 * sizeof(uint64_t));
+  if (ranges > (payload.size() - kThree) / (2 * sizeof(uint64_t))) return std::nullopt;
+  return kThree + ranges * 2 * sizeof(uint64_t);
+}
+
 std::string_view BatchIn(RecordKind kind, std::string_view payload) {
   size_t skip = 0;
-  if (kind == RecordKind::kBatchAndAck) skip = kAckPrefixBytes;
+  if (kind == RecordKind::kBatchAndAck) skip = AckPrefixBytes(payload).value_or(payload.size());
   if (kind == RecordKind::kBatchOfProducer) {
     if (payload.size() < kProducerPrefixBytes) return {};
     const auto id_bytes = Get<uint64_t>(payload, kProducerPrefixBytes - sizeof(uint64_t));
@@ -48,7 +58,8 @@ void EncodeHeader(const RecordHeader& header, std::string_view payload, char* ou
   Put(out, 0, kRecordMagic);
   Put(out, 4, static_cast<uint32_t>(payload.size()));
   Put(out, 16, static_cast<uint8_t>(header.kind));
-  Put(out, 17, static_cast<uint8_t>(header.starts_commit ? kStartsCommit : 0));
+  const int flags = (header.starts_commit ? kStartsCommit : 0) | (header.after_unsynced ? kAfterUnsynced : 0);
+  Put(out, 17, static_cast<uint8_t>(flags));
   Put(out, 20, header.count);
   Put(out, 24, header.id);
   Put(out, 32, header.first);
@@ -63,6 +74,7 @@ std::optional<RecordHeader> DecodeHeader(std::string_view bytes) {
   if (kind == 0 || kind > kLastRecordKind || header.length > kMaxPayloadBytes) return std::nullopt;
   header.kind = static_cast<RecordKind>(kind);
   header.starts_commit = (Get<uint8_t>(bytes, 17) & kStartsCommit) != 0;
+  header.after_unsynced = (Get<uint8_t>(bytes, 17) & kAfterUnsynced) != 0;
   header.count = Get<uint32_t>(bytes, 20);
   header.id = Get<uint64_t>(bytes, 24);
   header.first = Get<uint64_t>(bytes, 32);

@@ -5,7 +5,7 @@
 //    4  u32  payload length                        32  u64  first offset (batches)
 //    8  u64  XXH3-64 of bytes 16.. and payload     40  u64  0
 //   16  u8   kind
-//   17  u8   flags (1: first record of a commit)
+//   17  u8   flags (1: first record of a commit, 2: and what is before it was not synced)
 //   18  u16  0
 //   20  u32  count of messages (batches)
 //
@@ -34,8 +34,13 @@ enum class RecordKind : uint8_t {
   kBatchAndAck = 9,
   // A batch whose producer numbers them: first who that is.
   kBatchOfProducer = 10,
+  // Beside the config in a state snapshot: where a topic begins and ends, and its producers.
+  kTopicState = 11,
+  // Around a state snapshot.
+  kSnapshotBegin = 12,
+  kSnapshotEnd = 13,
 };
-inline constexpr uint8_t kLastRecordKind = 10;
+inline constexpr uint8_t kLastRecordKind = 13;
 
 // Appends messages, which the next offsets are for.
 inline constexpr bool IsNewBatch(RecordKind kind) {
@@ -44,9 +49,13 @@ inline constexpr bool IsNewBatch(RecordKind kind) {
 // Holds a batch record.
 inline constexpr bool HoldsBatch(RecordKind kind) { return IsNewBatch(kind) || kind == RecordKind::kBatchMoved; }
 // What stands in front of the batch record of a kBatchAndAck: subscription, begin and end of the offsets acknowledged, 8
-// bytes each. Of a kBatchOfProducer: epoch, sequence, length of the id, 8 bytes each, the id.
-inline constexpr size_t kAckPrefixBytes = 24;
+// bytes each; or, for several ranges, 0, subscription, their number, begin and end of each. Of a kBatchOfProducer: epoch,
+// sequence, length of the id, 8 bytes each, the id.
+inline constexpr uint64_t kSeveralRanges = 0;
 inline constexpr size_t kProducerPrefixBytes = 24;
+
+// Bytes in front of the batch record of a kBatchAndAck; nothing when the payload is too short for them.
+std::optional<size_t> AckPrefixBytes(std::string_view payload);
 
 // The batch record in a payload; empty when the payload is too short for what stands in front of it.
 std::string_view BatchIn(RecordKind kind, std::string_view payload);
@@ -60,6 +69,8 @@ struct RecordHeader {
   RecordKind kind = RecordKind::kBatch;
   // The first record of a commit: everything before it had been written, and under fsync synced, when it was written.
   bool starts_commit = false;
+  // For such a record: under os, where what was written before need not be on the disk.
+  bool after_unsynced = false;
   uint32_t length = 0;
   uint32_t count = 0;
   uint64_t id = 0;
