@@ -363,6 +363,8 @@ void Topic::DropTrimmed(Offset floor) {
 void Topic::DropBefore(Offset before, Counter& dropped) {
   for (const auto list = subscriptions(); const auto& subscription : *list) dropped.Add(subscription->DropBefore(before));
   TrimTo(before);
+  // The floors have risen without a word of it: the next acknowledgement has to find the new ones.
+  FreeAcked();
 }
 
 void Topic::FindOlder(absl::Duration age, Offset from, std::function<void(Offset)> found) {

@@ -219,6 +219,17 @@ TEST_F(EngineRetentionTest, ACursorBehindTheLogDoesNotHoldItBack) {
   EXPECT_EQ(Stored(), 0u);
 }
 
+// Retention raises every floor at once.
+TEST_F(EngineRetentionTest, WhatIsAcknowledgedAfterRetentionTookTheRestIsFreed) {
+  const Wired wired = Wire(0);
+  ASSERT_TRUE(Publish("orders", {"old", "older"}).ok());
+  Advance(kDefaultRetention + absl::Minutes(1));
+  ASSERT_EQ(Stored(), 0u);
+  wired.subscription->Grant(wired.id, 100, Subscription::kNoByteLimit);
+  PublishAndAck({wired});
+  EXPECT_EQ(Stored(), 0u);
+}
+
 // A publish passes those by that have no consumer; they know what they missed when one comes.
 TEST_F(EngineRetentionTest, AnIdleSubscriptionCountsItsBacklogAndDeliversIt) {
   ASSERT_TRUE(CreateTopic("orders").ok());
