@@ -110,7 +110,7 @@ void Subscription::Bury(Burial burial, const absl::StatusOr<std::vector<Ref<Batc
         target_name = config_.dead_letter->topic;
       }
     }
-    // The copies acknowledge their originals: the cursor has to hear of it before it hears of a seek.
+    // The copies acknowledge their originals: the cursor must be told before it is told of a seek.
     if (!copies.empty()) ++telling_;
   }
   if (copies.empty()) return Buried(burial, read.status());

@@ -142,8 +142,8 @@ void Topic::OnAppended(const Ref<Batch>& batch, const Clock::Times& now, const P
     if (taken == Subscription::Appended::kWanted) wanting.push_back(subscription.get());
     behind |= taken == Subscription::Appended::kBehind;
   }
-  // The publisher hears of it before any subscriber has it, and when it does every subscription knows of the batch. It may publish
-  // again from in there.
+  // The publisher is answered before any subscriber gets the batch, and after every subscription has taken it in. It may publish
+  // again from the callback.
   done(Published{batch->first(), batch->count(), now.wall_us});
   for (Subscription* subscription : wanting) behind |= !subscription->DeliverAppended(now);
   if (discarded) FreeAcked();
@@ -363,7 +363,7 @@ void Topic::DropTrimmed(Offset floor) {
 void Topic::DropBefore(Offset before, Counter& dropped) {
   for (const auto list = subscriptions(); const auto& subscription : *list) dropped.Add(subscription->DropBefore(before));
   TrimTo(before);
-  // The floors have risen without a word of it: the next acknowledgement has to find the new ones.
+  // DropBefore raised floors without FloorMoved: look at them again, or later acknowledgements free nothing.
   FreeAcked();
 }
 

@@ -38,7 +38,6 @@ void TopicExpiry::OnAppended(const Batch& batch) {
   const int64_t ttl_us = topic_.message_ttl_us();
   const int64_t at_us = NextExpiry(batch, 0, std::numeric_limits<int64_t>::min());
   if (at_us == kNeverExpires && ttl_us == 0) return;
-  expires_ = true;
   MutexLock lock(mu_);
   if (at_us != kNeverExpires) index_.Add({batch.first(), batch.end()}, at_us);
   if (ttl_us > 0) FileOutOfOrder(batch, ttl_us);
@@ -126,7 +125,6 @@ void TopicExpiry::Arm() {
 
 void TopicExpiry::OnTimer() {
   std::optional<Work> work;
-  if (topic_.message_ttl_us() > 0) expires_ = true;
   bool scans = false;
   {
     MutexLock lock(mu_);
@@ -236,10 +234,7 @@ void TopicExpiry::Done(const Work& work, const Batches& batches, int64_t now_us)
   for (const Ref<Batch>& batch : batches) {
     const bool scans = work.source == Source::kScan;
     const int64_t next_us = NextExpiry(*batch, scans ? 0 : ttl_us, now_us);
-    if (next_us != kNeverExpires) {
-      expires_ = true;
-      index_.Add({batch->first(), batch->end()}, next_us);
-    }
+    if (next_us != kNeverExpires) index_.Add({batch->first(), batch->end()}, next_us);
     if (scans && ttl_us > 0) FileOutOfOrder(*batch, ttl_us);
   }
   if (work.source == Source::kIndex) {

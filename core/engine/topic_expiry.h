@@ -8,7 +8,6 @@
 // Thread rule: every member may be called from any thread, also with a subscription's lock held; the lock is a leaf.
 #pragma once
 
-#include <atomic>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -64,9 +63,6 @@ class TopicExpiry {
 
   EngineContext& context_;
   Topic& topic_;
-
-  // Some message of the topic expires, as far as is known.
-  std::atomic<bool> expires_ = false;
 
   Mutex mu_;
   ExpiryIndex index_ GUARDED_BY(mu_);
