@@ -1,8 +1,26 @@
+# What most files of core/ and of the tests include. More than half of the time a file takes is spent on reading these, so that every
+# target of some size has them precompiled. Under clang-tidy they are not: a file that misses an include is found there.
+set(SLUICE_COMMON_HEADERS
+  <algorithm> <functional> <memory> <optional> <string> <vector>
+  <absl/container/btree_map.h> <absl/container/flat_hash_map.h> <absl/status/statusor.h> <absl/time/time.h> <fmt/format.h>)
+function(sluice_precompile name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;HEADERS" ${ARGN})
+  list(LENGTH ARG_SOURCES files)
+  if(files GREATER 3 AND NOT SLUICE_TIDY)
+    target_precompile_headers(${name} PRIVATE ${SLUICE_COMMON_HEADERS} ${ARG_HEADERS})
+    if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
+      # GCC 12 then warns of what it inlines from <string>, as if that were no system header.
+      target_compile_options(${name} PRIVATE -Wno-array-bounds -Wno-stringop-overflow -Wno-restrict)
+    endif()
+  endif()
+endfunction()
+
 # One target per room, named after its folder: sluice_library(core_base ...) makes sluice::core_base.
 function(sluice_library name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
   add_library(sluice_${name} STATIC ${ARG_SOURCES})
   add_library(sluice::${name} ALIAS sluice_${name})
+  sluice_precompile(sluice_${name} SOURCES ${ARG_SOURCES})
   set_target_properties(sluice_${name} PROPERTIES EXPORT_NAME ${name})
   target_link_libraries(sluice_${name} PUBLIC ${ARG_DEPS} PRIVATE $<BUILD_INTERFACE:sluice_warnings>)
   target_include_directories(sluice_${name} PUBLIC
@@ -23,6 +41,7 @@ endif()
 function(sluice_test name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPS;LABELS" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
+  sluice_precompile(${name} SOURCES ${ARG_SOURCES} HEADERS <gmock/gmock.h>)
   target_link_libraries(${name} PRIVATE ${ARG_DEPS} sluice_warnings GTest::gmock GTest::gtest_main)
   gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60
     PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT 300 ${SLUICE_TEST_ENVIRONMENT})
