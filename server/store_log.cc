@@ -27,6 +27,8 @@ void LogStoreEvent(const StoreEvent& event) {
       return Log(LogPart::kStore, "the store takes messages again");
     case StoreEventKind::kReadFailed:
       return LogWarning(LogPart::kStore, "a read of the store failed", fields);
+    case StoreEventKind::kDamaged:
+      return LogWarning(LogPart::kStore, "messages are damaged on the disk", fields);
     case StoreEventKind::kCheckpointFailed:
       return LogWarning(LogPart::kStore, "a checkpoint failed", fields);
     case StoreEventKind::kCheckpointMade:

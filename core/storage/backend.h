@@ -112,7 +112,9 @@ class TopicLog {
   virtual absl::StatusOr<std::optional<OffsetRange>> FindProduced(const ProducerTag& tag) const = 0;
 
   // Batches from the one that holds `from` (or the next one there is) on, in order, at least one if there is any, no
-  // more than `max_bytes` of records beyond the first. Empty at the end. Errors: DATA_LOSS.
+  // more than `max_bytes` of records beyond the first. Empty at the end. Batches before a damaged one are read as ever; DATA_LOSS
+  // says that the first one is damaged, and with it which others behind it (damage.h); a Read from their end on goes on.
+  // A DATA_LOSS without an extent concerns the topic as a whole, for as long as it lasts.
   virtual void Read(Offset from, size_t max_bytes, ReadDone done) = 0;
 
   // The first offset published at `time` or later; extent().next when there is none.
@@ -147,7 +149,7 @@ struct BackendStats {
   uint64_t memory_bytes = 0;
   // False while appends are refused (full disk, ambiguous write error).
   bool writable = true;
-  // Places in the log that could not be read when the store was opened.
+  // Places in the log that could not be read, when the store was opened or since; each counts once.
   uint64_t damaged_stretches = 0;
 };
 

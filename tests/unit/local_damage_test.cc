@@ -4,6 +4,7 @@
 #include <fstream>
 
 #include "core/base/error.h"
+#include "core/storage/damage.h"
 #include "core/storage/local/local_backend.h"
 #include "core/storage/local/verify.h"
 #include "gmock/gmock.h"
@@ -33,6 +34,9 @@ class LocalDamageTest : public testing::Test {
     options.run_maintenance = false;
     options.maintenance.reclaim_interval = absl::ZeroDuration();
     options.files = &files_;
+    options.on_event = [this](const StoreEvent& event) {
+      if (event.kind != StoreEventKind::kView) events_.push_back(event);
+    };
     auto opened = LocalBackend::Open(options, clock_, metrics_);
     if (!opened.ok()) return opened.status();
     store_ = *std::move(opened);
@@ -52,6 +56,17 @@ class LocalDamageTest : public testing::Test {
     Answer<absl::Status> answer;
     store_->OpenLog(TopicId(topic))->Append(MakeBatch({payload}), answer.callback());
     return answer.Wait();
+  }
+  absl::StatusOr<std::vector<Ref<Batch>>> Read(uint64_t topic, uint64_t from) {
+    Answer<absl::StatusOr<std::vector<Ref<Batch>>>> answer;
+    store_->OpenLog(TopicId(topic))->Read(Offset(from), size_t{1} << 20, answer.callback());
+    return answer.Wait();
+  }
+  // Of the first message of each.
+  static std::vector<std::string> Payloads(const std::vector<Ref<Batch>>& batches) {
+    std::vector<std::string> payloads;
+    for (const auto& batch : batches) payloads.emplace_back(MessageView(batch->message(0)).data());
+    return payloads;
   }
   absl::StatusOr<std::vector<std::string>> ReadAll(uint64_t topic) {
     auto log = store_->OpenLog(TopicId(topic));
@@ -81,6 +96,8 @@ class LocalDamageTest : public testing::Test {
   FaultFiles files_;
   SystemClock clock_;
   StoreMetrics metrics_;
+  // Read when the reader has answered.
+  std::vector<StoreEvent> events_;
   std::unique_ptr<LocalBackend> store_;
 };
 
@@ -199,6 +216,63 @@ TEST_F(LocalDamageTest, ErrorsAndVerifyNameTheTopic) {
   const auto report = Verify(folder_.path(), nullptr);
   ASSERT_TRUE(report.ok());
   EXPECT_THAT(report->damages, Contains(HasSubstr("topic " + name + " ids 1 to 1")));
+}
+
+// While the store is open, as a disk does it.
+TEST_F(LocalDamageTest, AReadGivesWhatIsBeforeDamageAndThenSaysWhereItEnds) {
+  const std::string name = "projects/shop/topics/orders";
+  ASSERT_EQ(Open(), absl::OkStatus());
+  CreateTopic(1, ConfigOf(name));
+  std::vector<uint64_t> ends;
+  for (const std::string payload : {"one", "two", "three", "four", "five"}) {
+    ends.push_back(End());
+    ASSERT_EQ(Append(1, payload), absl::OkStatus());
+  }
+  for (const bool from_view : {false, true}) {
+    if (from_view) {
+      ASSERT_EQ(store_->maintenance().Checkpoint(), absl::OkStatus());
+    } else {
+      Flip(Segment(1), ends[2] + 60);
+      Flip(Segment(1), ends[3] + 60);
+    }
+    EXPECT_THAT(Payloads(Read(1, 1).value()), ElementsAre("one", "two"));
+    EXPECT_THAT(Payloads(Read(1, 5).value()), ElementsAre("five"));
+    for (const uint64_t from : {3, 4}) {
+      const absl::Status damage = Read(1, from).status();
+      EXPECT_EQ(ReasonOf(damage), Reason::kDataLoss);
+      const OffsetRange lost{Offset(from), Offset(5)};
+      EXPECT_EQ(DamagedMessages(damage), lost);
+      EXPECT_THAT(std::string(damage.message()),
+                  testing::AllOf(HasSubstr(name), HasSubstr(SegmentName(1)), HasSubstr("to message id 5"), HasSubstr("skip_damaged")));
+    }
+  }
+  // Nobody reads it twice to hear of it twice.
+  EXPECT_EQ(store_->stats().damaged_stretches, 1);
+  ASSERT_THAT(events_, ElementsAre(testing::Field(&StoreEvent::kind, StoreEventKind::kDamaged)));
+  EXPECT_THAT(events_[0].message, testing::AllOf(HasSubstr(name), HasSubstr("ids 3 to 4")));
+  EXPECT_EQ(events_[0].path, SegmentName(1));
+}
+
+TEST_F(LocalDamageTest, DamageThatTheOpeningCountedIsNotCountedAgainByReaders) {
+  ASSERT_EQ(Open(), absl::OkStatus());
+  CreateTopic(1, ConfigOf("projects/shop/topics/orders"));
+  ASSERT_EQ(Append(1, "one"), absl::OkStatus());
+  const uint64_t begin = End();
+  ASSERT_EQ(Append(1, "two"), absl::OkStatus());
+  ASSERT_EQ(Append(1, "three"), absl::OkStatus());
+  Crash();
+  Flip(Segment(1), begin + 60);
+  ASSERT_EQ(Open(), absl::OkStatus());
+  EXPECT_FALSE(Read(1, 2).ok());
+  EXPECT_EQ(store_->stats().damaged_stretches, 1);
+  EXPECT_THAT(events_, IsEmpty());
+  // A later start does not read that part of the journal any more.
+  ASSERT_EQ(store_->maintenance().Checkpoint(), absl::OkStatus());
+  ASSERT_EQ(Open(), absl::OkStatus());
+  EXPECT_EQ(store_->stats().damaged_stretches, 0);
+  EXPECT_FALSE(Read(1, 2).ok());
+  EXPECT_EQ(store_->stats().damaged_stretches, 1);
+  EXPECT_THAT(Payloads(Read(1, 3).value()), ElementsAre("three"));
 }
 
 class LocalRebuildTest : public LocalDamageTest {

@@ -68,7 +68,7 @@ absl::Status LocalBackend::Recover() {
 
   readers_ = std::make_unique<ReaderPool>(kReaderThreads, kMaxQueuedReads);
   committer_ = std::make_unique<Committer>(*journal_, metrics_, clock_, Committer::Options{.sync = sync, .on_event = options_.on_event});
-  context_ = std::make_unique<LogContext>(LogContext{*journal_, *view_, *committer_, *readers_, use_, metrics_, options_.on_event});
+  context_ = std::make_unique<LogContext>(LogContext{*journal_, *view_, *committer_, *readers_, use_, metrics_, damaged_, options_.on_event});
   catalogue_ = std::make_shared<LocalCatalogue>(*context_);
   return RestoreView(*contents);
 }

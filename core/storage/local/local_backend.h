@@ -16,6 +16,7 @@
 // Thread rule: as storage/backend.h says.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <string>
 #include <vector>
@@ -101,7 +102,7 @@ class LocalBackend final : public Backend {
   const LocalOptions options_;
   const Clock& clock_;
   StoreMetrics& metrics_;
-  uint64_t damaged_ = 0;
+  std::atomic<uint64_t> damaged_ = 0;
   std::vector<std::string> warnings_;
   bool closed_ = false;
 

@@ -7,6 +7,7 @@
 #include "core/base/error.h"
 #include "core/message/limits.h"
 #include "core/storage/config_name.h"
+#include "core/storage/damage.h"
 #include "core/storage/local/codec.h"
 #include "core/storage/local/local_cursor.h"
 #include "fmt/format.h"
@@ -45,9 +46,7 @@ std::string LocalLog::name() const {
 }
 
 absl::Status LocalLog::Damaged(const BatchLocation& batch) const {
-  return Error(Reason::kDataLoss,
-               fmt::format("topic {}: the messages with ids {} to {} are damaged on the disk, in journal segment {} at {}", name(),
-                           batch.first.value(), batch.end().value() - 1, SegmentName(batch.at.segment), batch.at.offset));
+  return DamageError(name(), {batch.first, batch.end()}, SegmentName(batch.at.segment), batch.at.offset);
 }
 
 // Checks the record in `bytes` and copies its batch out.
@@ -57,7 +56,9 @@ absl::StatusOr<Ref<Batch>> LocalLog::BatchFrom(std::string_view bytes, const Bat
       header->first != location.first.value() || !ChecksumHolds(bytes, *header)) {
     return Damaged(location);
   }
-  return Batch::Decode(location.first, BatchIn(header->kind, bytes.substr(kRecordHeaderBytes, header->length)));
+  auto batch = Batch::Decode(location.first, BatchIn(header->kind, bytes.substr(kRecordHeaderBytes, header->length)));
+  if (!batch.ok()) return Damaged(location);
+  return batch;
 }
 
 absl::Status LocalLog::CheckConfig() const {
@@ -170,6 +171,8 @@ void LocalLog::AfterWrite(const JournalEntry& entry, const absl::Status& status,
 
 void LocalLog::Add(const BatchLocation& batch) {
   changed_ = true;
+  // The opening counted it.
+  if (batch.damaged()) Know({batch.first, batch.end()});
   next_ = batch.end();
   writing_next_ = std::max(writing_next_, next_);
   recent_.push_back(batch);
@@ -225,7 +228,8 @@ void LocalLog::Replayed(const RecordHeader& header, const JournalPosition& at, i
   if (batch.first < next_) return;  // the view has it already
   if (batch.first > next_) {
     // Records in between are lost.
-    Add({next_, static_cast<uint32_t>(batch.first - next_), 0, at, publish_time_us});
+    const JournalPosition& lost_at = lost_ && lost_->first == next_ ? lost_->at : at;
+    Add({next_, static_cast<uint32_t>(batch.first - next_), 0, lost_at, publish_time_us});
   }
   Add(batch);
 }
@@ -245,7 +249,9 @@ void LocalLog::ReplayedDamage(Offset first, uint32_t count, const JournalPositio
   if (first != next_) return;
   // Any part of the header may be what is damaged; the next batch of this topic, if there is one, tells the true count.
   const auto most = static_cast<uint32_t>(kMaxMessagesPerBatch);
-  lost_ = {first, std::clamp<uint32_t>(count, 1, most), 0, at, 0};
+  // When it was published is not known: not before the one in front of it.
+  const int64_t publish_time_us = recent_.empty() ? 0 : recent_.back().publish_time_us;
+  lost_ = {first, std::clamp<uint32_t>(count, 1, most), 0, at, publish_time_us};
 }
 
 void LocalLog::ReplayedExtent(Offset floor, ProducerWindows producers) {
@@ -401,12 +407,18 @@ absl::StatusOr<std::vector<BatchLocation>> LocalLog::Locate(Offset from, size_t 
   return found;
 }
 
-absl::StatusOr<Ref<Batch>> LocalLog::ReadBatch(const BatchLocation& batch) const {
+absl::StatusOr<Ref<Batch>> LocalLog::ReadRecord(const BatchLocation& batch) const {
   if (batch.damaged()) return Damaged(batch);
   std::string bytes(kRecordHeaderBytes + batch.length, '\0');
   if (absl::Status status = context_.journal.Read(batch.at, bytes.data(), bytes.size()); !status.ok()) return status;
   context_.metrics.read_bytes.Add(bytes.size());
   return BatchFrom(bytes, batch);
+}
+
+absl::StatusOr<Ref<Batch>> LocalLog::ReadBatch(const BatchLocation& batch) const {
+  auto read = ReadRecord(batch);
+  if (DamagedMessages(read.status())) TellReadFailed(read.status());
+  return read;
 }
 
 absl::StatusOr<std::vector<Ref<Batch>>> LocalLog::ReadNow(Offset from, size_t max_bytes) const {
@@ -421,13 +433,56 @@ absl::StatusOr<std::vector<Ref<Batch>>> LocalLog::ReadNow(Offset from, size_t ma
   }
 }
 
-// Damage has an error of its own that readers are told; the disk's failures they only wait for.
+bool LocalLog::Know(OffsetRange damaged) const {
+  if (!damaged_) damaged_ = std::make_unique<AckSet>();
+  return damaged_->Add(damaged) > 0;
+}
+
+// The disk's failures readers only wait for, and each is told. Damage they are told of themselves: it is told here once, however
+// often it is read.
 void LocalLog::TellReadFailed(const absl::Status& status) const {
-  if (status.ok() || absl::IsDataLoss(status)) return;
+  if (status.ok()) return;
+  if (absl::IsDataLoss(status)) {
+    const auto damaged = DamagedMessages(status);
+    if (!damaged) return;
+    {
+      MutexLock lock(mu_);
+      if (!Know(*damaged)) return;
+    }
+    context_.damaged_places.fetch_add(1, std::memory_order_relaxed);
+    return context_.Tell(StoreEventOf(StoreEventKind::kDamaged, status));
+  }
   context_.metrics.read_errors.Add();
   StoreEvent event = StoreEventOf(StoreEventKind::kReadFailed, status);
   if (event.operation.empty()) event.operation = "read";
   context_.Tell(event);
+}
+
+// What cannot be read from located[at] on, up to the next batch that can be.
+absl::Status LocalLog::DamagedFrom(const std::vector<BatchLocation>& located, size_t at) const {
+  const BatchLocation& first = located[at];
+  Offset end = first.end();
+  for (++at; at < located.size() && located[at].first == end && absl::IsDataLoss(ReadRecord(located[at]).status()); ++at) {
+    end = located[at].end();
+  }
+  return DamageError(name(), {first.first, end}, SegmentName(first.at.segment), first.at.offset);
+}
+
+// Neighbours in the journal are read together: located[begin, end), `bytes` from the first on. `total` counts the records of
+// one Read behind its first.
+size_t LocalLog::NeighboursEnd(const std::vector<BatchLocation>& located, size_t begin, bool is_first, size_t max_bytes,
+                               size_t* total, uint64_t* bytes) {
+  const BatchLocation& first = located[begin];
+  size_t end = begin;
+  for (; end < located.size(); ++end) {
+    const BatchLocation& batch = located[end];
+    const uint64_t up_to = batch.at.offset + kRecordHeaderBytes + batch.length - first.at.offset;
+    const bool near = batch.at.segment == first.at.segment && batch.at.offset >= first.at.offset && up_to <= kReadAtOnce;
+    if (end > begin && (batch.damaged() || !near || *total + batch.length > max_bytes)) break;
+    if (!is_first || end > begin) *total += batch.length;
+    *bytes = up_to;
+  }
+  return end;
 }
 
 absl::StatusOr<std::vector<Ref<Batch>>> LocalLog::ReadLocated(Offset from, size_t max_bytes) const {
@@ -437,26 +492,23 @@ absl::StatusOr<std::vector<Ref<Batch>>> LocalLog::ReadLocated(Offset from, size_
   std::string buffer;
   size_t total = 0;
   for (size_t i = 0; i < located->size();) {
-    // Neighbours in the journal are read together.
     const BatchLocation& first = (*located)[i];
-    if (first.damaged()) {
-      // What was read so far may be delivered; the next Read begins here and says so.
-      if (read.empty()) return Damaged(first);
-      return read;
-    }
-    size_t end = i;
+    // What was read so far may be delivered; the next Read begins at the damage and says so.
+    if (first.damaged()) break;
     uint64_t bytes = 0;
-    for (; end < located->size(); ++end) {
-      const BatchLocation& batch = (*located)[end];
-      const bool near = batch.at.segment == first.at.segment && batch.at.offset >= first.at.offset &&
-                        batch.at.offset + kRecordHeaderBytes + batch.length - first.at.offset <= kReadAtOnce;
-      if (end > i && (batch.damaged() || !near || total + batch.length > max_bytes)) break;
-      if (!read.empty() || end > i) total += batch.length;
-      bytes = batch.at.offset + kRecordHeaderBytes + batch.length - first.at.offset;
-    }
+    const size_t end = NeighboursEnd(*located, i, read.empty(), max_bytes, &total, &bytes);
     if (!read.empty() && total > max_bytes) return read;
     buffer.resize(bytes);
-    if (absl::Status status = context_.journal.Read(first.at, buffer.data(), bytes); !status.ok()) return status;
+    absl::Status status = context_.journal.Read(first.at, buffer.data(), bytes);
+    // One that cannot be read does not keep those before it from their readers.
+    if (!status.ok() && (end > i + 1 || !read.empty() || absl::IsDataLoss(status))) {
+      auto alone = ReadRecord(first);
+      if (!alone.ok() && read.empty() && !absl::IsDataLoss(alone.status())) return alone.status();
+      if (!alone.ok()) break;
+      read.push_back(*std::move(alone));
+      return read;
+    }
+    if (!status.ok()) return status;
     context_.metrics.read_bytes.Add(bytes);
     for (; i < end; ++i) {
       const BatchLocation& batch = (*located)[i];
@@ -464,12 +516,13 @@ absl::StatusOr<std::vector<Ref<Batch>>> LocalLog::ReadLocated(Offset from, size_
                                                                       kRecordHeaderBytes + batch.length);
       auto decoded = BatchFrom(record, batch);
       if (!decoded.ok()) {
-        if (read.empty()) return decoded.status();
+        if (read.empty()) return DamagedFrom(*located, 0);
         return read;
       }
       read.push_back(*std::move(decoded));
     }
   }
+  if (read.empty() && !located->empty()) return DamagedFrom(*located, 0);
   return read;
 }
 

@@ -4,6 +4,7 @@
 // Thread rule: as TopicLog says. BeforeWrite and AfterWrite are called by the committer, one thread at a time.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -30,6 +31,8 @@ struct LogContext {
   ReaderPool& readers;
   SegmentUse& use;
   StoreMetrics& metrics;
+  // Of the journal that cannot be read: found by opening the store, and by reading since.
+  std::atomic<uint64_t>& damaged_places;
   // May be null.
   StoreListener on_event = nullptr;
 
@@ -91,12 +94,14 @@ class LocalLog final : public TopicLog, public JournalTarget, public std::enable
   // Live batches that lie in `segment`.
   absl::StatusOr<std::vector<BatchLocation>> BatchesIn(uint64_t segment) const EXCLUDES(mu_);
   // Reads one; blocks.
-  absl::StatusOr<Ref<Batch>> ReadBatch(const BatchLocation& batch) const;
+  absl::StatusOr<Ref<Batch>> ReadBatch(const BatchLocation& batch) const EXCLUDES(mu_);
 
  private:
   class AppendAndAckTarget;
 
-  void TellReadFailed(const absl::Status& status) const;
+  void TellReadFailed(const absl::Status& status) const EXCLUDES(mu_);
+  // Whether there is any in it that was not known before.
+  bool Know(OffsetRange damaged) const REQUIRES(mu_);
   absl::Status CheckConfig() const EXCLUDES(mu_);
   // The topic's name, for errors.
   std::string name() const EXCLUDES(mu_);
@@ -104,6 +109,10 @@ class LocalLog final : public TopicLog, public JournalTarget, public std::enable
   absl::StatusOr<Ref<Batch>> BatchFrom(std::string_view bytes, const BatchLocation& location) const EXCLUDES(mu_);
   absl::StatusOr<std::vector<Ref<Batch>>> ReadNow(Offset from, size_t max_bytes) const EXCLUDES(mu_);
   absl::StatusOr<std::vector<Ref<Batch>>> ReadLocated(Offset from, size_t max_bytes) const EXCLUDES(mu_);
+  absl::StatusOr<Ref<Batch>> ReadRecord(const BatchLocation& batch) const EXCLUDES(mu_);
+  absl::Status DamagedFrom(const std::vector<BatchLocation>& located, size_t at) const EXCLUDES(mu_);
+  static size_t NeighboursEnd(const std::vector<BatchLocation>& located, size_t begin, bool is_first, size_t max_bytes,
+                              size_t* total, uint64_t* bytes);
   absl::StatusOr<std::vector<BatchLocation>> Locate(Offset from, size_t limit) const EXCLUDES(mu_);
   absl::StatusOr<std::optional<Offset>> OffsetAtNow(int64_t time_us) const EXCLUDES(mu_);
   void Add(const BatchLocation& batch) REQUIRES(mu_);
@@ -134,6 +143,8 @@ class LocalLog final : public TopicLog, public JournalTarget, public std::enable
   bool in_view_ GUARDED_BY(mu_) = false;
   // Seems to have been the last batch, and cannot be read.
   std::optional<BatchLocation> lost_ GUARDED_BY(mu_);
+  // Damaged messages that were counted already; null while there are none, as in nearly every topic.
+  mutable std::unique_ptr<AckSet> damaged_ GUARDED_BY(mu_);
   bool changed_ GUARDED_BY(mu_) = false;
   bool removed_ GUARDED_BY(mu_) = false;
 };

@@ -19,6 +19,8 @@ enum class StoreEventKind {
   kWritable,
   // Each one that failed, also those that are tried again.
   kReadFailed,
+  // A reader, or the upkeep, came upon messages that are damaged; told once for each stretch of them.
+  kDamaged,
   kCheckpointFailed,
   // The first checkpoint after failed ones.
   kCheckpointMade,
