@@ -207,6 +207,10 @@ absl::Status Server::OpenEngine() {
   }
   EngineOptions engine_options = EngineOptionsOf(options_);
   engine_options.on_breaker = [this](const BreakerEvent& event) { OnBreaker(event); };
+  engine_options.on_damage = [](const DamageEvent& event) {
+    LogWarning(LogPart::kStore, event.skipped ? "a subscription skips damaged messages" : "a subscription waits at damaged messages",
+               {{"subscription", event.subscription}, {"error", std::string(event.error.message())}});
+  };
   // Nothing changes before there is something to tell.
   engine_options.on_configured = [this](const std::shared_ptr<Subscription>& subscription) {
     push_->OnConfigured(subscription);
@@ -218,7 +222,7 @@ absl::Status Server::OpenEngine() {
     for (const std::string& warning : local_->warnings()) LogWarning(LogPart::kStore, warning, {{"data_dir", options_.data_dir}});
   }
   if (const uint64_t damaged = engine_->backend_stats().damaged_stretches; damaged > 0) {
-    LogWarning(LogPart::kStore, "parts of the journal cannot be read; subscriptions that reach them end with DATA_LOSS",
+    LogWarning(LogPart::kStore, "parts of the journal cannot be read; consumers that need nothing else end with DATA_LOSS",
                {{"places", std::to_string(damaged)}, {"data_dir", options_.data_dir}});
   }
   return absl::OkStatus();

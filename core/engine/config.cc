@@ -38,6 +38,7 @@ enum StoredField : uint32_t {
   kSubscriptionPriorityDelivery = 12,
   kSubscriptionAckedRetention = 13,
   kSubscriptionDeliveryBreaker = 20,
+  kSubscriptionSkipDamaged = 21,
   kSubscriptionTopicId = 100,
   kSubscriptionSnapshotUntil = 101,
   kSubscriptionRetention = 102,
@@ -340,6 +341,7 @@ std::string Encode(const SubscriptionConfig& config) {
   AppendSpan(&out, kSubscriptionAckedRetention, config.acked_retention);
   AppendSpan(&out, kSubscriptionRetention, config.retention);
   AppendSpan(&out, kSubscriptionExpireAfter, config.expire_after);
+  if (config.skip_damaged) AppendVarintField(&out, kSubscriptionSkipDamaged, 1);
   if (config.detached) AppendVarintField(&out, kSubscriptionDetached, 1);
   if (config.push) AppendBytesField(&out, kSubscriptionPush, Encode(*config.push));
   if (!config.iam_policy.empty()) AppendBytesField(&out, kSubscriptionIamPolicy, config.iam_policy);
@@ -393,6 +395,7 @@ absl::StatusOr<SubscriptionConfig> DecodeSubscriptionConfig(std::string_view byt
     if (field.number == kSubscriptionAckedRetention) config.acked_retention = DurationOf(field.value);
     if (field.number == kSubscriptionRetention) config.retention = DurationOf(field.value);
     if (field.number == kSubscriptionExpireAfter) config.expire_after = DurationOf(field.value);
+    if (field.number == kSubscriptionSkipDamaged) config.skip_damaged = field.value != 0;
     if (field.number == kSubscriptionDetached) config.detached = field.value != 0;
     if (field.number == kSubscriptionPush) config.push = DecodePush(field.bytes);
     if (field.number == kSubscriptionIamPolicy) config.iam_policy = field.bytes;

@@ -103,6 +103,8 @@ struct SubscriptionConfig {
   absl::Duration retention;
   // Without any use for this time the subscription is deleted; zero for never.
   absl::Duration expire_after;
+  // Goes past messages that are damaged on the disk, as if they were acknowledged, instead of waiting for a seek.
+  bool skip_damaged = false;
   // For good: it has no messages and gets none.
   bool detached = false;
   // Nobody pulls from it then. Excludes `exactly_once`.

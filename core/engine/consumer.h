@@ -39,8 +39,8 @@ class Consumer {
   // The vector may be taken.
   virtual void Deliver(std::vector<Delivery>& deliveries) = 0;
 
-  // The engine has nothing more for this consumer: the subscription is gone (NOT_FOUND), its log is damaged
-  // (DATA_LOSS), the engine shuts down (UNAVAILABLE). Its leases are over.
+  // The engine has nothing more for this consumer: the subscription is gone (NOT_FOUND), all that is left for it is damaged on the
+  // disk (DATA_LOSS; it holds nothing then), the engine shuts down (UNAVAILABLE). Its leases are over.
   virtual void Ended(absl::Status why) = 0;
 };
 

@@ -36,6 +36,7 @@ struct EngineContext {
         leases(options.leases, timers, the_clock),
         on_breaker(options.on_breaker),
         on_configured(options.on_configured),
+        on_damage(options.on_damage),
         store_breaker(options.store_breaker, the_clock, timers, the_metrics.engine.store_breaker, on_breaker),
         backend(std::move(the_backend)) {
     memory.SetReclaim([this](size_t bytes) { tail.Shrink(bytes); });
@@ -52,6 +53,7 @@ struct EngineContext {
   // These may be null.
   const BreakerListener on_breaker;
   const SubscriptionListener on_configured;
+  const DamageListener on_damage;
   // Every append goes through it.
   StoreBreaker store_breaker;
   // Inside: whatever needs the store. Closed when the engine shuts down.

@@ -156,6 +156,13 @@ class LeaseTable {
     next_ = next;
   }
 
+  // Whether `consumer` holds any; looks at no more than those before its first.
+  bool AnyOf(ConsumerId consumer) const {
+    if (newest_.count > 0 && newest_.consumer == consumer) return true;
+    return std::any_of(runs_.begin(), runs_.end(),
+                       [&](const auto& run) { return run.first != kLast && run.second.consumer == consumer; });
+  }
+
   // Never() when there are none.
   Instant next_deadline() const {
     const Instant filed = deadlines_.empty() ? Instant::Never() : deadlines_.begin()->first;

@@ -9,6 +9,7 @@
 #include <memory>
 
 #include "core/engine/breaker_event.h"
+#include "core/engine/damage_event.h"
 #include "core/flow/circuit_breaker.h"
 #include "core/flow/lease_quota.h"
 
@@ -28,6 +29,8 @@ struct EngineOptions {
   BreakerListener on_breaker = nullptr;
   // Told of every subscription that is made, or set to something else; may be null.
   SubscriptionListener on_configured = nullptr;
+  // Told when a subscription comes upon damaged messages, once for each stretch; may be null.
+  DamageListener on_damage = nullptr;
   // For all of core/flow/memory_ledger.h; 0 for no bound.
   size_t memory_budget_bytes = 0;
   // The most there may be; what a store holds already is opened all the same.

@@ -186,7 +186,8 @@ Subscription::Acked Subscription::BeginAck(ConsumerId consumer, const std::vecto
   if (!acked.offsets.empty()) ++telling_;
   // What the breaker held back may go now, and a key that this consumer held may go to others.
   // What the filter leaves out may not hold the floor.
-  acked.pump = RoomCame() || breaker_state() != before || (!acked.offsets.empty() && keys_.has_ready()) || ScanFrom();
+  acked.pump = RoomCame() || breaker_state() != before || (!acked.offsets.empty() && keys_.has_ready()) || ScanFrom() ||
+               damage_;
   return acked;
 }
 
@@ -342,8 +343,11 @@ void Subscription::LoseTopicName() {
 void Subscription::SetConfig(SubscriptionConfig config) {
   std::vector<ConsumerState> pullers;
   absl::Status why;
+  bool looks_again = false;
   {
     MutexLock lock(mu_);
+    looks_again = damage_ && config.skip_damaged != config_.skip_damaged;
+    if (looks_again) damage_.reset();
     // Its topic may have been deleted while the change was stored.
     if (!config_.topic) config.topic.reset();
     const bool other_breaker = config_.delivery_breaker != config.delivery_breaker;
@@ -359,21 +363,10 @@ void Subscription::SetConfig(SubscriptionConfig config) {
       why = PushError(config_.name);
     }
   }
+  if (looks_again) Pump();
   if (pullers.empty()) return;
   TellEnded(pullers, why);
   ConsumersChanged();
-}
-
-template <class Fn>
-std::vector<Subscription::ConsumerState> Subscription::TakeConsumers(Fn&& goes) {
-  const auto first = std::stable_partition(consumers_.begin(), consumers_.end(), [&](const auto& c) { return !goes(c); });
-  std::vector<ConsumerState> gone(std::make_move_iterator(first), std::make_move_iterator(consumers_.end()));
-  consumers_.erase(first, consumers_.end());
-  for (const ConsumerState& consumer : gone) {
-    limited_consumers_ -= consumer.limited ? 1 : 0;
-    ForgetFailures(consumer);
-  }
-  return gone;
 }
 
 void Subscription::TellEnded(const std::vector<ConsumerState>& gone, const absl::Status& why) const {
@@ -486,6 +479,7 @@ void Subscription::ForgetAll() {
   window_bytes_ = 0;
   held_.Clear();
   failed_.clear();
+  damage_.reset();
 }
 
 void Subscription::End(const absl::Status& why) {

@@ -12,7 +12,8 @@
 // New messages are taken in offset order at `next_`, released ones before them. One thread at a time moves messages
 // out ("pumps"), so that a consumer sees them in the order in which they were leased; whoever comes meanwhile leaves a
 // note. What clients say is in subscription.cc, how leases fail in subscription_release.cc, what becomes of a message that is
-// seen for the first time in subscription_fresh.cc, what goes out in subscription_pump.cc, seeks in subscription_seek.cc.
+// seen for the first time in subscription_fresh.cc, what goes out in subscription_pump.cc, seeks in subscription_seek.cc, messages
+// that are damaged on the disk in subscription_damage.cc.
 //
 // After a restart, and after a seek, everything from the floor on is looked at again as if it were new; `history_` knows how
 // often its delivery failed before.
@@ -35,9 +36,11 @@
 #include "absl/status/statusor.h"
 #include "core/base/mutex.h"
 #include "core/base/queue.h"
+#include "core/engine/attach_options.h"
 #include "core/engine/config.h"
 #include "core/engine/consumer.h"
 #include "core/engine/context.h"
+#include "core/engine/damage_event.h"
 #include "core/engine/dead_letter.h"
 #include "core/engine/delivery_breaker.h"
 #include "core/engine/ended_leases.h"
@@ -45,6 +48,7 @@
 #include "core/engine/key_queues.h"
 #include "core/engine/lease_table.h"
 #include "core/engine/ready_set.h"
+#include "core/engine/subscription_stats.h"
 #include "core/engine/topic.h"
 #include "core/filter/filter.h"
 #include "core/flow/lease_quota.h"
@@ -53,51 +57,11 @@
 
 namespace sluice {
 
-struct AttachOptions {
-  // For statistics and logs.
-  std::string client_id;
-  // Of its leases; the subscription's when zero.
-  absl::Duration ack_deadline = absl::ZeroDuration();
-  // Its leases go on to their deadlines when it detaches, for clients that open another stream and settle them there.
-  bool leases_outlive_it = false;
-  // It detaches with the first delivery, and its leases are settled afterwards as a rule.
-  bool takes_one_delivery = false;
-  // The most it may hold unsettled, beside its credit: room comes back as leases end, however they do.
-  int64_t max_outstanding_messages = kNoOutstandingLimit;
-  int64_t max_outstanding_bytes = kNoOutstandingLimit;
-  // Without a topic it gets nothing and stays, until the subscription is deleted too.
-  bool waits_without_topic = false;
-  // It pushes: the only kind of consumer of a subscription that is set to push, and one that does not count as a use.
-  bool pushes = false;
-
-  static constexpr int64_t kNoOutstandingLimit = std::numeric_limits<int64_t>::max();
-};
-
 // Deliveries as they are known to a client that may be late: it names their leases, and which messages they were.
 struct LateAck {
   LeaseRange leases;
   // Of the first.
   Offset offset;
-};
-
-struct SubscriptionStats {
-  int64_t backlog_messages = 0;
-  // Estimated from the topic's mean size.
-  int64_t backlog_bytes = 0;
-  int64_t leased_messages = 0;
-  // Microseconds since 1970, to about a second; absent without a backlog.
-  std::optional<int64_t> oldest_unacked_publish_time_us;
-  int32_t consumers = 0;
-  // Since the engine was opened.
-  uint64_t delivered_messages = 0;
-  uint64_t acked_messages = 0;
-  uint64_t nacked_messages = 0;
-  uint64_t expired_leases = 0;
-  uint64_t redelivered_messages = 0;
-  // Passed over for now: not yet due, behind others of their ordering key, or of a lower priority.
-  uint64_t held_messages = 0;
-  // Open while consumers fail nearly everything.
-  BreakerState breaker = BreakerState::kClosed;
 };
 
 // What became of acknowledgements that are confirmed. Every id asked for is in one of the three.
@@ -124,7 +88,7 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   Subscription(std::shared_ptr<EngineContext> context, SubscriptionId id, SubscriptionConfig config,
                std::shared_ptr<Topic> topic, std::shared_ptr<Cursor> cursor, const CursorState& state);
 
-  // Fails with NOT_FOUND, FAILED_PRECONDITION (TOPIC_DELETED, PUSH_SUBSCRIPTION), RESOURCE_EXHAUSTED (TOO_MANY_CONSUMERS), DATA_LOSS,
+  // Fails with NOT_FOUND, FAILED_PRECONDITION (TOPIC_DELETED, PUSH_SUBSCRIPTION), RESOURCE_EXHAUSTED (TOO_MANY_CONSUMERS),
   // UNAVAILABLE. Nothing is delivered before the first Grant.
   absl::StatusOr<ConsumerId> Attach(std::shared_ptr<Consumer> consumer, AttachOptions options) EXCLUDES(mu_);
 
@@ -297,7 +261,16 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   ConsumerState* FindConsumer(ConsumerId id) REQUIRES(mu_);
   // Takes those of which that is true out of the list.
   template <class Fn>
-  std::vector<ConsumerState> TakeConsumers(Fn&& goes) REQUIRES(mu_);
+  std::vector<ConsumerState> TakeConsumers(Fn&& goes) REQUIRES(mu_) {
+    const auto first = std::stable_partition(consumers_.begin(), consumers_.end(), [&](const auto& c) { return !goes(c); });
+    std::vector<ConsumerState> gone(std::make_move_iterator(first), std::make_move_iterator(consumers_.end()));
+    consumers_.erase(first, consumers_.end());
+    for (const ConsumerState& consumer : gone) {
+      limited_consumers_ -= consumer.limited ? 1 : 0;
+      ForgetFailures(consumer);
+    }
+    return gone;
+  }
   // Outside the lock.
   void TellEnded(const std::vector<ConsumerState>& gone, const absl::Status& why) const;
   // The topic has to know whether there are consumers.
@@ -417,8 +390,8 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   void LookAhead(const Moment& now) REQUIRES(mu_);
   // Passes over what the filter leaves out, from next_ to the end of the batch at the most.
   void SkipFiltered(const Batch& batch) REQUIRES(mu_);
-  // Counts as acknowledged; the cursor is told soon.
-  void Skip(OffsetRange range) REQUIRES(mu_);
+  // Counts as acknowledged; the cursor is told soon. Returns how many were not acknowledged before.
+  uint64_t Skip(OffsetRange range) REQUIRES(mu_);
   // The log has nothing between next_ and `found`: what was there is gone.
   void SkipTo(Offset found) REQUIRES(mu_);
   // What the filter leaves out of the backlog (subscription_scan.cc).
@@ -465,6 +438,28 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   Ref<Batch> ReadyBatch(Offset offset) REQUIRES(mu_);
   void StartRead(Offset from) EXCLUDES(mu_);
   void OnRead(Offset from, absl::StatusOr<std::vector<Ref<Batch>>> read) EXCLUDES(mu_);
+  // A read from `from` on, not behind next_, found nothing below `found`: what was there is gone.
+  void DropGone(Offset from, Offset found) REQUIRES(mu_);
+  // Messages that are damaged on the disk (subscription_damage.cc).
+  struct Damage {
+    OffsetRange messages;
+    // Otherwise the whole topic cannot be read at the moment.
+    bool extent_known = false;
+    absl::Status error;
+    // They are not read again before.
+    Instant until;
+  };
+  // A read from `from` on found them. Returns what is to be told, if anything.
+  std::optional<DamageEvent> OnDamage(Offset from, const absl::Status& error) REQUIRES(mu_);
+  bool Damaged(Offset offset, Instant now) const REQUIRES(mu_);
+  bool SkipsDamage() const REQUIRES(mu_) { return config_.skip_damaged && damage_ && damage_->extent_known; }
+  void SkipDamaged(OffsetRange range) REQUIRES(mu_);
+  // Whether what comes next of those is damaged: then it is out of the way of the others.
+  bool PutReadyAside(const ReadySet::Range& front, Instant now) REQUIRES(mu_);
+  bool PutNextOfKeyAside(ConsumerId consumer, Offset offset, const Moment& now) REQUIRES(mu_);
+  // The consumers that are left with nothing but damaged messages.
+  std::vector<ConsumerState> TakeStarved() REQUIRES(mu_);
+  void EndStarved(const std::vector<ConsumerState>& starved, const absl::Status& why) EXCLUDES(mu_);
   // Those whose attempts are used up (subscription_dead_letter.cc).
   void ScheduleBurial() REQUIRES(mu_);
   void BuryNext() EXCLUDES(mu_);
@@ -481,6 +476,8 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   };
   void TakeCondemned(const std::vector<Ref<Batch>>& batches, absl::Time now, Burial* burial,
                      std::vector<std::string>* copies) REQUIRES(mu_);
+  // The first of the line, when it cannot be read now.
+  void TakeUnreadable(const absl::Status& why, Burial* burial) REQUIRES(mu_);
   void Bury(Burial burial, const absl::StatusOr<std::vector<Ref<Batch>>>& read) EXCLUDES(mu_);
   void Buried(const Burial& burial, const absl::Status& status) EXCLUDES(mu_);
   // Queues messages whose attempts are used up, or that have expired.
@@ -571,6 +568,8 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   bool pump_again_ GUARDED_BY(mu_) = false;
   bool reading_ GUARDED_BY(mu_) = false;
   std::optional<Offset> wanted_ GUARDED_BY(mu_);
+  // What the last read that found damage found.
+  std::optional<Damage> damage_ GUARDED_BY(mu_);
   Instant armed_ GUARDED_BY(mu_) = Instant::Never();
   int64_t armed_wall_us_ GUARDED_BY(mu_) = ScheduledSet::kNever;
 

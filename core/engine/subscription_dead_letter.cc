@@ -1,11 +1,13 @@
 // How messages whose attempts are used up leave a subscription: up to a batch of them at a time is copied to the dead-letter
 // topic and acknowledged here in one step of the store, so that a crash leaves exactly one of the two. While they are on their
 // way they are neither available nor leased. What cannot be copied now (no such topic, a full disk) is delivered again after a
-// while, and then condemned again: nothing is stuck, nothing is lost.
+// while, and then condemned again: nothing is stuck, nothing is lost. What is damaged cannot be delivered either: from then on it is
+// as in subscription_damage.cc.
 #include <algorithm>
 #include <utility>
 
 #include "core/engine/subscription.h"
+#include "core/storage/damage.h"
 
 namespace sluice {
 namespace {
@@ -94,6 +96,25 @@ void Subscription::TakeCondemned(const std::vector<Ref<Batch>>& batches, absl::T
   }
 }
 
+void Subscription::TakeUnreadable(const absl::Status& why, Burial* burial) {
+  Condemned& next = condemned_.front();
+  Condemned part = next;
+  // What lies behind damaged messages can be copied.
+  const std::optional<OffsetRange> lost = DamagedMessages(why);
+  const bool gone = lost && part.offsets.begin < lost->begin;
+  if (lost) part.offsets.end = std::min(part.offsets.end, std::max(gone ? lost->begin : lost->end, part.offsets.begin + 1));
+  next.offsets.begin = part.offsets.end;
+  if (next.offsets.empty()) condemned_.pop_front();
+  if (gone) {
+    Settle(part);
+  } else if (lost && config_.skip_damaged) {
+    SkipDamaged(part.offsets);
+    Settle(part);
+  } else {
+    burial->taken.push_back(part);
+  }
+}
+
 void Subscription::Bury(Burial burial, const absl::StatusOr<std::vector<Ref<Batch>>>& read) {
   std::shared_ptr<Topic> topic;
   std::optional<TopicName> target_name;
@@ -103,8 +124,7 @@ void Subscription::Bury(Burial burial, const absl::StatusOr<std::vector<Ref<Batc
     // After a seek what was condemned before it means nothing here: it is delivered again, or was passed over.
     if (burial.epoch == epoch_ && topic_ != nullptr && !condemned_.empty()) {
       if (!read.ok()) {
-        burial.taken.push_back(condemned_.front());
-        condemned_.pop_front();
+        TakeUnreadable(read.status(), &burial);
       } else if (config_.dead_letter) {
         TakeCondemned(*read, context_->clock.WallNow(), &burial, &copies);
         target_name = config_.dead_letter->topic;

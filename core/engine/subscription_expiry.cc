@@ -57,7 +57,8 @@ void Subscription::ExpireUnseen(const Batch& batch, Offset offset) {
   const OffsetRange one{offset, offset + 1};
   if (!filter_.Matches(batch.message(static_cast<uint32_t>(offset - batch.first())))) {
     PassFiltered(one);
-    return Skip(one);
+    Skip(one);
+    return;
   }
   const uint32_t attempts = FailuresBefore(offset);
   if (attempts == kCondemned) return;

@@ -33,11 +33,11 @@ void Subscription::SkipFiltered(const Batch& batch) {
   Skip({begin, next_});
 }
 
-void Subscription::Skip(OffsetRange range) {
-  if (range.empty()) return;
+uint64_t Subscription::Skip(OffsetRange range) {
+  if (range.empty()) return 0;
   if (skipped_.empty()) floor_before_skips_ = acked_.floor();
-  MarkAcked(range);
   Append(&skipped_, range);
+  return MarkAcked(range);
 }
 
 void Subscription::SkipTo(Offset found) {

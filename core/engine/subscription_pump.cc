@@ -119,6 +119,12 @@ bool Subscription::Pump(const Moment* known) {
       StartRead(from);
       lock.Lock();
     }
+    if (const auto starved = TakeStarved(); !starved.empty()) {
+      const absl::Status why = damage_->error;
+      lock.Unlock();
+      EndStarved(starved, why);
+      lock.Lock();
+    }
   } while (pump_again_);
   pumping_ = false;
   ScheduleScan();
@@ -199,6 +205,7 @@ void Subscription::CountShare(bool again, uint32_t count) {
 bool Subscription::LeaseReady(ConsumerState* consumer, const Moment& now) {
   const auto front = ready_.Front();
   if (!front) return false;
+  if (PutReadyAside(*front, now.now)) return true;
   if (KeptForOthers(front->failed_by, consumer->id, now.now)) return false;
   const Offset begin = front->offsets.begin;
   // Acknowledged late, while it waited here.
@@ -228,6 +235,7 @@ bool Subscription::LeaseNextOfKey(ConsumerState* consumer, const Moment& now) {
   if (!keys_.has_ready()) return false;
   const auto next = keys_.Next(consumer->id);
   if (!next || (next->free && KeptForOthers(next->failed_by, consumer->id, now.now))) return false;
+  if (PutNextOfKeyAside(consumer->id, next->offset, now)) return true;
   const Ref<Batch> batch = ReadyBatch(next->offset);
   if (!batch) return false;
   if (Expired(*batch, next->offset, now)) {
@@ -342,7 +350,7 @@ const Ref<Batch>* Subscription::FreshBatch() {
     }
   }
   if (window_.empty()) {
-    if (!wanted_) wanted_ = next_;
+    if (!wanted_ && !Damaged(next_, context_->clock.RoughNow())) wanted_ = next_;
     return nullptr;
   }
   SkipTo(window_.front()->first());
@@ -377,39 +385,44 @@ void Subscription::StartRead(Offset from) {
 }
 
 void Subscription::OnRead(Offset from, absl::StatusOr<std::vector<Ref<Batch>>> read) {
-  // The topic is fenced: better an end with a reason than a stream that stands still.
-  if (absl::IsDataLoss(read.status())) return End(read.status());
+  std::optional<DamageEvent> damage;
   {
     MutexLock lock(mu_);
     reading_ = false;
-    if (!read.ok()) {
+    if (absl::IsDataLoss(read.status())) {
+      damage = OnDamage(from, read.status());
+    } else if (!read.ok()) {
       // Too many reads at once, say.
       wanted_.reset();
       context_->timers.At(context_->clock.Now() + kReadRetryDelay, [weak = weak_from_this()] {
         if (auto self = weak.lock()) self->Pump();
       });
       return;
-    }
-    const Offset found = read->empty() ? end_ : read->front()->first();
-    if (from < next_) {
-      // For a redelivery. What is no longer in the log cannot be delivered again.
-      if (found > from) {
-        std::vector<Offset> settled;
-        ready_.DropBefore(std::min(found, next_));
-        keys_.DropBefore(std::min(found, next_), &settled);
-        for (Offset offset : settled) Skip({offset, offset + 1});
-        Skip({from, std::min(found, next_)});
-      }
+    } else if (from < next_) {
+      DropGone(from, read->empty() ? end_ : read->front()->first());
       if (!read->empty()) held_.Put(read->front());
     } else if (from == next_ && window_.empty()) {
-      SkipTo(found);
+      DropGone(from, read->empty() ? end_ : read->front()->first());
       for (Ref<Batch>& batch : *read) {
         window_bytes_ += batch->memory_bytes();
         window_.push_back(std::move(batch));
       }
     }
   }
+  if (damage && context_->on_damage) context_->on_damage(*damage);
   Pump();
+}
+
+void Subscription::DropGone(Offset from, Offset found) {
+  if (from >= next_) return SkipTo(found);
+  if (found <= from) return;
+  // For a redelivery. What is no longer in the log cannot be delivered again.
+  std::vector<Offset> settled;
+  const Offset end = std::min(found, next_);
+  ready_.DropBefore(end);
+  keys_.DropBefore(end, &settled);
+  for (Offset offset : settled) Skip({offset, offset + 1});
+  Skip({from, end});
 }
 
 void Subscription::ArmTimer(const Moment& now) {

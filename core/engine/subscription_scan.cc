@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "core/engine/subscription.h"
+#include "core/storage/damage.h"
 
 namespace sluice {
 namespace {
@@ -96,7 +97,9 @@ void Subscription::OnScanned(Offset from, const absl::StatusOr<std::vector<Ref<B
     MutexLock lock(mu_);
     scanning_ = false;
     if (absl::IsDataLoss(read.status())) {
-      ScanPast(end_);
+      const std::optional<OffsetRange> lost = DamagedMessages(read.status());
+      ScanPast(lost ? lost->end : end_);
+      ScheduleScan();
     } else if (read.ok()) {
       // What was there is gone, or another look was faster.
       if (const Offset found = read->empty() ? end_ : read->front()->first(); found > from) ScanPast(found);

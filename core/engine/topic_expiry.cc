@@ -6,6 +6,7 @@
 
 #include "core/engine/subscription.h"
 #include "core/engine/topic.h"
+#include "core/storage/damage.h"
 
 namespace sluice {
 namespace {
@@ -203,14 +204,29 @@ bool TopicExpiry::Expire(const Batches& batches) const {
 }
 
 void TopicExpiry::Failed(const Work& work, const absl::Status& status, int64_t now_us) {
+  // What is damaged does not expire before its retention ends; what lies behind it does.
+  if (const std::optional<OffsetRange> lost = DamagedMessages(status)) return PassDamaged(work, lost->end, now_us);
   not_before_us_ = now_us + (status.ok() ? kBusyPauseUs : kErrorPauseUs);
-  // What is damaged does not expire before its retention ends.
-  if (!absl::IsDataLoss(status)) {
-    if (work.source == Source::kIndex) index_.Add(work.range, now_us);
-    return;
+  if (work.source == Source::kIndex) index_.Add(work.range, now_us);
+}
+
+void TopicExpiry::PassDamaged(const Work& work, Offset end, int64_t now_us) {
+  switch (work.source) {
+    case Source::kIndex:
+      // Due now: the index rounds up.
+      if (end < work.range.end) index_.Add({end, work.range.end}, now_us - ExpiryIndex::kStepUs);
+      return;
+    case Source::kScan:
+      // Unless a part in front of it was added meanwhile.
+      if (scan_.begin >= work.range.begin) scan_.begin = std::max(scan_.begin, std::min(end, scan_.end));
+      scan_at_us_ = now_us + kScanPauseUs;
+      return;
+    case Source::kTtl:
+      // Unless it was set meanwhile.
+      if (ttl_from_ != work.range.begin) return;
+      ttl_from_ = end;
+      ttl_publish_us_.reset();
   }
-  if (work.source == Source::kScan) scan_.begin = std::min(scan_.begin + 1, scan_.end);
-  if (work.source == Source::kTtl) ttl_from_ = std::max(ttl_from_, work.range.begin + 1);
 }
 
 void TopicExpiry::NoteExpired(OffsetRange range) {

@@ -109,6 +109,8 @@ struct EngineMetrics {
   Counter filtered_messages;
   // Messages whose time to be delivered had passed.
   Counter expired_messages;
+  // Messages damaged on the disk that subscriptions went past since they are set to.
+  Counter skipped_damaged_messages;
   // Messages copied to a dead-letter topic, and those that could not be for the moment.
   Counter dead_lettered_messages;
   Counter dead_letter_failures;

@@ -40,6 +40,8 @@ void AddEngine(const EngineMetrics& m, Families* out) {
   out->Counter("sluice_expired_messages_total", "Messages whose time to be delivered had passed.", Value(m.expired_messages));
   out->Counter("sluice_filtered_messages_total", "Messages that subscriptions passed over because of their filter.",
                Value(m.filtered_messages));
+  out->Counter("sluice_skipped_damaged_messages_total", "Messages damaged on the disk that subscriptions skipped as they are set to.",
+               Value(m.skipped_damaged_messages));
   out->Counter("sluice_dead_lettered_messages_total", "Messages copied to a dead-letter topic.",
                Value(m.dead_lettered_messages));
   out->Counter("sluice_dead_letter_failures_total", "Messages that could not be copied to a dead-letter topic for the moment.",
@@ -104,7 +106,7 @@ void AddStore(const StoreMetrics& m, const BackendStats& stats, std::string_view
   out->Gauge("sluice_store_disk_free_bytes", "Bytes free on the disk of the store.",
              static_cast<double>(stats.disk_free_bytes));
   out->Gauge("sluice_store_writable", "1 while the store takes messages.", stats.writable ? 1 : 0);
-  out->Gauge("sluice_store_damaged_places", "Places of the journal that could not be read on opening.",
+  out->Gauge("sluice_store_damaged_places", "Places of the journal that could not be read, on opening or since; each counts once.",
              static_cast<double>(stats.damaged_stretches));
   out->Counter("sluice_backups_total", "Backups made, and those that failed.", {{"result", "made"}}, Value(m.backups_made));
   out->Counter("sluice_backups_total", "Backups made, and those that failed.", {{"result", "failed"}},

@@ -151,6 +151,7 @@ absl::StatusOr<SubscriptionConfig> FromProto(const v1::Subscription& subscriptio
   if (subscription.has_delivery_breaker_policy()) config.delivery_breaker = FromProto(subscription.delivery_breaker_policy());
   config.ordered = subscription.enable_message_ordering();
   config.exactly_once = subscription.enable_exactly_once_delivery();
+  config.skip_damaged = subscription.skip_damaged();
   config.priority_delivery = subscription.priority_delivery();
   config.acked_retention = FromProto(subscription.acked_retention());
   config.retention = FromProto(subscription.retention());
@@ -207,6 +208,7 @@ v1::Subscription ToProto(const SubscriptionConfig& config) {
   ToProto(config.create_time, subscription.mutable_create_time());
   subscription.set_enable_message_ordering(config.ordered);
   subscription.set_enable_exactly_once_delivery(config.exactly_once);
+  subscription.set_skip_damaged(config.skip_damaged);
   subscription.set_priority_delivery(config.priority_delivery);
   if (config.acked_retention > absl::ZeroDuration()) {
     ToProto(config.acked_retention, subscription.mutable_acked_retention());

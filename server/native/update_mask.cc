@@ -72,6 +72,8 @@ absl::Status SetField(std::string_view path, const v1::Subscription& wanted, Sub
     config->retention = FromProto(wanted.retention());
   } else if (path == "expire_after") {
     config->expire_after = FromProto(wanted.expire_after());
+  } else if (path == "skip_damaged") {
+    config->skip_damaged = wanted.skip_damaged();
   } else if (path == "push") {
     config->push.reset();
     if (wanted.has_push()) config->push = FromProto(wanted.push());

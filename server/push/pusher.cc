@@ -13,6 +13,8 @@ namespace {
 // The request is to end before its lease does.
 constexpr absl::Duration kLeaseMargin = absl::Seconds(2);
 constexpr absl::Duration kShortestPause = absl::Milliseconds(50);
+// Where nothing is left to push but damaged messages.
+constexpr absl::Duration kDamagePause = absl::Seconds(10);
 // An endpoint that acknowledged something within this time is well.
 constexpr absl::Duration kLately = absl::Seconds(60);
 
@@ -51,14 +53,22 @@ void Pusher::Configure(const SubscriptionConfig& config) {
     acked_at_ = Instant();
     attached = consumer_.has_value();
   }
-  if (!attached) {
-    auto consumer = subscription_->Attach(shared_from_this(),
-                                          {.client_id = "push", .leases_outlive_it = true, .pushes = true});
-    // Its topic is gone, or it is detached: nothing comes any more.
-    if (!consumer.ok()) return service_.Forget(subscription_->id(), this);
+  if (!attached) return Attach();
+  Advance();
+}
+
+void Pusher::Attach() {
+  auto consumer = subscription_->Attach(shared_from_this(),
+                                        {.client_id = "push", .leases_outlive_it = true, .pushes = true});
+  // Its topic is gone, or it is detached: nothing comes any more.
+  if (!consumer.ok()) return service_.Forget(subscription_->id(), this);
+  bool stopped = false;
+  {
     MutexLock lock(mu_);
     consumer_ = *consumer;
+    stopped = stopped_;
   }
+  if (stopped) return subscription_->Detach(*consumer);
   Advance();
 }
 
@@ -75,9 +85,10 @@ void Pusher::Stop() {
   if (consumer) subscription_->Detach(*consumer);
 }
 
-void Pusher::Ended(absl::Status) {
+void Pusher::Ended(absl::Status why) {
   {
     MutexLock lock(mu_);
+    if (absl::IsDataLoss(why)) return AttachLater();
     stopped_ = true;
     TakeWaiting();
   }
@@ -165,6 +176,26 @@ void Pusher::Pause(absl::Duration delay, GivenBack* back) {
   service_.engine().timers().At(until, [weak = weak_from_this()] {
     if (auto self = weak.lock()) self->Resume();
   });
+}
+
+// It held nothing. Which messages are damaged the engine has told.
+void Pusher::AttachLater() {
+  consumer_.reset();
+  granted_ = 0;
+  bytes_left_ = kMaxBytes;
+  const Instant until = service_.engine().clock().Now() + kDamagePause;
+  service_.engine().timers().At(until, [weak = weak_from_this()] {
+    if (auto self = weak.lock()) self->AttachAgain();
+  });
+}
+
+void Pusher::AttachAgain() {
+  {
+    MutexLock lock(mu_);
+    // A change of its settings may have been faster.
+    if (stopped_ || consumer_) return;
+  }
+  Attach();
 }
 
 void Pusher::OnSlot() {

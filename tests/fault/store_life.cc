@@ -6,6 +6,7 @@
 
 #include "core/base/error.h"
 #include "core/message/batch.h"
+#include "core/storage/damage.h"
 #include "core/storage/local/verify.h"
 #include "fmt/format.h"
 #include "tests/support/answer.h"
@@ -222,7 +223,13 @@ std::string StoreLife::JudgeMessages(TopicLog& log, uint64_t id, const TopicFact
     if (!batches.ok()) {
       const bool may_be = promise == Promise::kNothingWrong && ReasonOf(batches.status()) == Reason::kDataLoss;
       if (!may_be) return fmt::format("topic {} cannot be read at {}: {}", id, at.value(), batches.status().ToString());
-      if (++at >= extent.next) return "";
+      // Without an extent it is the topic's settings that are lost.
+      const auto lost = DamagedMessages(batches.status());
+      if (lost && (at < lost->begin || at >= lost->end)) {
+        return fmt::format("topic {} cannot be read at {}, and the error is of others: {}", id, at.value(), batches.status().ToString());
+      }
+      at = lost ? lost->end : at + 1;
+      if (at >= extent.next) return "";
       continue;
     }
     if (batches->empty()) break;

@@ -1,19 +1,23 @@
-// A store around another one that can be told to fail its appends, or to let them hang; the rest goes through.
+// A store around another one that can be told to fail its appends, to let them hang, or that messages are damaged; the rest goes
+// through.
 //
 //   FaultyBackend::Switch faults;
 //   auto backend = std::make_unique<FaultyBackend>(std::make_unique<MemoryBackend>(), faults);
 //   faults.FailWith(Error(Reason::kStorageUnavailable, "broken"));
 //   faults.Stall();  ...  faults.Resume();
+//   faults.Damage({Offset(3), Offset(5)});   // of every topic; whole batches
 //
 // Thread rule: every member may be called from any thread; the switch outlives the backend.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <utility>
 #include <vector>
 
 #include "core/base/mutex.h"
 #include "core/storage/backend.h"
+#include "core/storage/damage.h"
 
 namespace sluice {
 
@@ -39,6 +43,20 @@ class FaultyBackend final : public Backend {
         stalled.swap(stalled_);
       }
       for (auto& [append, done] : stalled) append(std::move(done));
+    }
+    // From the next read on. Empty for no damage.
+    void Damage(OffsetRange messages) EXCLUDES(mu_) {
+      MutexLock lock(mu_);
+      damaged_ = messages;
+    }
+    void RefuseReads(absl::Status status) EXCLUDES(mu_) {
+      MutexLock lock(mu_);
+      read_failure_ = std::move(status);
+    }
+    // Reads that damage refused.
+    int refused_reads() const EXCLUDES(mu_) {
+      MutexLock lock(mu_);
+      return refused_reads_;
     }
     // Appends that were tried, whatever became of them.
     int appends() const EXCLUDES(mu_) {
@@ -66,11 +84,29 @@ class FaultyBackend final : public Backend {
       failure.ok() ? append(std::move(done)) : done(failure);
     }
 
+    // What a store with this damage says to a read that has found `read`.
+    absl::StatusOr<std::vector<Ref<Batch>>> Spoil(std::vector<Ref<Batch>> read) EXCLUDES(mu_) {
+      MutexLock lock(mu_);
+      if (!read_failure_.ok()) return read_failure_;
+      const auto spoilt = std::find_if(read.begin(), read.end(), [lost = damaged_](const Ref<Batch>& batch) {
+        return batch->first() < lost.end && lost.begin < batch->end();
+      });
+      if (spoilt == read.begin() && spoilt != read.end()) {
+        ++refused_reads_;
+        return DamageError("projects/test/topics/orders", damaged_, "7.journal", 4096);
+      }
+      read.erase(spoilt, read.end());
+      return read;
+    }
+
     mutable Mutex mu_;
     absl::Status failure_ GUARDED_BY(mu_);
     bool stalling_ GUARDED_BY(mu_) = false;
     std::vector<Stalled> stalled_ GUARDED_BY(mu_);
     int appends_ GUARDED_BY(mu_) = 0;
+    OffsetRange damaged_ GUARDED_BY(mu_);
+    absl::Status read_failure_ GUARDED_BY(mu_);
+    int refused_reads_ GUARDED_BY(mu_) = 0;
   };
 
   FaultyBackend(std::unique_ptr<Backend> real, Switch& faults) : real_(std::move(real)), faults_(faults) {}
@@ -102,7 +138,11 @@ class FaultyBackend final : public Backend {
     absl::StatusOr<std::optional<OffsetRange>> FindProduced(const ProducerTag& tag) const override {
       return real_->FindProduced(tag);
     }
-    void Read(Offset from, size_t max_bytes, ReadDone done) override { real_->Read(from, max_bytes, std::move(done)); }
+    void Read(Offset from, size_t max_bytes, ReadDone done) override {
+      real_->Read(from, max_bytes, [this, done = std::move(done)](absl::StatusOr<std::vector<Ref<Batch>>> read) {
+        done(read.ok() ? faults_.Spoil(*std::move(read)) : std::move(read));
+      });
+    }
     void OffsetAt(absl::Time time, OffsetDone done) override { real_->OffsetAt(time, std::move(done)); }
     void Trim(Offset before) override { real_->Trim(before); }
 

@@ -30,6 +30,7 @@ struct SubFlags {
   bool ordered = false;
   bool priority_delivery = false;
   std::optional<bool> exactly_once;
+  std::optional<bool> skip_damaged;
   std::string acked_retention;
   std::string retention;
   std::string expire_after;
@@ -73,6 +74,7 @@ int Show(const Session& session, const absl::StatusOr<v1::Subscription>& subscri
   }
   if (subscription->has_delivery_breaker_policy()) ShowBreaker(subscription->delivery_breaker_policy());
   if (subscription->enable_message_ordering()) fmt::print("  order         of keys is kept\n");
+  if (subscription->skip_damaged()) fmt::print("  damaged       messages are skipped\n");
   if (subscription->enable_exactly_once_delivery()) fmt::print("  exactly once  acknowledgements are confirmed\n");
   if (subscription->priority_delivery()) fmt::print("  priority      higher ones first\n");
   if (subscription->has_acked_retention()) {
@@ -131,6 +133,10 @@ std::vector<std::string> Fill(const Session& session, const SubFlags& flags, v1:
     subscription->set_enable_exactly_once_delivery(*flags.exactly_once);
     fields.emplace_back("enable_exactly_once_delivery");
   }
+  if (flags.skip_damaged) {
+    subscription->set_skip_damaged(*flags.skip_damaged);
+    fields.emplace_back("skip_damaged");
+  }
   if (!flags.acked_retention.empty()) {
     SetDuration("--acked-retention", flags.acked_retention, subscription->mutable_acked_retention());
     fields.emplace_back("acked_retention");
@@ -178,6 +184,11 @@ void AddSettings(CLI::App* command, const std::shared_ptr<SubFlags>& flags) {
   command
       ->add_option("--exactly-once", flags->exactly_once,
                    "Acknowledgements are confirmed, and refused when late; =false turns it off")
+      ->expected(0, 1)
+      ->default_str("true");
+  command
+      ->add_option("--skip-damaged", flags->skip_damaged,
+                   "Go past messages that are damaged on the server's disk; =false turns it off")
       ->expected(0, 1)
       ->default_str("true");
   command->add_option("--acked-retention", flags->acked_retention, "Keep acknowledged messages this long, to seek back to");
