@@ -58,6 +58,10 @@ void Pusher::Configure(const SubscriptionConfig& config) {
 }
 
 void Pusher::Attach() {
+  {
+    MutexLock lock(mu_);
+    if (stopped_ || consumer_ || std::exchange(attaching_, true)) return;
+  }
   auto consumer = subscription_->Attach(shared_from_this(),
                                         {.client_id = "push", .leases_outlive_it = true, .pushes = true});
   // Its topic is gone, or it is detached: nothing comes any more.
@@ -66,6 +70,7 @@ void Pusher::Attach() {
   {
     MutexLock lock(mu_);
     consumer_ = *consumer;
+    attaching_ = false;
     stopped = stopped_;
   }
   if (stopped) return subscription_->Detach(*consumer);
@@ -185,17 +190,8 @@ void Pusher::AttachLater() {
   bytes_left_ = kMaxBytes;
   const Instant until = service_.engine().clock().Now() + kDamagePause;
   service_.engine().timers().At(until, [weak = weak_from_this()] {
-    if (auto self = weak.lock()) self->AttachAgain();
+    if (auto self = weak.lock()) self->Attach();
   });
-}
-
-void Pusher::AttachAgain() {
-  {
-    MutexLock lock(mu_);
-    // A change of its settings may have been faster.
-    if (stopped_ || consumer_) return;
-  }
-  Attach();
 }
 
 void Pusher::OnSlot() {

@@ -84,10 +84,10 @@ class Pusher final : public Consumer, public std::enable_shared_from_this<Pusher
     std::vector<Delivery> unused;
   };
 
+  // Unless it is attached already.
   void Attach() EXCLUDES(mu_);
   // When there is nothing for it but damaged messages; they may have been sought past by then.
   void AttachLater() REQUIRES(mu_);
-  void AttachAgain() EXCLUDES(mu_);
   // Sends what may go, and asks the engine for more.
   void Advance() EXCLUDES(mu_);
   // The next one that may go; `back` when the breaker is open.
@@ -124,6 +124,7 @@ class Pusher final : public Consumer, public std::enable_shared_from_this<Pusher
   bool paused_ GUARDED_BY(mu_) = false;
   bool waits_for_slot_ GUARDED_BY(mu_) = false;
   bool stopped_ GUARDED_BY(mu_) = false;
+  bool attaching_ GUARDED_BY(mu_) = false;
 };
 
 }  // namespace sluice::server

@@ -5,7 +5,7 @@
 //   auto backend = std::make_unique<FaultyBackend>(std::make_unique<MemoryBackend>(), faults);
 //   faults.FailWith(Error(Reason::kStorageUnavailable, "broken"));
 //   faults.Stall();  ...  faults.Resume();
-//   faults.Damage({Offset(3), Offset(5)});   // of every topic; whole batches
+//   faults.Damage({OffsetRange{Offset(3), Offset(5)}});   // of every topic; whole batches
 //
 // Thread rule: every member may be called from any thread; the switch outlives the backend.
 #pragma once
@@ -44,10 +44,10 @@ class FaultyBackend final : public Backend {
       }
       for (auto& [append, done] : stalled) append(std::move(done));
     }
-    // From the next read on. Empty for no damage.
-    void Damage(OffsetRange messages) EXCLUDES(mu_) {
+    // From the next read on; in place of what was damaged before.
+    void Damage(std::vector<OffsetRange> messages) EXCLUDES(mu_) {
       MutexLock lock(mu_);
-      damaged_ = messages;
+      damaged_ = std::move(messages);
     }
     void RefuseReads(absl::Status status) EXCLUDES(mu_) {
       MutexLock lock(mu_);
@@ -88,14 +88,16 @@ class FaultyBackend final : public Backend {
     absl::StatusOr<std::vector<Ref<Batch>>> Spoil(std::vector<Ref<Batch>> read) EXCLUDES(mu_) {
       MutexLock lock(mu_);
       if (!read_failure_.ok()) return read_failure_;
-      const auto spoilt = std::find_if(read.begin(), read.end(), [lost = damaged_](const Ref<Batch>& batch) {
-        return batch->first() < lost.end && lost.begin < batch->end();
-      });
-      if (spoilt == read.begin() && spoilt != read.end()) {
-        ++refused_reads_;
-        return DamageError("projects/test/topics/orders", damaged_, "7.journal", 4096);
+      for (const OffsetRange& lost : damaged_) {
+        const auto spoilt = std::find_if(read.begin(), read.end(), [&](const Ref<Batch>& batch) {
+          return batch->first() < lost.end && lost.begin < batch->end();
+        });
+        if (spoilt == read.begin() && spoilt != read.end()) {
+          ++refused_reads_;
+          return DamageError("projects/test/topics/orders", lost, "7.journal", 4096);
+        }
+        read.erase(spoilt, read.end());
       }
-      read.erase(spoilt, read.end());
       return read;
     }
 
@@ -104,7 +106,7 @@ class FaultyBackend final : public Backend {
     bool stalling_ GUARDED_BY(mu_) = false;
     std::vector<Stalled> stalled_ GUARDED_BY(mu_);
     int appends_ GUARDED_BY(mu_) = 0;
-    OffsetRange damaged_ GUARDED_BY(mu_);
+    std::vector<OffsetRange> damaged_ GUARDED_BY(mu_);
     absl::Status read_failure_ GUARDED_BY(mu_);
     int refused_reads_ GUARDED_BY(mu_) = 0;
   };

@@ -54,7 +54,7 @@ class EngineDamageTest : public EngineFixture {
   void SendDamaged(SubscriptionConfig config) {
     ASSERT_EQ(CreateSubscription(std::move(config)), absl::OkStatus());
     Send({"a", "b", "c", "d", "e"});
-    faults_.Damage(kThird);
+    faults_.Damage({kThird});
   }
   absl::Status Seek(StartPosition to) {
     absl::Status sought = absl::UnknownError("no answer");
@@ -190,7 +190,7 @@ TEST_F(EngineDamageTest, ARedeliveryThatCannotBeReadIsOutOfTheWayOfTheOthers) {
   Send({"a", "b", "c", "d"});
   auto wired = Connect("billing");
   const auto deliveries = wired.consumer->Take();
-  faults_.Damage(kThird);
+  faults_.Damage({kThird});
   for (const LeaseRange& range : Leases(deliveries)) wired.subscription->Nack(wired.id, range, absl::ZeroDuration());
   Advance(absl::Seconds(1));
   EXPECT_THAT(wired.consumer->deliveries().size(), 3u);
@@ -211,13 +211,34 @@ TEST_F(EngineDamageTest, ARedeliveryThatCannotBeReadIsSkippedWhereThatIsWanted) 
   Send({"a", "b", "c", "d"});
   auto wired = Connect("billing");
   const auto deliveries = wired.consumer->Take();
-  faults_.Damage(kThird);
+  faults_.Damage({kThird});
   for (const LeaseRange& range : Leases(deliveries)) wired.subscription->Nack(wired.id, range, absl::ZeroDuration());
   Advance(absl::Seconds(1));
   AckAll(wired);
   EXPECT_EQ(wired.consumer->ended(), absl::OkStatus());
   EXPECT_EQ(Backlog(), 0);
   EXPECT_EQ(metrics_.engine.skipped_damaged_messages.value(), 1u);
+}
+
+// The two are put aside at different times: neither may keep consumers waiting for the other.
+TEST_F(EngineDamageTest, WhereARedeliveryAndWhatIsNewAreDamagedEveryConsumerHearsOfItSoon) {
+  ASSERT_EQ(CreateSubscription(Config()), absl::OkStatus());
+  Send({"a", "b", "c", "d"});
+  faults_.Damage({kThird});
+  auto first = Connect("billing", 2);
+  const auto deliveries = first.consumer->Take();
+  faults_.Damage({OffsetRange{Offset(2), Offset(3)}, kThird});
+  for (const LeaseRange& range : Leases(deliveries)) first.subscription->Nack(first.id, range, absl::ZeroDuration());
+  first.subscription->Grant(first.id, 10, Subscription::kNoByteLimit);
+  Advance(absl::Seconds(1));
+  AckAll(first);
+  for (int i = 0; i < 40; ++i) {
+    auto wired = Connect("billing");
+    for (int step = 0; step < 6 && wired.consumer->ended().ok(); ++step) Advance(absl::Milliseconds(250));
+    EXPECT_TRUE(absl::IsDataLoss(wired.consumer->ended())) << i;
+    Advance(absl::Milliseconds(300));
+  }
+  EXPECT_EQ(Backlog(), 3);
 }
 
 TEST_F(EngineDamageTest, ADamagedMessageHoldsUpItsKeyAndNoOther) {
@@ -232,7 +253,7 @@ TEST_F(EngineDamageTest, ADamagedMessageHoldsUpItsKeyAndNoOther) {
   auto skips = Connect("skips");
   const auto first_waits = waits.consumer->Take();
   const auto first_skips = skips.consumer->Take();
-  faults_.Damage(kThird);
+  faults_.Damage({kThird});
   for (const LeaseRange& range : Leases(first_waits)) waits.subscription->Nack(waits.id, range, absl::ZeroDuration());
   for (const LeaseRange& range : Leases(first_skips)) skips.subscription->Nack(skips.id, range, absl::ZeroDuration());
   std::vector<std::string> got_waits;
@@ -262,14 +283,14 @@ TEST_F(EngineDamageTest, TheBacklogOfAFilterIsTrueBehindIt) {
   ASSERT_EQ(CreateSubscription(config), absl::OkStatus());
   Send({"a", "b", "c", "d", "e"});
   ASSERT_EQ(Backlog(), 0);
-  faults_.Damage(kThird);
+  faults_.Damage({kThird});
   ASSERT_EQ(Seek(Earliest{}), absl::OkStatus());
   Advance(absl::Seconds(1));
   EXPECT_EQ(Backlog(), 0) << "all is acknowledged by everybody, and gone";
   ASSERT_EQ(CreateSubscription(Config("audit")), absl::OkStatus());
   faults_.Damage({});
   Send({"f", "g", "h", "i", "j"});
-  faults_.Damage({Offset(8), Offset(9)});
+  faults_.Damage({OffsetRange{Offset(8), Offset(9)}});
   ASSERT_EQ(Seek(Earliest{}), absl::OkStatus());
   Advance(absl::Seconds(1));
   EXPECT_EQ(Backlog(), 1) << "nobody knows what it was";
@@ -292,7 +313,7 @@ TEST_F(EngineDamageTest, ACondemnedMessageThatCannotBeCopiedWaitsAlone) {
     auto wired = Connect(id);
     for (int attempt = 1; attempt <= 5; ++attempt) {
       const auto deliveries = wired.consumer->Take();
-      if (attempt == 5) faults_.Damage(kThird);
+      if (attempt == 5) faults_.Damage({kThird});
       for (const LeaseRange& range : Leases(deliveries)) wired.subscription->Nack(wired.id, range, absl::ZeroDuration());
       for (int i = 0; i < 10; ++i) Advance(absl::Milliseconds(200));
     }
@@ -313,7 +334,7 @@ TEST_F(EngineDamageTest, ACondemnedMessageThatCannotBeCopiedWaitsAlone) {
 
 TEST_F(EngineDamageTest, WhatIsBehindItExpires) {
   ASSERT_EQ(CreateSubscription(Config()), absl::OkStatus());
-  faults_.Damage({Offset(1), Offset(101)});
+  faults_.Damage({OffsetRange{Offset(1), Offset(101)}});
   ASSERT_TRUE(Publish("orders", std::vector<std::string>(100, "damaged")).ok());
   Send({"a", "b"});
   TopicConfig topic;
