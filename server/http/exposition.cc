@@ -24,38 +24,38 @@ using prometheus::MetricFamily;
 using Label = Families::Label;
 
 void AddEngine(const EngineMetrics& m, Families* out) {
-  out->Counter("sluice_published_messages_total", "Messages stored.", Value(m.published_messages));
-  out->Counter("sluice_published_bytes_total", "Bytes of the batch records stored.", Value(m.published_bytes));
-  out->Counter("sluice_published_batches_total", "Batches stored.", Value(m.published_batches));
+  out->Counter("sluice_published_messages_total", "Messages stored.", ValueOf(m.published_messages));
+  out->Counter("sluice_published_bytes_total", "Bytes of the batch records stored.", ValueOf(m.published_bytes));
+  out->Counter("sluice_published_batches_total", "Batches stored.", ValueOf(m.published_batches));
   out->Counter("sluice_repeated_batches_total", "Batches that came again and got their first answer.",
-               Value(m.repeated_batches));
+               ValueOf(m.repeated_batches));
   out->Counter("sluice_delivered_messages_total", "Messages handed to consumers, repeated deliveries included.",
-               Value(m.delivered_messages));
-  out->Counter("sluice_delivered_bytes_total", "Bytes of the messages handed to consumers.", Value(m.delivered_bytes));
+               ValueOf(m.delivered_messages));
+  out->Counter("sluice_delivered_bytes_total", "Bytes of the messages handed to consumers.", ValueOf(m.delivered_bytes));
   out->Counter("sluice_redelivered_messages_total", "Deliveries after the first of a message.",
-               Value(m.redelivered_messages));
-  out->Counter("sluice_acked_messages_total", "Deliveries acknowledged in time.", Value(m.acked_messages));
-  out->Counter("sluice_nacked_messages_total", "Deliveries given back by consumers.", Value(m.nacked_messages));
-  out->Counter("sluice_expired_leases_total", "Deliveries whose ack deadline passed.", Value(m.expired_leases));
-  out->Counter("sluice_expired_messages_total", "Messages whose time to be delivered had passed.", Value(m.expired_messages));
+               ValueOf(m.redelivered_messages));
+  out->Counter("sluice_acked_messages_total", "Deliveries acknowledged in time.", ValueOf(m.acked_messages));
+  out->Counter("sluice_nacked_messages_total", "Deliveries given back by consumers.", ValueOf(m.nacked_messages));
+  out->Counter("sluice_expired_leases_total", "Deliveries whose ack deadline passed.", ValueOf(m.expired_leases));
+  out->Counter("sluice_expired_messages_total", "Messages whose time to be delivered had passed.", ValueOf(m.expired_messages));
   out->Counter("sluice_filtered_messages_total", "Messages that subscriptions passed over because of their filter.",
-               Value(m.filtered_messages));
+               ValueOf(m.filtered_messages));
   out->Counter("sluice_skipped_damaged_messages_total", "Messages damaged on the disk that subscriptions skipped as they are set to.",
-               Value(m.skipped_damaged_messages));
+               ValueOf(m.skipped_damaged_messages));
   out->Counter("sluice_dead_lettered_messages_total", "Messages copied to a dead-letter topic.",
-               Value(m.dead_lettered_messages));
+               ValueOf(m.dead_lettered_messages));
   out->Counter("sluice_dead_letter_failures_total", "Messages that could not be copied to a dead-letter topic for the moment.",
-               Value(m.dead_letter_failures));
+               ValueOf(m.dead_letter_failures));
   const std::string dropped = "sluice_dropped_messages_total";
   const std::string dropped_help = "Messages that went away unacknowledged, by reason.";
-  out->Counter(dropped, dropped_help, {{"reason", "retention_time"}}, Value(m.dropped_by_retention_time));
-  out->Counter(dropped, dropped_help, {{"reason", "retention_bytes"}}, Value(m.dropped_by_retention_bytes));
-  out->Counter(dropped, dropped_help, {{"reason", "topic_deleted"}}, Value(m.dropped_by_topic_deletion));
+  out->Counter(dropped, dropped_help, {{"reason", "retention_time"}}, ValueOf(m.dropped_by_retention_time));
+  out->Counter(dropped, dropped_help, {{"reason", "retention_bytes"}}, ValueOf(m.dropped_by_retention_bytes));
+  out->Counter(dropped, dropped_help, {{"reason", "topic_deleted"}}, ValueOf(m.dropped_by_topic_deletion));
   out->Counter("sluice_expired_subscriptions_total", "Subscriptions deleted because they were not used for their time.",
-               Value(m.expired_subscriptions));
+               ValueOf(m.expired_subscriptions));
   for (int i = 0; i < kReasonCount; ++i) {
     out->Counter("sluice_refused_requests_total", "Requests and batches refused, by reason.",
-                 {{"reason", std::string(ReasonName(static_cast<Reason>(i)))}}, Value(m.refused[static_cast<size_t>(i)]));
+                 {{"reason", std::string(ReasonName(static_cast<Reason>(i)))}}, ValueOf(m.refused[static_cast<size_t>(i)]));
   }
   out->Distribution("sluice_publish_duration_seconds", "From acceptance of a batch until it is durable.",
                     m.publish_seconds);
@@ -70,34 +70,34 @@ void AddBreakers(const EngineMetrics& m, const BreakerMetrics& push, BreakerStat
   out->Gauge("sluice_store_breaker_state", "The store's circuit breaker: 0 closed, 1 open, 2 half-open.",
              static_cast<double>(store));
   out->Gauge("sluice_delivery_breakers_open", "Subscriptions whose circuit breaker is open or half-open.",
-             Value(m.delivery_breakers.not_closed));
+             ValueOf(m.delivery_breakers.not_closed));
   for (size_t kind = 0; kind < std::size(kKinds); ++kind) {
     for (int state = 0; state < kBreakerStateCount; ++state) {
       out->Counter("sluice_breaker_changes_total", "Changes of circuit breakers, by the state they changed to.",
                    {{"kind", std::string(kKinds[kind])}, {"to", std::string(ToString(static_cast<BreakerState>(state)))}},
-                   Value(breakers[kind]->changes[static_cast<size_t>(state)]));
+                   ValueOf(breakers[kind]->changes[static_cast<size_t>(state)]));
     }
   }
   for (size_t kind = 0; kind < std::size(kKinds); ++kind) {
     out->Counter("sluice_breaker_rejections_total",
                  "Publishes refused, and times that a delivery or a push was held back, by circuit breakers.",
-                 {{"kind", std::string(kKinds[kind])}}, Value(breakers[kind]->rejections));
+                 {{"kind", std::string(kKinds[kind])}}, ValueOf(breakers[kind]->rejections));
   }
 }
 
 void AddStore(const StoreMetrics& m, const BackendStats& stats, std::string_view durability, Families* out) {
-  out->Counter("sluice_store_commits_total", "Group commits.", Value(m.commits));
-  out->Counter("sluice_store_appended_bytes_total", "Bytes written to the journal.", Value(m.appended_bytes));
-  out->Counter("sluice_store_read_bytes_total", "Bytes read from the journal.", Value(m.read_bytes));
+  out->Counter("sluice_store_commits_total", "Group commits.", ValueOf(m.commits));
+  out->Counter("sluice_store_appended_bytes_total", "Bytes written to the journal.", ValueOf(m.appended_bytes));
+  out->Counter("sluice_store_read_bytes_total", "Bytes read from the journal.", ValueOf(m.read_bytes));
   out->Counter("sluice_store_relocated_bytes_total", "Bytes appended again to give up mostly dead segments.",
-               Value(m.relocated_bytes));
-  out->Counter("sluice_store_deleted_segments_total", "Journal segments deleted.", Value(m.segments_deleted));
-  out->Counter("sluice_store_write_errors_total", "Failed writes and syncs.", Value(m.write_errors));
-  out->Counter("sluice_store_read_errors_total", "Failed reads; damaged records are not among them.", Value(m.read_errors));
+               ValueOf(m.relocated_bytes));
+  out->Counter("sluice_store_deleted_segments_total", "Journal segments deleted.", ValueOf(m.segments_deleted));
+  out->Counter("sluice_store_write_errors_total", "Failed writes and syncs.", ValueOf(m.write_errors));
+  out->Counter("sluice_store_read_errors_total", "Failed reads; damaged records are not among them.", ValueOf(m.read_errors));
   out->Counter("sluice_store_checkpoints_total", "Checkpoints made, and those that failed.", {{"result", "made"}},
-               Value(m.checkpoints_made));
+               ValueOf(m.checkpoints_made));
   out->Counter("sluice_store_checkpoints_total", "Checkpoints made, and those that failed.", {{"result", "failed"}},
-               Value(m.checkpoints_failed));
+               ValueOf(m.checkpoints_failed));
   out->Distribution("sluice_store_commit_duration_seconds", "Time of a group commit, its sync included.",
                     m.commit_seconds);
   out->Distribution("sluice_store_fsync_duration_seconds", "Time of an fdatasync.", m.fsync_seconds);
@@ -108,11 +108,11 @@ void AddStore(const StoreMetrics& m, const BackendStats& stats, std::string_view
   out->Gauge("sluice_store_writable", "1 while the store takes messages.", stats.writable ? 1 : 0);
   out->Gauge("sluice_store_damaged_places", "Places of the journal that could not be read, on opening or since; each counts once.",
              static_cast<double>(stats.damaged_stretches));
-  out->Counter("sluice_backups_total", "Backups made, and those that failed.", {{"result", "made"}}, Value(m.backups_made));
+  out->Counter("sluice_backups_total", "Backups made, and those that failed.", {{"result", "made"}}, ValueOf(m.backups_made));
   out->Counter("sluice_backups_total", "Backups made, and those that failed.", {{"result", "failed"}},
-               Value(m.backups_failed));
+               ValueOf(m.backups_failed));
   out->Gauge("sluice_backup_last_timestamp_seconds", "When the newest backup was made; 0 when there is none.",
-             Value(m.last_backup_time));
+             ValueOf(m.last_backup_time));
   for (const char* mode : {"memory", "os", "fsync"}) {
     out->Gauge("sluice_durability_info", "1 for what an acknowledged message survives.", {{"durability", mode}},
                durability == mode ? 1 : 0);
@@ -160,55 +160,55 @@ void AddAdmission(const AdmissionMetrics& m, Families* out) {
       }
     }
   };
-  out->Counter("sluice_admission_admitted_total", "Batches let in to be published.", Value(m.admitted));
+  out->Counter("sluice_admission_admitted_total", "Batches let in to be published.", ValueOf(m.admitted));
   each([&](size_t scope, size_t limit, const auto& labels) {
     out->Counter("sluice_admission_waited_total", "Batches that had to wait, by the limit in their way.", labels,
-                 Value(m.waited[scope][limit]));
+                 ValueOf(m.waited[scope][limit]));
   });
   each([&](size_t scope, size_t limit, const auto& labels) {
     out->Counter("sluice_admission_refused_total", "Batches refused, by the limit in their way.", labels,
-                 Value(m.refused[scope][limit]));
+                 ValueOf(m.refused[scope][limit]));
   });
   each([&](size_t scope, size_t limit, const auto& labels) {
     out->Gauge("sluice_admission_waiting", "Batches that wait, by the limit in their way.", labels,
-               Value(m.waiting[scope][limit]));
+               ValueOf(m.waiting[scope][limit]));
   });
-  out->Counter("sluice_admission_queue_full_total", "Batches refused since too many waited.", Value(m.refused_queue_full));
+  out->Counter("sluice_admission_queue_full_total", "Batches refused since too many waited.", ValueOf(m.refused_queue_full));
 }
 
 void AddPush(const PushMetrics& m, Families* out) {
   const std::string name = "sluice_push_requests_total";
   const std::string help = "Push requests ended, by what came of them.";
-  out->Counter(name, help, {{"result", "acked"}}, Value(m.acked));
-  out->Counter(name, help, {{"result", "refused"}}, Value(m.refused));
-  out->Counter(name, help, {{"result", "timed_out"}}, Value(m.timed_out));
-  out->Counter(name, help, {{"result", "unreachable"}}, Value(m.unreachable));
-  out->Gauge("sluice_push_requests_under_way", "Push requests that are not answered yet.", Value(m.under_way));
+  out->Counter(name, help, {{"result", "acked"}}, ValueOf(m.acked));
+  out->Counter(name, help, {{"result", "refused"}}, ValueOf(m.refused));
+  out->Counter(name, help, {{"result", "timed_out"}}, ValueOf(m.timed_out));
+  out->Counter(name, help, {{"result", "unreachable"}}, ValueOf(m.unreachable));
+  out->Gauge("sluice_push_requests_under_way", "Push requests that are not answered yet.", ValueOf(m.under_way));
   out->Distribution("sluice_push_request_duration_seconds", "From the start of a push request to its end.", m.seconds);
 }
 
 void AddConfig(const ConfigMetrics& m, Families* out) {
   const std::string name = "sluice_config_reloads_total";
   const std::string help = "Times that the settings were read again, by what came of it.";
-  out->Counter(name, help, {{"result", "ok"}}, Value(m.reloads_ok));
-  out->Counter(name, help, {{"result", "failed"}}, Value(m.reloads_failed));
+  out->Counter(name, help, {{"result", "ok"}}, ValueOf(m.reloads_ok));
+  out->Counter(name, help, {{"result", "failed"}}, ValueOf(m.reloads_failed));
   out->Gauge("sluice_config_last_reload_success_timestamp_seconds",
              "When the settings were last read without a mistake, at the start or since, in seconds since 1970.",
-             Value(m.last_success_ms) / 1e3);
+             ValueOf(m.last_success_ms) / 1e3);
 }
 
 void AddTracing(const TraceMetrics& m, Families* out) {
   out->Counter("sluice_trace_spans_exported_total", "Spans that the trace collector took.",
-               Value(m.exported));
+               ValueOf(m.exported));
   const std::string name = "sluice_trace_spans_dropped_total";
   const std::string help = "Spans that are lost, by reason.";
-  out->Counter(name, help, {{"reason", "queue_full"}}, Value(m.dropped_queue_full));
-  out->Counter(name, help, {{"reason", "unreachable"}}, Value(m.dropped_unreachable));
-  out->Counter(name, help, {{"reason", "rejected"}}, Value(m.dropped_rejected));
-  out->Counter(name, help, {{"reason", "shutdown"}}, Value(m.dropped_shutdown));
+  out->Counter(name, help, {{"reason", "queue_full"}}, ValueOf(m.dropped_queue_full));
+  out->Counter(name, help, {{"reason", "unreachable"}}, ValueOf(m.dropped_unreachable));
+  out->Counter(name, help, {{"reason", "rejected"}}, ValueOf(m.dropped_rejected));
+  out->Counter(name, help, {{"reason", "shutdown"}}, ValueOf(m.dropped_shutdown));
   out->Counter("sluice_trace_export_failures_total", "Calls to the trace collector that failed.",
-               Value(m.export_failures));
-  out->Gauge("sluice_trace_queued_spans", "Spans that wait to be sent.", Value(m.queued));
+               ValueOf(m.export_failures));
+  out->Gauge("sluice_trace_queued_spans", "Spans that wait to be sent.", ValueOf(m.queued));
 }
 
 void AddMemory(const MemoryLedger& memory, Families* out) {
@@ -237,7 +237,7 @@ void AddRpcs(const RpcMetrics& rpcs, Families* out) {
     }
   };
   each("grpc_server_started_total", "Calls begun.", [&](const auto& name, const auto& help, auto labels, const auto& c) {
-    out->Counter(name, help, labels, Value(c.started));
+    out->Counter(name, help, labels, ValueOf(c.started));
   });
   each("grpc_server_handled_total", "Calls ended, by code.",
        [&](const auto& name, const auto& help, auto labels, const auto& c) {
@@ -250,16 +250,16 @@ void AddRpcs(const RpcMetrics& rpcs, Families* out) {
            if (code != 0 && c.handled[code].value() == 0) continue;
            auto with_code = labels;
            with_code.emplace_back("grpc_code", kCodes[code]);
-           out->Counter(name, help, with_code, Value(c.handled[code]));
+           out->Counter(name, help, with_code, ValueOf(c.handled[code]));
          }
        });
   each("grpc_server_msg_received_total", "Messages received.",
        [&](const auto& name, const auto& help, auto labels, const auto& c) {
-         out->Counter(name, help, labels, Value(c.received));
+         out->Counter(name, help, labels, ValueOf(c.received));
        });
   each("grpc_server_msg_sent_total", "Messages sent.",
        [&](const auto& name, const auto& help, auto labels, const auto& c) {
-         out->Counter(name, help, labels, Value(c.sent));
+         out->Counter(name, help, labels, ValueOf(c.sent));
        });
 }
 
@@ -267,26 +267,26 @@ void AddRpcs(const RpcMetrics& rpcs, Families* out) {
 void AddSecurity(const SecurityMetrics& m, Families* out) {
   const std::string credentials = "sluice_credential_checks_total";
   const std::string help = "Credentials that were looked at, by what came of it; those that are known already are not looked at.";
-  out->Counter(credentials, help, {{"result", "accepted"}}, Value(m.accepted));
-  out->Counter(credentials, help, {{"result", "rejected"}}, Value(m.rejected));
-  out->Counter(credentials, help, {{"result", "throttled"}}, Value(m.throttled));
-  out->Counter("sluice_denied_calls_total", "Calls and streams whose caller lacks a right.", Value(m.denied));
-  out->Counter("sluice_ended_streams_total", "Streams ended because their caller may not go on.", Value(m.ended_streams));
+  out->Counter(credentials, help, {{"result", "accepted"}}, ValueOf(m.accepted));
+  out->Counter(credentials, help, {{"result", "rejected"}}, ValueOf(m.rejected));
+  out->Counter(credentials, help, {{"result", "throttled"}}, ValueOf(m.throttled));
+  out->Counter("sluice_denied_calls_total", "Calls and streams whose caller lacks a right.", ValueOf(m.denied));
+  out->Counter("sluice_ended_streams_total", "Streams ended because their caller may not go on.", ValueOf(m.ended_streams));
   const std::pair<const char*, const ReloadMetrics&> reloads[] = {
       {"policy", m.policy}, {"tokens", m.tokens}, {"keys", m.keys}, {"certificates", m.certificates}};
   for (const auto& [what, counts] : reloads) {
     const std::string name = "sluice_reloads_total";
     const std::string reload_help = "How often what stands in files, or at a URL, was read again, by the end that took.";
-    out->Counter(name, reload_help, {{"what", what}, {"result", "ok"}}, Value(counts.ok));
-    out->Counter(name, reload_help, {{"what", what}, {"result", "failed"}}, Value(counts.failed));
+    out->Counter(name, reload_help, {{"what", what}, {"result", "ok"}}, ValueOf(counts.ok));
+    out->Counter(name, reload_help, {{"what", what}, {"result", "failed"}}, ValueOf(counts.failed));
   }
   // An alert on a time that is near would fire where there is no TLS.
   if (m.certificate_expiry.value() > 0) {
     out->Gauge("sluice_tls_certificate_expiry_timestamp_seconds", "When the server's certificate expires, in seconds since 1970.",
-               Value(m.certificate_expiry));
+               ValueOf(m.certificate_expiry));
   }
-  out->Counter("sluice_audit_records_total", "Lines written to the audit log.", Value(m.audit_records));
-  out->Counter("sluice_audit_failures_total", "Lines that could not be written to the audit log.", Value(m.audit_failures));
+  out->Counter("sluice_audit_records_total", "Lines written to the audit log.", ValueOf(m.audit_records));
+  out->Counter("sluice_audit_failures_total", "Lines that could not be written to the audit log.", ValueOf(m.audit_failures));
 }
 
 double ProcStatus(std::string_view key) {
@@ -334,9 +334,9 @@ std::vector<MetricFamily> Exposition::Collect() const {
   AddSubscriptions(engine, &out);
   out.Gauge("sluice_topics", "Topics.", static_cast<double>(engine.topic_count()));
   out.Gauge("sluice_subscriptions", "Subscriptions.", static_cast<double>(engine.subscription_count()));
-  out.Gauge("sluice_consumers", "Consumers attached to subscriptions.", Value(context_.metrics.engine.consumers));
-  out.Gauge("sluice_streams", "Open streams by kind.", {{"kind", "publish"}}, Value(context_.rpcs.publish_streams));
-  out.Gauge("sluice_streams", "Open streams by kind.", {{"kind", "subscribe"}}, Value(context_.rpcs.subscribe_streams));
+  out.Gauge("sluice_consumers", "Consumers attached to subscriptions.", ValueOf(context_.metrics.engine.consumers));
+  out.Gauge("sluice_streams", "Open streams by kind.", {{"kind", "publish"}}, ValueOf(context_.rpcs.publish_streams));
+  out.Gauge("sluice_streams", "Open streams by kind.", {{"kind", "subscribe"}}, ValueOf(context_.rpcs.subscribe_streams));
   AddMemory(engine.memory(), &out);
   out.Gauge("sluice_memory_bytes", "Bytes held in memory, by part.", {{"part", "store"}},
             static_cast<double>(stats.memory_bytes));

@@ -1,7 +1,7 @@
 // Families of Prometheus' data model, put together one series after the other.
 //
 //   Families families;
-//   families.Counter("sluice_acked_messages_total", "Deliveries acknowledged in time.", Value(metrics.acked_messages));
+//   families.Counter("sluice_acked_messages_total", "Deliveries acknowledged in time.", ValueOf(metrics.acked_messages));
 //   prometheus::TextSerializer().Serialize(families.Take());
 //
 // Thread rule: a plain object.
@@ -64,7 +64,7 @@ class Families {
   std::vector<prometheus::MetricFamily> families_;
 };
 
-inline double Value(const Counter& counter) { return static_cast<double>(counter.value()); }
-inline double Value(const Gauge& gauge) { return static_cast<double>(gauge.value()); }
+inline double ValueOf(const Counter& counter) { return static_cast<double>(counter.value()); }
+inline double ValueOf(const Gauge& gauge) { return static_cast<double>(gauge.value()); }
 
 }  // namespace sluice::server

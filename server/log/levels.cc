@@ -1,6 +1,7 @@
 #include "server/log/levels.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "fmt/format.h"
 

@@ -60,12 +60,12 @@ class Fetcher {
 };
 
 #if GRPC_CPP_VERSION_MAJOR == 1 && GRPC_CPP_VERSION_MINOR < 57
-class Credentials final : public grpc::ServerCredentials {
+class FetchedCredentials final : public grpc::ServerCredentials {
  public:
-  explicit Credentials(std::unique_ptr<Fetcher> fetcher) : fetcher_(std::move(fetcher)), credentials_(fetcher_->Make()) {}
-  ~Credentials() override { grpc_server_credentials_release(credentials_); }
-  Credentials(const Credentials&) = delete;
-  Credentials& operator=(const Credentials&) = delete;
+  explicit FetchedCredentials(std::unique_ptr<Fetcher> fetcher) : fetcher_(std::move(fetcher)), credentials_(fetcher_->Make()) {}
+  ~FetchedCredentials() override { grpc_server_credentials_release(credentials_); }
+  FetchedCredentials(const FetchedCredentials&) = delete;
+  FetchedCredentials& operator=(const FetchedCredentials&) = delete;
 
   void SetAuthMetadataProcessor(const std::shared_ptr<grpc::AuthMetadataProcessor>&) override {}
 
@@ -78,9 +78,9 @@ class Credentials final : public grpc::ServerCredentials {
   grpc_server_credentials* const credentials_;
 };
 #else
-class Credentials final : public grpc::ServerCredentials {
+class FetchedCredentials final : public grpc::ServerCredentials {
  public:
-  explicit Credentials(std::unique_ptr<Fetcher> fetcher)
+  explicit FetchedCredentials(std::unique_ptr<Fetcher> fetcher)
       : grpc::ServerCredentials(fetcher->Make()), fetcher_(std::move(fetcher)) {}
   void SetAuthMetadataProcessor(const std::shared_ptr<grpc::AuthMetadataProcessor>&) override {}
 
@@ -92,7 +92,7 @@ class Credentials final : public grpc::ServerCredentials {
 }  // namespace
 
 std::shared_ptr<grpc::ServerCredentials> TlsCredentials(const CertificateStore& certificates) {
-  return std::make_shared<Credentials>(std::make_unique<Fetcher>(certificates));
+  return std::make_shared<FetchedCredentials>(std::make_unique<Fetcher>(certificates));
 }
 
 }  // namespace sluice::server

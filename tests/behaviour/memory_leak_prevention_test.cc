@@ -6,9 +6,6 @@
 namespace sluice::embedded {
 namespace {
 
-constexpr std::string_view kTopic = "projects/test/topics/orders";
-constexpr std::string_view kSubscription = "projects/test/subscriptions/billing";
-
 TEST(MemoryLeakPrevention, TenMillionMessagesLeaveMemoryFlat) {
   constexpr uint64_t kBatch = 1000;
   constexpr uint64_t kMessages = kSanitized ? 200'000 : 10'000'000;

@@ -6,9 +6,6 @@
 namespace sluice::embedded {
 namespace {
 
-constexpr std::string_view kTopic = "projects/test/topics/orders";
-constexpr std::string_view kSubscription = "projects/test/subscriptions/billing";
-
 // A whole life: opened, a message there and back, closed.
 void Live(const BrokerOptions& options) {
   auto broker = *Broker::Open(options);

@@ -7,7 +7,6 @@ namespace sluice {
 namespace {
 
 constexpr int kThreads = 8;
-constexpr size_t kEverything = size_t{1} << 30;
 
 class ConcurrencyTest : public StoreTest {
  protected:

@@ -6,8 +6,6 @@
 namespace sluice {
 namespace {
 
-constexpr size_t kEverything = size_t{1} << 30;
-
 class LogTest : public StoreTest {
  protected:
   LogTest() : topic_(NewTopic()), log_(backend_->OpenLog(topic_)) {}

@@ -4,8 +4,6 @@
 namespace sluice {
 namespace {
 
-constexpr size_t kEverything = size_t{1} << 30;
-
 // A log of ten batches of ten messages: offsets 1 to 100, batch i published at second 100 * i.
 class LogTrimTest : public StoreTest {
  protected:

@@ -20,6 +20,9 @@
 
 namespace sluice {
 
+// Bytes to read of a log: all of it.
+inline constexpr size_t kEverything = size_t{1} << 30;
+
 // A place where a store's content lives while backends over it come and go. One backend is open at a time.
 class StoreFixture {
  public:

@@ -14,7 +14,6 @@
 namespace sluice::server {
 
 namespace pubsub = google::pubsub::v1;
-using google::protobuf::Empty;
 
 class GoogleTest : public StoreTest {
  protected:
@@ -79,14 +78,14 @@ class GoogleTest : public StoreTest {
   }
   grpc::Status Acknowledge(const std::vector<std::string>& ids) {
     pubsub::AcknowledgeRequest request;
-    Empty nothing;
+    google::protobuf::Empty nothing;
     request.set_subscription(SubscriptionPath("orders"));
     for (const std::string& id : ids) request.add_ack_ids(id);
     return Call(*subscriber_, &pubsub::Subscriber::Stub::Acknowledge, request, &nothing);
   }
   grpc::Status ModifyAckDeadline(const std::vector<std::string>& ids, int seconds) {
     pubsub::ModifyAckDeadlineRequest request;
-    Empty nothing;
+    google::protobuf::Empty nothing;
     request.set_subscription(SubscriptionPath("orders"));
     request.set_ack_deadline_seconds(seconds);
     for (const std::string& id : ids) request.add_ack_ids(id);

@@ -26,7 +26,7 @@ class PushTest : public GoogleTest {
   }
   grpc::Status ModifyPush(const std::string& url) {
     pubsub::ModifyPushConfigRequest request;
-    Empty nothing;
+    google::protobuf::Empty nothing;
     request.set_subscription(SubscriptionPath("orders"));
     request.mutable_push_config()->set_push_endpoint(url);
     return Call(*subscriber_, &pubsub::Subscriber::Stub::ModifyPushConfig, request, &nothing);

@@ -388,7 +388,7 @@ TEST_P(GoogleTracingTest, SingleCallsAreInTheTraceOfTheirCaller) {
   grpc::ClientContext ack_context;
   traced(&ack_context);
   pubsub::AcknowledgeRequest ack;
-  Empty nothing;
+  google::protobuf::Empty nothing;
   ack.set_subscription(SubscriptionPath("orders"));
   ack.add_ack_ids(IdsOf(pulled).at(0));
   ASSERT_TRUE(subscriber_->Acknowledge(&ack_context, ack, &nothing).ok());

@@ -14,11 +14,11 @@
 
 namespace sluice::embedded {
 
+inline constexpr std::string_view kTopic = "projects/test/topics/orders";
+inline constexpr std::string_view kSubscription = "projects/test/subscriptions/billing";
+
 class BrokerFixture : public testing::Test {
  protected:
-  static constexpr std::string_view kTopic = "projects/test/topics/orders";
-  static constexpr std::string_view kSubscription = "projects/test/subscriptions/billing";
-
   BrokerFixture() { Open(); }
 
   void Open() {

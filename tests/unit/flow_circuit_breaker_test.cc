@@ -16,7 +16,7 @@ namespace {
 using testing::ElementsAre;
 using testing::IsEmpty;
 
-const Instant kStart(1'000'000'000);
+const Instant kWindowStart(1'000'000'000);
 
 // Nothing opens it unless a test says what.
 BreakerOptions Never() {
@@ -511,18 +511,18 @@ TEST(BreakerOptionsTest, EachLimitIsCheckedAtItsEdgeAndNamed) {
 
 TEST(RollingWindowTest, SumsWhatIsWithinItAndLetsGoSliceBySlice) {
   RollingWindow window(absl::Seconds(10));
-  for (int i = 0; i < 10; ++i) window.Add({1, 1, 0}, kStart + absl::Seconds(i));
+  for (int i = 0; i < 10; ++i) window.Add({1, 1, 0}, kWindowStart + absl::Seconds(i));
   EXPECT_EQ(window.sum().calls, 10u);
-  window.Forget(kStart + absl::Seconds(12));
+  window.Forget(kWindowStart + absl::Seconds(12));
   EXPECT_EQ(window.sum().calls, 7u);
   // Told late: counts as of when it was, while that is remembered.
-  window.Add({1, 0, 0}, kStart + absl::Seconds(5));
+  window.Add({1, 0, 0}, kWindowStart + absl::Seconds(5));
   EXPECT_EQ(window.sum().calls, 8u);
-  window.Add({1, 0, 0}, kStart);
+  window.Add({1, 0, 0}, kWindowStart);
   EXPECT_EQ(window.sum().calls, 8u);
-  window.Forget(kStart + absl::Seconds(15));
+  window.Forget(kWindowStart + absl::Seconds(15));
   EXPECT_EQ(window.sum().calls, 4u);
-  window.Forget(kStart + absl::Hours(1));
+  window.Forget(kWindowStart + absl::Hours(1));
   EXPECT_EQ(window.sum().calls, 0u);
   EXPECT_EQ(window.sum().failures, 0u);
 }
@@ -531,7 +531,7 @@ TEST(RollingWindowTest, TakesOutWhatIsOfAPartOfTheCalls) {
   RollingWindow all(absl::Seconds(10));
   RollingWindow part(absl::Seconds(10));
   for (int i = 0; i < 20; ++i) {
-    const Instant now = kStart + absl::Seconds(i);
+    const Instant now = kWindowStart + absl::Seconds(i);
     if (i < 15) {
       part.Add({2, 2, 0}, now);
       all.Add({2, 2, 0}, now);
@@ -543,7 +543,7 @@ TEST(RollingWindowTest, TakesOutWhatIsOfAPartOfTheCalls) {
   EXPECT_EQ(all.sum().calls, 10u);
   EXPECT_EQ(all.sum().failures, 0u);
   EXPECT_EQ(all.sum().slow, 10u);
-  all.Forget(kStart + absl::Seconds(24));
+  all.Forget(kWindowStart + absl::Seconds(24));
   EXPECT_EQ(all.sum().calls, 5u);
 }
 

@@ -7,7 +7,7 @@
 namespace sluice::cli {
 namespace {
 
-int List(const Session& session) {
+int ListDeadLetterPolicies(const Session& session) {
   client::Admin admin = session.OpenAdmin();
   const auto subscriptions = admin.ListSubscriptions("projects/" + session.project);
   if (!subscriptions.ok()) return Report(session, subscriptions.status());
@@ -54,7 +54,7 @@ void AddDlqCommands(CLI::App& app, Run* run) {
   dlq->require_subcommand(1);
   CLI::App* list = dlq->add_subcommand("list", "The subscriptions with a dead-letter topic, and what is retained there");
   list->footer("Example:\n  sluice dlq list");
-  list->callback([=] { *run = List; });
+  list->callback([=] { *run = ListDeadLetterPolicies; });
   AddRedriveCommands(dlq, run);
   auto flags = std::make_shared<PullFlags>();
   flags->count = 10;

@@ -16,7 +16,7 @@ struct TopicFlags {
   std::vector<std::string> labels;
 };
 
-std::string Seconds(const google::protobuf::Duration& d) { return absl::FormatDuration(absl::Seconds(d.seconds())); }
+std::string DurationText(const google::protobuf::Duration& d) { return absl::FormatDuration(absl::Seconds(d.seconds())); }
 
 int Show(const Session& session, const absl::StatusOr<v1::Topic>& topic, std::string_view done) {
   if (!topic.ok()) return Report(session, topic.status());
@@ -24,11 +24,11 @@ int Show(const Session& session, const absl::StatusOr<v1::Topic>& topic, std::st
     fmt::print("{}\n", ToJson(*topic).dump());
     return kOk;
   }
-  fmt::print("{}{}\n  retention        {}\n  retention_bytes  {}\n", done, topic->name(), Seconds(topic->retention()),
+  fmt::print("{}{}\n  retention        {}\n  retention_bytes  {}\n", done, topic->name(), DurationText(topic->retention()),
              topic->retention_bytes() == 0 ? "no limit" : std::to_string(topic->retention_bytes()));
-  if (topic->has_message_ttl()) fmt::print("  message_ttl      {}\n", Seconds(topic->message_ttl()));
-  if (topic->has_max_delay()) fmt::print("  max_delay        {}\n", Seconds(topic->max_delay()));
-  if (topic->has_acked_retention()) fmt::print("  acked_retention  {}\n", Seconds(topic->acked_retention()));
+  if (topic->has_message_ttl()) fmt::print("  message_ttl      {}\n", DurationText(topic->message_ttl()));
+  if (topic->has_max_delay()) fmt::print("  max_delay        {}\n", DurationText(topic->max_delay()));
+  if (topic->has_acked_retention()) fmt::print("  acked_retention  {}\n", DurationText(topic->acked_retention()));
   fmt::print("  unsubscribed     {}\n", topic->discard_unsubscribed() ? "messages are discarded while there is no subscription"
                                                                  : "messages are kept for the first subscription");
   for (const auto& [key, value] : topic->labels()) fmt::print("  label            {}={}\n", key, value);

@@ -11,7 +11,7 @@
 namespace sluice {
 namespace {
 
-constexpr size_t kPieceBytes = size_t{1} << 20;
+constexpr size_t kCopyBytes = size_t{1} << 20;
 // What the system holds back at the most: a long row of writes all at once would keep the journal's
 // waiting.
 constexpr uint64_t kSyncBytes = uint64_t{4} << 20;
@@ -27,7 +27,7 @@ absl::StatusOr<uint64_t> Read(FileSystem& files, const std::string& path, File* 
   if (!from.ok()) return from.status();
   const std::unique_ptr<XXH3_state_t, FreeState> state(XXH3_createState());
   XXH3_64bits_reset(state.get());
-  std::string piece(std::min<uint64_t>(size, kPieceBytes), '\0');
+  std::string piece(std::min<uint64_t>(size, kCopyBytes), '\0');
   uint64_t unsynced = 0;
   for (uint64_t at = 0; at < size;) {
     auto read = (*from)->Read(at, piece.data(), std::min<uint64_t>(size - at, piece.size()));

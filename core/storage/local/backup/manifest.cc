@@ -19,10 +19,6 @@ constexpr std::string_view kIncomplete = "incomplete";
 // Some hundred thousand files.
 constexpr uint64_t kMaxManifestBytes = uint64_t{64} << 20;
 
-absl::Status Damaged(const std::string& path, std::string_view what) {
-  return Error(Reason::kDataLoss, fmt::format("{}: {}", path, what), {{"path", path}});
-}
-
 absl::Status Incomplete(const std::string& path, std::string_view what) {
   return Error(Reason::kBackupIncomplete, fmt::format("{}: {}", path, what), {{"path", path}});
 }
@@ -87,6 +83,10 @@ const BackupFile* BackupManifest::Find(std::string_view path) const {
   return it == files.end() ? nullptr : &*it;
 }
 
+absl::Status BackupDamaged(const std::string& path, std::string_view what) {
+  return Error(Reason::kDataLoss, fmt::format("{}: {}", path, what), {{"path", path}});
+}
+
 std::string ManifestPath(const std::string& folder) { return fmt::format("{}/{}", folder, kName); }
 
 std::string Encode(const BackupManifest& manifest) {
@@ -106,7 +106,7 @@ absl::StatusOr<BackupManifest> DecodeManifest(std::string_view text, const std::
   const Words first = absl::StrSplit(lines.front(), ' ');
   uint64_t version = 0;
   if (first.size() != 2 || first[0] != kFirstWord || !absl::SimpleAtoi(first[1], &version)) {
-    return Damaged(path, "not the manifest of a backup");
+    return BackupDamaged(path, "not the manifest of a backup");
   }
   if (version > kBackupVersion) {
     return Error(Reason::kNewerFormat,
@@ -126,14 +126,14 @@ absl::StatusOr<BackupManifest> DecodeManifest(std::string_view text, const std::
       lines.size() > 2 ? Words(absl::StrSplit(lines[lines.size() - 2], ' ')) : Words();
   if (end == std::string_view::npos || last.size() != 2 || last[0] != "end" ||
       !lines.back().empty() || !absl::SimpleHexAtoi(last[1], &checksum)) {
-    return Damaged(path, "cut off before its end");
+    return BackupDamaged(path, "cut off before its end");
   }
   if (checksum != XXH3_64bits(text.data(), end + 1))
-    return Damaged(path, "its checksum does not hold");
+    return BackupDamaged(path, "its checksum does not hold");
   BackupManifest manifest;
   for (size_t i = 1; i + 2 < lines.size(); ++i) {
     if (!ParseLine(absl::StrSplit(lines[i], ' '), &manifest)) {
-      return Damaged(path, fmt::format("line {} cannot be understood", i + 1));
+      return BackupDamaged(path, fmt::format("line {} cannot be understood", i + 1));
     }
   }
   return manifest;
@@ -152,7 +152,7 @@ absl::StatusOr<BackupManifest> ReadManifest(FileSystem& files, const std::string
   }
   auto size = (*file)->Size();
   if (!size.ok()) return size.status();
-  if (*size > kMaxManifestBytes) return Damaged(path, "too large for a manifest");
+  if (*size > kMaxManifestBytes) return BackupDamaged(path, "too large for a manifest");
   std::string text(*size, '\0');
   auto read = (*file)->Read(0, text.data(), text.size());
   if (!read.ok()) return read.status();

@@ -47,6 +47,9 @@ struct BackupManifest {
   const BackupFile* Find(std::string_view path) const;
 };
 
+// DATA_LOSS that names the file.
+absl::Status BackupDamaged(const std::string& path, std::string_view what);
+
 // Where a folder has its manifest.
 std::string ManifestPath(const std::string& folder);
 

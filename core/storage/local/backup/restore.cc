@@ -9,25 +9,21 @@
 namespace sluice {
 namespace {
 
-absl::Status Damaged(const std::string& path, std::string_view what) {
-  return Error(Reason::kDataLoss, fmt::format("{}: {}", path, what), {{"path", path}});
-}
-
 // Whether the file is there in its size.
 absl::Status CheckSize(FileSystem& files, const std::string& folder, const BackupFile& file) {
   const std::string path = folder + "/" + file.path;
   auto opened = files.OpenToRead(path);
-  if (!opened.ok()) return Damaged(path, "this file of the backup is missing or cannot be read");
+  if (!opened.ok()) return BackupDamaged(path, "this file of the backup is missing or cannot be read");
   auto size = (*opened)->Size();
   if (!size.ok()) return size.status();
   if (*size == file.size) return absl::OkStatus();
-  return Damaged(path,
+  return BackupDamaged(path,
                  fmt::format("{} bytes, but the backup's manifest says {}", *size, file.size));
 }
 
 absl::Status CheckChecksum(const std::string& path, uint64_t checksum, const BackupFile& file) {
   if (checksum == file.checksum) return absl::OkStatus();
-  return Damaged(
+  return BackupDamaged(
       path, fmt::format("its checksum is {:016x}, but the backup's manifest says {:016x}", checksum,
                         file.checksum));
 }

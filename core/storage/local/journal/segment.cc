@@ -6,6 +6,7 @@
 #include "absl/strings/numbers.h"
 #include "core/base/error.h"
 #include "core/base/strings.h"
+#include "core/storage/local/journal/fixed.h"
 #include "fmt/format.h"
 
 #define XXH_INLINE_ALL
@@ -23,13 +24,6 @@ constexpr size_t kChecksumAt = 12;
 constexpr size_t kSequenceAt = 16;
 constexpr size_t kPreviousAt = 24;
 constexpr uint64_t kPreviousUnsynced = uint64_t{1} << 63;
-
-template <class T>
-T Get(std::string_view bytes, size_t at) {
-  T value;
-  std::memcpy(&value, bytes.data() + at, sizeof value);
-  return value;
-}
 
 // Of what is around the checksum, in every version from 2 on.
 uint32_t HeaderChecksum(std::string_view bytes) {
@@ -178,13 +172,13 @@ absl::StatusOr<SegmentHeader> DecodeSegmentHeader(std::string_view bytes, uint64
   const SegmentHeader damaged{.sequence = sequence, .damaged = true};
   if (bytes.size() < kSegmentHeaderBytes || bytes.substr(0, kMagic.size()) != kMagic) return damaged;
   SegmentHeader header;
-  header.version = Get<uint32_t>(bytes, kVersionAt);
-  header.sequence = Get<uint64_t>(bytes, kSequenceAt);
-  const auto previous = Get<uint64_t>(bytes, kPreviousAt);
+  header.version = GetFixed<uint32_t>(bytes, kVersionAt);
+  header.sequence = GetFixed<uint64_t>(bytes, kSequenceAt);
+  const auto previous = GetFixed<uint64_t>(bytes, kPreviousAt);
   header.previous_bytes = previous & ~kPreviousUnsynced;
   header.previous_unsynced = (previous & kPreviousUnsynced) != 0;
   // The first version had none.
-  const auto checksum = Get<uint32_t>(bytes, kChecksumAt);
+  const auto checksum = GetFixed<uint32_t>(bytes, kChecksumAt);
   const bool holds = checksum == HeaderChecksum(bytes) || (checksum == 0 && header.version != kJournalVersion);
   if (!holds || header.sequence != sequence) return damaged;
   if (header.version <= kJournalVersion) return header;
