@@ -36,6 +36,8 @@ bool Subscription::LetExpire(const std::vector<Ref<Batch>>& batches) {
     if (!unkeyed.empty()) {
       for (const ReadySet::Range& gone : ready_.Take(unkeyed)) Expire(gone.offsets, gone.attempts);
     }
+    // The next one of a key may have a time of its own.
+    ArmTimer(now);
   }
   Pump();
   return true;
