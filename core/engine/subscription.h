@@ -12,7 +12,8 @@
 // New messages are taken in offset order at `next_`, released ones before them. One thread at a time moves messages
 // out ("pumps"), so that a consumer sees them in the order in which they were leased; whoever comes meanwhile leaves a
 // note. What clients say is in subscription.cc, how leases fail in subscription_release.cc, what becomes of a message that is
-// seen for the first time in subscription_fresh.cc, what goes out in subscription_pump.cc, seeks in subscription_seek.cc.
+// seen for the first time in subscription_fresh.cc, what goes out in subscription_pump.cc, seeks in subscription_seek.cc, what leases
+// become over a restart in subscription_leases.cc.
 //
 // After a restart, and after a seek, everything from the floor on is looked at again as if it were new; `history_` knows how
 // often its delivery failed before.
@@ -35,6 +36,7 @@
 #include "absl/status/statusor.h"
 #include "core/base/mutex.h"
 #include "core/base/queue.h"
+#include "core/engine/attach_options.h"
 #include "core/engine/config.h"
 #include "core/engine/consumer.h"
 #include "core/engine/context.h"
@@ -45,6 +47,8 @@
 #include "core/engine/key_queues.h"
 #include "core/engine/lease_table.h"
 #include "core/engine/ready_set.h"
+#include "core/engine/restored_leases.h"
+#include "core/engine/subscription_stats.h"
 #include "core/engine/topic.h"
 #include "core/filter/filter.h"
 #include "core/flow/lease_quota.h"
@@ -53,51 +57,11 @@
 
 namespace sluice {
 
-struct AttachOptions {
-  // For statistics and logs.
-  std::string client_id;
-  // Of its leases; the subscription's when zero.
-  absl::Duration ack_deadline = absl::ZeroDuration();
-  // Its leases go on to their deadlines when it detaches, for clients that open another stream and settle them there.
-  bool leases_outlive_it = false;
-  // It detaches with the first delivery, and its leases are settled afterwards as a rule.
-  bool takes_one_delivery = false;
-  // The most it may hold unsettled, beside its credit: room comes back as leases end, however they do.
-  int64_t max_outstanding_messages = kNoOutstandingLimit;
-  int64_t max_outstanding_bytes = kNoOutstandingLimit;
-  // Without a topic it gets nothing and stays, until the subscription is deleted too.
-  bool waits_without_topic = false;
-  // It pushes: the only kind of consumer of a subscription that is set to push, and one that does not count as a use.
-  bool pushes = false;
-
-  static constexpr int64_t kNoOutstandingLimit = std::numeric_limits<int64_t>::max();
-};
-
 // Deliveries as they are known to a client that may be late: it names their leases, and which messages they were.
 struct LateAck {
   LeaseRange leases;
   // Of the first.
   Offset offset;
-};
-
-struct SubscriptionStats {
-  int64_t backlog_messages = 0;
-  // Estimated from the topic's mean size.
-  int64_t backlog_bytes = 0;
-  int64_t leased_messages = 0;
-  // Microseconds since 1970, to about a second; absent without a backlog.
-  std::optional<int64_t> oldest_unacked_publish_time_us;
-  int32_t consumers = 0;
-  // Since the engine was opened.
-  uint64_t delivered_messages = 0;
-  uint64_t acked_messages = 0;
-  uint64_t nacked_messages = 0;
-  uint64_t expired_leases = 0;
-  uint64_t redelivered_messages = 0;
-  // Passed over for now: not yet due, behind others of their ordering key, or of a lower priority.
-  uint64_t held_messages = 0;
-  // Open while consumers fail nearly everything.
-  BreakerState breaker = BreakerState::kClosed;
 };
 
 // What became of acknowledgements that are confirmed. Every id asked for is in one of the three.
@@ -159,6 +123,10 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   // confirmed when durable; everything else is refused.
   void AckLateConfirmed(const std::vector<LateAck>& late, AckDone done) EXCLUDES(mu_);
 
+  // The id here of a lease that an engine before this one gave and that held when this one was opened; all calls know it by
+  // that. Nothing for other leases, and after a seek.
+  std::optional<LeaseId> RestoredLease(uint32_t incarnation, LeaseId lease, Offset offset) const EXCLUDES(mu_);
+
   // Whether nothing goes out at the moment, is being read, or is about to: a consumer that has credit left gets nothing before
   // something changes (a publish, a nack, a deadline, a lease that ends).
   bool AtRest() const EXCLUDES(mu_);
@@ -204,6 +172,9 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   // One that is set to push ends those who pull.
   void SetConfig(SubscriptionConfig config) EXCLUDES(mu_);
 
+  // Leases what was leased when the engine before this one ended. Called once, before anything happens.
+  void RestoreLeases(const SavedLeases& saved) EXCLUDES(mu_);
+
   // A batch became durable, just now. Called in offset order, and only while it hears of publishes. Whether nothing waits,
   // something waits for a consumer, or there is one: then DeliverAppended has to follow.
   enum class Appended { kNothingLeft, kBehind, kWanted };
@@ -243,6 +214,8 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
     bool takes_one_delivery = false;
     bool waits_without_topic = false;
     bool pushes = false;
+    // Whoever pushes does not know any more what it pushed.
+    bool leases_survive() const { return leases_outlive_it && !pushes; }
     // What it may hold more; bytes below 0 after a message larger than what was left.
     bool limited = false;
     int64_t messages_left = 0;
@@ -319,7 +292,10 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   // Tells of it, and when it is durable tells who asked.
   void Confirm(const Acked& acked, AckOutcome outcome, AckDone done) EXCLUDES(mu_);
   void AckKeyed(const Lease& lease, OffsetRanges* acked, AckOutcome* outcome) REQUIRES(mu_);
+  void AckUnseen(const Lease& lease, AckOutcome* outcome) REQUIRES(mu_);
   void BeginAt(const CursorState& state) REQUIRES(mu_);
+  // What takes leases needs: made when there are any, or a consumer.
+  void BeginLeasing() REQUIRES(mu_);
   // As config_ says, in place of the one before.
   void MakeBreaker() REQUIRES(mu_);
   // Told to the cursor later.
@@ -449,6 +425,25 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   uint64_t held() const REQUIRES(mu_) { return keys_.waiting() + ready_.scheduled() + (by_priority() ? ready_.count() : 0); }
   bool buries_expired() const REQUIRES(mu_) { return config_.dead_letter && config_.dead_letter->expired_too; }
   bool by_priority() const REQUIRES(mu_) { return config_.priority_delivery; }
+  // Leases over restarts (subscription_leases.cc). What became of leases since they were told to the cursor: told soon.
+  void RecordExtended(LeaseRange range) REQUIRES(mu_);
+  void RecordUnleased(const Lease& lease) REQUIRES(mu_);
+  void ForgetSaved(OffsetRange range) REQUIRES(mu_);
+  void ScheduleSave() REQUIRES(mu_);
+  void OnSaveTimer() EXCLUDES(mu_);
+  std::vector<SavedLease> TakeLeaseChanges() REQUIRES(mu_);
+  void Restore(const SavedLease& saved, Instant deadline) REQUIRES(mu_);
+  // Looks at all up to the last message that was out at a restart, so that what is behind next_ is known. False while it has to
+  // be read: nothing goes out meanwhile.
+  bool SeeRestored() REQUIRES(mu_);
+  // next_ is such a message: finds its key and its priority.
+  void SeeLeased(const Batch& batch, Offset offset) REQUIRES(mu_);
+  bool IsUnseen(const Lease& lease) const REQUIRES(mu_) {
+    return lease.consumer == kBeforeRestart && lease.offsets().end > next_;
+  }
+  bool HeldUnseen(Offset offset) const REQUIRES(mu_);
+  // What is not seen comes as if it were new.
+  void ReleaseUnseen(const Lease& lease, ReleaseCause cause, absl::Duration delay) REQUIRES(mu_);
   struct PendingSeek {
     CursorState state;
     StoreDone done;
@@ -458,8 +453,13 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   void TellSought(PendingSeek sought) EXCLUDES(mu_);
   void TellSkipped() EXCLUDES(mu_);
   void TellFailed() EXCLUDES(mu_);
-  // Of one of the two there is something to tell.
-  bool something_to_tell() const REQUIRES(mu_) { return !skipped_.empty() || !failed_.empty(); }
+  void TellLeases() EXCLUDES(mu_);
+  // Before leases: one that is given after a failure is told after it.
+  void TellFailuresAndSkips() EXCLUDES(mu_) {
+    TellFailed();
+    TellSkipped();
+  }
+  bool something_to_tell() const REQUIRES(mu_) { return !skipped_.empty() || !failed_.empty() || save_due_; }
   Moment Look() const { return context_->clock.Both(); }
   const Ref<Batch>* FreshBatch() REQUIRES(mu_);
   Ref<Batch> ReadyBatch(Offset offset) REQUIRES(mu_);
@@ -528,6 +528,13 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   EndedLeases ended_leases_ GUARDED_BY(mu_);
   // Leases before this one ended by a seek: what they were of may be wanted again.
   LeaseId first_since_seek_ GUARDED_BY(mu_){1};
+  RestoredLeases restored_ GUARDED_BY(mu_);
+  // Those before this one were told to the cursor, as far as they survive; and what of that has changed since.
+  LeaseId saved_to_ GUARDED_BY(mu_){1};
+  std::vector<LeaseRange> extended_ GUARDED_BY(mu_);
+  OffsetRanges unleased_ GUARDED_BY(mu_);
+  bool save_armed_ GUARDED_BY(mu_) = false;
+  bool save_due_ GUARDED_BY(mu_) = false;
   // Both from the first consumer on: subscriptions that nobody reads are many.
   std::unique_ptr<LeaseQuota::Share> lease_share_ GUARDED_BY(mu_);
   std::unique_ptr<DeliveryBreaker> breaker_ GUARDED_BY(mu_);

@@ -56,6 +56,7 @@ void Subscription::ExpireKnown(const Batch& batch, Offset offset, OffsetRanges* 
 }
 
 void Subscription::ExpireUnseen(const Batch& batch, Offset offset) {
+  if (HeldUnseen(offset)) return;
   const OffsetRange one{offset, offset + 1};
   if (!filter_.Matches(batch.message(static_cast<uint32_t>(offset - batch.first())))) {
     PassFiltered(one);

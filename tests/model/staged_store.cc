@@ -30,6 +30,7 @@ class StagedCursor final : public Cursor, public std::enable_shared_from_this<St
     Do([range, failures](Cursor& cursor) { cursor.Failed(range, failures); }, nullptr);
   }
   void Leased(absl::Span<const SavedLease> leases) override {
+    for (const SavedLease& lease : leases) stage_->hooks().leased(id_, lease);
     Do([leases = std::vector<SavedLease>(leases.begin(), leases.end())](Cursor& cursor) { cursor.Leased(leases); }, nullptr);
   }
   void Seek(CursorState state, StoreDone done) override {
