@@ -1,6 +1,6 @@
-// How a consumer attaches to a subscription.
+// What a consumer says of itself when it is attached to a subscription.
 //
-// Thread rule: a plain struct.
+// Thread rule: a plain value.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,8 @@ struct AttachOptions {
   std::string client_id;
   // Of its leases; the subscription's when zero.
   absl::Duration ack_deadline = absl::ZeroDuration();
-  // Its leases go on to their deadlines when it detaches, for clients that open another stream and settle them there.
+  // Its leases go on to their deadlines when it detaches, for clients that open another stream and settle them there; and, unless
+  // it pushes, when the engine is closed and opened again.
   bool leases_outlive_it = false;
   // It detaches with the first delivery, and its leases are settled afterwards as a rule.
   bool takes_one_delivery = false;

@@ -104,6 +104,7 @@ absl::Status Engine::Recover() {
     const CursorState state = cursor->state();
     auto subscription = std::make_shared<Subscription>(context_, record.id, *std::move(config), topic,
                                                        std::move(cursor), state);
+    subscription->RestoreLeases(state.leases);
     if (topic != nullptr) topic->Add(subscription);
     if (subscription->is_snapshot()) {
       snapshots_[SnapshotNameOf(subscription->config().name).full()] = std::move(subscription);

@@ -26,6 +26,8 @@ using ConsumerId = Named<uint64_t, struct ConsumerIdTag>;
 
 // For those who name a lease without saying whose it is. No consumer has this id.
 inline constexpr ConsumerId kAnyone{0};
+// Who holds what an engine before this one gave out (docs/adr/0029).
+inline constexpr ConsumerId kBeforeRestart{UINT64_MAX};
 
 // Ids first to first + count - 1 for offsets offset to offset + count - 1.
 struct Lease {
@@ -43,6 +45,8 @@ struct Lease {
   uint8_t priority = 0;
   // It had failed before, since the subscription was opened or sought.
   bool again = false;
+  // It goes on to its deadline when the engine is closed and opened again.
+  bool survives = false;
   // When the first of the messages expires, microseconds since 1970.
   int64_t expires_us = kNeverExpires;
 
@@ -147,6 +151,26 @@ class LeaseTable {
       if (first != kLast) fn(lease);
     }
     if (newest_.count > 0) fn(newest_);
+  }
+
+  // Calls fn(part) for each part of a run that lies in the range.
+  template <class Fn>
+  void ForEachIn(LeaseRange range, Fn&& fn) const {
+    const auto visit = [&](const Lease& run) {
+      const LeaseId begin = std::max(range.first, run.first);
+      const LeaseId end = std::min(range.last, run.first + (run.count - 1)) + 1;
+      if (begin < end) fn(run.Part(begin, end));
+    };
+    auto it = runs_.upper_bound(range.first);
+    if (it != runs_.begin()) --it;
+    for (; it != runs_.end() && it->first <= range.last && it->first != kLast; ++it) visit(it->second);
+    if (newest_.count > 0) visit(newest_);
+  }
+
+  bool Holds(LeaseId lease) const {
+    bool holds = false;
+    ForEachIn({lease, lease}, [&holds](const Lease&) { holds = true; });
+    return holds;
   }
 
   // Forgets all leases; their ids are not given again.

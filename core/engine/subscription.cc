@@ -86,12 +86,7 @@ absl::StatusOr<ConsumerId> Subscription::Attach(std::shared_ptr<Consumer> consum
   state.limited = std::min(state.messages_left, state.bytes_left) != AttachOptions::kNoOutstandingLimit;
   if (state.limited) ++limited_consumers_;
   consumers_.push_back(std::move(state));
-  if (!lease_share_) {
-    lease_share_ = std::make_unique<LeaseQuota::Share>(context_->leases, [weak = weak_from_this()] {
-      if (auto self = weak.lock()) self->Pump();
-    });
-    MakeBreaker();
-  }
+  BeginLeasing();
   const ConsumerId id = consumers_.back().id;
   context_->metrics.engine.consumers.Add(1);
   lock.Unlock();
@@ -120,6 +115,14 @@ absl::Duration Subscription::acked_retention() const {
   return config_.acked_retention;
 }
 
+void Subscription::BeginLeasing() {
+  if (lease_share_) return;
+  lease_share_ = std::make_unique<LeaseQuota::Share>(context_->leases, [weak = weak_from_this()] {
+    if (auto self = weak.lock()) self->Pump();
+  });
+  MakeBreaker();
+}
+
 void Subscription::MakeBreaker() {
   breaker_ = std::make_unique<DeliveryBreaker>(context_->metrics.engine.delivery_breakers,
                                                DeliveryBreaker::OptionsFrom(config_.delivery_breaker), leases_.next());
@@ -143,7 +146,7 @@ void Subscription::NoteFailure(const Lease& lease) {
   if (limited_consumers_ > 0) GiveRoom(lease);
 }
 
-Subscription::ConsumerState* Subscription::FindConsumer(ConsumerId id) {
+ConsumerState* Subscription::FindConsumer(ConsumerId id) {
   // In the order of their ids, since that is the order in which they came.
   auto it = std::lower_bound(consumers_.begin(), consumers_.end(), id,
                              [](const ConsumerState& c, ConsumerId wanted) { return c.id < wanted; });
@@ -217,6 +220,8 @@ void Subscription::Confirm(const Acked& acked, AckOutcome outcome, AckDone done)
 uint64_t Subscription::TakeAcked(ConsumerId consumer, const std::vector<LeaseRange>& ranges, OffsetRanges* acked,
                                  AckOutcome* outcome) {
   uint64_t settled = 0;
+  // Not settled at all: it is not known yet what is before them.
+  uint64_t unseen = 0;
   for (const LeaseRange& range : ranges) {
     LeaseId next = range.first;
     settled += leases_.Take(consumer, range, [&](const Lease& lease) {
@@ -224,6 +229,10 @@ uint64_t Subscription::TakeAcked(ConsumerId consumer, const std::vector<LeaseRan
       if (outcome != nullptr && next < lease.first) outcome->refused.push_back({next, lease.first - 1});
       next = lease.first + lease.count;
       if (lease.keyed) return AckKeyed(lease, acked, outcome);
+      if (config_.ordered && IsUnseen(lease)) {
+        unseen += outcome == nullptr ? lease.count : 0;
+        return AckUnseen(lease, outcome);
+      }
       Note(lease, DeliveryOutcome::kAcked);
       if (outcome != nullptr) outcome->confirmed.push_back({lease.first, next - 1});
       Append(acked, lease.offsets());
@@ -231,10 +240,17 @@ uint64_t Subscription::TakeAcked(ConsumerId consumer, const std::vector<LeaseRan
     if (outcome != nullptr && next <= range.last) outcome->refused.push_back({next, range.last});
   }
   for (const OffsetRange& range : *acked) MarkAcked(range);
-  if (outcome != nullptr) settled -= outcome->too_early.size();
+  settled -= outcome != nullptr ? outcome->too_early.size() : unseen;
   settled_ += settled;
   context_->metrics.engine.acked_messages.Add(settled);
   return settled;
+}
+
+// Whether an earlier message of its key is out shows in a moment, when both were read.
+void Subscription::AckUnseen(const Lease& lease, AckOutcome* outcome) {
+  leases_.Restore(lease);
+  if (outcome == nullptr) return;
+  for (LeaseId id = lease.first; id < lease.first + lease.count; ++id) outcome->too_early.push_back({id, id});
 }
 
 void Subscription::AckKeyed(const Lease& lease, OffsetRanges* acked, AckOutcome* outcome) {
@@ -254,6 +270,8 @@ void Subscription::AckKeyed(const Lease& lease, OffsetRanges* acked, AckOutcome*
       continue;
     }
     if (out) keys_.Ack(offset, [acked](Offset settled) { Append(acked, {settled, settled + 1}); });
+    // It waits for an earlier one: after a restart it comes again.
+    if (keys_.IsOut(offset)) RecordUnleased(lease.Part(id, id + 1));
     if (outcome != nullptr) outcome->confirmed.push_back({id, id});
   }
   if (settled.count > 0) Note(settled, DeliveryOutcome::kAcked);
@@ -279,7 +297,9 @@ uint64_t Subscription::Extend(ConsumerId consumer, LeaseRange range, absl::Durat
   MutexLock lock(mu_);
   const Moment now = Look();
   const uint64_t extended = leases_.Extend(consumer, range, now.now + deadline);
-  if (extended > 0) ArmTimer(now);
+  if (extended == 0) return 0;
+  RecordExtended(range);
+  ArmTimer(now);
   return extended;
 }
 
@@ -469,7 +489,10 @@ void Subscription::ForgetAll() {
     Note(lease, DeliveryOutcome::kReturned);
   });
   leases_.Clear();
-  first_since_seek_ = leases_.next();
+  first_since_seek_ = saved_to_ = leases_.next();
+  restored_.Clear();
+  extended_.clear();
+  unleased_.clear();
   ended_leases_.Clear();
   LeasesEnded();
   ready_ = ReadySet();
@@ -486,9 +509,12 @@ void Subscription::End(const absl::Status& why) {
   std::vector<ConsumerState> consumers;
   std::shared_ptr<Topic> topic;
   StoreDone unsought;
+  std::vector<SavedLease> leases;
   {
     MutexLock lock(mu_);
     if (ended_.ok()) ended_ = why;
+    // What is to be there when the engine is opened again.
+    if (ReasonOf(why) == Reason::kDraining && cursor_ != nullptr) leases = TakeLeaseChanges();
     const bool topic_deleted = ReasonOf(why) == Reason::kTopicDeleted;
     consumers = TakeConsumers([&](const ConsumerState& consumer) { return !(topic_deleted && consumer.waits_without_topic); });
     topic.swap(topic_);
@@ -498,6 +524,7 @@ void Subscription::End(const absl::Status& why) {
     seek_.reset();
     seek_waits_ = false;
   }
+  if (!leases.empty()) cursor_->Leased(leases);
   TellEnded(consumers, why);
   if (unsought) unsought(why);
 }

@@ -13,7 +13,7 @@
 // out ("pumps"), so that a consumer sees them in the order in which they were leased; whoever comes meanwhile leaves a
 // note. What clients say is in subscription.cc, how leases fail in subscription_release.cc, what becomes of a message that is
 // seen for the first time in subscription_fresh.cc, what goes out in subscription_pump.cc, seeks in subscription_seek.cc, messages
-// that are damaged on the disk in subscription_damage.cc.
+// that are damaged on the disk in subscription_damage.cc, what leases become over a restart in subscription_leases.cc.
 //
 // After a restart, and after a seek, everything from the floor on is looked at again as if it were new; `history_` knows how
 // often its delivery failed before.
@@ -39,6 +39,7 @@
 #include "core/engine/attach_options.h"
 #include "core/engine/config.h"
 #include "core/engine/consumer.h"
+#include "core/engine/consumer_state.h"
 #include "core/engine/context.h"
 #include "core/engine/damage_event.h"
 #include "core/engine/dead_letter.h"
@@ -48,6 +49,7 @@
 #include "core/engine/key_queues.h"
 #include "core/engine/lease_table.h"
 #include "core/engine/ready_set.h"
+#include "core/engine/restored_leases.h"
 #include "core/engine/subscription_stats.h"
 #include "core/engine/topic.h"
 #include "core/filter/filter.h"
@@ -123,6 +125,10 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   // confirmed when durable; everything else is refused.
   void AckLateConfirmed(const std::vector<LateAck>& late, AckDone done) EXCLUDES(mu_);
 
+  // The id here of a lease that an engine before this one gave and that held when this one was opened; all calls know it by
+  // that. Nothing for other leases, and after a seek.
+  std::optional<LeaseId> RestoredLease(uint32_t incarnation, LeaseId lease, Offset offset) const EXCLUDES(mu_);
+
   // Whether nothing goes out at the moment, is being read, or is about to: a consumer that has credit left gets nothing before
   // something changes (a publish, a nack, a deadline, a lease that ends).
   bool AtRest() const EXCLUDES(mu_);
@@ -168,6 +174,9 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   // One that is set to push ends those who pull.
   void SetConfig(SubscriptionConfig config) EXCLUDES(mu_);
 
+  // Leases what was leased when the engine before this one ended. Called once, before anything happens.
+  void RestoreLeases(const SavedLeases& saved) EXCLUDES(mu_);
+
   // A batch became durable, just now. Called in offset order, and only while it hears of publishes. Whether nothing waits,
   // something waits for a consumer, or there is one: then DeliverAppended has to follow.
   enum class Appended { kNothingLeft, kBehind, kWanted };
@@ -195,42 +204,6 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   void End(const absl::Status& why) EXCLUDES(mu_);
 
  private:
-  struct ConsumerState {
-    ConsumerId id;
-    std::shared_ptr<Consumer> consumer;
-    std::string client_id;
-    int64_t message_credit = 0;
-    int64_t byte_credit = 0;
-    bool counts_bytes = true;
-    absl::Duration ack_deadline;
-    bool leases_outlive_it = false;
-    bool takes_one_delivery = false;
-    bool waits_without_topic = false;
-    bool pushes = false;
-    // What it may hold more; bytes below 0 after a message larger than what was left.
-    bool limited = false;
-    int64_t messages_left = 0;
-    int64_t bytes_left = 0;
-    // When it last had credit; what it has now does not count.
-    Instant had_credit;
-    // For the breaker; null while it failed nothing.
-    std::unique_ptr<DeliveryBreaker::Failures> failures = nullptr;
-
-    int64_t message_room() const { return limited ? std::min(message_credit, messages_left) : message_credit; }
-    int64_t byte_room() const {
-      const int64_t credit = counts_bytes ? byte_credit : std::numeric_limits<int64_t>::max();
-      return limited ? std::min(credit, bytes_left) : credit;
-    }
-    bool has_credit() const { return message_room() > 0 && byte_room() > 0; }
-    void Use(uint32_t messages, uint32_t bytes) {
-      message_credit -= messages;
-      if (counts_bytes) byte_credit -= bytes;
-      if (!limited) return;
-      messages_left -= messages;
-      bytes_left -= bytes;
-    }
-  };
-
   // What clocks say, looked at once for many messages.
   using Moment = Clock::Times;
   // What becomes of a message that is seen for the first time.
@@ -292,7 +265,10 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   // Tells of it, and when it is durable tells who asked.
   void Confirm(const Acked& acked, AckOutcome outcome, AckDone done) EXCLUDES(mu_);
   void AckKeyed(const Lease& lease, OffsetRanges* acked, AckOutcome* outcome) REQUIRES(mu_);
+  void AckUnseen(const Lease& lease, AckOutcome* outcome) REQUIRES(mu_);
   void BeginAt(const CursorState& state) REQUIRES(mu_);
+  // What takes leases needs: made when there are any, or a consumer.
+  void BeginLeasing() REQUIRES(mu_);
   // As config_ says, in place of the one before.
   void MakeBreaker() REQUIRES(mu_);
   // Told to the cursor later.
@@ -422,6 +398,25 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   uint64_t held() const REQUIRES(mu_) { return keys_.waiting() + ready_.scheduled() + (by_priority() ? ready_.count() : 0); }
   bool buries_expired() const REQUIRES(mu_) { return config_.dead_letter && config_.dead_letter->expired_too; }
   bool by_priority() const REQUIRES(mu_) { return config_.priority_delivery; }
+  // Leases over restarts (subscription_leases.cc). What became of leases since they were told to the cursor: told soon.
+  void RecordExtended(LeaseRange range) REQUIRES(mu_);
+  void RecordUnleased(const Lease& lease) REQUIRES(mu_);
+  void ForgetSaved(OffsetRange range) REQUIRES(mu_);
+  void ScheduleSave() REQUIRES(mu_);
+  void OnSaveTimer() EXCLUDES(mu_);
+  std::vector<SavedLease> TakeLeaseChanges() REQUIRES(mu_);
+  void Restore(const SavedLease& saved, Instant deadline) REQUIRES(mu_);
+  // Looks at all up to the last message that was out at a restart, so that what is behind next_ is known. False while it has to
+  // be read: nothing goes out meanwhile.
+  bool SeeRestored() REQUIRES(mu_);
+  // next_ is such a message: finds its key and its priority.
+  void SeeLeased(const Batch& batch, Offset offset) REQUIRES(mu_);
+  bool IsUnseen(const Lease& lease) const REQUIRES(mu_) {
+    return lease.consumer == kBeforeRestart && lease.offsets().end > next_;
+  }
+  bool HeldUnseen(Offset offset) const REQUIRES(mu_);
+  // What is not seen comes as if it were new.
+  void ReleaseUnseen(const Lease& lease, ReleaseCause cause, absl::Duration delay) REQUIRES(mu_);
   struct PendingSeek {
     CursorState state;
     StoreDone done;
@@ -431,8 +426,13 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   void TellSought(PendingSeek sought) EXCLUDES(mu_);
   void TellSkipped() EXCLUDES(mu_);
   void TellFailed() EXCLUDES(mu_);
-  // Of one of the two there is something to tell.
-  bool something_to_tell() const REQUIRES(mu_) { return !skipped_.empty() || !failed_.empty(); }
+  void TellLeases() EXCLUDES(mu_);
+  // Before leases: one that is given after a failure is told after it.
+  void TellFailuresAndSkips() EXCLUDES(mu_) {
+    TellFailed();
+    TellSkipped();
+  }
+  bool something_to_tell() const REQUIRES(mu_) { return !skipped_.empty() || !failed_.empty() || save_due_; }
   Moment Look() const { return context_->clock.Both(); }
   const Ref<Batch>* FreshBatch() REQUIRES(mu_);
   Ref<Batch> ReadyBatch(Offset offset) REQUIRES(mu_);
@@ -525,6 +525,13 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   EndedLeases ended_leases_ GUARDED_BY(mu_);
   // Leases before this one ended by a seek: what they were of may be wanted again.
   LeaseId first_since_seek_ GUARDED_BY(mu_){1};
+  RestoredLeases restored_ GUARDED_BY(mu_);
+  // Those before this one were told to the cursor, as far as they survive; and what of that has changed since.
+  LeaseId saved_to_ GUARDED_BY(mu_){1};
+  std::vector<LeaseRange> extended_ GUARDED_BY(mu_);
+  OffsetRanges unleased_ GUARDED_BY(mu_);
+  bool save_armed_ GUARDED_BY(mu_) = false;
+  bool save_due_ GUARDED_BY(mu_) = false;
   // Both from the first consumer on: subscriptions that nobody reads are many.
   std::unique_ptr<LeaseQuota::Share> lease_share_ GUARDED_BY(mu_);
   std::unique_ptr<DeliveryBreaker> breaker_ GUARDED_BY(mu_);

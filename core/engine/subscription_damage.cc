@@ -69,7 +69,7 @@ bool Subscription::PutNextOfKeyAside(ConsumerId consumer, Offset offset, const M
   return true;
 }
 
-std::vector<Subscription::ConsumerState> Subscription::TakeStarved() {
+std::vector<ConsumerState> Subscription::TakeStarved() {
   // What may go, or may turn out to, is waited for.
   if (!damage_ || SkipsDamage() || wanted_ || reading_ || ready_.Front() || keys_.has_ready()) return {};
   // Sought past them, say, or they went with their retention.

@@ -36,6 +36,8 @@ bool Subscription::LetExpire(const std::vector<Ref<Batch>>& batches) {
     if (!unkeyed.empty()) {
       for (const ReadySet::Range& gone : ready_.Take(unkeyed)) Expire(gone.offsets, gone.attempts);
     }
+    // The next one of a key may have a time of its own.
+    ArmTimer(now);
   }
   Pump();
   return true;
@@ -54,6 +56,7 @@ void Subscription::ExpireKnown(const Batch& batch, Offset offset, OffsetRanges* 
 }
 
 void Subscription::ExpireUnseen(const Batch& batch, Offset offset) {
+  if (HeldUnseen(offset)) return;
   const OffsetRange one{offset, offset + 1};
   if (!filter_.Matches(batch.message(static_cast<uint32_t>(offset - batch.first())))) {
     PassFiltered(one);

@@ -73,7 +73,7 @@ uint32_t Subscription::FailuresBefore(Offset offset) const {
 }
 
 bool Subscription::AllGo(const Batch& batch) const {
-  return batch.plain() && filter_.matches_all() && !by_priority() &&
+  return batch.plain() && filter_.matches_all() && !by_priority() && next_ >= restored_.end() &&
          (history_.empty() || history_.rbegin()->first < next_) &&
          topic_->message_ttl_us() == 0 && acked_.floor() <= next_ &&
          (acked_.ranges().empty() || acked_.ranges().rbegin()->second <= next_);
@@ -122,8 +122,14 @@ bool Subscription::PassOver(const Ref<Batch>& batch, ConsumerId consumer, const 
       next_ = std::min(unacked, batch->end());
       continue;
     }
+    if (HeldUnseen(next_)) {
+      SeeLeased(*batch, next_);
+      ++next_;
+      continue;
+    }
     const Arrival arrival = Judge(*batch, next_, consumer, now);
-    if (arrival.fate == Fate::kGoes) return true;
+    // What was out at a restart is looked at before anything goes.
+    if (arrival.fate == Fate::kGoes && next_ >= restored_.end()) return true;
     const OffsetRange one{next_, next_ + 1};
     switch (arrival.fate) {
       case Fate::kFiltered:

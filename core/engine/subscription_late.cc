@@ -15,7 +15,9 @@ bool Subscription::LateAckCounts(Offset offset) const {
 }
 
 bool Subscription::LateConfirmCounts(Offset offset) const {
-  if (config_.ordered || epoch_ > 0 || offset < next_ || offset >= end() || acked_.Contains(offset)) return false;
+  if (config_.ordered || epoch_ > 0 || offset < next_ || offset >= end() || acked_.Contains(offset) || HeldUnseen(offset)) {
+    return false;
+  }
   return FailuresBefore(offset) != kCondemned;
 }
 

@@ -93,23 +93,21 @@ bool Subscription::Pump(const Moment* known) {
         lock.Lock();
       }
       // What was known is old once something was delivered.
-      const std::shared_ptr<Consumer> consumer = Collect(std::exchange(known, nullptr));
+      const std::shared_ptr<Consumer> consumer = SeeRestored() ? Collect(std::exchange(known, nullptr)) : nullptr;
       if (consumer == nullptr) break;
       const bool tell = something_to_tell();
       lock.Unlock();
-      if (tell) {
-        TellFailed();
-        TellSkipped();
-      }
+      if (tell) TellFailuresAndSkips();
       consumer->Deliver(outgoing_);
       outgoing_.clear();
+      if (tell) TellLeases();
       lock.Lock();
     }
     ScanWindow();
     if (something_to_tell()) {
       lock.Unlock();
-      TellFailed();
-      TellSkipped();
+      TellFailuresAndSkips();
+      TellLeases();
       lock.Lock();
     }
     if (wanted_ && !reading_ && topic_ != nullptr) {
@@ -317,7 +315,9 @@ uint32_t Subscription::LeaseRun(ConsumerState* consumer, const Ref<Batch>& batch
                                      .keyed = !kind.key.empty(),
                                      .priority = kind.priority,
                                      .again = kind.again,
+                                     .survives = consumer->leases_survive(),
                                      .expires_us = ExpiryOf(*batch, begin, begin + count)});
+  if (consumer->leases_survive()) ScheduleSave();
   breaker_->OnLeased(first, count, now);
   CountShare(kind.again, count);
   // Neighbours leased one by one are one delivery.

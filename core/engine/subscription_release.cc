@@ -38,6 +38,7 @@ void Subscription::SaveFailures(OffsetRange range, uint32_t failures) {
 }
 
 void Subscription::Release(const Lease& lease, ReleaseCause cause, absl::Duration delay) {
+  if (IsUnseen(lease)) return ReleaseUnseen(lease, cause, delay);
   const bool returned = cause == ReleaseCause::kReturned;
   const uint32_t failures = returned ? lease.attempt - 1 : lease.attempt;
   // A nack with a delay says "not now".
@@ -47,6 +48,7 @@ void Subscription::Release(const Lease& lease, ReleaseCause cause, absl::Duratio
                    : cause == ReleaseCause::kDeadlinePassed ? EndedLeases::Why::kDeadlinePassed
                                                             : EndedLeases::Why::kReturned);
   NoLongerOut(lease.offsets(), lease.expires_us);
+  if (returned) RecordUnleased(lease);
   const ConsumerId failed_by = failed ? lease.consumer : kAnyone;
   if (lease.keyed) return ReleaseKeyed(lease, cause, delay, failed_by);
   if (!returned) SaveFailures(lease.offsets(), failures);
@@ -61,7 +63,11 @@ void Subscription::ReleaseKeyed(const Lease& lease, ReleaseCause cause, absl::Du
   const uint32_t failures = returned ? lease.attempt - 1 : lease.attempt;
   for (Offset at = lease.offset; at < lease.offsets().end; ++at) {
     // One that is not out comes again with an earlier one of its key already, or retention took it.
-    if (!keys_.IsOut(at)) continue;
+    if (!keys_.IsOut(at)) {
+      const LeaseId id = lease.first + (at - lease.offset);
+      RecordUnleased(lease.Part(id, id + 1));
+      continue;
+    }
     if (!returned) SaveFailures({at, at + 1}, failures);
     if (!returned && AttemptsUsedUp(failures)) {
       Condemn({at, at + 1}, failures, cause);
@@ -76,6 +82,7 @@ void Subscription::ReleaseKeyed(const Lease& lease, ReleaseCause cause, absl::Du
       mu_.AssertHeld();
       Note(taken, DeliveryOutcome::kReturned);
       RecordEnd(taken, EndedLeases::Why::kBehindItsKey);
+      RecordUnleased(taken);
       NoLongerOut(taken.offsets(), taken.expires_us);
     });
   }

@@ -1,6 +1,6 @@
-// What a subscription tells of itself.
+// What a subscription counts.
 //
-// Thread rule: a plain struct.
+// Thread rule: a plain value.
 #pragma once
 
 #include <cstdint>

@@ -36,6 +36,12 @@ uint64_t LeaseQuota::Share::Room(uint64_t in_use, uint64_t most) {
   return room;
 }
 
+void LeaseQuota::Share::Hold(uint64_t in_use) {
+  if (quota_.unlimited_) return;
+  taken_ = in_use;
+  quota_.TakeBeyond(state_, in_use);
+}
+
 void LeaseQuota::Share::Ended(uint64_t in_use) {
   if (quota_.unlimited_) return;
   const uint64_t spare = taken_ - in_use;
@@ -58,6 +64,12 @@ uint64_t LeaseQuota::Take(const std::shared_ptr<State>& share, uint64_t wanted, 
     line_.push_back(share);
   }
   return count;
+}
+
+void LeaseQuota::TakeBeyond(const std::shared_ptr<State>& share, uint64_t count) {
+  MutexLock lock(mu_);
+  taken_ += count;
+  share->held += count;
 }
 
 void LeaseQuota::Give(const std::shared_ptr<State>& share, uint64_t count) {

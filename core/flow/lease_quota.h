@@ -48,6 +48,8 @@ class LeaseQuota {
     // How many more than the `in_use` there are may be leased now, `most` at the most. Fewer than that, and `wake` is called
     // once there is room again.
     uint64_t Room(uint64_t in_use, uint64_t most);
+    // So many are leased, whatever the limits are: leases from before. REQUIRES: it has taken nothing yet.
+    void Hold(uint64_t in_use);
     // Of what it holds, only `in_use` are leased.
     void Ended(uint64_t in_use);
 
@@ -81,6 +83,7 @@ class LeaseQuota {
 
   // `wanted` and up to `more`. The share is called when it gets less than wanted.
   uint64_t Take(const std::shared_ptr<State>& share, uint64_t wanted, uint64_t more) EXCLUDES(mu_);
+  void TakeBeyond(const std::shared_ptr<State>& share, uint64_t count) EXCLUDES(mu_);
   void Give(const std::shared_ptr<State>& share, uint64_t count) EXCLUDES(mu_);
   // Calls the first in the line that has room.
   void WakeNext() REQUIRES(mu_);

@@ -26,6 +26,7 @@
 #include "core/message/batch.h"
 #include "core/storage/ack_set.h"
 #include "core/storage/producer_windows.h"
+#include "core/storage/saved_leases.h"
 
 namespace sluice {
 
@@ -47,10 +48,14 @@ struct CursorState {
   AckSet acked;
   // How many deliveries failed, of messages of which one did; gone once acknowledged. What is merely out has not failed.
   std::map<Offset, uint32_t> failures;
+  // Of what is out, what was told; gone with an acknowledgement or a failure. Some may have passed.
+  SavedLeases leases = {};
 
   void Ack(OffsetRange range);
   // Deliveries of the messages of `range` failed this often by now. Never takes anything back, so that it may be said twice.
   void Fail(OffsetRange range, uint32_t count);
+  // Given, extended or over; of what is not acknowledged. Returns whether anything changed.
+  bool Lease(const SavedLease& lease);
 };
 
 // What exists. Puts and removals are durable when their callback says OK, and are seen in that order after a restart.
@@ -135,8 +140,12 @@ class Cursor {
   // Acknowledges. Without a callback it is saved with the next commit, or soon; with one, at once.
   virtual void Ack(absl::Span<const OffsetRange> ranges, StoreDone done) = 0;
 
-  // Deliveries of the messages of `range` failed this often by now. Saved with the next commit, or soon.
+  // Deliveries of the messages of `range` failed this often by now; their leases are over. Saved with the next commit, or soon.
   virtual void Failed(OffsetRange range, uint32_t failures) = 0;
+
+  // Leases that are to outlive the engine: given, extended, or over without a failure. Saved with a commit that others make,
+  // or within a second.
+  virtual void Leased(absl::Span<const SavedLease> leases) = 0;
 
   // Begins anew from `state`.
   virtual void Seek(CursorState state, StoreDone done) = 0;

@@ -15,7 +15,7 @@
 namespace sluice::server {
 namespace {
 
-// An ack id of a request.
+// An ack id of a request. One of before a restart whose lease held then has the incarnation and the lease that it has now.
 struct ReadId {
   uint32_t incarnation = 0;
   LeaseId lease;
@@ -87,6 +87,14 @@ void Sort(std::vector<ReadId>* ids) {
   ids->erase(std::unique(ids->begin(), ids->end(), not_before), ids->end());
 }
 
+void BringUpToDate(const Engine& engine, const Subscription& subscription, AckId* id) {
+  if (id->incarnation == engine.incarnation()) return;
+  const auto restored = subscription.RestoredLease(id->incarnation, id->lease, id->offset);
+  if (!restored) return;
+  id->incarnation = engine.incarnation();
+  id->lease = *restored;
+}
+
 ReadIds Read(const Engine& engine, const Subscription& subscription, const std::vector<std::string_view>& ack_ids,
              bool named) {
   ReadIds ids;
@@ -97,6 +105,7 @@ ReadIds Read(const Engine& engine, const Subscription& subscription, const std::
     if (!ReadAckId(text, &id) || id.subscription != subscription.id() || id.lease == LeaseId(0)) {
       ids.invalid.emplace_back(text);
     } else {
+      BringUpToDate(engine, subscription, &id);
       valid.push_back({id.incarnation, id.lease, id.offset, text});
     }
   }
@@ -187,6 +196,7 @@ void EndSpan(const std::shared_ptr<ActiveSpan>& span, uint64_t count,
 std::string_view WhyRefused(const Engine& engine, const Subscription& subscription, std::string_view text, AckId* id) {
   if (!ReadAckId(text, id)) return "not an ack id";
   if (id->subscription != subscription.id()) return "of another subscription";
+  BringUpToDate(engine, subscription, id);
   if (id->incarnation != engine.incarnation()) return "of before a restart";
   return subscription.WhyOver(id->lease, id->offset);
 }

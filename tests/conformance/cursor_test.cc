@@ -116,6 +116,59 @@ TEST_P(CursorTest, ForgetsTheFailuresOfWhatIsAcknowledged) {
   }
 }
 
+SavedLease LeaseOf(uint64_t begin, uint64_t end, uint64_t first = 100, int64_t until_ms = 5000) {
+  return {.offsets = Range(begin, end), .first = LeaseId(first), .incarnation = 4'000'000'000, .until_ms = until_ms};
+}
+
+std::vector<SavedLease> LeasesIn(const Cursor& cursor) {
+  std::vector<SavedLease> leases;
+  const CursorState state = cursor.state();
+  for (const auto& [begin, lease] : state.leases.runs()) leases.push_back(lease);
+  return leases;
+}
+
+TEST_P(CursorTest, RemembersLeasesAndTheirNewDeadlines) {
+  cursor_->Leased(std::vector{LeaseOf(10, 20), LeaseOf(30, 31, 1)});
+  cursor_->Leased(std::vector{LeaseOf(12, 14, 102, 9000)});
+  for (int round = 0; round < 2; ++round) {
+    EXPECT_EQ(LeasesIn(*cursor_), (std::vector{LeaseOf(10, 12), LeaseOf(12, 14, 102, 9000), LeaseOf(14, 20, 104), LeaseOf(30, 31, 1)}));
+    ReopenCursor();
+  }
+}
+
+TEST_P(CursorTest, ForgetsTheLeasesOfWhatIsAcknowledgedFailedOrGivenBack) {
+  ASSERT_EQ(Ack(*cursor_, {Range(1, 11)}), absl::OkStatus());
+  cursor_->Leased(std::vector{LeaseOf(10, 20)});
+  ASSERT_EQ(Ack(*cursor_, {Range(12, 13)}), absl::OkStatus());
+  cursor_->Failed(Range(15, 16), 1);
+  cursor_->Leased(std::vector{SavedLease{.offsets = Range(17, 18)}});
+  for (int round = 0; round < 2; ++round) {
+    EXPECT_EQ(LeasesIn(*cursor_), (std::vector{LeaseOf(11, 12, 101), LeaseOf(13, 15, 103), LeaseOf(16, 17, 106), LeaseOf(18, 20, 108)}));
+    ReopenCursor();
+  }
+}
+
+TEST_P(CursorTest, ASecondLeaseTakesThePlaceOfOneThatFailed) {
+  cursor_->Leased(std::vector{LeaseOf(10, 11, 1)});
+  cursor_->Failed(Range(10, 11), 1);
+  cursor_->Leased(std::vector{LeaseOf(10, 11, 2)});
+  for (int round = 0; round < 2; ++round) {
+    EXPECT_EQ(LeasesIn(*cursor_), (std::vector{LeaseOf(10, 11, 2)}));
+    ReopenCursor();
+  }
+}
+
+TEST_P(CursorTest, ASeekEndsLeases) {
+  cursor_->Leased(std::vector{LeaseOf(10, 20)});
+  Answer<absl::Status> sought;
+  cursor_->Seek(StateAt(5), sought.callback());
+  ASSERT_EQ(sought.Wait(), absl::OkStatus());
+  for (int round = 0; round < 2; ++round) {
+    EXPECT_TRUE(LeasesIn(*cursor_).empty());
+    ReopenCursor();
+  }
+}
+
 TEST_P(CursorTest, ASeekReplacesEverything) {
   cursor_->Failed(Range(10, 20), 2);
   ASSERT_EQ(Ack(*cursor_, {Range(1, 5), Range(300, 400)}), absl::OkStatus());

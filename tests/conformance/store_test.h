@@ -141,7 +141,7 @@ class StoreTest : public testing::TestWithParam<StoreCase> {
 };
 
 inline bool operator==(const CursorState& a, const CursorState& b) {
-  return a.acked == b.acked && a.failures == b.failures;
+  return a.acked == b.acked && a.failures == b.failures && a.leases == b.leases;
 }
 
 inline OffsetRange Range(uint64_t begin, uint64_t end) { return {Offset(begin), Offset(end)}; }

@@ -298,18 +298,21 @@ TEST_P(GoogleTest, ADrainEndsStreamsAndPullsWithUnavailable) {
   EXPECT_EQ(stream.Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
 }
 
-TEST_P(GoogleTest, AckIdsHoldAfterARestart) {
+TEST_P(GoogleTest, LeasesAndTheirAckIdsHoldAfterARestart) {
   // The memory store does not outlive the server.
   if (GetParam() == StoreKind::kMemory) return;
   MakeBoth();
-  Publish({"a", "b"});
+  Publish({"a", "b", "c"});
   const auto ids = IdsOf(Pull(10));
-  ASSERT_THAT(ids, SizeIs(2));
+  ASSERT_THAT(ids, SizeIs(3));
   ASSERT_TRUE(server_->Drain().ok());
   server_ = nullptr;
   Start();
   Connect();
+  Publish({"d"});
+  EXPECT_THAT(DataOf(Pull(10)), ElementsAre("d"));
   EXPECT_TRUE(Acknowledge({ids[0]}).ok());
+  EXPECT_TRUE(ModifyAckDeadline({ids[1]}, 0).ok());
   EXPECT_THAT(DataOf(Pull(10)), ElementsAre("b"));
 }
 

@@ -13,6 +13,7 @@ namespace sluice::model {
 enum class Invariant {
   kAckIsFinal,
   kOneLease,
+  kLeaseSurvives,
   kKeyOrder,
   kKeyReleased,
   kNothingLost,
@@ -36,6 +37,8 @@ inline std::string_view ToString(Invariant invariant) {
       return "a message that was acknowledged is never delivered again";
     case Invariant::kOneLease:
       return "at most one live lease per message and subscription";
+    case Invariant::kLeaseSurvives:
+      return "a lease that was saved survives a restart until its deadline";
     case Invariant::kKeyOrder:
       return "messages of one key come in publish order, and after a redelivery all later ones again";
     case Invariant::kKeyReleased:

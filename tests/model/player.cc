@@ -27,7 +27,12 @@ WorldOptions WorldFor(uint64_t seed, WorldOptions options) {
   return options;
 }
 
-Player::Player(uint64_t seed, World* world) : random_(seed), world_(*world) {
+Player::Player(uint64_t seed, World* world)
+    : random_(seed),
+      leases_random_(seed + (uint64_t{1} << 33)),
+      world_(*world),
+      outlived_percent_(leases_random_.Pick<uint64_t>({0, 50, 100})),
+      settled_percent_(outlived_percent_ == 0 ? 0 : leases_random_.Between(0, 10)) {
   operations_ = {
       {random_.Between(5, 30), &Player::Publish},  {random_.Between(0, 4), &Player::PublishAgain},
       {random_.Between(2, 15), &Player::Grant},
@@ -68,7 +73,7 @@ void Player::SetUp() {
   world_.CreateSubscription(undertaker, FilterCases()[0]);
   const uint64_t consumers = random_.Between(1, 3);
   for (size_t i = 0; i < consumers * world_.subscriptions(); ++i) {
-    const size_t client = world_.Attach(i % world_.subscriptions());
+    const size_t client = world_.Attach(i % world_.subscriptions(), Outlived());
     world_.Grant(client, static_cast<int64_t>(random_.Between(1, 50)), Subscription::kNoByteLimit);
   }
   prompt_ = random_.Percent(50);
@@ -111,6 +116,7 @@ Message Player::RandomMessage() {
 
 void Player::Step() {
   ++steps_;
+  if (leases_random_.Percent(settled_percent_)) return SettleAnyones();
   uint64_t at = random_.Below(weights_);
   for (const Operation& operation : operations_) {
     if (at < operation.weight) return (this->*operation.play)();
@@ -206,8 +212,27 @@ void Player::Extend() {
 
 void Player::Attach() {
   if (world_.clients().size() >= 3 * world_.subscriptions()) return;
-  const size_t client = world_.Attach(random_.Below(world_.subscriptions()));
+  const size_t client = world_.Attach(random_.Below(world_.subscriptions()), Outlived());
   world_.Grant(client, static_cast<int64_t>(random_.Between(1, 50)), Subscription::kNoByteLimit);
+}
+
+bool Player::Outlived() { return leases_random_.Percent(outlived_percent_); }
+
+// Whoever holds them, also nobody any more.
+void Player::SettleAnyones() {
+  const size_t anyone = world_.Anyone(random_.Below(world_.subscriptions()));
+  LeaseRange range;
+  if (!PickLeases(anyone, &range)) return;
+  switch (random_.Below(5)) {
+    case 0:
+      return world_.Nack(anyone, range, random_.Percent(50) ? absl::ZeroDuration() : random_.Time(absl::Seconds(20)));
+    case 1:
+      return world_.Extend(anyone, range, random_.Time(absl::Seconds(120)));
+    case 2:
+      return world_.AckConfirmed(anyone, {range});
+    default:
+      return world_.Ack(anyone, {range});
+  }
 }
 
 void Player::Detach() {

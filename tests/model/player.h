@@ -45,6 +45,7 @@ class Player {
   void AckAnything();
   void Nack();
   void Extend();
+  void SettleAnyones();
   void Attach();
   void Detach();
   void Seek();
@@ -58,11 +59,16 @@ class Player {
 
   // A client that is attached, one with leases rather than one without; false when there is none.
   bool PickClient(size_t* client);
+  bool Outlived();
   // Some of a client's live leases, perhaps with others in between; false when it has none.
   bool PickLeases(size_t client, LeaseRange* range);
 
   Random random_;
+  // Decides what concerns leases that outlive their consumer: a world without them is played as if there were none.
+  Random leases_random_;
   World& world_;
+  const uint64_t outlived_percent_;
+  const uint64_t settled_percent_;
   std::vector<Operation> operations_;
   uint64_t weights_ = 0;
   // A publisher that uses keys, or does not.

@@ -29,6 +29,10 @@ class StagedCursor final : public Cursor, public std::enable_shared_from_this<St
   void Failed(OffsetRange range, uint32_t failures) override {
     Do([range, failures](Cursor& cursor) { cursor.Failed(range, failures); }, nullptr);
   }
+  void Leased(absl::Span<const SavedLease> leases) override {
+    for (const SavedLease& lease : leases) stage_->hooks().leased(id_, lease);
+    Do([leases = std::vector<SavedLease>(leases.begin(), leases.end())](Cursor& cursor) { cursor.Leased(leases); }, nullptr);
+  }
   void Seek(CursorState state, StoreDone done) override {
     stage_->hooks().seek_staged(id_, state);
     Do([state = std::move(state)](Cursor& cursor) { cursor.Seek(state, nullptr); },

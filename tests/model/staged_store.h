@@ -29,6 +29,8 @@ struct StoreHooks {
   // Dead letters: on their way, and not taken.
   std::function<void(SubscriptionId, OffsetRange)> bury_staged;
   std::function<void(SubscriptionId, OffsetRange)> bury_refused;
+  // A lease that is to be saved.
+  std::function<void(SubscriptionId, const SavedLease&)> leased;
   // A cursor that begins anew: staged, and durable.
   std::function<void(SubscriptionId, const CursorState&)> seek_staged;
   std::function<void(SubscriptionId)> seek_done;

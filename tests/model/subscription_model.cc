@@ -106,7 +106,8 @@ void SubscriptionModel::CheckMayCome(ConsumerId consumer, const DeliveredMessage
     case Where::kFiltered:
       return fail(Invariant::kFilter, fmt::format("delivered, does not match {}", config_.filter));
     case Where::kLeased:
-      return fail(Invariant::kOneLease, "delivered while another lease of it lives");
+      return state.origin ? fail(Invariant::kLeaseSurvives, "delivered while a lease of before the restart lives")
+                          : fail(Invariant::kOneLease, "delivered while another lease of it lives");
     case Where::kWaiting:
       break;
   }
@@ -159,6 +160,10 @@ void SubscriptionModel::Delivered(ConsumerId consumer, const DeliveredMessage& d
   state.consumer = consumer;
   state.lease = delivered.lease;
   state.deadline = at.now + config_.ack_deadline;
+  state.survives = credit.outlived;
+  state.leased_since = at.now;
+  state.saved.reset();
+  state.origin.reset();
   live_[delivered.lease] = delivered.offset;
   last_lease_ = std::max(last_lease_, delivered.lease);
 }
@@ -166,7 +171,7 @@ void SubscriptionModel::Delivered(ConsumerId consumer, const DeliveredMessage& d
 std::vector<uint64_t> SubscriptionModel::HeldBy(ConsumerId consumer, LeaseRange range) const {
   std::vector<uint64_t> held;
   for (auto it = live_.lower_bound(range.first); it != live_.end() && it->first <= range.last; ++it) {
-    if (states_.at(it->second).consumer == consumer) held.push_back(it->second);
+    if (consumer == kAnyone || states_.at(it->second).consumer == consumer) held.push_back(it->second);
   }
   return held;
 }
@@ -205,7 +210,7 @@ void SubscriptionModel::AckConfirmed(ConsumerId consumer, LeaseRange range, AckR
                                      std::vector<uint64_t>* offsets) {
   for (LeaseId lease = range.first; lease <= range.last; ++lease) {
     auto live = live_.find(lease);
-    if (live == live_.end() || states_.at(live->second).consumer != consumer) {
+    if (live == live_.end() || (consumer != kAnyone && states_.at(live->second).consumer != consumer)) {
       result->refused.insert(lease);
     } else if (Keyed(states_.at(live->second)) && HasEarlierOut(live->second)) {
       result->too_early.insert(lease);
@@ -236,7 +241,12 @@ Bounds SubscriptionModel::Nack(ConsumerId consumer, LeaseRange range, absl::Dura
 
 uint64_t SubscriptionModel::Extend(ConsumerId consumer, LeaseRange range, absl::Duration deadline, Instant now) {
   const std::vector<uint64_t> held = HeldBy(consumer, range);
-  for (const uint64_t offset : held) states_.at(offset).deadline = now + deadline;
+  for (const uint64_t offset : held) {
+    State& state = states_.at(offset);
+    state.deadline = now + deadline;
+    state.leased_since = now;
+    state.saved.reset();
+  }
   return held.size();
 }
 
@@ -276,12 +286,14 @@ void SubscriptionModel::Release(uint64_t offset, ReleaseCause cause, absl::Durat
 }
 
 void SubscriptionModel::Detach(ConsumerId consumer, bool lost, Instant now) {
+  const bool outlived = consumers_[consumer].outlived;
+  consumers_.erase(consumer);
+  if (outlived && !lost) return;
   const ReleaseCause cause = lost ? ReleaseCause::kConsumerGone : ReleaseCause::kReturned;
   for (const uint64_t offset : HeldBy(consumer, {LeaseId(0), last_lease_})) {
     if (states_.at(offset).where != Where::kLeased) continue;
     Release(offset, cause, absl::ZeroDuration(), now);
   }
-  consumers_.erase(consumer);
 }
 
 void SubscriptionModel::Tick(const Moment& at) {

@@ -96,7 +96,11 @@ class SubscriptionModel {
     if (states_[offset].where == Where::kWaiting) states_[offset].where = Where::kAcked;
   }
 
-  void Attach(ConsumerId consumer) { consumers_[consumer] = {}; }
+  // Leases of one that is `outlived` go on to their deadlines without it, and over restarts.
+  void Attach(ConsumerId consumer, bool outlived) {
+    consumers_[consumer] = {};
+    consumers_[consumer].outlived = outlived;
+  }
   void Grant(ConsumerId consumer, int64_t messages, int64_t bytes);
   void Delivered(ConsumerId consumer, const DeliveredMessage& delivered, const Moment& at);
   // How many leases the engine is to settle. A nack may take back later ones of a key that it names itself.
@@ -122,10 +126,14 @@ class SubscriptionModel {
   void Sought(const CursorState& state, const Moment& at);
   void SeekDone();
 
+  // The engine has the store save this lease.
+  void LeaseStaged(const SavedLease& lease, const Moment& at);
   // What was said so far is durable.
   void Saved();
-  // The engine was opened again and found this in the store; the leases are over.
-  void Recovered(const CursorState& state, const Moment& at);
+  // The engine is opened again and finds this in the store, after a `clean` shutdown or not: leases are over, but for those.
+  void Recovered(const CursorState& state, bool clean, const Moment& at);
+  // Those, by the names under which they were given, and what each is called now.
+  void Restored(const std::function<std::optional<LeaseId>(const SavedLease&)>& name_now);
 
   // Whether all that may be delivered is. With `idle` the store has nothing to do any more; with `held_back` the engine
   // has a reason of its own to wait.
@@ -169,6 +177,12 @@ class SubscriptionModel {
     ConsumerId consumer;
     LeaseId lease;
     Instant deadline;
+    // While it is leased: whether that goes on over a restart, since when, and as what it was saved, if it was.
+    bool survives = false;
+    Instant leased_since;
+    std::optional<SavedLease> saved;
+    // Of a lease that was given before a restart.
+    std::optional<SavedLease> origin;
     // While it is condemned; nothing when nobody knows any more.
     std::optional<ReleaseCause> cause;
     bool copy_staged = false;
@@ -180,8 +194,11 @@ class SubscriptionModel {
   struct Durable {
     bool settled = false;
     uint32_t failures = 0;
+    // That it was leased.
+    std::optional<SavedLease> lease;
   };
   struct Credit {
+    bool outlived = false;
     int64_t messages = 0;
     int64_t bytes = 0;
     bool counts_bytes = true;
@@ -196,6 +213,11 @@ class SubscriptionModel {
   void CheckTime(const State& state, uint64_t offset, const Moment& at) const;
   void CheckOrder(ConsumerId consumer, uint64_t offset, int64_t wall_us) const;
   void CheckRecovered(uint64_t offset, const State& state, bool settled, uint32_t failures);
+  void CheckRecoveredLease(uint64_t offset, const State& state, const SavedLease* found, bool clean, const Moment& at);
+  // As the engine does with a lease that it finds.
+  void Lease(uint64_t offset, const SavedLease& saved, const Moment& at);
+  // Whether its key has an earlier message that has to come first.
+  bool BehindItsKey(uint64_t offset, int64_t wall_us) const;
   void CheckCopy(uint64_t offset, const State& state, const Message& copy) const;
   static void UpdateTimes(State* state, const Moment& at);
   static bool Due(const State& state, const Moment& at);

@@ -10,6 +10,11 @@ namespace {
 
 // As core/engine/subscription_pump.cc promises it.
 constexpr absl::Duration kPatienceForOthers = absl::Seconds(1);
+// As core/engine/subscription_leases.cc promises it.
+constexpr absl::Duration kSavedAfter = absl::Milliseconds(100);
+bool IsSavedDeadline(int64_t until_ms, int64_t until_us) {
+  return until_ms * 1000 >= until_us && until_ms * 1000 - until_us < 100'000;
+}
 
 }  // namespace
 
@@ -35,7 +40,9 @@ void SubscriptionModel::SeekDone() {
 
 void SubscriptionModel::Saved() {
   durable_.clear();
-  for (const auto& [offset, state] : states_) durable_[offset] = {state.settled(), state.failures};
+  for (const auto& [offset, state] : states_) {
+    durable_[offset] = {state.settled(), state.failures, state.where == Where::kLeased ? state.saved : std::nullopt};
+  }
 }
 
 void SubscriptionModel::CheckRecovered(uint64_t offset, const State& state, bool settled, uint32_t failures) {
@@ -49,18 +56,110 @@ void SubscriptionModel::CheckRecovered(uint64_t offset, const State& state, bool
   Fail(Invariant::kAttempts, what, offset);
 }
 
-void SubscriptionModel::Recovered(const CursorState& found, const Moment& at) {
+void SubscriptionModel::LeaseStaged(const SavedLease& lease, const Moment& at) {
+  if (lease.over()) return;
+  for (Offset offset = lease.offsets.begin; offset < lease.offsets.end; ++offset) {
+    State& state = states_.at(offset.value());
+    const SavedLease one = lease.Part({offset, offset + 1});
+    const bool known = state.where == Where::kLeased && state.survives &&
+                       (state.origin ? state.origin->first == one.first && state.origin->incarnation == one.incarnation
+                                     : state.lease == one.first);
+    const int64_t until_us = at.wall_us + absl::ToInt64Microseconds(state.deadline - at.now);
+    if (!known || !IsSavedDeadline(one.until_ms, until_us)) {
+      const auto what = fmt::format("lease {} of it is saved, until {} ms: {}", one.first.value(), one.until_ms,
+                                    known ? "not its deadline" : "it is not leased so");
+      Fail(Invariant::kLeaseSurvives, what, offset.value());
+    }
+    state.saved = one;
+  }
+}
+
+void SubscriptionModel::CheckRecoveredLease(uint64_t offset, const State& state, const SavedLease* found, bool clean,
+                                            const Moment& at) {
+  const bool lives = state.where == Where::kLeased && state.survives;
+  // After a crash it may also be one that was over when that was not durable.
+  const std::optional<SavedLease> certain = clean ? state.saved : durable_[offset].lease;
+  if (lives && certain && certain == state.saved) {
+    if (found == nullptr) return Fail(Invariant::kLeaseSurvives, "its lease was saved and is gone", offset);
+    // Saved once more at the end it goes by what the wall clock says then.
+    SavedLease anew = *certain;
+    anew.until_ms = found->until_ms;
+    const int64_t until_us = at.wall_us + absl::ToInt64Microseconds(state.deadline - at.now);
+    if (*found != *certain && !(clean && *found == anew && IsSavedDeadline(anew.until_ms, until_us))) Fail(Invariant::kLeaseSurvives, "its lease is not as it was saved", offset);
+  }
+  if (!clean) return;
+  // What passed before a crash that forgot it may still be there.
+  if (found != nullptr && found->until_ms * 1000 <= at.wall_us) return;
+  if (lives != (found != nullptr)) {
+    const bool passed = lives && state.deadline <= at.now;
+    if (!passed) Fail(Invariant::kLeaseSurvives, lives ? "its lease is not saved" : "is leased after a restart and was not", offset);
+  }
+}
+
+bool SubscriptionModel::BehindItsKey(uint64_t offset, int64_t wall_us) const {
+  const State& state = states_.at(offset);
+  if (!Keyed(state)) return false;
+  for (auto it = states_.begin(); it->first < offset; ++it) {
+    const State& earlier = it->second;
+    if (earlier.message->key != state.message->key || earlier.settled() || earlier.where == Where::kLeased) continue;
+    // One that has expired is let go of, unless it is to be copied.
+    if (earlier.where == Where::kWaiting && earlier.expire_us <= wall_us && !BuriesExpired()) continue;
+    return true;
+  }
+  return false;
+}
+
+void SubscriptionModel::Lease(uint64_t offset, const SavedLease& saved, const Moment& at) {
+  const absl::Duration left = absl::FromUnixMillis(saved.until_ms) - absl::FromUnixMicros(at.wall_us);
+  if (left <= absl::ZeroDuration() || BehindItsKey(offset, at.wall_us)) return;
+  State& state = states_.at(offset);
+  state.where = Where::kLeased;
+  state.consumer = kBeforeRestart;
+  state.attempt = state.failures + 1;
+  state.deadline = at.now + std::min(left, kMaxAckDeadline);
+  state.survives = true;
+  state.leased_since = at.now;
+  state.saved = state.origin = saved;
+}
+
+void SubscriptionModel::Restored(const std::function<std::optional<LeaseId>(const SavedLease&)>& name_now) {
+  for (auto& [offset, state] : states_) {
+    if (state.where != Where::kLeased) continue;
+    const std::optional<LeaseId> now = name_now(*state.origin);
+    if (!now) {
+      Fail(Invariant::kLeaseSurvives, "its lease was saved, and the engine does not know it", offset);
+      continue;
+    }
+    state.lease = *now;
+    live_[*now] = offset;
+    last_lease_ = std::max(last_lease_, *now);
+  }
+}
+
+void SubscriptionModel::Recovered(const CursorState& found, bool clean, const Moment& at) {
   consumers_.clear();
   live_.clear();
   last_lease_ = LeaseId(0);
   stale_copies_.clear();
+  std::map<uint64_t, SavedLease> leases;
+  for (const auto& [begin, run] : found.leases.runs()) {
+    for (Offset at_run = run.offsets.begin; at_run < run.offsets.end; ++at_run) {
+      leases[at_run.value()] = run.Part({at_run, at_run + 1});
+    }
+  }
   for (auto& [offset, state] : states_) {
     if (state.where == Where::kFiltered) continue;
+    const auto lease = leases.find(offset);
     const bool settled = found.acked.Contains(Offset(offset));
     auto counted = found.failures.find(Offset(offset));
     const uint32_t failures = counted == found.failures.end() ? 0 : counted->second;
     // With a seek on its way the store is before or after it.
-    if (seeks_ == 0) CheckRecovered(offset, state, settled, failures);
+    if (seeks_ == 0) {
+      CheckRecovered(offset, state, settled, failures);
+      CheckRecoveredLease(offset, state, lease == leases.end() ? nullptr : &lease->second, clean, at);
+    }
+    state.origin.reset();
+    state.saved.reset();
     state.copy_staged = false;
     if (settled) {
       if (!state.settled()) state.where = Where::kAcked;
@@ -71,6 +170,7 @@ void SubscriptionModel::Recovered(const CursorState& found, const Moment& at) {
     state.cause.reset();
     state.may_be_gone = false;
     state.earliest = state.latest = at.now;
+    if (lease != leases.end() && state.where == Where::kWaiting) Lease(offset, lease->second, at);
     UpdateTimes(&state, at);
   }
   seeks_ = 0;
@@ -104,6 +204,9 @@ void SubscriptionModel::CheckProgress(const Moment& at, bool idle, bool held_bac
     if (state.where == Where::kLeased && state.deadline <= at.now) {
       Fail(Invariant::kProgress, "its lease has no end", offset);
     }
+    if (state.where == Where::kLeased && state.survives && !state.saved && at.now - state.leased_since > kSavedAfter) {
+      Fail(Invariant::kLeaseSurvives, "its lease is not saved", offset);
+    }
     if (!idle || !head) continue;
     const bool is_new = state.attempt == 0 && !Keyed(state) && state.message->deliver_at_us == kDeliverAtOnce;
     const bool others_first = !is_new && MayWaitForOthers(at);
@@ -135,7 +238,7 @@ uint64_t SubscriptionModel::overdue(const Moment& at, Instant rested) const {
 std::vector<LeaseId> SubscriptionModel::LeasesOf(ConsumerId consumer) const {
   std::vector<LeaseId> leases;
   for (const auto& [lease, offset] : live_) {
-    if (states_.at(offset).consumer == consumer) leases.push_back(lease);
+    if (consumer == kAnyone || states_.at(offset).consumer == consumer) leases.push_back(lease);
   }
   return leases;
 }

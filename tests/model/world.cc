@@ -68,13 +68,13 @@ World::~World() {
   engine_ = nullptr;
 }
 
-void World::Open() {
+void World::Open(bool clean) {
   auto backend = place_->Open();
   if (!backend.ok()) {
     fmt::print("the store does not open: {}\n", backend.status().ToString());
     std::abort();
   }
-  CheckStore(**backend);
+  CheckStore(**backend, clean);
   auto store = std::make_unique<StagedStore>(*std::move(backend), Hooks());
   stage_ = store->stage();
   metrics_ = std::make_unique<Metrics>();
@@ -93,6 +93,7 @@ void World::Open() {
     std::abort();
   }
   engine_ = *std::move(engine);
+  AdoptLeases();
 }
 
 StoreHooks World::Hooks() {
@@ -104,6 +105,9 @@ StoreHooks World::Hooks() {
   hooks.bury_refused = [this](SubscriptionId id, OffsetRange offsets) {
     Say("dead letters {} to {} are refused", offsets.begin.value(), offsets.end.value() - 1);
     WithId(id).model->BuryRefused(offsets, now());
+  };
+  hooks.leased = [this](SubscriptionId id, const SavedLease& lease) {
+    if (!dying_) WithId(id).model->LeaseStaged(lease, moment());
   };
   hooks.seek_staged = [this](SubscriptionId id, const CursorState& state) {
     if (!dying_) OnSeek(WithId(id), state);
@@ -166,14 +170,24 @@ std::shared_ptr<Subscription> World::EngineOf(const SubscriptionState& subscript
   return *engine_->FindSubscription(subscription.model->config().name);
 }
 
-size_t World::Attach(size_t subscription) {
+size_t World::Attach(size_t subscription, bool outlived) {
   const size_t client = clients_.size();
   clients_.push_back({subscription, {}, true});
-  clients_[client].id = *EngineOf(client)->Attach(std::make_shared<Probe>(*this, client), {});
-  ModelOf(client).Attach(clients_[client].id);
-  Say("client {} of {}", client, ModelOf(client).config().name.id());
+  AttachOptions options;
+  options.leases_outlive_it = outlived;
+  clients_[client].id = *EngineOf(client)->Attach(std::make_shared<Probe>(*this, client), options);
+  ModelOf(client).Attach(clients_[client].id, outlived);
+  Say("client {} of {}{}", client, ModelOf(client).config().name.id(), outlived ? ", outlived by its leases" : "");
   Settle();
   return client;
+}
+
+size_t World::Anyone(size_t subscription) {
+  for (size_t client = 0; client < clients_.size(); ++client) {
+    if (clients_[client].subscription == subscription && clients_[client].id == kAnyone) return client;
+  }
+  clients_.push_back({subscription, kAnyone, false});
+  return clients_.size() - 1;
 }
 
 void World::Grant(size_t client, int64_t messages, int64_t bytes) {
@@ -345,7 +359,7 @@ void World::Maintain() {
 void World::Crash() {
   Say("crash, {} steps of the store are lost", stage_->size());
   Close(true);
-  Open();
+  Open(/*clean=*/false);
   Settle();
 }
 

@@ -52,7 +52,9 @@ class World {
   void CreateSubscription(SubscriptionConfig config, const FilterCase& filter, StartPosition start = Earliest{});
 
   // Returns the client's number.
-  size_t Attach(size_t subscription);
+  size_t Attach(size_t subscription, bool outlived = false);
+  // Returns the client that settles leases whoever holds them; it is never attached.
+  size_t Anyone(size_t subscription);
   void Grant(size_t client, int64_t messages, int64_t bytes);
   // A numbered batch is remembered, and may be sent again.
   void Publish(size_t topic, std::vector<Message> messages, bool numbered);
@@ -137,10 +139,12 @@ class World {
   void Say(fmt::format_string<Args...> format, Args&&... args) const {
     if (options_.verbose) fmt::print("    {}\n", fmt::format(format, std::forward<Args>(args)...));
   }
-  void Open();
+  void Open(bool clean = true);
   void Close(bool crash);
   // Against what the store holds now that it was opened again.
-  void CheckStore(Backend& backend);
+  void CheckStore(Backend& backend, bool clean);
+  // What the engine leased again from before it was opened.
+  void AdoptLeases();
   void CheckLog(Backend& backend, const TopicState& topic);
   void CheckKept(const TopicState& topic, Offset first);
   void CheckFreed(const TopicState& topic, Offset first);

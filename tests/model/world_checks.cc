@@ -114,9 +114,22 @@ void World::CheckFreed(const TopicState& topic, Offset first) {
                             first.value(), wanted));
 }
 
-void World::CheckStore(Backend& backend) {
+void World::AdoptLeases() {
   for (const SubscriptionState& subscription : subscriptions_) {
-    subscription.model->Recovered(backend.OpenCursor(subscription.id)->state(), moment());
+    const auto engine = EngineOf(subscription);
+    subscription.model->Restored([&](const SavedLease& origin) {
+      return engine->RestoredLease(origin.incarnation, origin.first, origin.offsets.begin);
+    });
+    // Their messages are read before anything happens.
+    while (engine->stats().leased_messages > 0 && stage_->Commit(SIZE_MAX) > 0) {}
+    Expect(subscription.model->leased(), static_cast<uint64_t>(engine->stats().leased_messages), Invariant::kLeaseSurvives,
+           "leases of before the restart");
+  }
+}
+
+void World::CheckStore(Backend& backend, bool clean) {
+  for (const SubscriptionState& subscription : subscriptions_) {
+    subscription.model->Recovered(backend.OpenCursor(subscription.id)->state(), clean, moment());
   }
   for (const TopicState& topic : topics_) CheckLog(backend, topic);
 }

@@ -39,6 +39,13 @@ class OutlivingLeaseTest : public EngineFixture {
     }
     return late;
   }
+  void LoseLeases() {
+    const auto cursor = store_->CursorOf(FindSubscription("billing")->id());
+    ASSERT_TRUE(engine_->Shutdown(absl::Seconds(5)).ok());
+    engine_ = nullptr;
+    cursor->Leased(std::vector{SavedLease{.offsets = {Offset(1), Offset(1'000'000)}}});
+    Open();
+  }
   AckOutcome ConfirmLate(const std::vector<LateAck>& late) {
     AckOutcome result;
     FindSubscription("billing")->AckLateConfirmed(late, [&](AckOutcome outcome) { result = std::move(outcome); });
@@ -173,7 +180,7 @@ TEST_F(OutlivingLeaseTest, AnAcknowledgementOfBeforeARestartCounts) {
   ASSERT_TRUE(Publish("orders", {"a", "b"}).ok());
   auto late = Late(first.consumer->Take());
   late[0].leases.last = late[0].leases.first;
-  Reopen();
+  LoseLeases();
   FindSubscription("billing")->AckLate(late, /*before_restart=*/true);
   EXPECT_THAT(ConnectOutliving().consumer->TakeData(), ElementsAre("b"));
 }
@@ -234,7 +241,8 @@ TEST_F(OutlivingLeaseTest, ExactlyOnceConfirmsWhatWasNotDeliveredAgainSinceTheRe
   const auto first = ConnectOutliving();
   ASSERT_TRUE(Publish("orders", {"a", "b"}).ok());
   const auto late = Late(first.consumer->Take());
-  Reopen();
+  // As after a crash that came before its leases were saved.
+  LoseLeases();
   const AckOutcome outcome = ConfirmLate({{{late[0].leases.first, late[0].leases.first}, late[0].offset}});
   EXPECT_EQ(outcome.confirmed.size(), 1u);
   EXPECT_THAT(ConnectOutliving().consumer->TakeData(), ElementsAre("b"));

@@ -435,6 +435,7 @@ TEST_F(LocalStoreTest, ReplayingTwiceIsAsGoodAsOnce) {
   for (int i = 0; i < 5; ++i) ASSERT_EQ(Append(*log_, std::to_string(i)), absl::OkStatus());
   auto cursor = store_->OpenCursor(SubscriptionId(2));
   cursor->Failed({Offset(4), Offset(6)}, 3);
+  cursor->Leased(std::vector{SavedLease{{Offset(1), Offset(6)}, LeaseId(7), 1, 1000}, SavedLease{{Offset(5), Offset(6)}, LeaseId(12), 1, 2000}});
   Answer<absl::Status> acked;
   cursor->Ack({OffsetRange{Offset(2), Offset(5)}}, acked.callback());
   ASSERT_EQ(acked.Wait(), absl::OkStatus());
@@ -446,8 +447,39 @@ TEST_F(LocalStoreTest, ReplayingTwiceIsAsGoodAsOnce) {
     const CursorState state = store_->OpenCursor(SubscriptionId(2))->state();
     EXPECT_EQ(state.acked, expected.acked);
     EXPECT_EQ(state.failures, (std::map<Offset, uint32_t>{{Offset(5), 3}}));
+    EXPECT_EQ(state.leases.size(), 2u);
+    EXPECT_EQ(state.leases, expected.leases);
     EXPECT_EQ(ReadAll(*log_)->size(), 5);
   }
+}
+
+TEST_F(LocalStoreTest, LeasesGoWithTheNextCommitWhoeverCausesIt) {
+  ASSERT_EQ(Open(), absl::OkStatus());
+  CreateTopic();
+  CreateSubscription();
+  store_->OpenCursor(SubscriptionId(2))->Leased(std::vector{SavedLease{{Offset(1), Offset(3)}, LeaseId(7), 1, 1000}});
+  ASSERT_EQ(Append(*log_, "a"), absl::OkStatus());
+  Crash();
+  ASSERT_EQ(Open(), absl::OkStatus());
+  EXPECT_EQ(store_->OpenCursor(SubscriptionId(2))->state().leases.size(), 1u);
+}
+
+TEST_F(LocalStoreTest, WhatALeaseWasToldBeforeAFailureDoesNotHoldAfterIt) {
+  ASSERT_EQ(Open(), absl::OkStatus());
+  CreateSubscription();
+  auto cursor = store_->OpenCursor(SubscriptionId(2));
+  // Most likely in one record.
+  cursor->Leased(std::vector{SavedLease{{Offset(1), Offset(3)}, LeaseId(7), 1, 1000}});
+  cursor->Failed({Offset(1), Offset(2)}, 1);
+  Answer<absl::Status> acked;
+  cursor->Ack({OffsetRange{Offset(9), Offset(10)}}, acked.callback());
+  ASSERT_EQ(acked.Wait(), absl::OkStatus());
+  const SavedLeases expected = cursor->state().leases;
+  EXPECT_EQ(expected.size(), 1u);
+  cursor = nullptr;
+  Crash();
+  ASSERT_EQ(Open(), absl::OkStatus());
+  EXPECT_EQ(store_->OpenCursor(SubscriptionId(2))->state().leases, expected);
 }
 
 // Format 1 counted deliveries; whether the last one failed nobody knows.

@@ -14,11 +14,42 @@ namespace {
 uint32_t FailuresOf(uint32_t deliveries) { return deliveries == 0 ? 0 : deliveries - 1; }
 constexpr uint64_t kNoDeliveries = 0;
 
+OffsetRange NextRange(VarintReader* in) {
+  const Offset begin(in->Next());
+  const OffsetRange range{begin, begin + in->Next()};
+  if (range.empty()) in->Fail();  // also one that goes past the largest offset
+  return range;
+}
+
+void Put(VarintWriter* out, const SavedLease& lease) {
+  out->Put(lease.offsets.begin.value());
+  out->Put(lease.offsets.size());
+  out->Put(static_cast<uint64_t>(lease.until_ms));
+  if (lease.over()) return;
+  out->Put(lease.incarnation);
+  out->Put(lease.first.value());
+}
+
+// The list at the end; there is none where nothing is to be said, as before there were leases.
+template <class Fn>
+void TakeLeases(VarintReader* in, Fn&& fn) {
+  if (!in->ok() || in->AtEnd()) return;
+  for (uint64_t left = in->Next(); left > 0 && in->ok(); --left) {
+    SavedLease lease{.offsets = NextRange(in), .until_ms = static_cast<int64_t>(in->Next())};
+    if (!lease.over()) {
+      lease.incarnation = static_cast<uint32_t>(in->Next());
+      lease.first = LeaseId(in->Next());
+    }
+    if (in->ok()) fn(lease);
+  }
+}
+
 }  // namespace
 
 void Apply(const CursorDelta& delta, CursorState* state) {
   for (const Failure& failure : delta.failed) state->Fail(failure.range, failure.failures);
   for (const OffsetRange& range : delta.acked) state->Ack(range);
+  for (const SavedLease& lease : delta.leases) state->Lease(lease);
 }
 
 std::string Encode(const CursorDelta& delta) {
@@ -36,17 +67,15 @@ std::string Encode(const CursorDelta& delta) {
     out.Put(failure.range.size());
     out.Put(failure.failures);
   }
+  if (delta.leases.empty()) return out.Take();
+  out.Put(delta.leases.size());
+  for (const SavedLease& lease : delta.leases) Put(&out, lease);
   return out.Take();
 }
 
 std::optional<CursorDelta> DecodeCursorDelta(std::string_view bytes) {
   VarintReader in(bytes);
-  const auto next_range = [&in] {
-    const Offset begin(in.Next());
-    const OffsetRange range{begin, begin + in.Next()};
-    if (range.empty()) in.Fail();  // also one that goes past the largest offset
-    return range;
-  };
+  const auto next_range = [&in] { return NextRange(&in); };
   CursorDelta delta;
   in.Next();
   for (uint64_t left = in.Next(); left > 0 && in.ok(); --left) delta.acked.push_back(next_range());
@@ -60,6 +89,7 @@ std::optional<CursorDelta> DecodeCursorDelta(std::string_view bytes) {
     const OffsetRange range = next_range();
     delta.failed.push_back({range, static_cast<uint32_t>(in.Next())});
   }
+  TakeLeases(&in, [&](const SavedLease& lease) { delta.leases.push_back(lease); });
   if (!in.ok()) return std::nullopt;
   return delta;
 }
@@ -76,6 +106,9 @@ std::string Encode(const CursorState& state) {
     out.Put(failures);
     previous = offset;
   }
+  if (state.leases.empty()) return out.Take();
+  out.Put(state.leases.size());
+  for (const auto& [begin, lease] : state.leases.runs()) Put(&out, lease);
   return out.Take();
 }
 
@@ -97,6 +130,9 @@ std::optional<CursorState> DecodeCursorState(std::string_view bytes) {
   next_counts(FailuresOf);
   if (in.ok() && in.AtEnd()) return state;  // of version 1
   next_counts([](uint32_t failures) { return failures; });
+  TakeLeases(&in, [&](const SavedLease& lease) {
+    if (!lease.over()) state.leases.Put(lease);
+  });
   if (!in.ok()) return std::nullopt;
   return state;
 }

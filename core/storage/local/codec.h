@@ -28,6 +28,8 @@ struct Failure {
 struct CursorDelta {
   std::vector<OffsetRange> acked;
   std::vector<Failure> failed;
+  // Those that still held when all of the above had happened, and those that were over without it.
+  std::vector<SavedLease> leases = {};
 };
 
 // Applies a change; the same one twice is as good as once.

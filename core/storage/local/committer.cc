@@ -57,7 +57,7 @@ void Committer::Submit(JournalEntry entry) {
     }
     waiting_bytes_ += entry.payload().size();
     waiting_.entries.push_back(std::move(entry));
-    urgent_ = true;
+    urgency_ = Urgency::kNow;
     if (options_.sync) {
       wake_.NotifyOne();
     } else if (!committing_) {
@@ -68,16 +68,16 @@ void Committer::Submit(JournalEntry entry) {
   if (lead) Lead();
 }
 
-void Committer::MarkDirty(std::shared_ptr<DirtySource> source, bool urgent) {
+void Committer::MarkDirty(std::shared_ptr<DirtySource> source, Urgency urgency) {
   MutexLock lock(mu_);
-  const bool first = waiting_.empty();
+  const bool wakes = waiting_.empty() || urgency > urgency_ || urgency == Urgency::kNow;
   if (source != nullptr) waiting_.dirty.push_back(std::move(source));
-  urgent_ |= urgent;
-  if (first || urgent) wake_.NotifyOne();
+  urgency_ = std::max(urgency_, urgency);
+  if (wakes) wake_.NotifyOne();
 }
 
 Committer::Group Committer::TakeGroup() {
-  urgent_ = false;
+  urgency_ = Urgency::kEventually;
   waiting_bytes_ = 0;
   return std::exchange(waiting_, {});
 }
@@ -90,7 +90,7 @@ void Committer::Lead() {
     Commit(std::move(group));
     lock.Lock();
     // What only lingers may wait for company.
-    if (!urgent_) break;
+    if (urgency_ != Urgency::kNow) break;
   }
   committing_ = false;
   idle_.NotifyAll();
@@ -296,20 +296,26 @@ absl::StatusOr<JournalPosition> Committer::WriteExclusive(const std::function<st
   return first;
 }
 
+void Committer::Linger(MutexLock& lock) {
+  const Instant begin = clock_.Now();
+  while (urgency_ != Urgency::kNow && !stopping_) {
+    const Urgency urgency = urgency_;
+    const absl::Duration left =
+        begin + (urgency == Urgency::kSoon ? options_.linger : options_.long_linger) - clock_.Now();
+    if (left <= absl::ZeroDuration()) return;
+    if (!wake_.WaitFor(lock, left) && urgency == urgency_) return;
+    // Somebody else has committed it.
+    if (waiting_.empty()) return;
+  }
+}
+
 void Committer::ThreadMain() {
   NameThisThread("journal-commit");
   for (;;) {
     {
       MutexLock lock(mu_);
       while (waiting_.empty() && !stopping_) wake_.Wait(lock);
-      if (!urgent_ && !stopping_) {
-        // Nobody waits: give others the chance to come along.
-        const Instant end = clock_.Now() + options_.linger;
-        for (absl::Duration left = options_.linger; left > absl::ZeroDuration() && !urgent_ && !stopping_;
-             left = end - clock_.Now()) {
-          if (!wake_.WaitFor(lock, left)) break;
-        }
-      }
+      Linger(lock);
       while (committing_) idle_.Wait(lock);
       if (waiting_.empty()) {
         if (stopping_) return;

@@ -56,6 +56,16 @@ class DirtySource {
   virtual JournalEntry TakeChanges() = 0;
 };
 
+// How long changes may wait for a commit.
+enum class Urgency : uint8_t {
+  // For one that others cause, or `long_linger`.
+  kEventually,
+  // For others that come along, or `linger`.
+  kSoon,
+  // Somebody waits for them.
+  kNow,
+};
+
 class Committer {
  public:
   struct Options {
@@ -64,6 +74,8 @@ class Committer {
     size_t max_queued_bytes = size_t{64} << 20;
     // Changes that nobody waits for are written after this time at the latest.
     absl::Duration linger = absl::Milliseconds(10);
+    // And those that are not worth a commit of their own after this.
+    absl::Duration long_linger = absl::Milliseconds(100);
     // After a write that had no space batches are refused this long, so that what gives space back finds room; twice as long
     // each time until one succeeds.
     absl::Duration first_full_pause = absl::Seconds(1);
@@ -78,9 +90,8 @@ class Committer {
   // Batches are refused while the disk is full; other entries are taken as long as there is room for them.
   void Submit(JournalEntry entry) EXCLUDES(mu_);
 
-  // `source` has changes; called once until they are taken. With `urgent` somebody waits for them, or (null) for those
-  // of a source that said so before.
-  void MarkDirty(std::shared_ptr<DirtySource> source, bool urgent) EXCLUDES(mu_);
+  // `source` has changes; called once until they are taken, and again with null when they become more urgent.
+  void MarkDirty(std::shared_ptr<DirtySource> source, Urgency urgency) EXCLUDES(mu_);
 
   // Calls fn with nothing being written or applied; what is dirty is written before. For checkpoints.
   void RunExclusive(const std::function<void()>& fn) EXCLUDES(mu_, commit_mu_);
@@ -115,6 +126,8 @@ class Committer {
 
   absl::Status Admit(const JournalEntry& entry) REQUIRES(mu_);
   Group TakeGroup() REQUIRES(mu_);
+  // Nobody waits: gives others the chance to come along.
+  void Linger(MutexLock& lock) REQUIRES(mu_);
   // Commits until nothing waits. REQUIRES: committing_ was set by the caller.
   void Lead() EXCLUDES(mu_, commit_mu_);
   void Commit(Group group) EXCLUDES(mu_, commit_mu_);
@@ -150,7 +163,8 @@ class Committer {
   CondVar idle_;
   Group waiting_ GUARDED_BY(mu_);
   size_t waiting_bytes_ GUARDED_BY(mu_) = 0;
-  bool urgent_ GUARDED_BY(mu_) = false;
+  // The highest of what waits.
+  Urgency urgency_ GUARDED_BY(mu_) = Urgency::kEventually;
   bool committing_ GUARDED_BY(mu_) = false;
   bool stopping_ GUARDED_BY(mu_) = false;
 };

@@ -13,14 +13,25 @@ CursorState LocalCursor::state() const {
   return state_;
 }
 
-bool LocalCursor::NoteChange() {
+LocalCursor::News LocalCursor::NoteChange(Urgency urgency) {
   changed_ = true;
-  return !std::exchange(dirty_, true);
+  if (!reported_) {
+    reported_ = urgency;
+    return News::kChanged;
+  }
+  if (urgency <= *reported_ && urgency != Urgency::kNow) return News::kNone;
+  reported_ = urgency;
+  return News::kMoreUrgent;
+}
+
+void LocalCursor::Report(News news, Urgency urgency) {
+  if (news == News::kNone) return;
+  committer_.MarkDirty(news == News::kChanged ? shared_from_this() : nullptr, urgency);
 }
 
 void LocalCursor::Ack(absl::Span<const OffsetRange> ranges, StoreDone done) {
-  const auto urgent = static_cast<bool>(done);
-  bool tell = false;
+  const Urgency urgency = done ? Urgency::kNow : Urgency::kSoon;
+  News news = News::kNone;
   {
     MutexLock lock(mu_);
     for (const OffsetRange& range : ranges) {
@@ -31,20 +42,36 @@ void LocalCursor::Ack(absl::Span<const OffsetRange> ranges, StoreDone done) {
         pending_.acked.push_back(range);
       }
     }
-    if (urgent) waiting_.push_back(std::move(done));
-    tell = NoteChange();
+    if (done) waiting_.push_back(std::move(done));
+    news = NoteChange(urgency);
   }
-  if (tell || urgent) committer_.MarkDirty(tell ? shared_from_this() : nullptr, urgent);
+  Report(news, urgency);
 }
 
 void LocalCursor::Failed(OffsetRange range, uint32_t failures) {
+  News news = News::kNone;
   {
     MutexLock lock(mu_);
     state_.Fail(range, failures);
     pending_.failed.push_back({range, failures});
-    if (!NoteChange()) return;
+    // Else those that were told before would hold again after it.
+    if (!pending_.leases.empty()) pending_.leases.push_back({.offsets = range});
+    news = NoteChange(Urgency::kSoon);
   }
-  committer_.MarkDirty(shared_from_this(), false);
+  Report(news, Urgency::kSoon);
+}
+
+void LocalCursor::Leased(absl::Span<const SavedLease> leases) {
+  News news = News::kNone;
+  {
+    MutexLock lock(mu_);
+    const size_t before = pending_.leases.size();
+    for (const SavedLease& lease : leases) {
+      if (state_.Lease(lease)) pending_.leases.push_back(lease);
+    }
+    if (pending_.leases.size() > before) news = NoteChange(Urgency::kEventually);
+  }
+  Report(news, Urgency::kEventually);
 }
 
 void LocalCursor::Seek(CursorState state, StoreDone done) {
@@ -75,7 +102,7 @@ JournalEntry LocalCursor::TakeChanges() {
     entry.header.kind = RecordKind::kCursorState;
     entry.bytes = Encode(state_);
   }
-  dirty_ = false;
+  reported_.reset();
   if (!waiting_.empty()) {
     entry.done = [waiting = std::exchange(waiting_, {})](const absl::Status& status) {
       for (const StoreDone& done : waiting) done(status);

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,7 @@ class LocalCursor final : public Cursor,
   CursorState state() const override EXCLUDES(mu_);
   void Ack(absl::Span<const OffsetRange> ranges, StoreDone done) override EXCLUDES(mu_);
   void Failed(OffsetRange range, uint32_t failures) override EXCLUDES(mu_);
+  void Leased(absl::Span<const SavedLease> leases) override EXCLUDES(mu_);
   void Seek(CursorState state, StoreDone done) override EXCLUDES(mu_);
 
   JournalEntry TakeChanges() override EXCLUDES(mu_);
@@ -46,8 +48,10 @@ class LocalCursor final : public Cursor,
   void CheckpointDone(bool written) EXCLUDES(mu_);
 
  private:
-  // Returns whether the committer is to be told.
-  bool NoteChange() REQUIRES(mu_);
+  // What the committer is to be told of a change: that there is one, or that what it knows of is more urgent.
+  enum class News { kNone, kChanged, kMoreUrgent };
+  News NoteChange(Urgency urgency) REQUIRES(mu_);
+  void Report(News news, Urgency urgency) EXCLUDES(mu_);
 
   Committer& committer_;
   const SubscriptionId id_;
@@ -58,7 +62,8 @@ class LocalCursor final : public Cursor,
   // Not in the journal yet, and who waits for it to be.
   CursorDelta pending_ GUARDED_BY(mu_);
   std::vector<StoreDone> waiting_ GUARDED_BY(mu_);
-  bool dirty_ GUARDED_BY(mu_) = false;
+  // What the committer was told, until it takes the changes.
+  std::optional<Urgency> reported_ GUARDED_BY(mu_);
   // Changes were taken and then not written, on a full disk.
   bool refused_ GUARDED_BY(mu_) = false;
   // Not in the view yet.

@@ -81,6 +81,9 @@ class OpenedCursor final : public Cursor {
   void Failed(OffsetRange range, uint32_t failures) override {
     if (!gate_->closed()) cursor_->Failed(range, failures);
   }
+  void Leased(absl::Span<const SavedLease> leases) override {
+    if (!gate_->closed()) cursor_->Leased(leases);
+  }
   void Seek(CursorState state, StoreDone done) override {
     Gate::Pass pass(*gate_);
     if (pass) return cursor_->Seek(std::move(state), std::move(done));
@@ -227,6 +230,11 @@ void MemoryCursor::Ack(absl::Span<const OffsetRange> ranges, StoreDone done) {
 void MemoryCursor::Failed(OffsetRange range, uint32_t failures) {
   MutexLock lock(mu_);
   state_.Fail(range, failures);
+}
+
+void MemoryCursor::Leased(absl::Span<const SavedLease> leases) {
+  MutexLock lock(mu_);
+  for (const SavedLease& lease : leases) state_.Lease(lease);
 }
 
 void MemoryCursor::Seek(CursorState state, StoreDone done) {

@@ -94,6 +94,7 @@ class MemoryCursor final : public Cursor {
   CursorState state() const override EXCLUDES(mu_);
   void Ack(absl::Span<const OffsetRange> ranges, StoreDone done) override EXCLUDES(mu_);
   void Failed(OffsetRange range, uint32_t failures) override EXCLUDES(mu_);
+  void Leased(absl::Span<const SavedLease> leases) override EXCLUDES(mu_);
   void Seek(CursorState state, StoreDone done) override EXCLUDES(mu_);
 
  private:
