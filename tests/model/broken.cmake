@@ -1,6 +1,6 @@
 # Engines broken on purpose, to see that the model has teeth. Production code knows nothing of them: a copy of one
 # source file is made with one string replaced by another, and linked before the library, whose own object of that file
-# the linker then leaves out.
+# the linker then leaves out; nothing where its files are compiled in groups.
 #
 #   sluice_broken_engine(NAME lease_not_fenced SOURCE core/engine/subscription.cc
 #     REPLACE "the string, which must be there exactly once"
@@ -8,10 +8,10 @@
 #     VIOLATES "the invariant that the model must name"
 #     SEEDS 20)                                          # within so many
 #
-# makes the program model_broken_NAME and a test that passes when that program's output names the invariant. Not where files are
-# compiled in groups: the linker could leave out nothing alone.
+# makes the program model_broken_NAME and a test that passes when that program's output names the invariant.
 function(sluice_broken_engine)
-  if(CMAKE_UNITY_BUILD)
+  get_target_property(in_groups sluice_core_engine UNITY_BUILD)
+  if(in_groups)
     return()
   endif()
   cmake_parse_arguments(PARSE_ARGV 0 ARG "" "NAME;SOURCE;REPLACE;WITH;VIOLATES;SEEDS" "")
