@@ -158,6 +158,11 @@ std::optional<TopicExpiry::Work> TopicExpiry::NextWork(int64_t now_us, Offset ne
   if (const Offset floor = std::min(needed_from, scan_.end); floor > scan_.begin) {
     NoteExpired({scan_.begin, floor});
     scan_.begin = floor;
+    // It may have been published later than what follows, which would wait for it.
+    if (ttl_from_ < floor) {
+      ttl_from_ = floor;
+      ttl_publish_us_.reset();
+    }
   }
   if (scan_.empty()) return std::nullopt;
   return Work{Source::kScan, scan_};
@@ -249,7 +254,8 @@ void TopicExpiry::Done(const Work& work, const Batches& batches, int64_t now_us)
   }
   for (const Ref<Batch>& batch : batches) {
     const bool scans = work.source == Source::kScan;
-    const int64_t next_us = NextExpiry(*batch, scans ? 0 : ttl_us, now_us);
+    const bool in_line = scans && batch->first() >= ttl_from_;
+    const int64_t next_us = NextExpiry(*batch, in_line ? 0 : ttl_us, now_us);
     if (next_us != kNeverExpires) index_.Add({batch->first(), batch->end()}, next_us);
     if (scans && ttl_us > 0) FileOutOfOrder(*batch, ttl_us);
   }

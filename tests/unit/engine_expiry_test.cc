@@ -213,6 +213,29 @@ TEST_F(EngineExpiryTest, AWallClockThatIsSetAheadIsNoticedWithinASecond) {
   EXPECT_EQ(Backlog(), 0);
 }
 
+TEST_F(EngineExpiryTest, WhatWasAcknowledgedBeforeTheClockWasSetBackHoldsUpNothingAfterARestart) {
+  TopicConfig topic;
+  topic.message_ttl = absl::Minutes(1);
+  topic.acked_retention = absl::Hours(5);
+  Subscribe({}, topic);
+  {
+    const Wired wired = Connect("billing");
+    ASSERT_TRUE(Publish("orders", {"before"}).ok());
+    wired.subscription->Ack(wired.id, Leases(wired.consumer->Take()));
+    wired.subscription->Detach(wired.id);
+  }
+  clock_.JumpWall(-absl::Hours(1));
+  ASSERT_TRUE(Publish("orders", {"after"}).ok());
+  Reopen();
+  Pass(absl::Minutes(1) + kPatience);
+  EXPECT_EQ(Backlog(), 0);
+  engine_->Seek(SubscriptionNamed("billing"), Earliest{}, [](const absl::Status& status) { EXPECT_TRUE(status.ok()); });
+  Pass(kPatience);
+  EXPECT_EQ(Backlog(), 1);
+  Pass(absl::Hours(1));
+  EXPECT_EQ(Backlog(), 0);
+}
+
 TEST(ExpiryIndexTest, FindsWhateverIsDueAndNeverGrowsBeyondItsBound) {
   ExpiryIndex index;
   std::mt19937_64 random(1);
