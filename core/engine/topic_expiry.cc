@@ -210,26 +210,26 @@ bool TopicExpiry::Expire(const Batches& batches) const {
 
 void TopicExpiry::Failed(const Work& work, const absl::Status& status, int64_t now_us) {
   // What is damaged does not expire before its retention ends; what lies behind it does.
-  if (const std::optional<OffsetRange> lost = DamagedMessages(status)) return PassDamaged(work, lost->end, now_us);
+  if (const std::optional<OffsetRange> lost = DamagedMessages(status)) return GoOn(work, lost->end, now_us);
   not_before_us_ = now_us + (status.ok() ? kBusyPauseUs : kErrorPauseUs);
   if (work.source == Source::kIndex) index_.Add(work.range, now_us);
 }
 
-void TopicExpiry::PassDamaged(const Work& work, Offset end, int64_t now_us) {
+void TopicExpiry::GoOn(const Work& work, Offset from, int64_t now_us) {
   switch (work.source) {
     case Source::kIndex:
       // Due now: the index rounds up.
-      if (end < work.range.end) index_.Add({end, work.range.end}, now_us - ExpiryIndex::kStepUs);
+      index_.Add({from, work.range.end}, now_us - ExpiryIndex::kStepUs);
       return;
     case Source::kScan:
       // Unless a part in front of it was added meanwhile.
-      if (scan_.begin >= work.range.begin) scan_.begin = std::max(scan_.begin, std::min(end, scan_.end));
+      if (scan_.begin >= work.range.begin) scan_.begin = std::max(scan_.begin, std::min(from, scan_.end));
       scan_at_us_ = now_us + kScanPauseUs;
       return;
     case Source::kTtl:
       // Unless it was set meanwhile.
       if (ttl_from_ != work.range.begin) return;
-      ttl_from_ = end;
+      ttl_from_ = from;
       ttl_publish_us_.reset();
   }
 }
@@ -242,14 +242,14 @@ void TopicExpiry::Done(const Work& work, const Batches& batches, int64_t now_us)
   const int64_t ttl_us = topic_.message_ttl_us();
   const Offset end = batches.empty() ? work.range.end : batches.back()->end();
   if (work.source == Source::kTtl) {
-    // Unless it was set meanwhile.
-    if (ttl_from_ != work.range.begin) return;
     const auto young = std::find_if(batches.begin(), batches.end(), [&](const Ref<Batch>& batch) {
       return ttl_us == 0 || batch->publish_time_us() + ttl_us > now_us;
     });
-    const bool found = young != batches.end();
-    ttl_from_ = found ? (*young)->first() : end;
-    ttl_publish_us_ = found ? std::optional((*young)->publish_time_us()) : std::nullopt;
+    if (young == batches.end()) return GoOn(work, end, now_us);
+    // Unless it was set meanwhile.
+    if (ttl_from_ != work.range.begin) return;
+    ttl_from_ = (*young)->first();
+    ttl_publish_us_ = (*young)->publish_time_us();
     return;
   }
   for (const Ref<Batch>& batch : batches) {
@@ -259,14 +259,7 @@ void TopicExpiry::Done(const Work& work, const Batches& batches, int64_t now_us)
     if (next_us != kNeverExpires) index_.Add({batch->first(), batch->end()}, next_us);
     if (scans && ttl_us > 0) FileOutOfOrder(*batch, ttl_us);
   }
-  if (work.source == Source::kIndex) {
-    // Due now: the index rounds up.
-    index_.Add({end, work.range.end}, now_us - ExpiryIndex::kStepUs);
-  } else {
-    // Unless a part in front of it was added meanwhile.
-    if (scan_.begin >= work.range.begin) scan_.begin = std::max(scan_.begin, end);
-    scan_at_us_ = now_us + kScanPauseUs;
-  }
+  GoOn(work, end, now_us);
 }
 
 }  // namespace sluice

@@ -56,8 +56,8 @@ class TopicExpiry {
   bool Expire(const Batches& batches) const;
   // What of the work is left, and when.
   void Failed(const Work& work, const absl::Status& status, int64_t now_us) REQUIRES(mu_);
-  // Goes on behind damaged messages.
-  void PassDamaged(const Work& work, Offset end, int64_t now_us) REQUIRES(mu_);
+  // What is left of the work begins at `from`.
+  void GoOn(const Work& work, Offset from, int64_t now_us) REQUIRES(mu_);
   void Done(const Work& work, const Batches& batches, int64_t now_us) REQUIRES(mu_);
   void NoteExpired(OffsetRange range) REQUIRES(mu_);
   // A batch that was published earlier than one before it, since the clock was set back, has its own time.

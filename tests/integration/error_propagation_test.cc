@@ -126,7 +126,7 @@ TEST_F(DamagedRecord, IsPassedByASeekWithoutARestart) {
   SubscribeStream first(*client_, "damaged", 10);
   for (const auto& delivery : first.Take(1)) first.Ack(delivery.delivery_id());
   EXPECT_EQ(CodeAndReason(first.End()), "DATA_LOSS/DATA_LOSS");
-  // Who opens one again hears of it at once, perhaps before the stream was said to be open.
+  // A stream that is opened again ends at once, perhaps before its Opened response.
   SubscribeStream again(*client_);
   v1::SubscribeRequest request;
   request.set_subscription(SubscriptionPath("damaged"));

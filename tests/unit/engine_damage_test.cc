@@ -1,5 +1,5 @@
-// Messages that are damaged on the disk: what is around them is delivered, whoever needs them hears of it, and nothing stands still
-// without a word.
+// Messages that are damaged on the disk: what is around them is delivered, consumers that need them get an error, and nothing
+// stalls in silence.
 #include "core/base/error.h"
 #include "core/storage/damage.h"
 #include "gmock/gmock.h"
@@ -55,6 +55,16 @@ class EngineDamageTest : public EngineFixture {
     ASSERT_EQ(CreateSubscription(std::move(config)), absl::OkStatus());
     Send({"a", "b", "c", "d", "e"});
     faults_.Damage({kThird});
+  }
+  // Delivers "a b c d", damages c, and gives all of them back.
+  Wired NackAllWithTheThirdDamaged() {
+    Send({"a", "b", "c", "d"});
+    Wired wired = Connect("billing");
+    const auto deliveries = wired.consumer->Take();
+    faults_.Damage({kThird});
+    for (const LeaseRange& range : Leases(deliveries)) wired.subscription->Nack(wired.id, range, absl::ZeroDuration());
+    Advance(absl::Seconds(1));
+    return wired;
   }
   absl::Status Seek(StartPosition to) {
     absl::Status sought = absl::UnknownError("no answer");
@@ -187,12 +197,7 @@ TEST_F(EngineDamageTest, ASubscriptionThatWaitsGoesOnWhenItIsToldToSkip) {
 
 TEST_F(EngineDamageTest, ARedeliveryThatCannotBeReadIsOutOfTheWayOfTheOthers) {
   ASSERT_EQ(CreateSubscription(Config()), absl::OkStatus());
-  Send({"a", "b", "c", "d"});
-  auto wired = Connect("billing");
-  const auto deliveries = wired.consumer->Take();
-  faults_.Damage({kThird});
-  for (const LeaseRange& range : Leases(deliveries)) wired.subscription->Nack(wired.id, range, absl::ZeroDuration());
-  Advance(absl::Seconds(1));
+  auto wired = NackAllWithTheThirdDamaged();
   EXPECT_THAT(wired.consumer->deliveries().size(), 3u);
   EXPECT_EQ(wired.consumer->ended(), absl::OkStatus());
   AckAll(wired);
@@ -208,12 +213,7 @@ TEST_F(EngineDamageTest, ARedeliveryThatCannotBeReadIsOutOfTheWayOfTheOthers) {
 
 TEST_F(EngineDamageTest, ARedeliveryThatCannotBeReadIsSkippedWhereThatIsWanted) {
   ASSERT_EQ(CreateSubscription(Skipping()), absl::OkStatus());
-  Send({"a", "b", "c", "d"});
-  auto wired = Connect("billing");
-  const auto deliveries = wired.consumer->Take();
-  faults_.Damage({kThird});
-  for (const LeaseRange& range : Leases(deliveries)) wired.subscription->Nack(wired.id, range, absl::ZeroDuration());
-  Advance(absl::Seconds(1));
+  auto wired = NackAllWithTheThirdDamaged();
   AckAll(wired);
   EXPECT_EQ(wired.consumer->ended(), absl::OkStatus());
   EXPECT_EQ(Backlog(), 0);

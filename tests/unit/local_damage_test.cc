@@ -246,7 +246,7 @@ TEST_F(LocalDamageTest, AReadGivesWhatIsBeforeDamageAndThenSaysWhereItEnds) {
                   testing::AllOf(HasSubstr(name), HasSubstr(SegmentName(1)), HasSubstr("to message id 5"), HasSubstr("skip_damaged")));
     }
   }
-  // Nobody reads it twice to hear of it twice.
+  // It was read more than once, and is counted and reported once.
   EXPECT_EQ(store_->stats().damaged_stretches, 1);
   ASSERT_THAT(events_, ElementsAre(testing::Field(&StoreEvent::kind, StoreEventKind::kDamaged)));
   EXPECT_THAT(events_[0].message, testing::AllOf(HasSubstr(name), HasSubstr("ids 3 to 4")));

@@ -1,5 +1,7 @@
 #include "core/storage/local/journal/record.h"
 
+#include <cstring>
+
 #include "core/storage/local/journal/fixed.h"
 
 #define XXH_INLINE_ALL
