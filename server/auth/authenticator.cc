@@ -124,7 +124,7 @@ absl::StatusOr<Identity> Authenticator::CheckJwtBearer(std::string_view token) {
   if (keys == nullptr) return unavailable();
   bool unknown_key = false;
   auto claims = CheckJwt(token, *keys, rules_, clock_.WallNow(), &unknown_key);
-  if (unknown_key && keys_->AskForNewer()) return unavailable();
+  if (unknown_key && keys_->AskForNewerThan(*keys)) return unavailable();
   if (!claims.ok()) return claims.status();
   return Identity{fmt::format("jwt:{}", claims->identity), claims->expires, {}, std::move(claims->key)};
 }

@@ -62,9 +62,10 @@ std::shared_ptr<const JwtKeys> KeySource::keys() const {
   return keys_;
 }
 
-bool KeySource::AskForNewer() {
-  if (!url_) return false;
+bool KeySource::AskForNewerThan(const JwtKeys& known) {
   MutexLock lock(mu_);
+  if (keys_.get() != &known) return true;
+  if (!url_) return false;
   if (wanted_) return true;
   if (clock_.Now() - fetched_ < kAskAgain) return false;
   wanted_ = true;
@@ -82,7 +83,9 @@ absl::Status KeySource::Take(std::string text) {
   auto keys = JwtKeys::Parse(text);
   if (!keys.ok()) return keys.status();
   {
+    // With the keys in one step: who finds them must not find that they are still on their way.
     MutexLock lock(mu_);
+    FetchEnded();
     if (text == text_) return absl::OkStatus();
     text_ = std::move(text);
     keys_ = *std::move(keys);
@@ -100,8 +103,12 @@ void KeySource::Refresh() {
   if (!status.ok()) {
     LogWarning(LogPart::kAuth, "the keys of tokens cannot be had; those that there are stay",
                {{"from", location_}, {"error", std::string(status.message())}});
+    MutexLock lock(mu_);
+    FetchEnded();
   }
-  MutexLock lock(mu_);
+}
+
+void KeySource::FetchEnded() {
   wanted_ = false;
   fetched_ = clock_.Now();
 }

@@ -30,8 +30,9 @@ class KeySource {
   // Null while there are none.
   std::shared_ptr<const JwtKeys> keys() const EXCLUDES(mu_);
 
-  // A token names a key that is not there. True when newer keys are on their way, so that it is worth asking again soon.
-  bool AskForNewer() EXCLUDES(mu_);
+  // A token names a key that is not among `known`. True when there are newer keys or they are on their way, so that it is worth
+  // asking again soon.
+  bool AskForNewerThan(const JwtKeys& known) EXCLUDES(mu_);
 
   // The file is read again when it changed. For a URL nothing.
   absl::Status Reload() EXCLUDES(mu_);
@@ -43,6 +44,7 @@ class KeySource {
   // A JSON Web Key Set that was read.
   absl::Status Take(std::string text) EXCLUDES(mu_);
   void Refresh() EXCLUDES(mu_);
+  void FetchEnded() REQUIRES(mu_);
   void Run() EXCLUDES(mu_);
 
   const std::string location_;

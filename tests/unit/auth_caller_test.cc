@@ -1,4 +1,5 @@
 // Who calls: API tokens, JWTs with keys from a file or a URL, certificates, and what becomes of failures.
+#include <future>
 #include <thread>
 
 #include "absl/strings/match.h"
@@ -6,6 +7,7 @@
 #include "gmock/gmock.h"
 #include "server/auth/authenticator.h"
 #include "server/auth/fetch.h"
+#include "server/auth/key_source.h"
 #include "tests/support/http_endpoint.h"
 #include "tests/support/pki.h"
 #include "tests/support/temp_folder.h"
@@ -220,6 +222,26 @@ TEST_F(JwtCallerTest, KeysOfAUrlComeWhenATokenNamesANewOne) {
   clock_.Advance(absl::Seconds(10));
   EXPECT_EQ(soon(second_), "jwt:alice");
   EXPECT_EQ(issuer.count(), asked + 1);
+}
+
+TEST_F(JwtCallerTest, KeysThatCameAreNoLongerOnTheirWay) {
+  Issuer issuer(KeySetOf({first_}));
+  std::promise<KeySource*> source;
+  std::promise<bool> first, again;
+  const auto made = KeySource::Start(issuer.url(), clock_, metrics_, [&, started = static_cast<KeySource*>(nullptr), asked = false]() mutable {
+    if (started == nullptr) started = source.get_future().get();
+    (std::exchange(asked, true) ? again : first).set_value(started->AskForNewerThan(*started->keys()));
+  });
+  ASSERT_TRUE(made.ok());
+  source.set_value(made->get());
+  EXPECT_FALSE(first.get_future().get());
+  const auto known = (*made)->keys();
+  issuer.Set(KeySetOf({first_, second_}));
+  EXPECT_FALSE((*made)->AskForNewerThan(*known)) << "asked a moment ago";
+  clock_.Advance(absl::Seconds(10));
+  EXPECT_TRUE((*made)->AskForNewerThan(*known));
+  EXPECT_FALSE(again.get_future().get());
+  EXPECT_TRUE((*made)->AskForNewerThan(*known)) << "whoever looked at the old keys is to look again";
 }
 
 TEST_F(JwtCallerTest, AKeyThatIsTakenAwayTakesItsTokensAlong) {
