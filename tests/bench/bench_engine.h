@@ -1,4 +1,4 @@
-// An engine over a memory store with consumers that acknowledge what they get at once, for the benchmarks.
+// An engine, over a memory store unless it is given another, with consumers that acknowledge what they get at once, for the benchmarks.
 //
 // Thread rule: as the engine; a consumer is read once it is quiet.
 #pragma once
@@ -39,6 +39,9 @@ class BenchEngine {
   static constexpr uint64_t kStoreBytes = uint64_t{4} << 30;
   static constexpr int64_t kEndlessCredit = int64_t{1} << 50;
 
+  BenchEngine() : BenchEngine(std::make_unique<MemoryBackend>(std::make_shared<MemoryStore>(kStoreBytes))) {}
+  explicit BenchEngine(std::unique_ptr<Backend> store) : engine_(*Engine::Open(std::move(store), clock_, metrics_)) {}
+
   static TopicName NameOfTopic(const std::string& id) { return *TopicName::Parse("projects/bench/topics/" + id); }
 
   std::shared_ptr<Topic> MakeTopic(const std::string& id) {
@@ -66,8 +69,7 @@ class BenchEngine {
  private:
   SystemClock clock_;
   Metrics metrics_;
-  std::unique_ptr<Engine> engine_ =
-      *Engine::Open(std::make_unique<MemoryBackend>(std::make_shared<MemoryStore>(kStoreBytes)), clock_, metrics_);
+  std::unique_ptr<Engine> engine_;
 };
 
 }  // namespace sluice
