@@ -255,7 +255,7 @@ absl::Status Journal::Roll(uint64_t needed) {
   if (absl::Status status = SyncResult(files_.SyncFolder(folder_)); !status.ok()) return status;
   if (active_ != nullptr) active_->Truncate(old.offset).IgnoreError();  // costs space, not data
   std::shared_ptr<File> finished = std::exchange(active_, *file);
-  if (!options_.sync && finished != nullptr) finished->BeginSync();
+  if (!options_.sync && finished != nullptr) writeback_.Begin(finished);
   MutexLock lock(mu_);
   if (!options_.sync && finished != nullptr) unsynced_files_.push_back(std::move(finished));
   if (auto it = segments_.find(old.segment); it != segments_.end()) it->second.bytes = old.offset;

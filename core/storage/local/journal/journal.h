@@ -27,6 +27,7 @@
 #include "core/base/mutex.h"
 #include "core/storage/local/file_system.h"
 #include "core/storage/local/journal/segment.h"
+#include "core/storage/local/journal/writeback.h"
 
 namespace sluice {
 
@@ -148,6 +149,7 @@ class Journal {
   JournalPosition end_ GUARDED_BY(mu_);
   // Finished without a sync: the last one, and those before it until it is done.
   std::vector<std::shared_ptr<File>> unsynced_files_ GUARDED_BY(mu_);
+  Writeback writeback_;
   // Allocated bytes of the active segment.
   uint64_t capacity_ GUARDED_BY(mu_) = 0;
 };
