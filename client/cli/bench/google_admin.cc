@@ -92,6 +92,7 @@ void GoogleAdmin::CreateSubscription(size_t i, Answered answered) {
   subscription.set_name(options_.SubscriptionOf(i));
   subscription.set_topic(options_.TopicOf(i));
   subscription.set_enable_message_ordering(options_.ordered);
+  subscription.set_enable_exactly_once_delivery(options_.exactly_once);
   Start(subscriber_->async(), &pubsub::Subscriber::Stub::async::CreateSubscription, std::move(subscription), timeout_,
         std::move(answered));
 }

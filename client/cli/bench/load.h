@@ -43,6 +43,7 @@ struct LoadOptions {
   // Message number n of a publisher has its key number n % keys; 0 for none.
   uint64_t keys = 0;
   bool ordered = false;
+  bool exactly_once = false;
   // Whether batches are sent at a rate, not as fast as it goes.
   bool paced = false;
 

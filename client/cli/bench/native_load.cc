@@ -29,6 +29,7 @@ class Native final : public Load {
       subscription.set_name(options_.SubscriptionOf(i));
       subscription.set_topic(options_.topic);
       subscription.set_enable_message_ordering(options_.ordered);
+      subscription.set_enable_exactly_once_delivery(options_.exactly_once);
       if (auto made = admin.CreateSubscription(subscription); !made.ok()) return made.status();
     }
     return absl::OkStatus();

@@ -34,6 +34,7 @@ struct BenchFlags {
   // Ordering keys; 0 for none.
   uint64_t keys = 0;
   bool ordered = false;
+  bool exactly_once = false;
   // Of the topic and the subscription; made up when empty.
   std::string name;
   // An existing topic instead of one of its own.
@@ -110,6 +111,7 @@ LoadOptions Bench::OptionsFrom(const Session& session, const BenchFlags& flags) 
           .inflight = flags.inflight,
           .keys = flags.keys,
           .ordered = flags.ordered,
+          .exactly_once = flags.exactly_once,
           .paced = flags.rate > 0};
 }
 
@@ -281,7 +283,7 @@ void AddBenchCommand(CLI::App& app, Run* run) {
   bench->add_option("--publishers", flags->publishers, "Publishers, each with a connection of its own")
       ->check(CLI::Range(1, 1000))->capture_default_str();
   bench->add_option("--subscriptions", flags->subscriptions, "Subscriptions of the topic; each gets every message, and is counted")
-      ->check(CLI::Range(1, 10'000))->capture_default_str();
+      ->check(CLI::Range(1, 100'000))->capture_default_str();
   bench->add_option("--subscribers", flags->subscribers, "Consumers that share a subscription")->capture_default_str();
   bench->add_option("--inflight", flags->inflight, "Requests a publisher keeps in flight")
       ->check(CLI::Range(1, 100'000))->capture_default_str();
@@ -292,6 +294,7 @@ void AddBenchCommand(CLI::App& app, Run* run) {
       ->capture_default_str();
   bench->add_flag("--ordered", flags->ordered, "Let the subscription keep the order of each key, and count what breaks it")
       ->needs(keys);
+  bench->add_flag("--exactly-once", flags->exactly_once, "Let the subscription confirm acknowledgements");
   CLI::Option* name = bench->add_option("--name", flags->name, "Of the topic and the subscription; made up when not given");
   bench->add_option("--topic", flags->topic, "A topic that is there already, to publish to with a subscription of the bench's own");
   bench->add_option("--topics", flags->topics, "Spread the load over this many topics with a subscription each; needs --api=google")
