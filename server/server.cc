@@ -211,6 +211,9 @@ absl::Status Server::OpenEngine() {
     LogWarning(LogPart::kStore, event.skipped ? "a subscription skips damaged messages" : "a subscription waits at damaged messages",
                {{"subscription", event.subscription}, {"error", std::string(event.error.message())}});
   };
+  engine_options.on_held_full = [](const std::string& subscription) {
+    LogWarning(LogPart::kServer, "a subscription holds back as many messages as it may; newer ones wait", {{"subscription", subscription}});
+  };
   // Nothing changes before there is something to tell.
   engine_options.on_configured = [this](const std::shared_ptr<Subscription>& subscription) {
     push_->OnConfigured(subscription);

@@ -19,6 +19,9 @@ struct AttachOptions {
   // Its leases go on to their deadlines when it detaches, for clients that open another stream and settle them there; and, unless
   // it pushes, when the engine is closed and opened again.
   bool leases_outlive_it = false;
+  // Its client knows its leases again when the engine is closed and opened, and takes them up (Subscription::TakeUp): until then
+  // they go on to their deadlines.
+  bool takes_up_leases = false;
   // It detaches with the first delivery, and its leases are settled afterwards as a rule.
   bool takes_one_delivery = false;
   // The most it may hold unsettled, beside its credit: room comes back as leases end, however they do.

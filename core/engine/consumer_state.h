@@ -26,11 +26,12 @@ struct ConsumerState {
   bool counts_bytes = true;
   absl::Duration ack_deadline;
   bool leases_outlive_it = false;
+  bool takes_up_leases = false;
   bool takes_one_delivery = false;
   bool waits_without_topic = false;
   bool pushes = false;
   // Whoever pushes does not know any more what it pushed.
-  bool leases_survive() const { return leases_outlive_it && !pushes; }
+  bool leases_survive() const { return takes_up_leases || (leases_outlive_it && !pushes); }
   // What it may hold more; bytes below 0 after a message larger than what was left.
   bool limited = false;
   int64_t messages_left = 0;

@@ -37,6 +37,7 @@ struct EngineContext {
         on_breaker(options.on_breaker),
         on_configured(options.on_configured),
         on_damage(options.on_damage),
+        on_held_full(options.on_held_full),
         store_breaker(options.store_breaker, the_clock, timers, the_metrics.engine.store_breaker, on_breaker),
         backend(std::move(the_backend)) {
     memory.SetReclaim([this](size_t bytes) { tail.Shrink(bytes); });
@@ -54,6 +55,7 @@ struct EngineContext {
   const BreakerListener on_breaker;
   const SubscriptionListener on_configured;
   const DamageListener on_damage;
+  const std::function<void(const std::string& subscription)> on_held_full;
   // Every append goes through it.
   StoreBreaker store_breaker;
   // Inside: whatever needs the store. Closed when the engine shuts down.

@@ -12,6 +12,17 @@ bool KeyQueues::MayGo(std::string_view key, ConsumerId consumer) const {
   return !state.any_waits() && state.condemned.empty() && (state.out.empty() || state.holder == consumer);
 }
 
+bool KeyQueues::Waits(std::string_view key) const {
+  auto it = keys_.find(key);
+  return it != keys_.end() && (it->second.any_waits() || !it->second.condemned.empty());
+}
+
+void KeyQueues::HandTo(Offset offset, ConsumerId consumer) {
+  Key& key = *out_.find(offset)->second;
+  key.holder = consumer;
+  Relist(key);
+}
+
 KeyQueues::Key& KeyQueues::KeyNamed(std::string_view name) {
   const auto [it, is_new] = keys_.try_emplace(name);
   if (is_new) it->second.name = it->first;
@@ -21,7 +32,7 @@ KeyQueues::Key& KeyQueues::KeyNamed(std::string_view name) {
 void KeyQueues::Out(std::string_view key, ConsumerId consumer, Offset offset, LeaseId lease, uint32_t attempt) {
   Key& state = KeyNamed(key);
   state.holder = consumer;
-  state.out.push_back({offset, lease, attempt});
+  state.out.PushBack({offset, lease, attempt});
   out_[offset] = &state;
 }
 
@@ -41,16 +52,14 @@ bool KeyQueues::HasEarlier(Offset offset) const {
   return out_.find(offset)->second->out.front().offset < offset;
 }
 
-KeyQueues::OutIterator KeyQueues::Find(Key& key, Offset offset) {
-  return std::lower_bound(key.out.begin(), key.out.end(), offset,
-                          [](const OutMessage& message, Offset wanted) { return message.offset < wanted; });
+void KeyQueues::ForgetFirstOut(Key& key) {
+  out_.erase(key.out.front().offset);
+  key.out.PopFront();
 }
 
-void KeyQueues::MarkAcked(Key& key, Offset offset) { Find(key, offset)->acked = true; }
-
-KeyQueues::OutIterator KeyQueues::Forget(Key& key, OutIterator message) {
-  out_.erase(message->offset);
-  return key.out.erase(message);
+void KeyQueues::ForgetLastOut(Key& key) {
+  out_.erase(key.out.back().offset);
+  key.out.PopBack();
 }
 
 void KeyQueues::Insert(Key& key, const Waiting& message) {
@@ -59,18 +68,21 @@ void KeyQueues::Insert(Key& key, const Waiting& message) {
 }
 
 void KeyQueues::TakeBackAfter(Key& key, Offset offset, FencedList* fenced) {
-  for (auto it = Find(key, offset + 1); it != key.out.end();) {
-    fenced->push_back({key.holder, it->lease, it->offset, it->acked});
+  const size_t before = fenced->size();
+  while (key.out.back().offset > offset) {
+    const OutMessage& taken = key.out.back();
+    fenced->push_back({key.holder, taken.lease, taken.offset, taken.acked});
     // It did not fail: the next delivery is the same attempt.
-    Insert(key, {it->offset, it->attempt - 1, Instant()});
-    it = Forget(key, it);
+    Insert(key, {taken.offset, taken.attempt - 1, Instant()});
+    ForgetLastOut(key);
   }
+  std::reverse(fenced->begin() + static_cast<ptrdiff_t>(before), fenced->end());
 }
 
 void KeyQueues::Fail(Offset offset, uint32_t attempts, Instant when, FencedList* fenced, ConsumerId failed_by) {
   Key& key = *out_.find(offset)->second;
   TakeBackAfter(key, offset, fenced);
-  Forget(key, Find(key, offset));
+  ForgetLastOut(key);
   Insert(key, {offset, attempts, when});
   key.failed_by = failed_by;
   Relist(key);
@@ -79,7 +91,7 @@ void KeyQueues::Fail(Offset offset, uint32_t attempts, Instant when, FencedList*
 void KeyQueues::Condemn(Offset offset, FencedList* fenced) {
   Key& key = *out_.find(offset)->second;
   TakeBackAfter(key, offset, fenced);
-  key.out.erase(Find(key, offset));
+  key.out.PopBack();
   key.condemned.insert(offset);  // and it stays in out_
   Relist(key);
 }
@@ -186,7 +198,7 @@ void KeyQueues::TakeNext(ConsumerId consumer, LeaseId lease) {
   since_oldest_ = since_oldest_ + 1 < kOldestEvery ? since_oldest_ + 1 : 0;
   key.holder = consumer;
   key.failed_by = kAnyone;
-  key.out.push_back({message.offset, lease, message.attempts + 1});
+  key.out.PushBack({message.offset, lease, message.attempts + 1});
   out_[message.offset] = &key;
   Relist(key);
 }
@@ -268,7 +280,7 @@ void KeyQueues::DropBefore(Offset before, std::vector<Offset>* settled) {
     while (key.any_waits() && key.Head().offset < before) PopFirst(key);
     while (!key.out.empty() && (key.out.front().offset < before || key.out.front().acked)) {
       if (key.out.front().offset >= before) settled->push_back(key.out.front().offset);
-      Forget(key, key.out.begin());
+      ForgetFirstOut(key);
     }
     while (!key.condemned.empty() && *key.condemned.begin() < before) {
       out_.erase(*key.condemned.begin());

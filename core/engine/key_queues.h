@@ -28,12 +28,12 @@
 #include "absl/container/btree_map.h"
 #include "absl/container/btree_set.h"
 #include "absl/container/flat_hash_map.h"
-#include "absl/container/inlined_vector.h"
 #include "absl/container/node_hash_map.h"
 #include "absl/hash/hash.h"
 #include "core/base/clock.h"
 #include "core/engine/lease_table.h"
 #include "core/engine/offset_list.h"
+#include "core/engine/out_list.h"
 #include "core/message/batch.h"
 
 namespace sluice {
@@ -67,10 +67,15 @@ class KeyQueues {
 
   // Whether a message that comes after all known ones of its key may be delivered to this consumer now.
   bool MayGo(std::string_view key, ConsumerId consumer) const;
+  // Whether messages of it wait, or are on their way elsewhere.
+  bool Waits(std::string_view key) const;
   // It is. REQUIRES: MayGo.
   void Out(std::string_view key, ConsumerId consumer, Offset offset, LeaseId lease, uint32_t attempt);
   // It is not: it waits behind those of its key. REQUIRES: it comes after all known ones.
   void Wait(std::string_view key, const Waiting& message);
+
+  // What is out of the key of this message is out with another consumer from now on. REQUIRES: IsOut.
+  void HandTo(Offset offset, ConsumerId consumer);
 
   // False for a message that is not out any more.
   bool IsOut(Offset offset) const { return out_.contains(offset); }
@@ -82,10 +87,10 @@ class KeyQueues {
   void Ack(Offset offset, Fn&& settled) {
     Key& key = *out_.find(offset)->second;
     if (key.condemned.contains(offset)) return;  // on its way elsewhere
-    MarkAcked(key, offset);
+    key.out.Find(offset).acked = true;
     while (!key.out.empty() && key.out.front().acked) {
       settled(key.out.front().offset);
-      Forget(key, key.out.begin());
+      ForgetFirstOut(key);
     }
     Relist(key);
   }
@@ -132,12 +137,6 @@ class KeyQueues {
   size_t memory_bytes() const;
 
  private:
-  struct OutMessage {
-    Offset offset;
-    LeaseId lease;
-    uint32_t attempt = 1;
-    bool acked = false;
-  };
   struct WaitingState {
     uint32_t attempts = 0;
     Instant not_before;
@@ -148,7 +147,7 @@ class KeyQueues {
     // Who has what is out, and who failed the head of what waits.
     ConsumerId holder;
     ConsumerId failed_by = kAnyone;
-    absl::InlinedVector<OutMessage, 2> out;
+    OutList out;
     absl::btree_map<Offset, WaitingState> waiting;
     // Those of which there is nothing to say: nearly all where many wait.
     OffsetList plain;
@@ -168,15 +167,13 @@ class KeyQueues {
     // The first that waits. REQUIRES: any_waits().
     Waiting Head() const;
   };
-  using OutIterator = absl::InlinedVector<OutMessage, 2>::iterator;
   // Who may have it (nobody in particular: 0), whether its head failed often, its first offset, itself.
   using ReadyEntry = std::tuple<ConsumerId, bool, Offset, Key*>;
 
   Key& KeyNamed(std::string_view name);
-  static void MarkAcked(Key& key, Offset offset);
-  static OutIterator Find(Key& key, Offset offset);
-  OutIterator Forget(Key& key, OutIterator message);
-  // Everything out behind `offset` waits again.
+  void ForgetFirstOut(Key& key);
+  void ForgetLastOut(Key& key);
+  // Everything out behind `offset`, which is out, waits again.
   void TakeBackAfter(Key& key, Offset offset, FencedList* fenced);
   void Insert(Key& key, const Waiting& message);
   void Unlist(Key& key);

@@ -32,6 +32,18 @@ class RestoredLeases {
     return run->saved.first + index == lease ? std::optional(run->now + index) : std::nullopt;
   }
 
+  // Calls fn(saved, now) for each part of [offsets] that was given by that engine with `first` for the first of these messages and
+  // consecutive ids for the others.
+  template <class Fn>
+  void ForEachOf(uint32_t incarnation, LeaseId first, OffsetRange offsets, Fn&& fn) const {
+    auto it = std::partition_point(runs_.begin(), runs_.end(), [&](const Run& run) { return run.saved.offsets.end <= offsets.begin; });
+    for (; it != runs_.end() && it->saved.offsets.begin < offsets.end; ++it) {
+      const SavedLease part = it->saved.Part({std::max(offsets.begin, it->saved.offsets.begin), std::min(offsets.end, it->saved.offsets.end)});
+      if (part.incarnation != incarnation || part.first != first + (part.offsets.begin - offsets.begin)) continue;
+      fn(part, it->now + (part.offsets.begin - it->saved.offsets.begin));
+    }
+  }
+
   // Under which name it was given. REQUIRES: it is one of these.
   SavedLease OriginOf(OffsetRange offsets) const { return At(offsets.begin)->saved.Part(offsets); }
 

@@ -78,6 +78,7 @@ absl::StatusOr<ConsumerId> Subscription::Attach(std::shared_ptr<Consumer> consum
   state.client_id = std::move(options.client_id);
   state.ack_deadline = options.ack_deadline;
   state.leases_outlive_it = options.leases_outlive_it;
+  state.takes_up_leases = options.takes_up_leases;
   state.takes_one_delivery = options.takes_one_delivery;
   state.waits_without_topic = options.waits_without_topic;
   state.pushes = options.pushes;

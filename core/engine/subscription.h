@@ -47,6 +47,7 @@
 #include "core/engine/ended_leases.h"
 #include "core/engine/held_batches.h"
 #include "core/engine/key_queues.h"
+#include "core/engine/lease_answers.h"
 #include "core/engine/lease_table.h"
 #include "core/engine/ready_set.h"
 #include "core/engine/restored_leases.h"
@@ -58,25 +59,6 @@
 #include "core/storage/backend.h"
 
 namespace sluice {
-
-// Deliveries as they are known to a client that may be late: it names their leases, and which messages they were.
-struct LateAck {
-  LeaseRange leases;
-  // Of the first.
-  Offset offset;
-};
-
-// What became of acknowledgements that are confirmed. Every id asked for is in one of the three.
-struct AckOutcome {
-  // Durable: these messages will not be delivered again.
-  std::vector<LeaseRange> confirmed;
-  // Not held by this consumer (any more): these messages may be delivered again, or were acknowledged before.
-  std::vector<LeaseRange> refused;
-  // Still held: an earlier message of the same ordering key has to be acknowledged first.
-  std::vector<LeaseRange> too_early;
-  // Why nothing could be confirmed.
-  absl::Status status;
-};
 
 class Subscription : public std::enable_shared_from_this<Subscription> {
  public:
@@ -128,6 +110,10 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   // The id here of a lease that an engine before this one gave and that held when this one was opened; all calls know it by
   // that. Nothing for other leases, and after a seek.
   std::optional<LeaseId> RestoredLease(uint32_t incarnation, LeaseId lease, Offset offset) const EXCLUDES(mu_);
+
+  // `first` is the lease that an engine before this one gave of the first of these messages; the others followed by one. Those that
+  // hold since then are the consumer's from now on.
+  std::vector<TakenUp> TakeUp(ConsumerId consumer, uint32_t incarnation, LeaseId first, OffsetRange offsets) EXCLUDES(mu_);
 
   // Whether nothing goes out at the moment, is being read, or is about to: a consumer that has credit left gets nothing before
   // something changes (a publish, a nack, a deadline, a lease that ends).
@@ -395,6 +381,7 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   uint32_t FailuresBefore(Offset offset) const REQUIRES(mu_);
   // Whether no more may be held back.
   bool held_is_full() const REQUIRES(mu_);
+  void NoteHeldFull() REQUIRES(mu_);
   uint64_t held() const REQUIRES(mu_) { return keys_.waiting() + ready_.scheduled() + (by_priority() ? ready_.count() : 0); }
   bool buries_expired() const REQUIRES(mu_) { return config_.dead_letter && config_.dead_letter->expired_too; }
   bool by_priority() const REQUIRES(mu_) { return config_.priority_delivery; }
@@ -412,7 +399,7 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   // next_ is such a message: finds its key and its priority.
   void SeeLeased(const Batch& batch, Offset offset) REQUIRES(mu_);
   bool IsUnseen(const Lease& lease) const REQUIRES(mu_) {
-    return lease.consumer == kBeforeRestart && lease.offsets().end > next_;
+    return lease.offsets().end > next_;
   }
   bool HeldUnseen(Offset offset) const REQUIRES(mu_);
   // What is not seen comes as if it were new.
@@ -526,6 +513,8 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   // Leases before this one ended by a seek: what they were of may be wanted again.
   LeaseId first_since_seek_ GUARDED_BY(mu_){1};
   RestoredLeases restored_ GUARDED_BY(mu_);
+  // It was told that no more may be held back.
+  bool held_full_ GUARDED_BY(mu_) = false;
   // Those before this one were told to the cursor, as far as they survive; and what of that has changed since.
   LeaseId saved_to_ GUARDED_BY(mu_){1};
   std::vector<LeaseRange> extended_ GUARDED_BY(mu_);

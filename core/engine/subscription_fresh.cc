@@ -75,8 +75,7 @@ uint32_t Subscription::FailuresBefore(Offset offset) const {
 bool Subscription::AllGo(const Batch& batch) const {
   return batch.plain() && filter_.matches_all() && !by_priority() && next_ >= restored_.end() &&
          (history_.empty() || history_.rbegin()->first < next_) &&
-         topic_->message_ttl_us() == 0 && acked_.floor() <= next_ &&
-         (acked_.ranges().empty() || acked_.ranges().rbegin()->second <= next_);
+         topic_->message_ttl_us() == 0 && acked_.end() <= next_;
 }
 
 Subscription::Arrival Subscription::Judge(const Batch& batch, Offset offset, ConsumerId consumer,
@@ -146,7 +145,10 @@ bool Subscription::PassOver(const Ref<Batch>& batch, ConsumerId consumer, const 
         Condemn(one, arrival.attempts, ReleaseCause::kDeadlinePassed);
         break;
       default:
-        if (held_is_full()) return false;
+        if (held_is_full()) {
+          NoteHeldFull();
+          return false;
+        }
         Hold(batch, arrival);
     }
     ++next_;
@@ -159,8 +161,20 @@ bool Subscription::held_is_full() const {
   return keys_.memory_bytes() + ready_.scheduled_bytes() >= kMaxHeldBytes;
 }
 
+// A window of priorities is full as a rule.
+void Subscription::NoteHeldFull() {
+  if (by_priority() || held_full_) return;
+  held_full_ = true;
+  context_->metrics.engine.held_full.Add();
+  if (!context_->on_held_full) return;
+  // Not from here: the lock is held.
+  context_->timers.At(context_->clock.Now(), [context = context_, name = config_.name.full()] { context->on_held_full(name); });
+}
+
 // next_ is held back.
 void Subscription::Hold(const Ref<Batch>& batch, const Arrival& arrival) {
+  // Well below the limit, so that a subscription that stays at it is told of once.
+  if (held_full_ && keys_.memory_bytes() + ready_.scheduled_bytes() < kMaxHeldBytes / 2) held_full_ = false;
   const OffsetRange one{next_, next_ + 1};
   if (!arrival.key.empty()) {
     // When it is due is looked at once it is the first of its key.

@@ -163,6 +163,27 @@ std::optional<LeaseId> Subscription::RestoredLease(uint32_t incarnation, LeaseId
   return restored_.Find(incarnation, lease, offset);
 }
 
+std::vector<TakenUp> Subscription::TakeUp(ConsumerId consumer, uint32_t incarnation, LeaseId first, OffsetRange offsets) {
+  MutexLock lock(mu_);
+  std::vector<TakenUp> all;
+  if (FindConsumer(consumer) == nullptr) return all;
+  std::vector<Lease> parts;
+  restored_.ForEachOf(incarnation, first, offsets, [&](const SavedLease& saved, LeaseId now) {
+    mu_.AssertHeld();
+    leases_.Take(kBeforeRestart, {now, now + (saved.offsets.size() - 1)}, [&](const Lease& lease) { parts.push_back(lease); });
+  });
+  for (Lease& lease : parts) {
+    const LeaseId earlier = first + (lease.offset - offsets.begin);
+    all.push_back({{earlier, earlier + (lease.count - 1)}, lease.first});
+    lease.consumer = consumer;
+    leases_.Restore(lease);
+    if (lease.keyed) keys_.HandTo(lease.offset, consumer);
+    // By its name of now.
+    RecordExtended({lease.first, lease.first + (lease.count - 1)});
+  }
+  return all;
+}
+
 bool Subscription::HeldUnseen(Offset offset) const {
   if (offset < next_ || offset >= restored_.end()) return false;
   const auto lease = restored_.LeaseOf(offset);
@@ -189,7 +210,7 @@ void Subscription::SeeLeased(const Batch& batch, Offset offset) {
   const LeaseId id = *restored_.LeaseOf(offset);
   leases_.Take(kAnyone, {id, id}, [&](const Lease& lease) {
     mu_.AssertHeld();
-    if (!key.empty() && !keys_.MayGo(key, kBeforeRestart)) {
+    if (!key.empty() && keys_.Waits(key)) {
       // An earlier one of its key comes again, whose end was saved when this one's was not.
       Note(lease, DeliveryOutcome::kReturned);
       RecordEnd(lease, EndedLeases::Why::kBehindItsKey);
@@ -200,7 +221,7 @@ void Subscription::SeeLeased(const Batch& batch, Offset offset) {
     seen.keyed = !key.empty();
     if (by_priority()) seen.priority = static_cast<uint8_t>(message.priority());
     leases_.Restore(seen);
-    if (seen.keyed) keys_.Out(key, kBeforeRestart, offset, id, seen.attempt);
+    if (seen.keyed) keys_.Out(key, lease.consumer, offset, id, seen.attempt);
   });
   LeasesEnded();
 }

@@ -111,6 +111,8 @@ struct EngineMetrics {
   Counter expired_messages;
   // Messages damaged on the disk that subscriptions went past since they are set to.
   Counter skipped_damaged_messages;
+  // How often a subscription came to hold back as much as it may.
+  Counter held_full;
   // Messages copied to a dead-letter topic, and those that could not be for the moment.
   Counter dead_lettered_messages;
   Counter dead_letter_failures;

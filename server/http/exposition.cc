@@ -40,6 +40,8 @@ void AddEngine(const EngineMetrics& m, Families* out) {
   out->Counter("sluice_expired_messages_total", "Messages whose time to be delivered had passed.", ValueOf(m.expired_messages));
   out->Counter("sluice_filtered_messages_total", "Messages that subscriptions passed over because of their filter.",
                ValueOf(m.filtered_messages));
+  out->Counter("sluice_held_full_total", "Times that a subscription came to hold back as many messages as it may, so that newer ones wait.",
+               ValueOf(m.held_full));
   out->Counter("sluice_skipped_damaged_messages_total", "Messages damaged on the disk that subscriptions skipped as they are set to.",
                ValueOf(m.skipped_damaged_messages));
   out->Counter("sluice_dead_lettered_messages_total", "Messages copied to a dead-letter topic.",

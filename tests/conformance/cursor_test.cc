@@ -40,7 +40,7 @@ TEST_P(CursorTest, RemembersAcksInAnyOrder) {
     const AckSet acked = cursor_->state().acked;
     EXPECT_EQ(acked.floor(), Offset(1));
     EXPECT_EQ(acked.above_floor(), 6);
-    EXPECT_EQ(acked.holes(), 2);
+    EXPECT_EQ(acked.Ranges().size(), 2);
     ReopenCursor();
   }
   ASSERT_EQ(Ack(*cursor_, {Range(1, 5)}), absl::OkStatus());
@@ -91,7 +91,7 @@ TEST_P(CursorTest, RemembersThousandsOfHoles) {
   for (uint64_t i = 1; i <= 20'000; ++i) ranges.push_back(Range(2 * i, 2 * i + 1));
   ASSERT_EQ(Ack(*cursor_, ranges), absl::OkStatus());
   for (int round = 0; round < 2; ++round) {
-    EXPECT_EQ(cursor_->state().acked.holes(), 20'000);
+    EXPECT_EQ(cursor_->state().acked.Ranges().size(), 20'000);
     EXPECT_EQ(cursor_->state().acked.above_floor(), 20'000);
     ReopenCursor();
   }

@@ -144,7 +144,7 @@ class Lane {
 
   static std::vector<std::pair<Offset, Offset>> AsRanges(const AckSet& set) {
     std::vector<std::pair<Offset, Offset>> ranges = {{Offset(0), set.floor()}};
-    ranges.insert(ranges.end(), set.ranges().begin(), set.ranges().end());
+    set.ForEachRange([&](OffsetRange range) { ranges.emplace_back(range.begin, range.end); });
     return ranges;
   }
 

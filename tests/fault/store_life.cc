@@ -276,7 +276,7 @@ std::string StoreLife::JudgeSubscription(LocalBackend& store, uint64_t id, const
   }
   AckSet both = asked_for;
   both.Add({Offset(1), acked.floor()});
-  for (const auto& [begin, end] : acked.ranges()) both.Add({begin, end});
+  acked.ForEachRange([&](OffsetRange range) { both.Add(range); });
   if (both != asked_for) return fmt::format("subscription {} has acknowledged what nobody asked for", id);
   auto log = store.OpenLog(TopicId(facts.topic));
   if (log != nullptr && promise != Promise::kNothingWrong && acked.floor() > log->extent().next) {

@@ -177,6 +177,38 @@ TEST_F(EngineHeldTest, ManyMessagesThatAreDueLaterStopNothingThatIsDueNow) {
   EXPECT_EQ(Consume(wired).size(), 600'000u);
 }
 
+class EngineHeldFullTest : public EngineHeldTest {
+ protected:
+  EngineHeldFullTest() {
+    options_.on_held_full = [this](const std::string& subscription) { told_.push_back(subscription); };
+    Reopen();
+  }
+  std::vector<std::string> told_;
+};
+
+// Many keys, each with a message that is due later.
+TEST_F(EngineHeldFullTest, WhoHoldsBackAllItMayIsToldOfOnceUntilThatIsOver) {
+  const Wired wired = WireOrdered(1'000'000);
+  const auto fill = [&] {
+    BatchBuilder builder;
+    for (int i = 0; i < 200'000; ++i) {
+      ASSERT_TRUE(builder.Add({.data = "x", .ordering_key = std::to_string(i), .deliver_at = clock_.WallNow() + absl::Minutes(1)}).ok());
+      if (builder.count() < kBatch) continue;
+      FindTopic("orders")->Publish(*builder.Build(), [](const auto& published) { ASSERT_TRUE(published.ok()); });
+    }
+    PublishOne({.data = "due", .ordering_key = "other"});
+    Advance(absl::ZeroDuration());
+  };
+  fill();
+  EXPECT_TRUE(wired.consumer->Take().empty());
+  EXPECT_EQ(told_, std::vector<std::string>{SubscriptionNamed("billing").full()});
+  EXPECT_EQ(metrics_.engine.held_full.value(), 1u);
+  Advance(absl::Minutes(1));
+  EXPECT_EQ(Consume(wired).size(), 200'001u);
+  fill();
+  EXPECT_EQ(told_.size(), 2u);
+}
+
 TEST_F(EngineHeldTest, AKeyThatIsDueLaterHoldsWhatComesBehindItAndIsReleasedInOrder) {
   const Wired wired = WireOrdered(1'000'000);
   PublishOne({.data = "first", .ordering_key = "a", .deliver_at = clock_.WallNow() + absl::Minutes(1)});

@@ -302,5 +302,105 @@ TEST_F(RestoredLeaseTest, ItCountsForTheLimits) {
   EXPECT_THAT(after.consumer->TakeData(), ElementsAre("c"));
 }
 
+class TakenUpLeaseTest : public RestoredLeaseTest {
+ protected:
+  void SubscribeExactlyOnce(bool ordered = false) {
+    SubscriptionConfig config;
+    config.exactly_once = true;
+    config.ordered = ordered;
+    Subscribe(std::move(config));
+  }
+  Wired Connect() {
+    Wired wired;
+    wired.subscription = FindSubscription("billing");
+    wired.id = *wired.subscription->Attach(wired.consumer, {.client_id = {}, .takes_up_leases = true});
+    wired.subscription->Grant(wired.id, 1'000'000, Subscription::kNoByteLimit);
+    return wired;
+  }
+  // What was given one after the other.
+  static std::vector<TakenUp> TakeUp(const Wired& wired, const std::vector<Given>& given) {
+    return wired.subscription->TakeUp(wired.id, given.front().incarnation, given.front().lease,
+                                      {given.front().offset, given.back().offset + 1});
+  }
+};
+
+TEST_F(TakenUpLeaseTest, IsTheConsumersOwn) {
+  SubscribeExactlyOnce();
+  const auto before = Connect();
+  ASSERT_TRUE(Publish("orders", {"a", "b", "c"}).ok());
+  const auto given = Take(before);
+  Reopen();
+  const auto after = Connect();
+  const auto taken = TakeUp(after, given);
+  ASSERT_EQ(taken.size(), 1u);
+  EXPECT_EQ(taken[0].earlier.first, given[0].lease);
+  EXPECT_EQ(taken[0].earlier.last, given[2].lease);
+  EXPECT_THAT(TakeUp(after, given), IsEmpty()) << "once";
+  AckOutcome outcome;
+  after.subscription->AckConfirmed(after.id, {{taken[0].now, taken[0].now}}, [&](AckOutcome told) { outcome = std::move(told); });
+  EXPECT_EQ(outcome.confirmed.size(), 1u);
+  // What it holds when it ends is free at once.
+  const auto other = Connect();
+  after.subscription->Detach(after.id);
+  EXPECT_THAT(other.consumer->TakeData(), ElementsAre("b", "c"));
+}
+
+TEST_F(TakenUpLeaseTest, OnlyWhatStillHoldsIsTakenUp) {
+  SubscribeExactlyOnce();
+  const auto before = Connect();
+  ASSERT_TRUE(Publish("orders", {"a", "b", "c"}).ok());
+  const auto given = Take(before);
+  before.subscription->Nack(before.id, {given[1].lease, given[1].lease}, absl::Seconds(100));
+  Reopen();
+  const auto after = Connect();
+  EXPECT_THAT(after.consumer->TakeData(), ElementsAre("b")) << "a delay does not outlive the engine";
+  EXPECT_EQ(TakeUp(after, given).size(), 2u);
+  EXPECT_THAT(TakeUp(after, {{given[0].incarnation + 1, given[0].lease, given[0].offset}}), IsEmpty());
+}
+
+TEST_F(TakenUpLeaseTest, LaterMessagesOfItsKeyFollowItToItsConsumer) {
+  SubscribeExactlyOnce(/*ordered=*/true);
+  const auto before = Connect();
+  PublishKeyed({"a", "b"});
+  const auto given = Take(before);
+  ASSERT_EQ(given.size(), 2u);
+  Reopen();
+  const auto other = Connect();
+  const auto after = Connect();
+  EXPECT_FALSE(TakeUp(after, given).empty());
+  PublishKeyed({"c"});
+  EXPECT_THAT(other.consumer->TakeData(), IsEmpty());
+  EXPECT_THAT(after.consumer->TakeData(), ElementsAre("c"));
+  after.subscription->Detach(after.id);
+  EXPECT_THAT(other.consumer->TakeData(), ElementsAre("a", "b", "c"));
+}
+
+TEST_F(TakenUpLeaseTest, ItOutlivesAnotherRestartUnderItsNewName) {
+  SubscribeExactlyOnce();
+  const auto before = Connect();
+  ASSERT_TRUE(Publish("orders", {"a"}).ok());
+  const auto given = Take(before);
+  Reopen();
+  const auto after = Connect();
+  const auto taken = TakeUp(after, given);
+  ASSERT_EQ(taken.size(), 1u);
+  const Given now{engine_->incarnation(), taken[0].now, given[0].offset};
+  Reopen();
+  const auto last = Connect();
+  EXPECT_THAT(TakeUp(last, given), IsEmpty());
+  EXPECT_EQ(TakeUp(last, {now}).size(), 1u);
+}
+
+TEST_F(TakenUpLeaseTest, WhoTakesNothingUpLeavesNothing) {
+  SubscribeExactlyOnce();
+  Wired before;
+  before.subscription = FindSubscription("billing");
+  before.id = *before.subscription->Attach(before.consumer, {});
+  before.subscription->Grant(before.id, 10, Subscription::kNoByteLimit);
+  ASSERT_TRUE(Publish("orders", {"a"}).ok());
+  Reopen();
+  EXPECT_THAT(Connect().consumer->TakeData(), ElementsAre("a"));
+}
+
 }  // namespace
 }  // namespace sluice
