@@ -122,6 +122,7 @@ void DeliveryStream::EndLeases() {
     MutexLock lock(mu_);
     // A broken connection ends the reading too, and may do so first.
     lost = lost_ || (half_closed_ && end_.ok() && call_.IsCancelled());
+    if (leases_survive_ && ReasonOf(end_) == Reason::kDraining) return;
   }
   subscription_->EndLeases(consumer_, lost ? ReleaseCause::kConsumerGone : ReleaseCause::kReturned);
 }

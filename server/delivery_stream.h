@@ -83,6 +83,8 @@ class DeliveryStream : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::By
   ConsumerId consumer_;
   // What the client holds when the stream ends is given back at once; otherwise its leases go on.
   bool leases_end_ = false;
+  // Unless the engine is about to be closed: the client takes them up when it is opened again.
+  bool leases_survive_ = false;
 
   Mutex mu_{LockRank::kSession};
   State state_ GUARDED_BY(mu_) = State::kAwaitingFirst;

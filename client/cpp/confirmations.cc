@@ -1,7 +1,6 @@
 #include "client/cpp/confirmations.h"
 
 #include <algorithm>
-#include <utility>
 
 #include "client/cpp/status.h"
 
@@ -21,12 +20,26 @@ std::vector<Confirmation> Confirmations::Settle(std::span<const v1::AckResult> r
   return told;
 }
 
+Confirmation Confirmations::Unknown(uint64_t message_id) {
+  return {message_id,
+          absl::UnavailableError("the stream ended before the acknowledgement was confirmed; the message may come again")};
+}
+
+std::vector<HeldId> Confirmations::waiting() const {
+  std::vector<HeldId> all;
+  for (const auto& [delivery_id, message_id] : waiting_) all.push_back({delivery_id, message_id});
+  return all;
+}
+
+std::vector<HeldId> Confirmations::TakeWaiting() {
+  std::vector<HeldId> all = waiting();
+  waiting_.clear();
+  return all;
+}
+
 std::vector<Confirmation> Confirmations::GiveUp() {
   std::vector<Confirmation> told;
-  for (const auto& [delivery_id, message_id] : std::exchange(waiting_, {})) {
-    told.push_back({message_id, absl::UnavailableError(
-                                    "the stream ended before the acknowledgement was confirmed; the message may come again")});
-  }
+  for (const HeldId id : TakeWaiting()) told.push_back(Unknown(id.message_id));
   return told;
 }
 

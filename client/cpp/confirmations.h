@@ -20,6 +20,12 @@
 
 namespace sluice::client {
 
+// A delivery as its stream knows it, and the message that it is of.
+struct HeldId {
+  uint64_t delivery_id = 0;
+  uint64_t message_id = 0;
+};
+
 struct Confirmation {
   uint64_t message_id = 0;
   absl::Status status;
@@ -34,6 +40,14 @@ class Confirmations {
   std::vector<Confirmation> Settle(std::span<const v1::AckResult> results);
   // Nobody will answer any more.
   std::vector<Confirmation> GiveUp();
+
+  static Confirmation Unknown(uint64_t message_id);
+
+  void Expect(HeldId id) { waiting_[id.delivery_id] = id.message_id; }
+  // Those without an answer.
+  std::vector<HeldId> waiting() const;
+  // They are not expected any more.
+  std::vector<HeldId> TakeWaiting();
 
  private:
   // Message id by delivery id.

@@ -80,14 +80,11 @@ std::shared_ptr<const Received> ParseResponse(const grpc::ByteBuffer& buffer, si
       ReceivedMessage& message = received->messages.emplace_back();
       if (!ParseDelivery(field.bytes, &message)) return nullptr;
     }
-    if (field.number == v1::SubscribeResponse::kAckResultsFieldNumber &&
-        !received->ack_results.emplace_back().ParseFromArray(field.bytes.data(), static_cast<int>(field.bytes.size()))) {
-      return nullptr;
-    }
-    if (field.number == v1::SubscribeResponse::kOpenedFieldNumber &&
-        !received->opened.emplace().ParseFromArray(field.bytes.data(), static_cast<int>(field.bytes.size()))) {
-      return nullptr;
-    }
+    google::protobuf::MessageLite* part = nullptr;
+    if (field.number == v1::SubscribeResponse::kAckResultsFieldNumber) part = &received->ack_results.emplace_back();
+    if (field.number == v1::SubscribeResponse::kOpenedFieldNumber) part = &received->opened.emplace();
+    if (field.number == v1::SubscribeResponse::kTakenUpFieldNumber) part = &received->taken_up.emplace_back();
+    if (part != nullptr && !part->ParseFromArray(field.bytes.data(), static_cast<int>(field.bytes.size()))) return nullptr;
   }
   return in.ok() ? received : nullptr;
 }

@@ -53,6 +53,7 @@ struct Received {
   std::vector<v1::AckResult> ack_results;
   // In the first response of a stream.
   std::optional<v1::Opened> opened;
+  std::vector<v1::TakenUp> taken_up;
 };
 
 // Null for bytes that are no SubscribeResponse. `likely_count` saves growing.

@@ -47,7 +47,7 @@ struct SubscriberOptions {
   std::string client_id = {};
   // For subscriptions with exactly-once delivery: told of each acknowledged message whether it is done with for good (OK), or
   // why it may be delivered again: LEASE_OVER when the lease was over, UNAVAILABLE when the stream ended before the
-  // answer. Must not block.
+  // answer, and the next one did not find the lease again. Must not block.
   std::function<void(uint64_t message_id, const absl::Status& status)> confirmed = nullptr;
   // Called once when the subscriber ends by itself; must not block.
   std::function<void(const absl::Status&)> finished = nullptr;

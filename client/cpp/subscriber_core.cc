@@ -1,6 +1,7 @@
 #include "client/cpp/subscriber_core.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "client/cpp/status.h"
@@ -13,6 +14,10 @@ namespace {
 constexpr absl::Duration kOpenTimeout = absl::Seconds(10);
 // Leases are prolonged this many times before they would end, so that a lost moment costs none.
 constexpr int kExtensionsPerLease = 3;
+
+void Append(std::vector<Confirmation> more, std::vector<Confirmation>* all) {
+  std::move(more.begin(), more.end(), std::back_inserter(*all));
+}
 
 Credit CreditOf(std::span<const ReceivedMessage> messages) {
   Credit credit;
@@ -63,6 +68,14 @@ void SubscriberCore::SetTarget(v1::SubscribeRequest* request) const {
   request->set_client_id(options_.client_id);
   if (!target_.subscription.empty()) {
     request->set_subscription(target_.subscription);
+    v1::TakeUp* const take_up = request->mutable_take_up();
+    if (!held_.possible()) return;
+    std::vector<HeldId> held = confirmations_.waiting();
+    pool_->ForEachAlive([&](const Run& run) {
+      mu_.AssertHeld();
+      held_.ForEachId(run, [&](HeldId id) { held.push_back(id); });
+    });
+    held_.AddTo(std::move(held), take_up);
     return;
   }
   request->mutable_ephemeral()->set_topic(target_.topic);
@@ -110,24 +123,28 @@ void SubscriberCore::OnWritten() {
 void SubscriberCore::OnMessage(const grpc::ByteBuffer& message) {
   auto received = ParseResponse(message, likely_count_);
   std::shared_ptr<Stream> broken;
+  bool opened = false;
   std::vector<Confirmation> told;
   {
     MutexLock lock(mu_);
-    if (received != nullptr) told = TakeTold(confirmations_.Settle(received->ack_results));
+    if (received != nullptr) told = confirmations_.Settle(received->ack_results);
     // Messages that come later go back when the stream ends.
     if (state_ == State::kReceiving && received == nullptr) broken = stream_;
     if (state_ == State::kReceiving && received != nullptr) {
-      if (received->opened) Opened(*received->opened);
+      opened = received->opened.has_value();
+      if (opened) Append(Opened(*received), &told);
       if (!received->messages.empty()) Enqueue(std::move(received));
     }
+    told = TakeTold(std::move(told));
   }
   if (broken != nullptr) broken->Cancel();
   Tell(told);
+  if (opened) Speak();
 }
 
 std::vector<Confirmation> SubscriberCore::TakeTold(std::vector<Confirmation> told) {
   // After the end there may be nobody any more to be told.
-  if (state_ == State::kEnded) told.clear();
+  if (state_ == State::kEnded || !options_.confirmed) told.clear();
   if (!told.empty()) ++calling_;
   return told;
 }
@@ -140,7 +157,8 @@ void SubscriberCore::Tell(const std::vector<Confirmation>& told) {
   quiet_.NotifyAll();
 }
 
-void SubscriberCore::Opened(const v1::Opened& opened) {
+std::vector<Confirmation> SubscriberCore::Opened(const Received& received) {
+  const v1::Opened& opened = *received.opened;
   opened_ = true;
   backoff_.Reset();
   ack_deadline_ = absl::Seconds(std::max(opened.ack_deadline_seconds(), 1));
@@ -148,6 +166,47 @@ void SubscriberCore::Opened(const v1::Opened& opened) {
   exactly_once_ = opened.exactly_once_delivery();
   stream_event_at_ = clock_.Now() + ack_deadline_ / kExtensionsPerLease;
   alarm_.RingBy(stream_event_at_, *this);
+  return TakeUp(received);
+}
+
+std::vector<Confirmation> SubscriberCore::TakeUp(const Received& received) {
+  std::vector<Run> running;
+  pool_->ForEachAlive([&](const Run& run) { running.push_back(run); });
+  const uint32_t incarnation = exactly_once_ ? received.opened->incarnation() : 0;
+  const auto resumed = held_.Take(received.taken_up, running, stream_number_, incarnation);
+  for (const Run& run : resumed.lost) window_.Settled(CreditOf(run.messages()));
+  for (const Run& run : resumed.runs) pool_->Add(run);
+  std::vector<Confirmation> unknown;
+  for (const auto& [delivery_id, message_id] : confirmations_.TakeWaiting()) {
+    if (const auto now = NewIdOf(received.taken_up, delivery_id)) {
+      SettleOne({*now, message_id}, Verdict::Ack());
+    } else {
+      unknown.push_back(Confirmations::Unknown(message_id));
+    }
+  }
+  for (const HeldDeliveries::Decided& one : resumed.decided) SettleOne(one.id, one.verdict);
+  return unknown;
+}
+
+void SubscriberCore::SettleOne(HeldId id, const Verdict& verdict) {
+  const DeliveryIds ids{id.delivery_id, id.delivery_id};
+  verdict.acked() ? settlements_.Ack(ids) : settlements_.Nack(ids, verdict.delay());
+  if (verdict.acked() && exactly_once_) confirmations_.Expect(id);
+}
+
+void SubscriberCore::Settle(const Run& run, const Verdict& verdict) {
+  if (run.stream_number == stream_number_) {
+    verdict.acked() ? settlements_.Ack(run.ids()) : settlements_.Nack(run.ids(), verdict.delay());
+    if (verdict.acked() && exactly_once_) confirmations_.Expect(run.messages());
+  } else if (!opened_) {
+    held_.Decide(run, verdict);
+  } else {
+    // Other streams do not know its ids, unless they took it up.
+    held_.ForEachId(run, [&](HeldId id) {
+      mu_.AssertHeld();
+      SettleOne(id, verdict);
+    });
+  }
 }
 
 void SubscriberCore::Enqueue(std::shared_ptr<const Received> received) {
@@ -162,11 +221,7 @@ void SubscriberCore::Enqueue(std::shared_ptr<const Received> received) {
 void SubscriberCore::OnHandled(const Run& run, HandlerEvent event, const std::optional<Verdict>& verdict) {
   {
     MutexLock lock(mu_);
-    // Later streams do not know these ids.
-    if (verdict && run.stream_number == stream_number_) {
-      verdict->acked() ? settlements_.Ack(run.ids()) : settlements_.Nack(run.ids(), verdict->delay());
-      if (verdict->acked() && exactly_once_ && options_.confirmed) confirmations_.Expect(run.messages());
-    }
+    if (verdict) Settle(run, *verdict);
     // Only when it takes neither memory nor a thread any more.
     if (event != HandlerEvent::kTimedOut) window_.Settled(CreditOf(run.messages()));
   }
@@ -178,23 +233,34 @@ void SubscriberCore::DropQueue() {
     window_.Settled(CreditOf(run.messages()));
     resume_at_id_ = std::min(resume_at_id_, run.messages().front().id);
   }
+  for (const Run& run : held_.DropParked()) window_.Settled(CreditOf(run.messages()));
+}
+
+bool SubscriberCore::Keeps(const absl::Status& closed) const {
+  return state_ == State::kReceiving && MayReopen(closed) && held_.possible();
 }
 
 void SubscriberCore::OnClosed(const absl::Status& status) {
   std::vector<Confirmation> told;
   {
     MutexLock lock(mu_);
-    told = TakeTold(confirmations_.GiveUp());
+    if (!Keeps(status)) told = TakeTold(confirmations_.GiveUp());
   }
   Tell(told);
   {
     MutexLock lock(mu_);
     stream_ = nullptr;
     ++stream_number_;
-    writing_ = false;
+    opened_ = writing_ = false;
+    // What was acknowledged waits for its confirmation, and is acknowledged again; what was nacked comes when its lease ends.
     settlements_.Clear();
     extensions_.clear();
-    DropQueue();
+    if (Keeps(status)) {
+      held_.Park(pool_->DropQueue());
+    } else {
+      DropQueue();
+      held_.Begin(stream_number_, 0);
+    }
     pool_->ForEachCall([this](const Run& run) {
       mu_.AssertHeld();
       resume_at_id_ = std::min(resume_at_id_, run.messages().front().id);
@@ -245,7 +311,14 @@ void SubscriberCore::OnAlarm() {
 void SubscriberCore::ExtendLeases() {
   pool_->ForEachAlive([this](const Run& run) {
     mu_.AssertHeld();
-    if (run.stream_number == stream_number_) extensions_.push_back(run.ids());
+    if (run.stream_number == stream_number_) {
+      extensions_.push_back(run.ids());
+    } else {
+      held_.ForEachId(run, [&](HeldId id) {
+        mu_.AssertHeld();
+        extensions_.push_back({id.delivery_id, id.delivery_id});
+      });
+    }
   });
 }
 

@@ -14,11 +14,12 @@
 
 #include <memory>
 #include <optional>
-#include <span>
 #include <vector>
 
 #include "client/cpp/backoff.h"
 #include "client/cpp/confirmations.h"
+#include "client/cpp/held_deliveries.h"
+#include "client/cpp/run.h"
 #include "client/cpp/settlements.h"
 #include "client/cpp/stream.h"
 #include "client/cpp/subscriber.h"
@@ -28,24 +29,6 @@
 #include "core/flow/handler_pool.h"
 
 namespace sluice::client {
-
-// Messages [begin, end) of a response, not all of which may be there any more.
-struct Run {
-  std::shared_ptr<const Received> received;
-  size_t begin = 0;
-  size_t end = 0;
-  // Of the stream it came on.
-  uint64_t stream_number = 0;
-
-  size_t count() const { return end - begin; }
-  Run TakeFront(size_t n) {
-    Run front = *this;
-    front.end = begin = begin + n;
-    return front;
-  }
-  std::span<const ReceivedMessage> messages() const { return std::span(received->messages).subspan(begin, count()); }
-  DeliveryIds ids() const { return {messages().front().delivery_id, messages().back().delivery_id}; }
-};
 
 class SubscriberCore final : public StreamEvents,
                              public HandlerPool<Run>::Owner,
@@ -72,7 +55,14 @@ class SubscriberCore final : public StreamEvents,
   enum class State { kIdle, kReceiving, kStopping, kEnded };
 
   void OpenStream() EXCLUDES(mu_);
-  void Opened(const v1::Opened& opened) REQUIRES(mu_);
+  // Returns acknowledgements of earlier streams that nobody will confirm.
+  std::vector<Confirmation> Opened(const Received& received) REQUIRES(mu_);
+  std::vector<Confirmation> TakeUp(const Received& received) REQUIRES(mu_);
+  // Whether what is held is kept for the next stream.
+  bool Keeps(const absl::Status& closed) const REQUIRES(mu_);
+  void Settle(const Run& run, const Verdict& verdict) REQUIRES(mu_);
+  // By an id of the stream that is open.
+  void SettleOne(HeldId id, const Verdict& verdict) REQUIRES(mu_);
   void Enqueue(std::shared_ptr<const Received> received) REQUIRES(mu_);
   void DropQueue() REQUIRES(mu_);
   // What is to be told the caller, once the lock is released: Tell(TakeTold(...)).
@@ -103,6 +93,7 @@ class SubscriberCore final : public StreamEvents,
   Settlements settlements_ GUARDED_BY(mu_);
   bool exactly_once_ GUARDED_BY(mu_) = false;
   Confirmations confirmations_ GUARDED_BY(mu_);
+  HeldDeliveries held_ GUARDED_BY(mu_);
   uint64_t received_ GUARDED_BY(mu_) = 0;
   uint64_t connections_ GUARDED_BY(mu_) = 0;
 

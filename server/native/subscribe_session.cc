@@ -1,5 +1,6 @@
 #include "server/native/subscribe_session.h"
 
+#include <limits>
 #include <utility>
 
 #include "core/base/error.h"
@@ -27,6 +28,26 @@ absl::StatusOr<LeaseRange> ToLeases(const v1::DeliveryRange& range, std::string_
   return LeaseRange{LeaseId(range.first()), LeaseId(last)};
 }
 
+absl::Status OutOfBounds(Reason reason, std::string_view field, const std::string& value, const std::string& limit) {
+  return Error(reason, fmt::format("{}: {}, but it must be {}", field, value, limit),
+               {{"field", std::string(field)}, {"value", value}, {"limit", limit}});
+}
+
+// What the client says that it holds.
+absl::StatusOr<std::vector<LateAck>> HeldOf(const v1::TakeUp& take_up) {
+  std::vector<LateAck> held;
+  for (const v1::HeldDeliveries& run : take_up.held()) {
+    auto leases = ToLeases(run.range(), "take_up.held.range");
+    if (!leases.ok()) return leases.status();
+    const uint64_t first = run.first_message_id();
+    if (first == 0 || leases->last - leases->first >= std::numeric_limits<uint64_t>::max() - first) {
+      return OutOfBounds(Reason::kInvalidRange, "take_up.held.first_message_id", std::to_string(first), "the id of a message");
+    }
+    held.push_back({*leases, Offset(first)});
+  }
+  return held;
+}
+
 void AddResults(const std::vector<LeaseRange>& ranges, const absl::Status& status, v1::SubscribeResponse* response) {
   for (const LeaseRange& range : ranges) {
     v1::AckResult& result = *response->add_ack_results();
@@ -34,11 +55,6 @@ void AddResults(const std::vector<LeaseRange>& ranges, const absl::Status& statu
     result.mutable_range()->set_last(range.last.value());
     if (!status.ok()) *result.mutable_error() = ToProto(status);
   }
-}
-
-absl::Status OutOfBounds(Reason reason, std::string_view field, const std::string& value, const std::string& limit) {
-  return Error(reason, fmt::format("{}: {}, but it must be {}", field, value, limit),
-               {{"field", std::string(field)}, {"value", value}, {"limit", limit}});
 }
 
 }  // namespace
@@ -101,19 +117,38 @@ void SubscribeSession::OpenEphemeral(const v1::EphemeralSubscription& wanted) {
 }
 
 absl::Status SubscribeSession::Attach(std::shared_ptr<Subscription> subscription) {
-  auto consumer = subscription->Attach(shared_from_this(), {.client_id = request_.client_id()});
-  if (!consumer.ok()) return consumer.status();
+  const auto held = HeldOf(request_.take_up());
+  if (!held.ok()) return held.status();
   const SubscriptionConfig config = subscription->config();
+  leases_survive_ = request_.has_take_up() && request_.has_subscription() && config.exactly_once;
+  auto consumer = subscription->Attach(shared_from_this(), {.client_id = request_.client_id(), .takes_up_leases = leases_survive_});
+  if (!consumer.ok()) return consumer.status();
   opened_.set_subscription(config.name.full());
   opened_.set_topic(config.topic ? config.topic->full() : std::string(kDeletedTopic));
   opened_.set_ack_deadline_seconds(static_cast<int32_t>(absl::ToInt64Seconds(config.ack_deadline)));
   opened_.set_exactly_once_delivery(config.exactly_once);
   opened_.set_message_ordering(config.ordered);
+  opened_.set_incarnation(context_.engine.incarnation());
   exactly_once_ = config.exactly_once;
   leases_end_ = true;
   consumer_ = *consumer;
   subscription_ = std::move(subscription);
+  if (leases_survive_) TakeUp(*held);
   return absl::OkStatus();
+}
+
+void SubscribeSession::TakeUp(const std::vector<LateAck>& held) {
+  for (const auto& [leases, first] : held) {
+    const OffsetRange offsets{first, first + (leases.last - leases.first) + 1};
+    const auto all = subscription_->TakeUp(consumer_, request_.take_up().incarnation(), leases.first, offsets);
+    MutexLock lock(mu_);
+    for (const sluice::TakenUp& taken : all) {
+      v1::TakenUp& told = *front_.add_taken_up();
+      told.mutable_range()->set_first(taken.earlier.first.value());
+      told.mutable_range()->set_last(taken.earlier.last.value());
+      told.set_first_delivery_id(taken.now.value());
+    }
+  }
 }
 
 void SubscribeSession::Opened(absl::StatusOr<std::shared_ptr<Subscription>> found) {

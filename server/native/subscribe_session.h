@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "server/delivery_stream.h"
 #include "server/native/wire.h"
@@ -28,6 +29,7 @@ class SubscribeSession final : public DeliveryStream {
   void Opened(absl::StatusOr<std::shared_ptr<Subscription>> found) EXCLUDES(mu_);
   absl::Status Attach(std::shared_ptr<Subscription> subscription) EXCLUDES(mu_);
 
+  void TakeUp(const std::vector<LateAck>& held) EXCLUDES(mu_);
   absl::Status CheckTarget() const;
   // What a request says beside its target; an error ends the stream.
   absl::Status Apply() EXCLUDES(mu_);

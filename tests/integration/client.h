@@ -234,9 +234,13 @@ class SubscribeStream {
     Send(request);
   }
 
-  v1::Opened ReadOpened() {
+  v1::SubscribeResponse Read() {
     v1::SubscribeResponse response;
     EXPECT_TRUE(stream_->Read(&response));
+    return response;
+  }
+  v1::Opened ReadOpened() {
+    const v1::SubscribeResponse response = Read();
     EXPECT_TRUE(response.has_opened());
     Keep(response);
     return response.opened();

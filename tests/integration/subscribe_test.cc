@@ -97,6 +97,63 @@ TEST_P(SubscribeTest, RedeliversAtOnceWhenTheStreamBreaks) {
   EXPECT_EQ(got[0].attempt(), 2);
 }
 
+// With exactly-once delivery, for a client that says it knows what it holds.
+TEST_P(SubscribeTest, WhatAClientHoldsIsItsOwnAfterARestart) {
+  // The memory store does not outlive the server.
+  if (GetParam() == StoreKind::kMemory) return;
+  ASSERT_EQ(CodeAndReason(client_->CreateTopic("orders")), "OK");
+  v1::Subscription subscription;
+  subscription.set_name(SubscriptionPath("orders"));
+  subscription.set_topic(TopicPath("orders"));
+  subscription.set_enable_exactly_once_delivery(true);
+  ASSERT_EQ(CodeAndReason(client_->CreateSubscription(subscription)), "OK");
+  client_->Publish("orders", {"1", "2", "3"});
+  v1::SubscribeRequest request;
+  request.set_subscription(SubscriptionPath("orders"));
+  request.mutable_credit()->set_messages(10);
+  request.mutable_take_up();
+  {
+    SubscribeStream stream(*client_);
+    stream.Send(request);
+    request.mutable_take_up()->set_incarnation(stream.ReadOpened().incarnation());
+    const auto got = stream.Take(3);
+    ASSERT_THAT(got, SizeIs(3));
+    v1::HeldDeliveries& held = *request.mutable_take_up()->add_held();
+    held.mutable_range()->set_first(got[0].delivery_id());
+    held.mutable_range()->set_last(got[1].delivery_id());
+    held.set_first_message_id(1);
+    EXPECT_TRUE(server_->Drain().ok());
+    EXPECT_EQ(stream.End().error_code(), grpc::StatusCode::UNAVAILABLE);
+  }
+  server_ = nullptr;
+  Start();
+  client_->Publish("orders", {"4"});
+  SubscribeStream other(*client_, "orders", 10);
+  EXPECT_THAT(other.TakeData(1), ElementsAre("4"));
+  SubscribeStream stream(*client_);
+  stream.Send(request);
+  const v1::SubscribeResponse opened = stream.Read();
+  ASSERT_EQ(opened.taken_up_size(), 1);
+  EXPECT_EQ(opened.taken_up(0).range().last(), request.take_up().held(0).range().last());
+  const uint64_t now = opened.taken_up(0).first_delivery_id();
+  stream.Ack(now, now);
+  const v1::SubscribeResponse acked = stream.Read();
+  ASSERT_EQ(acked.ack_results_size(), 1);
+  EXPECT_FALSE(acked.ack_results(0).has_error());
+  stream.Cancel();
+  EXPECT_THAT(other.TakeData(1), ElementsAre("2")) << "as any message of a stream that breaks";
+}
+
+TEST_P(SubscribeTest, SaysWhatIsWrongWithWhatAClientHolds) {
+  CreateBoth("orders");
+  SubscribeStream stream(*client_);
+  v1::SubscribeRequest request;
+  request.set_subscription(SubscriptionPath("orders"));
+  request.mutable_take_up()->add_held()->mutable_range()->set_first(1);
+  stream.Send(request);
+  EXPECT_EQ(CodeAndReason(stream.End()), "INVALID_ARGUMENT/INVALID_RANGE");
+}
+
 TEST_P(SubscribeTest, EverySubscriptionGetsEveryMessage) {
   CreateBoth("orders");
   client_->CreateSubscription("second", "orders");

@@ -277,6 +277,122 @@ TEST_F(ExactlyOnceSubscriberTest, WhatAStreamLeavesOpenIsUnknown) {
   EXPECT_THAT(told_, ElementsAre("1 UNAVAILABLE", "2 UNAVAILABLE", "3 UNAVAILABLE"));
 }
 
+// Of a server that can be asked for what is held.
+v1::SubscribeResponse OpenedBy(uint32_t incarnation) {
+  v1::SubscribeResponse response = Opened();
+  response.mutable_opened()->set_exactly_once_delivery(true);
+  response.mutable_opened()->set_incarnation(incarnation);
+  return response;
+}
+void AddTakenUp(uint64_t first, uint64_t last, uint64_t now, v1::SubscribeResponse* response) {
+  v1::TakenUp& taken = *response->add_taken_up();
+  taken.mutable_range()->set_first(first);
+  taken.mutable_range()->set_last(last);
+  taken.set_first_delivery_id(now);
+}
+
+class RestartedServerTest : public SubscriberTest {
+ protected:
+  // Messages 1 to 4, of which the handler holds the first.
+  void SetUp() override {
+    Open({.concurrency = 1, .confirmed = [this](uint64_t id, const absl::Status& status) {
+            told_.push_back(std::to_string(id) + " " + std::string(absl::StatusCodeToString(status.code())));
+          }});
+    subscriber_->Start([this](const ReceivedMessage& message) {
+      handled_.push_back(message.id);
+      return handler_(message);
+    });
+    EXPECT_TRUE(streams_.NextRequest().has_take_up());
+    streams_.Reply(OpenedBy(7));
+    streams_.Reply(Deliveries(1, 4));
+    handler_.WaitUntilEntered();
+  }
+  ~RestartedServerTest() override { subscriber_.reset(); }
+
+  // The first request of the next stream.
+  v1::TakeUp Reconnect() {
+    streams_.End(absl::UnavailableError("gone"));
+    Advance(absl::Minutes(1));
+    return streams_.NextRequest().take_up();
+  }
+  std::vector<std::pair<uint64_t, uint64_t>> AcksUntil(uint64_t last) {
+    std::vector<std::pair<uint64_t, uint64_t>> acked;
+    while (acked.empty() || acked.back().second < last) {
+      for (const auto& pair : Pairs(streams_.NextRequest().acks())) acked.push_back(pair);
+    }
+    return acked;
+  }
+
+  HoldingHandler handler_{1};
+  std::vector<uint64_t> handled_;
+  std::vector<std::string> told_;
+};
+
+TEST_F(RestartedServerTest, WhatItStillKnowsIsHandledAndTheRestIsLeftToOthers) {
+  const v1::TakeUp take_up = Reconnect();
+  EXPECT_EQ(take_up.incarnation(), 7);
+  ASSERT_EQ(take_up.held_size(), 1);
+  EXPECT_EQ(take_up.held(0).range().first(), 1u);
+  EXPECT_EQ(take_up.held(0).range().last(), 4u);
+  EXPECT_EQ(take_up.held(0).first_message_id(), 1u);
+  v1::SubscribeResponse opened = OpenedBy(8);
+  AddTakenUp(1, 1, 21, &opened);
+  AddTakenUp(3, 4, 33, &opened);
+  streams_.Reply(opened);
+  EXPECT_EQ(streams_.NextRequest().credit().messages(), 1) << "of the one that is lost";
+  handler_.LetGo();
+  const auto acked = AcksUntil(34);
+  EXPECT_EQ(acked.front().first, 21u);
+  EXPECT_THAT(handled_, ElementsAre(1, 3, 4));
+}
+
+TEST_F(RestartedServerTest, AVerdictOfMeanwhileIsToldAfterwards) {
+  streams_.End(absl::UnavailableError("gone"));
+  handler_.LetGo();
+  while (subscriber_->counters().acked < 1) std::this_thread::yield();
+  Advance(absl::Minutes(1));
+  const v1::TakeUp take_up = streams_.NextRequest().take_up();
+  EXPECT_THAT(Pairs(std::vector<v1::DeliveryRange>{take_up.held(0).range()}), ElementsAre(std::pair(1, 4)));
+  v1::SubscribeResponse opened = OpenedBy(8);
+  AddTakenUp(1, 1, 21, &opened);
+  streams_.Reply(opened);
+  EXPECT_THAT(AcksUntil(21), ElementsAre(std::pair(21, 21)));
+  v1::SubscribeResponse answer;
+  answer.add_ack_results()->mutable_range()->set_first(21);
+  streams_.Reply(answer);
+  EXPECT_THAT(told_, ElementsAre("1 OK"));
+}
+
+TEST_F(RestartedServerTest, AnAcknowledgementWithoutAnAnswerIsSentAgain) {
+  handler_.LetGo();
+  EXPECT_EQ(AcksUntil(4).front().first, 1u);
+  EXPECT_EQ(Reconnect().held(0).range().last(), 4u);
+  v1::SubscribeResponse opened = OpenedBy(8);
+  AddTakenUp(1, 3, 21, &opened);
+  streams_.Reply(opened);
+  EXPECT_THAT(told_, ElementsAre("4 UNAVAILABLE"));
+  EXPECT_THAT(AcksUntil(23), ElementsAre(std::pair(21, 23)));
+}
+
+TEST_F(RestartedServerTest, WhatWasTakenUpIsProlongedAndTakenUpOnceMore) {
+  Reconnect();
+  v1::SubscribeResponse opened = OpenedBy(8);
+  AddTakenUp(1, 4, 21, &opened);
+  streams_.Reply(opened);
+  Advance(absl::Seconds(10));
+  v1::SubscribeRequest extended = streams_.NextRequest();
+  while (extended.extensions().empty()) extended = streams_.NextRequest();
+  EXPECT_EQ(extended.extensions(0).range().first(), 21u);
+  const v1::TakeUp again = Reconnect();
+  EXPECT_EQ(again.incarnation(), 8);
+  EXPECT_EQ(again.held(0).range().first(), 21u);
+  EXPECT_EQ(again.held(0).range().last(), 24u);
+  streams_.Reply(OpenedBy(9));
+  handler_.LetGo();
+  streams_.Reply(Deliveries(1, 1));
+  EXPECT_THAT(AcksUntil(1), ElementsAre(std::pair(1, 1))) << "of the new stream, not of the first";
+}
+
 TEST_F(SubscriberTest, SilentServerIsGivenUp) {
   Open();
   subscriber_->Start([](const ReceivedMessage&) { return Verdict::Ack(); });
