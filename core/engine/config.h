@@ -11,6 +11,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "core/base/rare.h"
 #include "core/base/named_type.h"
 #include "core/flow/retry.h"
 #include "core/message/limits.h"
@@ -90,7 +91,7 @@ struct SubscriptionConfig {
   std::optional<RetryPolicy> retry;
   std::optional<DeadLetterPolicy> dead_letter;
   // The defaults without one.
-  std::optional<DeliveryBreakerPolicy> delivery_breaker;
+  Rare<DeliveryBreakerPolicy> delivery_breaker;
   // Messages of one ordering key in publish order; not changeable.
   bool ordered = false;
   // Acknowledgements are confirmed when durable, and those of a lease that is over are refused.
@@ -108,7 +109,7 @@ struct SubscriptionConfig {
   // For good: it has no messages and gets none.
   bool detached = false;
   // Nobody pulls from it then. Excludes `exactly_once`.
-  std::optional<PushConfig> push;
+  Rare<PushConfig> push;
   // Set for a snapshot: a subscription that nobody reads, whose progress others seek to, until then.
   std::optional<absl::Time> snapshot_until;
   Labels labels;

@@ -4,19 +4,18 @@
 
 namespace sluice {
 
-BreakerOptions DeliveryBreaker::OptionsFrom(const std::optional<DeliveryBreakerPolicy>& policy) {
-  const DeliveryBreakerPolicy set = policy.value_or(DeliveryBreakerPolicy());
+BreakerOptions DeliveryBreaker::OptionsFrom(const DeliveryBreakerPolicy& policy) {
   BreakerOptions options;
-  options.window = set.window;
-  options.minimum_calls = set.minimum_deliveries;
-  options.failure_ratio = set.disabled ? 0 : set.failure_ratio;
+  options.window = policy.window;
+  options.minimum_calls = policy.minimum_deliveries;
+  options.failure_ratio = policy.disabled ? 0 : policy.failure_ratio;
   options.consecutive_failures = 0;
   // A message may take its time.
   options.slow_ratio = 0;
   options.stalled_call = absl::ZeroDuration();
-  options.open_time = set.open_time;
-  options.max_open_time = set.max_open_time;
-  options.probes = set.probes;
+  options.open_time = policy.open_time;
+  options.max_open_time = policy.max_open_time;
+  options.probes = policy.probes;
   return options;
 }
 

@@ -46,12 +46,12 @@ class DeliveryBreaker {
  public:
   static constexpr uint64_t kNoLimit = std::numeric_limits<uint64_t>::max();
 
-  // Without a policy: opens when 9 of 10 first deliveries of the last minute failed, and there were 100; 10 messages are a
+  // As a policy is without being set: opens when 9 of 10 first deliveries of the last minute failed, and there were 100; 10 messages are a
   // probe. One that is disabled never opens.
-  static BreakerOptions OptionsFrom(const std::optional<DeliveryBreakerPolicy>& policy);
+  static BreakerOptions OptionsFrom(const DeliveryBreakerPolicy& policy);
 
   // `next` is the id of the next lease: those before it do not count.
-  explicit DeliveryBreaker(BreakerMetrics& metrics, const BreakerOptions& options = OptionsFrom(std::nullopt),
+  explicit DeliveryBreaker(BreakerMetrics& metrics, const BreakerOptions& options = OptionsFrom({}),
                            LeaseId next = LeaseId(1))
       : metrics_(metrics), machine_(options), next_lease_(next), first_that_counts_(next) {}
   ~DeliveryBreaker();

@@ -125,8 +125,9 @@ void Subscription::BeginLeasing() {
 }
 
 void Subscription::MakeBreaker() {
+  const DeliveryBreakerPolicy policy = config_.delivery_breaker ? *config_.delivery_breaker : DeliveryBreakerPolicy();
   breaker_ = std::make_unique<DeliveryBreaker>(context_->metrics.engine.delivery_breakers,
-                                               DeliveryBreaker::OptionsFrom(config_.delivery_breaker), leases_.next());
+                                               DeliveryBreaker::OptionsFrom(policy), leases_.next());
   for (ConsumerState& consumer : consumers_) consumer.failures.reset();
 }
 
@@ -191,7 +192,7 @@ Subscription::Acked Subscription::BeginAck(ConsumerId consumer, const std::vecto
   // What the breaker held back may go now, and a key that this consumer held may go to others.
   // What the filter leaves out may not hold the floor.
   acked.pump = RoomCame() || breaker_state() != before || (!acked.offsets.empty() && keys_.has_ready()) || ScanFrom() ||
-               damage_;
+               damage_ != nullptr;
   return acked;
 }
 

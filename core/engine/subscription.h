@@ -518,7 +518,7 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   // Those before this one were told to the cursor, as far as they survive; and what of that has changed since.
   LeaseId saved_to_ GUARDED_BY(mu_){1};
   std::vector<LeaseRange> extended_ GUARDED_BY(mu_);
-  OffsetRanges unleased_ GUARDED_BY(mu_);
+  std::vector<OffsetRange> unleased_ GUARDED_BY(mu_);
   bool save_armed_ GUARDED_BY(mu_) = false;
   bool save_due_ GUARDED_BY(mu_) = false;
   // Both from the first consumer on: subscriptions that nobody reads are many.
@@ -550,7 +550,7 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   };
   std::vector<Failed> failed_ GUARDED_BY(mu_);
   // Left out by the filter and not told to the cursor yet, and the floor before.
-  absl::InlinedVector<OffsetRange, 4> skipped_ GUARDED_BY(mu_);
+  std::vector<OffsetRange> skipped_ GUARDED_BY(mu_);
   Offset floor_before_skips_ GUARDED_BY(mu_);
 
   // Everything from next_ to here was looked at, and so many of them the filter leaves out; the message that is known to
@@ -565,12 +565,12 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   bool reading_ GUARDED_BY(mu_) = false;
   std::optional<Offset> wanted_ GUARDED_BY(mu_);
   // What the last read that found damage found.
-  std::optional<Damage> damage_ GUARDED_BY(mu_);
+  std::unique_ptr<Damage> damage_ GUARDED_BY(mu_);
   Instant armed_ GUARDED_BY(mu_) = Instant::Never();
   int64_t armed_wall_us_ GUARDED_BY(mu_) = ScheduledSet::kNever;
 
   // A seek waits for the pump, and for those who are just telling the cursor what they acknowledged.
-  std::optional<PendingSeek> seek_ GUARDED_BY(mu_);
+  std::unique_ptr<PendingSeek> seek_ GUARDED_BY(mu_);
   std::atomic<bool> seek_waits_ = false;
   // Raised under the lock only.
   std::atomic<int> telling_ = 0;

@@ -62,7 +62,7 @@ void Subscription::TellFailed() {
 }
 
 void Subscription::TellSkipped() {
-  absl::InlinedVector<OffsetRange, 4> skipped;
+  std::vector<OffsetRange> skipped;
   Offset old_floor;
   std::shared_ptr<Topic> topic;
   {

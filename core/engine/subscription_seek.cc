@@ -16,14 +16,14 @@ void Subscription::Seek(CursorState state, StoreDone done) {
       return done(why);
     }
     last_used_ = context_->clock.RoughNow();
-    seek_ = {std::move(state), std::move(done)};
+    seek_ = std::make_unique<PendingSeek>(PendingSeek{std::move(state), std::move(done)});
     seek_waits_ = true;
   }
   Pump();
 }
 
 Subscription::PendingSeek Subscription::ApplySeek() {
-  PendingSeek sought = *std::move(seek_);
+  PendingSeek sought = std::move(*seek_);
   seek_.reset();
   seek_waits_ = false;
   ForgetAll();

@@ -35,7 +35,7 @@ uint64_t AckSet::Add(OffsetRange range) {
   return added;
 }
 
-uint64_t AckSet::AddTo(std::map<uint64_t, DenseBlock>::iterator block, OffsetRange range) {
+uint64_t AckSet::AddTo(absl::btree_map<uint64_t, DenseBlock>::iterator block, OffsetRange range) {
   const OffsetRange whole{BeginOf(block->first), EndOf(block->first)};
   const uint64_t added = block->second.Set(static_cast<uint32_t>(range.begin - whole.begin), static_cast<uint32_t>(range.end - whole.begin));
   if (block->second.full()) {

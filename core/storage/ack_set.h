@@ -11,7 +11,6 @@
 
 #include <cstdint>
 #include <limits>
-#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -86,7 +85,7 @@ class AckSet {
     return (ranges_.empty() || ranges_.begin()->first > end) && (dense_.empty() || BeginOf(dense_.begin()->first) > end);
   }
   // REQUIRES: all of `range` is in it.
-  uint64_t AddTo(std::map<uint64_t, DenseBlock>::iterator block, OffsetRange range);
+  uint64_t AddTo(absl::btree_map<uint64_t, DenseBlock>::iterator block, OffsetRange range);
   // REQUIRES: no offset of `range` is in a dense block.
   uint64_t AddPlain(OffsetRange range);
   // Makes the block of this offset a dense one if that takes less memory.
@@ -97,7 +96,7 @@ class AckSet {
   // begin -> end; disjoint, above floor_, none within a dense block. Two touch only where a dense block is in between.
   absl::btree_map<Offset, Offset> ranges_;
   // By number; with bits above the floor, and never all of them.
-  std::map<uint64_t, DenseBlock> dense_;
+  absl::btree_map<uint64_t, DenseBlock> dense_;
   uint64_t above_floor_ = 0;
 };
 

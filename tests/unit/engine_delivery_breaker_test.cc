@@ -44,7 +44,7 @@ class DeliveryBreakerTest : public testing::Test {
 };
 
 TEST_F(DeliveryBreakerTest, DefaultsAreWithinTheLimits) {
-  EXPECT_TRUE(Validate(DeliveryBreaker::OptionsFrom(std::nullopt), "delivery").ok());
+  EXPECT_TRUE(Validate(DeliveryBreaker::OptionsFrom({}), "delivery").ok());
 }
 
 TEST_F(DeliveryBreakerTest, AConsumerThatFailsEverythingGetsProbesAtGrowingDistances) {
