@@ -3,18 +3,21 @@
 #include <algorithm>
 
 #include "client/cpp/status.h"
+#include "core/base/error.h"
 
 namespace sluice::client {
 
-std::vector<Confirmation> Confirmations::Settle(std::span<const v1::AckResult> results) {
+std::vector<Confirmation> Confirmations::Settle(std::span<const v1::AckResult> results, std::vector<uint64_t>* too_early) {
   std::vector<Confirmation> told;
   for (const v1::AckResult& result : results) {
     const absl::Status status = result.has_error() ? FromProto(result.error()) : absl::OkStatus();
     const auto begin = waiting_.lower_bound(result.range().first());
-    auto end = begin;
-    for (; end != waiting_.end() && end->first <= std::max(result.range().first(), result.range().last()); ++end) {
-      told.push_back({end->second, status});
+    const auto end = waiting_.upper_bound(std::max(result.range().first(), result.range().last()));
+    if (ReasonOf(status) == Reason::kEarlierMessageOutstanding) {
+      for (auto it = begin; it != end; ++it) too_early->push_back(it->first);
+      continue;
     }
+    for (auto it = begin; it != end; ++it) told.push_back({it->second, status});
     waiting_.erase(begin, end);
   }
   return told;

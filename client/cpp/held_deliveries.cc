@@ -35,6 +35,14 @@ void HeldDeliveries::Decide(const Run& run, const Verdict& verdict) {
   ForEachId(run, [&](HeldId id) { decided_.push_back({id, verdict}); });
 }
 
+std::vector<uint64_t> HeldDeliveries::GiveUpDecided() {
+  std::vector<uint64_t> acked;
+  for (const Decided& one : std::exchange(decided_, {})) {
+    if (one.verdict.acked()) acked.push_back(one.id.message_id);
+  }
+  return acked;
+}
+
 void HeldDeliveries::AddTo(std::vector<HeldId> others, v1::TakeUp* take_up) const {
   take_up->set_incarnation(incarnation_);
   for (const Run& run : parked_) ForEachId(run, [&](HeldId id) { others.push_back(id); });
@@ -77,7 +85,11 @@ HeldDeliveries::Resumed HeldDeliveries::Take(std::span<const v1::TakenUp> taken_
     }
   }
   for (const Decided& one : decided_) {
-    if (const auto now = NewIdOf(taken_up, one.id.delivery_id)) resumed.decided.push_back({{*now, one.id.message_id}, one.verdict});
+    if (const auto now = NewIdOf(taken_up, one.id.delivery_id)) {
+      resumed.decided.push_back({{*now, one.id.message_id}, one.verdict});
+    } else if (one.verdict.acked()) {
+      resumed.lost_acks.push_back(one.id.message_id);
+    }
   }
   Begin(stream_number, incarnation);
   renamed_ = std::move(renamed);

@@ -39,18 +39,26 @@ class HeldDeliveries {
   // Ids of now are those of this stream. Forgets what was held.
   void Begin(uint64_t stream_number, uint32_t incarnation);
 
-  // Calls fn(id) for each message of the run that is held.
+  // Calls fn(id) for each message of the run that is held, and lost(message_id) for the others.
+  template <class Fn, class Lost>
+  void ForEachId(const Run& run, Fn&& fn, Lost&& lost) const {
+    for (const ReceivedMessage& message : run.messages()) {
+      const auto id = IdOf({run.stream_number, message.delivery_id});
+      id ? fn(HeldId{*id, message.id}) : lost(message.id);
+    }
+  }
   template <class Fn>
   void ForEachId(const Run& run, Fn&& fn) const {
-    for (const ReceivedMessage& message : run.messages()) {
-      if (const auto id = IdOf({run.stream_number, message.delivery_id})) fn(HeldId{*id, message.id});
-    }
+    ForEachId(run, std::forward<Fn>(fn), [](uint64_t) {});
   }
 
   // Runs that no handler has begun with, and verdicts on others while no stream is open.
   void Park(std::vector<Run> runs);
   std::vector<Run> DropParked() { return std::exchange(parked_, {}); }
   void Decide(const Run& run, const Verdict& verdict);
+  // Verdicts that nobody can be told any more: the messages that were acknowledged.
+  std::vector<uint64_t> GiveUpDecided();
+  bool any_decided() const { return !decided_.empty(); }
 
   // What is held: here, by handlers that run, and by acknowledgements without an answer.
   void AddTo(std::vector<HeldId> others, v1::TakeUp* take_up) const;
@@ -60,8 +68,9 @@ class HeldDeliveries {
     // To be handled: parts of parked runs. Beside them what is lost of those.
     std::vector<Run> runs;
     std::vector<Run> lost;
-    // Verdicts, under their new ids.
+    // Verdicts, under their new ids; and messages that were acknowledged and are lost.
     std::vector<Decided> decided;
+    std::vector<uint64_t> lost_acks;
   };
   // `running` are handled now. Afterwards ids of now are those of the new stream.
   Resumed Take(std::span<const v1::TakenUp> taken_up, const std::vector<Run>& running, uint64_t stream_number, uint32_t incarnation);

@@ -14,6 +14,8 @@ namespace {
 constexpr absl::Duration kOpenTimeout = absl::Seconds(10);
 // Leases are prolonged this many times before they would end, so that a lost moment costs none.
 constexpr int kExtensionsPerLease = 3;
+// An acknowledgement whose earlier ones are not in is sent again: after a restart the server may not have looked at them yet.
+constexpr absl::Duration kAckAgainAfter = absl::Milliseconds(200);
 
 void Append(std::vector<Confirmation> more, std::vector<Confirmation>* all) {
   std::move(more.begin(), more.end(), std::back_inserter(*all));
@@ -127,14 +129,18 @@ void SubscriberCore::OnMessage(const grpc::ByteBuffer& message) {
   std::vector<Confirmation> told;
   {
     MutexLock lock(mu_);
-    if (received != nullptr) told = confirmations_.Settle(received->ack_results);
+    if (received != nullptr) told = confirmations_.Settle(received->ack_results, &too_early_);
+    if (state_ == State::kReceiving && !too_early_.empty() && again_at_ == Instant::Never()) {
+      again_at_ = clock_.Now() + kAckAgainAfter;
+      alarm_.RingBy(again_at_, *this);
+    }
     // Messages that come later go back when the stream ends.
     if (state_ == State::kReceiving && received == nullptr) broken = stream_;
-    if (state_ == State::kReceiving && received != nullptr) {
-      opened = received->opened.has_value();
-      if (opened) Append(Opened(*received), &told);
-      if (!received->messages.empty()) Enqueue(std::move(received));
-    }
+    // Who stops has verdicts to tell, perhaps.
+    opened = received != nullptr && received->opened && (state_ == State::kReceiving || state_ == State::kStopping);
+    if (opened) Append(Opened(*received), &told);
+    if (opened && state_ == State::kStopping) quiet_.NotifyAll();
+    if (state_ == State::kReceiving && received != nullptr && !received->messages.empty()) Enqueue(std::move(received));
     told = TakeTold(std::move(told));
   }
   if (broken != nullptr) broken->Cancel();
@@ -185,6 +191,9 @@ std::vector<Confirmation> SubscriberCore::TakeUp(const Received& received) {
     }
   }
   for (const HeldDeliveries::Decided& one : resumed.decided) SettleOne(one.id, one.verdict);
+  for (const uint64_t id : resumed.lost_acks) unknown.push_back(Confirmations::Unknown(id));
+  // Some of their time has passed.
+  if (!received.taken_up.empty()) ExtendLeases();
   return unknown;
 }
 
@@ -194,19 +203,32 @@ void SubscriberCore::SettleOne(HeldId id, const Verdict& verdict) {
   if (verdict.acked() && exactly_once_) confirmations_.Expect(id);
 }
 
-void SubscriberCore::Settle(const Run& run, const Verdict& verdict) {
+std::vector<Confirmation> SubscriberCore::Settle(const Run& run, const Verdict& verdict) {
+  std::vector<Confirmation> unknown;
   if (run.stream_number == stream_number_) {
     verdict.acked() ? settlements_.Ack(run.ids()) : settlements_.Nack(run.ids(), verdict.delay());
     if (verdict.acked() && exactly_once_) confirmations_.Expect(run.messages());
-  } else if (!opened_) {
-    held_.Decide(run, verdict);
-  } else {
-    // Other streams do not know its ids, unless they took it up.
-    held_.ForEachId(run, [&](HeldId id) {
-      mu_.AssertHeld();
-      SettleOne(id, verdict);
-    });
+    return unknown;
   }
+  if (!opened_) held_.Decide(run, verdict);
+  // Other streams do not know its ids, unless they took it up.
+  held_.ForEachId(
+      run,
+      [&](HeldId id) {
+        mu_.AssertHeld();
+        if (opened_) SettleOne(id, verdict);
+      },
+      [&](uint64_t message_id) {
+        mu_.AssertHeld();
+        if (verdict.acked() && exactly_once_) unknown.push_back(Confirmations::Unknown(message_id));
+      });
+  return unknown;
+}
+
+std::vector<Confirmation> SubscriberCore::GiveUp() {
+  std::vector<Confirmation> unknown = confirmations_.GiveUp();
+  for (const uint64_t id : held_.GiveUpDecided()) unknown.push_back(Confirmations::Unknown(id));
+  return unknown;
 }
 
 void SubscriberCore::Enqueue(std::shared_ptr<const Received> received) {
@@ -219,12 +241,14 @@ void SubscriberCore::Enqueue(std::shared_ptr<const Received> received) {
 }
 
 void SubscriberCore::OnHandled(const Run& run, HandlerEvent event, const std::optional<Verdict>& verdict) {
+  std::vector<Confirmation> told;
   {
     MutexLock lock(mu_);
-    if (verdict) Settle(run, *verdict);
+    if (verdict) told = TakeTold(Settle(run, *verdict));
     // Only when it takes neither memory nor a thread any more.
     if (event != HandlerEvent::kTimedOut) window_.Settled(CreditOf(run.messages()));
   }
+  Tell(told);
   Speak();
 }
 
@@ -244,7 +268,7 @@ void SubscriberCore::OnClosed(const absl::Status& status) {
   std::vector<Confirmation> told;
   {
     MutexLock lock(mu_);
-    if (!Keeps(status)) told = TakeTold(confirmations_.GiveUp());
+    if (!Keeps(status)) told = TakeTold(GiveUp());
   }
   Tell(told);
   {
@@ -255,6 +279,7 @@ void SubscriberCore::OnClosed(const absl::Status& status) {
     // What was acknowledged waits for its confirmation, and is acknowledged again; what was nacked comes when its lease ends.
     settlements_.Clear();
     extensions_.clear();
+    too_early_.clear();
     if (Keeps(status)) {
       held_.Park(pool_->DropQueue());
     } else {
@@ -290,6 +315,10 @@ void SubscriberCore::OnAlarm() {
     if (state_ == State::kEnded) return;
     const Instant now = clock_.Now();
     alarm_.Rang(now);
+    if (again_at_ <= now) {
+      again_at_ = Instant::Never();
+      for (const uint64_t id : std::exchange(too_early_, {})) settlements_.Ack({id, id});
+    }
     if (stream_event_at_ <= now) {
       stream_event_at_ = Instant::Never();
       if (stream_ == nullptr) {
@@ -301,7 +330,7 @@ void SubscriberCore::OnAlarm() {
         stream_event_at_ = now + ack_deadline_ / kExtensionsPerLease;
       }
     }
-    alarm_.RingBy(stream_event_at_, *this);
+    alarm_.RingBy(std::min(stream_event_at_, again_at_), *this);
   }
   if (late != nullptr) late->Cancel();
   if (open) OpenStream();
@@ -316,7 +345,9 @@ void SubscriberCore::ExtendLeases() {
     } else {
       held_.ForEachId(run, [&](HeldId id) {
         mu_.AssertHeld();
-        extensions_.push_back({id.delivery_id, id.delivery_id});
+        const bool follows = !extensions_.empty() && extensions_.back().last + 1 == id.delivery_id;
+        if (follows) extensions_.back().last = id.delivery_id;
+        else extensions_.push_back({id.delivery_id, id.delivery_id});
       });
     }
   });
@@ -337,7 +368,7 @@ absl::Status SubscriberCore::Stop(absl::Duration timeout) {
   std::vector<Confirmation> told;
   {
     MutexLock lock(mu_);
-    while (stream_ != nullptr && (writing_ || !settlements_.empty()) && system_clock.Now() < end) {
+    while (stream_ != nullptr && (writing_ || !settlements_.empty() || held_.any_decided()) && system_clock.Now() < end) {
       quiet_.WaitFor(lock, end - system_clock.Now());
     }
     stream = stream_;
@@ -347,9 +378,9 @@ absl::Status SubscriberCore::Stop(absl::Duration timeout) {
     MutexLock lock(mu_);
     // The server ends the stream once it has read everything.
     while (stream_ != nullptr && system_clock.Now() < end) quiet_.WaitFor(lock, end - system_clock.Now());
-    done = done && stream_ == nullptr;
+    done = done && stream_ == nullptr && !held_.any_decided();
     stream = stream_;
-    told = TakeTold(confirmations_.GiveUp());
+    told = TakeTold(GiveUp());
     state_ = State::kEnded;
   }
   if (stream != nullptr) stream->Cancel();
@@ -362,7 +393,7 @@ void SubscriberCore::Abandon() {
   std::vector<Confirmation> told;
   {
     MutexLock lock(mu_);
-    told = TakeTold(confirmations_.GiveUp());
+    told = TakeTold(GiveUp());
     state_ = State::kEnded;
     DropQueue();
     stream = std::move(stream_);

@@ -60,7 +60,9 @@ class SubscriberCore final : public StreamEvents,
   std::vector<Confirmation> TakeUp(const Received& received) REQUIRES(mu_);
   // Whether what is held is kept for the next stream.
   bool Keeps(const absl::Status& closed) const REQUIRES(mu_);
-  void Settle(const Run& run, const Verdict& verdict) REQUIRES(mu_);
+  // These return acknowledgements that nobody will confirm.
+  std::vector<Confirmation> Settle(const Run& run, const Verdict& verdict) REQUIRES(mu_);
+  std::vector<Confirmation> GiveUp() REQUIRES(mu_);
   // By an id of the stream that is open.
   void SettleOne(HeldId id, const Verdict& verdict) REQUIRES(mu_);
   void Enqueue(std::shared_ptr<const Received> received) REQUIRES(mu_);
@@ -94,6 +96,9 @@ class SubscriberCore final : public StreamEvents,
   bool exactly_once_ GUARDED_BY(mu_) = false;
   Confirmations confirmations_ GUARDED_BY(mu_);
   HeldDeliveries held_ GUARDED_BY(mu_);
+  // To be acknowledged once more, at this time.
+  std::vector<uint64_t> too_early_ GUARDED_BY(mu_);
+  Instant again_at_ GUARDED_BY(mu_) = Instant::Never();
   uint64_t received_ GUARDED_BY(mu_) = 0;
   uint64_t connections_ GUARDED_BY(mu_) = 0;
 

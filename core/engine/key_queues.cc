@@ -17,12 +17,6 @@ bool KeyQueues::Waits(std::string_view key) const {
   return it != keys_.end() && (it->second.any_waits() || !it->second.condemned.empty());
 }
 
-void KeyQueues::HandTo(Offset offset, ConsumerId consumer) {
-  Key& key = *out_.find(offset)->second;
-  key.holder = consumer;
-  Relist(key);
-}
-
 KeyQueues::Key& KeyQueues::KeyNamed(std::string_view name) {
   const auto [it, is_new] = keys_.try_emplace(name);
   if (is_new) it->second.name = it->first;
@@ -71,7 +65,7 @@ void KeyQueues::TakeBackAfter(Key& key, Offset offset, FencedList* fenced) {
   const size_t before = fenced->size();
   while (key.out.back().offset > offset) {
     const OutMessage& taken = key.out.back();
-    fenced->push_back({key.holder, taken.lease, taken.offset, taken.acked});
+    fenced->push_back({taken.lease, taken.offset, taken.acked});
     // It did not fail: the next delivery is the same attempt.
     Insert(key, {taken.offset, taken.attempt - 1, Instant()});
     ForgetLastOut(key);

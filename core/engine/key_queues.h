@@ -58,7 +58,6 @@ class KeyQueues {
   // A message that comes again because an earlier one of its key does. Its lease is over, unless it was by an early
   // acknowledgement.
   struct Fenced {
-    ConsumerId consumer;
     LeaseId lease;
     Offset offset;
     bool acked = false;
@@ -74,8 +73,16 @@ class KeyQueues {
   // It is not: it waits behind those of its key. REQUIRES: it comes after all known ones.
   void Wait(std::string_view key, const Waiting& message);
 
-  // What is out of the key of this message is out with another consumer from now on. REQUIRES: IsOut.
-  void HandTo(Offset offset, ConsumerId consumer);
+  // What is out of the key of this message is out with another consumer from now on, if holds(lease) says so of all of it: later
+  // messages of the key follow it there. Otherwise they wait for all of it. REQUIRES: IsOut.
+  template <class Fn>
+  void HandTo(Offset offset, ConsumerId consumer, Fn&& holds) {
+    Key& key = *out_.find(offset)->second;
+    if (key.holder == consumer) return;
+    if (!key.out.AllOf([&](const OutMessage& message) { return message.acked || holds(message.lease); })) return;
+    key.holder = consumer;
+    Relist(key);
+  }
 
   // False for a message that is not out any more.
   bool IsOut(Offset offset) const { return out_.contains(offset); }

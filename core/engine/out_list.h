@@ -38,6 +38,10 @@ class OutList {
   }
   void PopBack() { messages_.pop_back(); }
 
+  template <class Fn>
+  bool AllOf(Fn&& fn) const {
+    return std::all_of(messages_.begin() + static_cast<ptrdiff_t>(first_), messages_.end(), fn);
+  }
   // REQUIRES: it is there.
   OutMessage& Find(Offset offset) {
     return *std::lower_bound(messages_.begin() + static_cast<ptrdiff_t>(first_), messages_.end(), offset,

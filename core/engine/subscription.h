@@ -398,6 +398,8 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   bool SeeRestored() REQUIRES(mu_);
   // next_ is such a message: finds its key and its priority.
   void SeeLeased(const Batch& batch, Offset offset) REQUIRES(mu_);
+  // Later messages of the key of this one go to the consumer, once all that is out of it is.
+  void HandKeyTo(Offset offset, ConsumerId consumer) REQUIRES(mu_);
   bool IsUnseen(const Lease& lease) const REQUIRES(mu_) {
     return lease.offsets().end > next_;
   }

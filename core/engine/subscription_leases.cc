@@ -177,11 +177,24 @@ std::vector<TakenUp> Subscription::TakeUp(ConsumerId consumer, uint32_t incarnat
     all.push_back({{earlier, earlier + (lease.count - 1)}, lease.first});
     lease.consumer = consumer;
     leases_.Restore(lease);
-    if (lease.keyed) keys_.HandTo(lease.offset, consumer);
     // By its name of now.
     RecordExtended({lease.first, lease.first + (lease.count - 1)});
   }
+  for (const Lease& lease : parts) {
+    for (Offset at = lease.offset; lease.keyed && at < lease.offsets().end; ++at) HandKeyTo(at, consumer);
+  }
   return all;
+}
+
+void Subscription::HandKeyTo(Offset offset, ConsumerId consumer) {
+  // Retention may have been faster.
+  if (!keys_.IsOut(offset)) return;
+  keys_.HandTo(offset, consumer, [&](LeaseId id) {
+    mu_.AssertHeld();
+    bool holds = false;
+    leases_.ForEachIn({id, id}, [&](const Lease& lease) { holds = lease.consumer == consumer; });
+    return holds;
+  });
 }
 
 bool Subscription::HeldUnseen(Offset offset) const {
@@ -215,13 +228,16 @@ void Subscription::SeeLeased(const Batch& batch, Offset offset) {
       Note(lease, DeliveryOutcome::kReturned);
       RecordEnd(lease, EndedLeases::Why::kBehindItsKey);
       RecordUnleased(lease);
+      NoLongerOut(lease.offsets(), lease.expires_us);
       return keys_.Wait(key, {.offset = offset, .attempts = lease.attempt - 1, .not_before = {}});
     }
     Lease seen = lease;
     seen.keyed = !key.empty();
     if (by_priority()) seen.priority = static_cast<uint8_t>(message.priority());
     leases_.Restore(seen);
-    if (seen.keyed) keys_.Out(key, lease.consumer, offset, id, seen.attempt);
+    if (!seen.keyed) return;
+    keys_.Out(key, kBeforeRestart, offset, id, seen.attempt);
+    HandKeyTo(offset, lease.consumer);
   });
   LeasesEnded();
 }
@@ -232,8 +248,12 @@ void Subscription::ReleaseUnseen(const Lease& lease, ReleaseCause cause, absl::D
   if (lease.first < split) Release(lease.Part(lease.first, split), cause, delay);
   const Lease rest = lease.Part(split, lease.first + lease.count);
   Note(rest, DeliveryOutcome::kReturned);
-  RecordEnd(rest, cause == ReleaseCause::kNacked ? EndedLeases::Why::kNacked : EndedLeases::Why::kDeadlinePassed);
   NoLongerOut(rest.offsets(), rest.expires_us);
+  if (cause == ReleaseCause::kReturned) {
+    RecordEnd(rest, EndedLeases::Why::kReturned);
+    return RecordUnleased(rest);
+  }
+  RecordEnd(rest, cause == ReleaseCause::kNacked ? EndedLeases::Why::kNacked : EndedLeases::Why::kDeadlinePassed);
   SaveFailures(rest.offsets(), rest.attempt);
   for (Offset at = rest.offset; at < rest.offsets().end; ++at) history_[at] = rest.attempt;
 }

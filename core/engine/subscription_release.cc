@@ -78,7 +78,7 @@ void Subscription::ReleaseKeyed(const Lease& lease, ReleaseCause cause, absl::Du
   }
   for (const KeyQueues::Fenced& gone : fenced) {
     if (gone.acked) NoLongerOut({gone.offset, gone.offset + 1}, 0);
-    leases_.Take(gone.consumer, {gone.lease, gone.lease}, [this](const Lease& taken) {
+    leases_.Take(kAnyone, {gone.lease, gone.lease}, [this](const Lease& taken) {
       mu_.AssertHeld();
       Note(taken, DeliveryOutcome::kReturned);
       RecordEnd(taken, EndedLeases::Why::kBehindItsKey);

@@ -165,7 +165,7 @@ void SubscribeSession::Opened(absl::StatusOr<std::shared_ptr<Subscription>> foun
     }
   }
   // Who ended it meanwhile had nothing to detach yet.
-  if (closed) return subscription_->Detach(consumer_);
+  if (closed) return subscription_->Detach(consumer_, /*keeps_leases=*/leases_survive_);
   Handled(Apply());
 }
 

@@ -374,15 +374,64 @@ TEST_F(RestartedServerTest, AnAcknowledgementWithoutAnAnswerIsSentAgain) {
   EXPECT_THAT(AcksUntil(23), ElementsAre(std::pair(21, 23)));
 }
 
+TEST_F(RestartedServerTest, WhatItDoesNotKnowAnyMoreIsToldAsUnknown) {
+  streams_.End(absl::UnavailableError("gone"));
+  handler_.LetGo();
+  while (subscriber_->counters().acked < 1) std::this_thread::yield();
+  Advance(absl::Minutes(1));
+  streams_.NextRequest();
+  streams_.Reply(OpenedBy(8));
+  EXPECT_THAT(told_, ElementsAre("1 UNAVAILABLE"));
+}
+
+TEST_F(RestartedServerTest, AnAcknowledgementThatIsTooEarlyIsSentAgain) {
+  handler_.LetGo();
+  AcksUntil(4);
+  v1::SubscribeResponse answer;
+  v1::AckResult& early = *answer.add_ack_results();
+  early.mutable_range()->set_first(1);
+  early.mutable_range()->set_last(4);
+  early.mutable_error()->set_code(static_cast<int32_t>(absl::StatusCode::kFailedPrecondition));
+  early.mutable_error()->set_reason("EARLIER_MESSAGE_OUTSTANDING");
+  streams_.Reply(answer);
+  Advance(absl::Milliseconds(200));
+  EXPECT_THAT(AcksUntil(4), ElementsAre(std::pair(1, 4)));
+  EXPECT_TRUE(told_.empty());
+}
+
+TEST_F(RestartedServerTest, WhoStopsTellsWhatWasDecidedMeanwhile) {
+  Reconnect();
+  handler_.LetGo();
+  while (subscriber_->counters().acked < 1) std::this_thread::yield();
+  std::thread server([&] {
+    v1::SubscribeResponse opened = OpenedBy(8);
+    AddTakenUp(1, 1, 21, &opened);
+    streams_.Reply(opened);
+    EXPECT_THAT(AcksUntil(21), ElementsAre(std::pair(21, 21)));
+    streams_.WaitForCloseWrites();
+    v1::SubscribeResponse answer;
+    answer.add_ack_results()->mutable_range()->set_first(21);
+    streams_.Reply(answer);
+    streams_.End(absl::OkStatus());
+  });
+  EXPECT_TRUE(subscriber_->Stop(absl::Minutes(1)).ok());
+  server.join();
+  EXPECT_THAT(told_, ElementsAre("1 OK"));
+}
+
 TEST_F(RestartedServerTest, WhatWasTakenUpIsProlongedAndTakenUpOnceMore) {
   Reconnect();
   v1::SubscribeResponse opened = OpenedBy(8);
   AddTakenUp(1, 4, 21, &opened);
   streams_.Reply(opened);
-  Advance(absl::Seconds(10));
-  v1::SubscribeRequest extended = streams_.NextRequest();
-  while (extended.extensions().empty()) extended = streams_.NextRequest();
-  EXPECT_EQ(extended.extensions(0).range().first(), 21u);
+  // At once, since some of their time has passed, and from then on.
+  for (int i = 0; i < 2; ++i, Advance(absl::Seconds(10))) {
+    const v1::SubscribeRequest extended = streams_.NextRequest();
+    ASSERT_EQ(extended.extensions_size(), 1);
+    EXPECT_EQ(extended.extensions(0).range().first(), 21u);
+    EXPECT_EQ(extended.extensions(0).range().last(), 24u);
+  }
+  streams_.NextRequest();
   const v1::TakeUp again = Reconnect();
   EXPECT_EQ(again.incarnation(), 8);
   EXPECT_EQ(again.held(0).range().first(), 21u);

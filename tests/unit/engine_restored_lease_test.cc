@@ -375,6 +375,43 @@ TEST_F(TakenUpLeaseTest, LaterMessagesOfItsKeyFollowItToItsConsumer) {
   EXPECT_THAT(other.consumer->TakeData(), ElementsAre("a", "b", "c"));
 }
 
+// The client has not read the last one.
+TEST_F(TakenUpLeaseTest, APartOfAKeyKeepsWhatComesBehindTheRestWaiting) {
+  SubscribeExactlyOnce(/*ordered=*/true);
+  const auto before = Connect();
+  PublishKeyed({"a", "b", "c"});
+  auto given = Take(before);
+  ASSERT_EQ(given.size(), 3u);
+  given.pop_back();
+  Reopen();
+  const auto after = Connect();
+  const auto taken = TakeUp(after, given);
+  PublishKeyed({"d"});
+  EXPECT_THAT(after.consumer->TakeData(), IsEmpty());
+  // All come again, and nothing of it is out twice.
+  EXPECT_EQ(after.subscription->Nack(after.id, {taken[0].now, taken[0].now}, absl::ZeroDuration()), 1u);
+  const auto again = after.consumer->deliveries();
+  EXPECT_THAT(after.consumer->TakeData(), ElementsAre("a", "b", "c", "d"));
+  EXPECT_EQ(stats().leased_messages, 4);
+  AckOutcome outcome;
+  after.subscription->AckConfirmed(after.id, Leases(again), [&](AckOutcome told) { outcome = std::move(told); });
+  EXPECT_EQ(stats().backlog_messages, 0);
+}
+
+TEST_F(TakenUpLeaseTest, WhatRetentionDroppedMeanwhileHarmsNothing) {
+  SubscribeExactlyOnce(/*ordered=*/true);
+  const auto before = Connect();
+  PublishKeyed({"a", "b"});
+  const auto given = Take(before);
+  Reopen();
+  const auto after = Connect();
+  FindTopic("orders")->log().Trim(Offset(3));
+  after.subscription->DropBefore(Offset(3));
+  TakeUp(after, given);
+  PublishKeyed({"c"});
+  EXPECT_THAT(after.consumer->TakeData(), ElementsAre("c"));
+}
+
 TEST_F(TakenUpLeaseTest, ItOutlivesAnotherRestartUnderItsNewName) {
   SubscribeExactlyOnce();
   const auto before = Connect();

@@ -24,6 +24,7 @@ absl::Status SyncResult(const absl::Status& status) {
 absl::StatusOr<std::unique_ptr<Journal>> Journal::Open(FileSystem& files, std::string folder, JournalOptions options) {
   auto journal = std::unique_ptr<Journal>(new Journal(files, std::move(folder), options));
   if (!options.read_only) {
+    if (!options.sync) journal->writeback_ = std::make_unique<Writeback>();
     if (absl::Status status = files.CreateFolder(journal->folder_); !status.ok()) return status;
   }
   if (absl::Status status = journal->LoadSegments(); !status.ok()) return status;
@@ -255,7 +256,7 @@ absl::Status Journal::Roll(uint64_t needed) {
   if (absl::Status status = SyncResult(files_.SyncFolder(folder_)); !status.ok()) return status;
   if (active_ != nullptr) active_->Truncate(old.offset).IgnoreError();  // costs space, not data
   std::shared_ptr<File> finished = std::exchange(active_, *file);
-  if (!options_.sync && finished != nullptr) writeback_.Begin(finished);
+  if (!options_.sync && finished != nullptr) writeback_->Begin(finished);
   MutexLock lock(mu_);
   if (!options_.sync && finished != nullptr) unsynced_files_.push_back(std::move(finished));
   if (auto it = segments_.find(old.segment); it != segments_.end()) it->second.bytes = old.offset;

@@ -149,7 +149,8 @@ class Journal {
   JournalPosition end_ GUARDED_BY(mu_);
   // Finished without a sync: the last one, and those before it until it is done.
   std::vector<std::shared_ptr<File>> unsynced_files_ GUARDED_BY(mu_);
-  Writeback writeback_;
+  // Where finished segments are not synced at once.
+  std::unique_ptr<Writeback> writeback_;
   // Allocated bytes of the active segment.
   uint64_t capacity_ GUARDED_BY(mu_) = 0;
 };

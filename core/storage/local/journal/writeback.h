@@ -1,8 +1,7 @@
 // Has the kernel begin to write files, on a thread of its own: for a whole segment that takes tens of milliseconds, which nobody who
 // appends is to wait for. An error is told by the next Sync of the file.
 //
-// Thread rule: Begin from any thread. The thread begins with the first file. Bounded by the owner, which syncs the last file before
-// it gives another.
+// Thread rule: Begin from any thread. Bounded by the owner, which syncs the last file before it gives another.
 #pragma once
 
 #include <memory>
@@ -18,19 +17,19 @@ namespace sluice {
 
 class Writeback {
  public:
+  Writeback() : thread_([this] { Run(); }) {}
   ~Writeback() {
     {
       MutexLock lock(mu_);
       stopping_ = true;
       changed_.NotifyAll();
     }
-    if (thread_.joinable()) thread_.join();
+    thread_.join();
   }
 
   void Begin(std::shared_ptr<File> file) EXCLUDES(mu_) {
     MutexLock lock(mu_);
     waiting_.push_back(std::move(file));
-    if (!thread_.joinable()) thread_ = std::thread([this] { Run(); });
     changed_.NotifyAll();
   }
 
