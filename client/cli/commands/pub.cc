@@ -145,7 +145,7 @@ void AddPubCommand(CLI::App& app, Run* run) {
   auto flags = std::make_shared<PubFlags>();
   CLI::App* pub = app.add_subcommand("pub", "Publish an argument, or each line of standard input");
   pub->add_option("topic", flags->topic, "Short or full name")->required();
-  CLI::Option* message = pub->add_option("message", flags->message, "The message; standard input when absent");
+  CLI::Option* message = pub->add_option("message", flags->message, "The message; standard input when absent or -");
   pub->add_option("--attribute,-a", flags->attributes, "KEY=VALUE; may be repeated");
   pub->add_option("--ordering-key", flags->ordering_key, "At most 1024 bytes");
   pub->add_option("--priority", flags->priority, "0 to 9");
@@ -156,7 +156,7 @@ void AddPubCommand(CLI::App& app, Run* run) {
   pub->add_flag("--quiet,-q", flags->quiet, "Say how many were published, not each id");
   pub->footer("Examples:\n  sluice pub orders 'hello' -a colour=red\n  seq 1000 | sluice pub orders --quiet");
   pub->callback([=] {
-    flags->has_message = message->count() > 0;
+    flags->has_message = message->count() > 0 && flags->message != "-";
     *run = [=](const Session& session) { return Publish(session, *flags); };
   });
 }

@@ -1,8 +1,11 @@
 // sluice pull SUBSCRIPTION and sluice tail TOPIC: receive messages and print them.
 #include <atomic>
+#include <cerrno>
 #include <condition_variable>
 #include <csignal>
+#include <cstdio>
 #include <mutex>
+#include <system_error>
 
 #include "absl/strings/escaping.h"
 #include "client/cli/commands/commands.h"
@@ -48,9 +51,15 @@ class Receiver {
   client::Verdict Handle(const client::ReceivedMessage& message) {
     std::unique_lock lock(mu_);
     last_ = absl::Now();
-    if (flags_.count > 0 && printed_ >= flags_.count) return client::Verdict::Nack();
-    ++printed_;
+    if (!finished_.ok() || (flags_.count > 0 && printed_ >= flags_.count)) return client::Verdict::Nack();
     Print(session_, message);
+    // What nobody can read is not acknowledged.
+    if (std::fflush(stdout) != 0) {
+      finished_ = absl::AbortedError(fmt::format("standard output cannot be written: {}", std::generic_category().message(errno)));
+      changed_.notify_all();
+      return client::Verdict::Nack();
+    }
+    ++printed_;
     if (flags_.count > 0 && printed_ >= flags_.count) changed_.notify_all();
     if (flags_.ack == "auto") return client::Verdict::Ack();
     if (flags_.ack == "nack") return client::Verdict::Nack();
