@@ -82,11 +82,11 @@ TEST_F(RestartTest, EachMessageIsHandledAndConfirmedOnce) {
   all.Wait();
   EXPECT_TRUE(subscriber.Stop(absl::Minutes(1)).ok());
   other.Cancel();
+  EXPECT_EQ(subscriber.counters().received, static_cast<uint64_t>(kMessages));
   MutexLock lock(mu_);
   EXPECT_EQ(confirmed_.size(), static_cast<size_t>(kMessages));
   EXPECT_THAT(refused_, testing::IsEmpty());
   for (const auto& [id, times] : handled_) EXPECT_EQ(times, 1) << id;
-  EXPECT_EQ(subscriber.counters().received, static_cast<uint64_t>(kMessages));
 }
 
 }  // namespace
