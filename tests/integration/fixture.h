@@ -38,6 +38,17 @@ class ServerTest : public ::testing::Test {
     ASSERT_EQ(CodeAndReason(client_->CreateSubscription(id, id)), "OK");
   }
 
+  // The same, with exactly-once delivery.
+  void CreateExactlyOnce(const std::string& id, int ack_deadline_seconds) {
+    ASSERT_EQ(CodeAndReason(client_->CreateTopic(id)), "OK");
+    v1::Subscription subscription;
+    subscription.set_name(SubscriptionPath(id));
+    subscription.set_topic(TopicPath(id));
+    subscription.set_enable_exactly_once_delivery(true);
+    subscription.set_ack_deadline_seconds(ack_deadline_seconds);
+    ASSERT_EQ(CodeAndReason(client_->CreateSubscription(subscription)), "OK");
+  }
+
   Options MemoryOptions() {
     Options options;
     options.store = StoreKind::kMemory;

@@ -23,14 +23,8 @@ class RestartTest : public ServerTest {
   void SetUp() override {
     UseLocalStore();
     Start();
-    ASSERT_EQ(CodeAndReason(client_->CreateTopic("orders")), "OK");
-    v1::Subscription subscription;
-    subscription.set_name(SubscriptionPath("orders"));
-    subscription.set_topic(TopicPath("orders"));
-    subscription.set_enable_exactly_once_delivery(true);
-    // Nobody is too slow for it.
-    subscription.set_ack_deadline_seconds(600);
-    ASSERT_EQ(CodeAndReason(client_->CreateSubscription(subscription)), "OK");
+    // Nobody is too slow for this deadline.
+    CreateExactlyOnce("orders", 600);
   }
   // On the same port, as a client expects it.
   void Restart() {

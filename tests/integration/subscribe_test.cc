@@ -101,12 +101,7 @@ TEST_P(SubscribeTest, RedeliversAtOnceWhenTheStreamBreaks) {
 TEST_P(SubscribeTest, WhatAClientHoldsIsItsOwnAfterARestart) {
   // The memory store does not outlive the server.
   if (GetParam() == StoreKind::kMemory) return;
-  ASSERT_EQ(CodeAndReason(client_->CreateTopic("orders")), "OK");
-  v1::Subscription subscription;
-  subscription.set_name(SubscriptionPath("orders"));
-  subscription.set_topic(TopicPath("orders"));
-  subscription.set_enable_exactly_once_delivery(true);
-  ASSERT_EQ(CodeAndReason(client_->CreateSubscription(subscription)), "OK");
+  CreateExactlyOnce("orders", 600);
   client_->Publish("orders", {"1", "2", "3"});
   v1::SubscribeRequest request;
   request.set_subscription(SubscriptionPath("orders"));
