@@ -3,8 +3,8 @@
 //
 //   held.Park(pool.DropQueue());                         // a stream ended
 //   held.Decide(run, verdict);                           // a handler returned meanwhile
-//   held.AddTo(running, acknowledged, &request);         // the next one begins
-//   held.Rename(...);  held.Unpark(...);                 // it is open, and has said what still holds
+//   held.AddTo(others, request.mutable_take_up());       // the next one begins
+//   held.Take(response.taken_up(), running, ...);        // it is open, and has said what still holds
 //
 // Deliveries are known here by the number of the stream on which they came and their ids there. `ids of now` are those of the stream
 // that is open, or that was open last.

@@ -12,22 +12,15 @@ void Set(DeliveryIds ids, v1::DeliveryRange* range) {
   range->set_last(ids.last);
 }
 
-// Whether `next` goes on where `ids` ends; then it is made part of it.
-bool Join(DeliveryIds* ids, DeliveryIds next) {
-  if (next.first != ids->last + 1) return false;
-  ids->last = next.last;
-  return true;
-}
-
 }  // namespace
 
 void Settlements::Ack(DeliveryIds ids) {
-  if (acks_.empty() || !Join(&acks_.back(), ids)) acks_.push_back(ids);
+  if (acks_.empty() || !acks_.back().Join(ids)) acks_.push_back(ids);
 }
 
 void Settlements::Nack(DeliveryIds ids, absl::Duration delay) {
   delay = std::clamp(delay, absl::ZeroDuration(), kMaxNackDelay);
-  if (nacks_.empty() || nacks_.back().delay != delay || !Join(&nacks_.back().ids, ids)) nacks_.push_back({ids, delay});
+  if (nacks_.empty() || nacks_.back().delay != delay || !nacks_.back().ids.Join(ids)) nacks_.push_back({ids, delay});
 }
 
 void Settlements::Clear() {
@@ -42,7 +35,7 @@ void Settlements::MoveTo(v1::SubscribeRequest* request) {
   for (size_t i = 0; i < acks_.size(); ++i) {
     if (i == 0) {
       joined = acks_[i];
-    } else if (!Join(&joined, acks_[i])) {
+    } else if (!joined.Join(acks_[i])) {
       Set(joined, request->add_acks());
       joined = acks_[i];
     }

@@ -21,6 +21,13 @@ namespace sluice::client {
 struct DeliveryIds {
   uint64_t first = 0;
   uint64_t last = 0;
+
+  // Whether `next` goes on where these end; then it is made part of them.
+  bool Join(DeliveryIds next) {
+    if (next.first != last + 1) return false;
+    last = next.last;
+    return true;
+  }
 };
 
 class Settlements {

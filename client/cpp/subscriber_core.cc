@@ -345,9 +345,8 @@ void SubscriberCore::ExtendLeases() {
     } else {
       held_.ForEachId(run, [&](HeldId id) {
         mu_.AssertHeld();
-        const bool follows = !extensions_.empty() && extensions_.back().last + 1 == id.delivery_id;
-        if (follows) extensions_.back().last = id.delivery_id;
-        else extensions_.push_back({id.delivery_id, id.delivery_id});
+        const DeliveryIds ids{id.delivery_id, id.delivery_id};
+        if (extensions_.empty() || !extensions_.back().Join(ids)) extensions_.push_back(ids);
       });
     }
   });

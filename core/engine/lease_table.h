@@ -167,9 +167,10 @@ class LeaseTable {
     if (newest_.count > 0) visit(newest_);
   }
 
-  bool Holds(LeaseId lease) const {
+  // Whether it is held, by that consumer.
+  bool Holds(LeaseId lease, ConsumerId consumer = kAnyone) const {
     bool holds = false;
-    ForEachIn({lease, lease}, [&holds](const Lease&) { holds = true; });
+    ForEachIn({lease, lease}, [&](const Lease& run) { holds = IsHeldBy(run, consumer); });
     return holds;
   }
 

@@ -382,6 +382,7 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   // Whether no more may be held back.
   bool held_is_full() const REQUIRES(mu_);
   void NoteHeldFull() REQUIRES(mu_);
+  size_t held_bytes() const REQUIRES(mu_) { return keys_.memory_bytes() + ready_.scheduled_bytes(); }
   uint64_t held() const REQUIRES(mu_) { return keys_.waiting() + ready_.scheduled() + (by_priority() ? ready_.count() : 0); }
   bool buries_expired() const REQUIRES(mu_) { return config_.dead_letter && config_.dead_letter->expired_too; }
   bool by_priority() const REQUIRES(mu_) { return config_.priority_delivery; }

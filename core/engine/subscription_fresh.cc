@@ -158,7 +158,7 @@ bool Subscription::PassOver(const Ref<Batch>& batch, ConsumerId consumer, const 
 
 bool Subscription::held_is_full() const {
   if (by_priority()) return held() >= kPriorityWindow;
-  return keys_.memory_bytes() + ready_.scheduled_bytes() >= kMaxHeldBytes;
+  return held_bytes() >= kMaxHeldBytes;
 }
 
 // A window of priorities is full as a rule.
@@ -174,7 +174,7 @@ void Subscription::NoteHeldFull() {
 // next_ is held back.
 void Subscription::Hold(const Ref<Batch>& batch, const Arrival& arrival) {
   // Well below the limit, so that a subscription that stays at it is told of once.
-  if (held_full_ && keys_.memory_bytes() + ready_.scheduled_bytes() < kMaxHeldBytes / 2) held_full_ = false;
+  if (held_full_ && held_bytes() < kMaxHeldBytes / 2) held_full_ = false;
   const OffsetRange one{next_, next_ + 1};
   if (!arrival.key.empty()) {
     // When it is due is looked at once it is the first of its key.

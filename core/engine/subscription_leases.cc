@@ -191,9 +191,7 @@ void Subscription::HandKeyTo(Offset offset, ConsumerId consumer) {
   if (!keys_.IsOut(offset)) return;
   keys_.HandTo(offset, consumer, [&](LeaseId id) {
     mu_.AssertHeld();
-    bool holds = false;
-    leases_.ForEachIn({id, id}, [&](const Lease& lease) { holds = lease.consumer == consumer; });
-    return holds;
+    return leases_.Holds(id, consumer);
   });
 }
 

@@ -148,7 +148,7 @@ void Topic::OnAppended(const Ref<Batch>& batch, const Clock::Times& now, const P
   for (Subscription* subscription : wanting) behind |= !subscription->DeliverAppended(now);
   if (discarded) FreeAcked();
   if (behind) context_->tail.Insert(id_, batch);
-  if (!batch->plain() || message_ttl_us() > 0) expiry_.OnAppended(*batch);
+  expiry_.OnAppended(*batch);
   const int64_t limit = retention_bytes_.load(std::memory_order_relaxed);
   if (limit > 0) EnforceRetentionBytes(limit);
 }

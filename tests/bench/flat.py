@@ -5,17 +5,13 @@ the cores.
 import contextlib
 import json
 import os
-import pathlib
-import shutil
 import signal
-import statistics
 import subprocess
-import tempfile
 import threading
 import time
 
 from bare import row
-from servers import Peer, Server
+from servers import Folder, Peer
 
 TOPICS, STREAMS, BUSY = 10_000, 5_000, 50
 SIZE = 100
@@ -49,32 +45,6 @@ ROWS = {
 }
 
 
-class Folder:
-    """A folder that goes when the block ends, with the servers over it."""
-
-    def __init__(self, args):
-        self.args, self.servers = args, []
-
-    def __enter__(self):
-        self.path = pathlib.Path(tempfile.mkdtemp(prefix="flat-", dir=self.args.data))
-        return self
-
-    def serve(self, prefix=(), durability="fsync"):
-        self.servers.append(Server(self.args.bin, self.path, durability, prefix))
-        return self.servers[-1]
-
-    def __exit__(self, *_):
-        for server in self.servers:
-            server.stop(signal.SIGKILL)
-        shutil.rmtree(self.path)
-
-
-def restart(server, how=signal.SIGTERM):
-    server.stop(how)
-    server.start()
-    return server.seconds_to_ready
-
-
 def before_and_after(server, alone, measure_other):
     """measure_other() / the throughput of the bench `alone` before and after it: a machine that others share changes meanwhile."""
     before = server.bench(*alone)["delivered_per_second"]
@@ -94,7 +64,7 @@ def topics(args):
         before = server.resident_mib()
         made = server.bench(GOOGLE, many, "--duration=0s", "--publish-only", "--keep")
         memory = (server.resident_mib() - before) * 1024 * 1024 / TOPICS
-        ready = max(restart(server), restart(server, signal.SIGKILL))
+        ready = max(server.restart(), server.restart(signal.SIGKILL))
     return {"topics_throughput": throughput, "topics_memory": memory, "topics_created": made["topics_created_per_second"],
             "topics_ready": ready}
 
@@ -139,7 +109,7 @@ def backlog(args):
             filled = server.bench(*flags, "--publish-only")
         disk = server.disk_bytes()
         memory, written = server.resident_mib("VmHWM"), server.written_bytes()
-        ready = max(restart(server), restart(server, signal.SIGKILL))
+        ready = max(server.restart(), server.restart(signal.SIGKILL))
         drained = server.bench(*flags, "--receive-only")
         space = seconds_until(lambda: server.disk_bytes() < little, 120)
         memory, written = max(memory, server.resident_mib("VmHWM")), written + server.written_bytes()
@@ -182,7 +152,7 @@ def slow(args):
     with Folder(args) as folder:
         server = folder.serve()
         server.bench("--name=behind", "--keep", "--publish-only", f"--messages={old}")
-        restart(server)
+        server.restart()
         forget_pages(folder.path)
         load = ("--topic=behind", f"--rate={STEADY}", f"--duration={args.seconds}s")
         before = server.bench(*load)
@@ -218,7 +188,7 @@ def cores(args):
 
     def ours(cpus):
         with Folder(args) as folder:
-            return throughput(folder.serve(("taskset", "-c", cpus), "os"))
+            return throughput(folder.serve("os", prefix=("taskset", "-c", cpus)))
 
     def bare(cpus):
         with Peer(args.bin, "bare_broker", ("taskset", "-c", cpus)) as peer:

@@ -2,8 +2,10 @@
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
+import tempfile
 import time
 
 
@@ -64,6 +66,12 @@ class Server(Loaded):
         self.process.send_signal(how)
         self.process.wait()
 
+    def restart(self, how=signal.SIGTERM):
+        """Returns how many seconds it took to be ready again."""
+        self.stop(how)
+        self.start()
+        return self.seconds_to_ready
+
     def resident_mib(self, field="VmRSS"):
         """What it has in memory; with "VmHWM" the most it ever had."""
         status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
@@ -81,6 +89,26 @@ class Server(Loaded):
     def cpu_seconds(self):
         fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+class Folder:
+    """A folder that goes when the block ends, with the servers over it."""
+
+    def __init__(self, args):
+        self.args, self.servers = args, []
+
+    def __enter__(self):
+        self.path = pathlib.Path(tempfile.mkdtemp(prefix="bench-", dir=self.args.data))
+        return self
+
+    def serve(self, durability="fsync", bin_dir=None, **more):
+        self.servers.append(Server(bin_dir or self.args.bin, self.path, durability, **more))
+        return self.servers[-1]
+
+    def __exit__(self, *_):
+        for server in self.servers:
+            server.stop(signal.SIGKILL)
+        shutil.rmtree(self.path)
 
 
 class Peer(Loaded):

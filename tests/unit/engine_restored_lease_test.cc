@@ -19,9 +19,12 @@ class RestoredLeaseTest : public EngineFixture {
     ASSERT_TRUE(CreateSubscription(std::move(config)).ok());
   }
   Wired ConnectOutliving(AttachOptions options = {}) {
+    options.leases_outlive_it = true;
+    return ConnectAs(std::move(options));
+  }
+  Wired ConnectAs(AttachOptions options) {
     Wired wired;
     wired.subscription = FindSubscription("billing");
-    options.leases_outlive_it = true;
     wired.id = *wired.subscription->Attach(wired.consumer, std::move(options));
     wired.subscription->Grant(wired.id, 1'000'000, Subscription::kNoByteLimit);
     return wired;
@@ -310,13 +313,7 @@ class TakenUpLeaseTest : public RestoredLeaseTest {
     config.ordered = ordered;
     Subscribe(std::move(config));
   }
-  Wired Connect() {
-    Wired wired;
-    wired.subscription = FindSubscription("billing");
-    wired.id = *wired.subscription->Attach(wired.consumer, {.client_id = {}, .takes_up_leases = true});
-    wired.subscription->Grant(wired.id, 1'000'000, Subscription::kNoByteLimit);
-    return wired;
-  }
+  Wired Connect() { return ConnectAs({.client_id = {}, .takes_up_leases = true}); }
   // What was given one after the other.
   static std::vector<TakenUp> TakeUp(const Wired& wired, const std::vector<Given>& given) {
     return wired.subscription->TakeUp(wired.id, given.front().incarnation, given.front().lease,
@@ -430,10 +427,7 @@ TEST_F(TakenUpLeaseTest, ItOutlivesAnotherRestartUnderItsNewName) {
 
 TEST_F(TakenUpLeaseTest, WhoTakesNothingUpLeavesNothing) {
   SubscribeExactlyOnce();
-  Wired before;
-  before.subscription = FindSubscription("billing");
-  before.id = *before.subscription->Attach(before.consumer, {});
-  before.subscription->Grant(before.id, 10, Subscription::kNoByteLimit);
+  const auto before = ConnectAs({});
   ASSERT_TRUE(Publish("orders", {"a"}).ok());
   Reopen();
   EXPECT_THAT(Connect().consumer->TakeData(), ElementsAre("a"));
