@@ -193,7 +193,7 @@ void Server::StopProbe() {
 absl::Status Server::OpenEngine() {
   std::unique_ptr<Backend> backend;
   if (options_.store == StoreKind::kMemory) {
-    backend = std::make_unique<MemoryBackend>();
+    backend = std::make_unique<MemoryBackend>(std::make_shared<MemoryStore>(), &clock_, AppendResults::kOwnThread);
   } else {
     LocalOptions local;
     local.data_dir = options_.data_dir;

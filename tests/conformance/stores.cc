@@ -8,9 +8,12 @@ namespace {
 
 class MemoryStoreFixture final : public StoreFixture {
  public:
-  absl::StatusOr<std::unique_ptr<Backend>> Open() override { return std::make_unique<MemoryBackend>(store_); }
+  explicit MemoryStoreFixture(AppendResults results) : results_(results) {}
+
+  absl::StatusOr<std::unique_ptr<Backend>> Open() override { return std::make_unique<MemoryBackend>(store_, nullptr, results_); }
 
  private:
+  const AppendResults results_;
   const std::shared_ptr<MemoryStore> store_ = std::make_shared<MemoryStore>();
 };
 
@@ -33,7 +36,8 @@ class LocalStoreFixture final : public StoreFixture {
 
 std::vector<StoreCase> AllStores() {
   return {
-      {"memory", [] { return std::make_unique<MemoryStoreFixture>(); }},
+      {"memory", [] { return std::make_unique<MemoryStoreFixture>(AppendResults::kInline); }},
+      {"memory_results_on_a_thread", [] { return std::make_unique<MemoryStoreFixture>(AppendResults::kOwnThread); }},
       {"local_fsync", [] { return std::make_unique<LocalStoreFixture>(Durability::kFsync); }},
       {"local_os", [] { return std::make_unique<LocalStoreFixture>(Durability::kOs); }},
   };

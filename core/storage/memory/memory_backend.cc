@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/base/error.h"
+#include "core/storage/memory/result_thread.h"
 #include "fmt/format.h"
 
 namespace sluice {
@@ -19,8 +20,8 @@ absl::Status FullError(uint64_t limit) {
 // A log, until the backend that opened it is closed.
 class OpenedLog final : public TopicLog {
  public:
-  OpenedLog(std::shared_ptr<Gate> gate, std::shared_ptr<MemoryLog> log, const Clock& clock)
-      : gate_(std::move(gate)), log_(std::move(log)), clock_(clock) {}
+  OpenedLog(std::shared_ptr<Gate> gate, std::shared_ptr<MemoryLog> log, const Clock& clock, std::shared_ptr<ResultThread> results)
+      : gate_(std::move(gate)), log_(std::move(log)), clock_(clock), results_(std::move(results)) {}
 
   LogExtent extent() const override { return log_->extent(); }
   absl::StatusOr<std::optional<OffsetRange>> FindProduced(const ProducerTag& tag) const override {
@@ -30,7 +31,7 @@ class OpenedLog final : public TopicLog {
     Gate::Pass pass(*gate_);
     if (!pass) return done(ClosedError());
     if (absl::Status status = batch->CheckDeadline(clock_); !status.ok()) return done(status);
-    log_->Append(std::move(batch), std::move(done));
+    log_->Append(std::move(batch), std::move(done), results_.get());
   }
   // What is in memory does not survive a crash: one after the other is one step.
   void AppendAndAck(Ref<Batch> batch, std::shared_ptr<Cursor> source, std::vector<OffsetRange> ranges,
@@ -60,6 +61,7 @@ class OpenedLog final : public TopicLog {
   const std::shared_ptr<Gate> gate_;
   const std::shared_ptr<MemoryLog> log_;
   const Clock& clock_;
+  const std::shared_ptr<ResultThread> results_;
 };
 
 // A cursor, until the backend that opened it is closed.
@@ -102,8 +104,12 @@ const Clock& MachineClock() {
 
 }  // namespace
 
-MemoryBackend::MemoryBackend(std::shared_ptr<MemoryStore> store, const Clock* clock)
-    : store_(std::move(store)), clock_(clock == nullptr ? MachineClock() : *clock) {}
+MemoryBackend::MemoryBackend(std::shared_ptr<MemoryStore> store, const Clock* clock, AppendResults results)
+    : store_(std::move(store)),
+      clock_(clock == nullptr ? MachineClock() : *clock),
+      results_(results == AppendResults::kOwnThread ? std::make_shared<ResultThread>() : nullptr) {}
+
+MemoryBackend::~MemoryBackend() { static_cast<void>(Close()); }
 
 LogExtent MemoryLog::extent() const {
   MutexLock lock(mu_);
@@ -115,7 +121,7 @@ absl::StatusOr<std::optional<OffsetRange>> MemoryLog::FindProduced(const Produce
   return producers_.Find(tag);
 }
 
-void MemoryLog::Append(Ref<Batch> batch, StoreDone done) {
+void MemoryLog::Append(Ref<Batch> batch, StoreDone done, ResultThread* thread) {
   const uint64_t bytes = batch->record().size();
   MutexLock lock(mu_);
   if (removed_ || !TakeRoom(bytes)) {
@@ -128,20 +134,24 @@ void MemoryLog::Append(Ref<Batch> batch, StoreDone done) {
   extent_.bytes += bytes;
   if (batch->producer() != nullptr) producers_.Add(*batch->producer(), {batch->first(), batch->end()});
   batches_.push_back(std::move(batch));
-  if (completing_) {
-    completed_.push_back(std::move(done));
-    return;
+  if (running_results_ || thread != nullptr) results_.push_back(std::move(done));
+  if (std::exchange(running_results_, true)) return;
+  lock.Unlock();
+  if (thread != nullptr) return thread->Run(shared_from_this());
+  done(absl::OkStatus());
+  while (RunResults()) {
   }
-  completing_ = true;
-  for (;;) {
-    lock.Unlock();
-    done(absl::OkStatus());
-    lock.Lock();
-    if (completed_.empty()) break;
-    done = std::move(completed_.front());
-    completed_.pop_front();
+}
+
+bool MemoryLog::RunResults() {
+  std::vector<StoreDone> results;
+  {
+    MutexLock lock(mu_);
+    running_results_ = !results_.empty();
+    results.swap(results_);
   }
-  completing_ = false;
+  for (const StoreDone& done : results) done(absl::OkStatus());
+  return !results.empty();
 }
 
 bool MemoryLog::TakeRoom(uint64_t bytes) {
@@ -302,7 +312,7 @@ std::shared_ptr<MemoryCursor> MemoryStore::CursorOf(SubscriptionId id) const {
 }
 
 std::shared_ptr<TopicLog> MemoryBackend::OpenLog(TopicId id) {
-  return std::make_shared<OpenedLog>(gate_, store_->Log(id), clock_);
+  return std::make_shared<OpenedLog>(gate_, store_->Log(id), clock_, results_);
 }
 
 std::shared_ptr<Cursor> MemoryBackend::OpenCursor(SubscriptionId id) {
@@ -319,6 +329,7 @@ BackendStats MemoryBackend::stats() const {
 absl::Status MemoryBackend::Close() {
   gate_->Close();
   gate_->WaitEmpty(absl::InfiniteDuration());
+  if (results_ != nullptr) results_->Stop();
   return absl::OkStatus();
 }
 

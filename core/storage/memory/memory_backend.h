@@ -8,13 +8,13 @@
 // Calls after Close() are answered with STORAGE_UNAVAILABLE.
 //
 // Thread rule: as storage/backend.h says. Everything happens in the calling thread; results of concurrent appends to one
-// topic are run by one of the callers, in order. Close() waits for the calls that are running, so it is not to be called
-// from a callback.
+// topic are run by one of the callers, in order, or all of them by a thread of the backend (AppendResults). Close() waits for
+// the calls that are running, so it is not to be called from a callback.
 #pragma once
 
 #include <algorithm>
 #include <atomic>
-#include <deque>
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <string>
@@ -52,7 +52,18 @@ class MemoryBudget {
   std::atomic<uint64_t> bytes_{0};
 };
 
-class MemoryLog {
+// Which thread runs the results of appends.
+enum class AppendResults : uint8_t {
+  // The one that appends: fastest within one process.
+  kInline,
+  // One of the backend. A server needs it: gRPC sends the answer of a unary call only once its handler has returned, and by
+  // then an inline result would have delivered the message.
+  kOwnThread,
+};
+
+class ResultThread;
+
+class MemoryLog : public std::enable_shared_from_this<MemoryLog> {
  public:
   explicit MemoryLog(std::shared_ptr<MemoryBudget> budget) : budget_(std::move(budget)) {}
   ~MemoryLog() { Remove(); }
@@ -60,7 +71,11 @@ class MemoryLog {
   // As TopicLog has them.
   LogExtent extent() const EXCLUDES(mu_);
   absl::StatusOr<std::optional<OffsetRange>> FindProduced(const ProducerTag& tag) const EXCLUDES(mu_);
-  void Append(Ref<Batch> batch, StoreDone done) EXCLUDES(mu_);
+  // The result is run by that thread, or by this one without it.
+  void Append(Ref<Batch> batch, StoreDone done, ResultThread* thread) EXCLUDES(mu_);
+  // Runs the results that wait, in order. False when there were none: the next append begins anew. Only for whom Append leaves it
+  // to.
+  bool RunResults() EXCLUDES(mu_);
   void Read(Offset from, size_t max_bytes, const TopicLog::ReadDone& done) EXCLUDES(mu_);
   void OffsetAt(absl::Time time, const TopicLog::OffsetDone& done) EXCLUDES(mu_);
   void Trim(Offset before) EXCLUDES(mu_);
@@ -81,9 +96,9 @@ class MemoryLog {
   ProducerWindows producers_ GUARDED_BY(mu_);
   // `first` may lie within the front batch.
   LogExtent extent_ GUARDED_BY(mu_);
-  // Results not run yet, while another caller runs those before them.
-  std::deque<StoreDone> completed_ GUARDED_BY(mu_);
-  bool completing_ GUARDED_BY(mu_) = false;
+  // Results not run yet, while somebody runs those before them. Bounded by what publishers have under way.
+  std::vector<StoreDone> results_ GUARDED_BY(mu_);
+  bool running_results_ GUARDED_BY(mu_) = false;
   bool removed_ GUARDED_BY(mu_) = false;
 };
 
@@ -146,7 +161,9 @@ class MemoryStore {
 class MemoryBackend final : public Backend, private Catalogue {
  public:
   // The clock that batches' deadlines are compared with, longer lived than its logs; null for the machine's own.
-  explicit MemoryBackend(std::shared_ptr<MemoryStore> store = std::make_shared<MemoryStore>(), const Clock* clock = nullptr);
+  explicit MemoryBackend(std::shared_ptr<MemoryStore> store = std::make_shared<MemoryStore>(), const Clock* clock = nullptr,
+                         AppendResults results = AppendResults::kInline);
+  ~MemoryBackend() override;
 
   Catalogue& catalogue() override { return *this; }
   std::shared_ptr<TopicLog> OpenLog(TopicId id) override;
@@ -167,6 +184,8 @@ class MemoryBackend final : public Backend, private Catalogue {
   const Clock& clock_;
   // Every call passes it, so that Close() can shut and empty it; logs and cursors may outlive the backend.
   const std::shared_ptr<Gate> gate_ = std::make_shared<Gate>();
+  // Null when results are run inline. Logs share it.
+  const std::shared_ptr<ResultThread> results_;
 };
 
 }  // namespace sluice
