@@ -7,6 +7,7 @@
 #include "core/filter/filter.h"
 #include "core/flow/breaker_options.h"
 #include "core/message/wire.h"
+#include "core/storage/config_name.h"
 #include "fmt/format.h"
 
 namespace sluice {
@@ -26,7 +27,7 @@ enum StoredField : uint32_t {
   kTopicDiscardUnsubscribed = 9,
   kTopicIamPolicy = 100,
   kTopicDeleted = 101,
-  kSubscriptionTopic = 2,
+  kSubscriptionTopic = kConfigTopic,
   kSubscriptionAckDeadline = 3,
   kSubscriptionLabels = 5,
   kSubscriptionCreateTime = 6,
@@ -39,8 +40,8 @@ enum StoredField : uint32_t {
   kSubscriptionAckedRetention = 13,
   kSubscriptionDeliveryBreaker = 20,
   kSubscriptionSkipDamaged = 21,
-  kSubscriptionTopicId = 100,
-  kSubscriptionSnapshotUntil = 101,
+  kSubscriptionTopicId = kConfigTopicId,
+  kSubscriptionSnapshotUntil = kConfigSnapshotUntil,
   kSubscriptionRetention = 102,
   kSubscriptionExpireAfter = 103,
   kSubscriptionDetached = 104,
@@ -343,6 +344,7 @@ std::string Encode(const SubscriptionConfig& config) {
   AppendSpan(&out, kSubscriptionExpireAfter, config.expire_after);
   if (config.skip_damaged) AppendVarintField(&out, kSubscriptionSkipDamaged, 1);
   if (config.detached) AppendVarintField(&out, kSubscriptionDetached, 1);
+  if (config.settings_lost) AppendVarintField(&out, kLostConfigField, 1);
   if (config.push) AppendBytesField(&out, kSubscriptionPush, Encode(*config.push));
   if (!config.iam_policy.empty()) AppendBytesField(&out, kSubscriptionIamPolicy, config.iam_policy);
   if (config.snapshot_until) {
@@ -397,6 +399,7 @@ absl::StatusOr<SubscriptionConfig> DecodeSubscriptionConfig(std::string_view byt
     if (field.number == kSubscriptionExpireAfter) config.expire_after = DurationOf(field.value);
     if (field.number == kSubscriptionSkipDamaged) config.skip_damaged = field.value != 0;
     if (field.number == kSubscriptionDetached) config.detached = field.value != 0;
+    if (field.number == kLostConfigField) config.settings_lost = field.value != 0;
     if (field.number == kSubscriptionPush) config.push = DecodePush(field.bytes);
     if (field.number == kSubscriptionIamPolicy) config.iam_policy = field.bytes;
     if (field.number == kSubscriptionSnapshotUntil) {
@@ -425,6 +428,14 @@ absl::StatusOr<SubscriptionConfig> DecodeSubscriptionConfig(std::string_view byt
 
 absl::Status DetachedError(const SubscriptionName& name) {
   return Error(Reason::kSubscriptionDetached, fmt::format("{}: it was detached from its topic", name.full()),
+               {{"field", "subscription"}, {"value", name.full()}});
+}
+
+absl::Status SettingsLostError(const SubscriptionName& name) {
+  return Error(Reason::kDataLoss,
+               fmt::format("{}: its settings are damaged on the disk; its messages are kept. Take a snapshot of it, delete it, "
+                           "create it again and seek it to the snapshot",
+                           name.full()),
                {{"field", "subscription"}, {"value", name.full()}});
 }
 

@@ -108,6 +108,8 @@ struct SubscriptionConfig {
   bool skip_damaged = false;
   // For good: it has no messages and gets none.
   bool detached = false;
+  // The store found them damaged: all that is known are the names and what is acknowledged.
+  bool settings_lost = false;
   // Nobody pulls from it then. Excludes `exactly_once`.
   Rare<PushConfig> push;
   // Set for a snapshot: a subscription that nobody reads, whose progress others seek to, until then.
@@ -137,8 +139,9 @@ struct Earliest {};
 struct Latest {};
 using StartPosition = std::variant<Latest, Earliest, absl::Time, Offset>;
 
-// What a detached subscription answers, and one that pushes to those who would pull.
+// What a detached subscription answers, one whose settings are lost, and one that pushes to those who would pull.
 absl::Status DetachedError(const SubscriptionName& name);
+absl::Status SettingsLostError(const SubscriptionName& name);
 absl::Status PushError(const SubscriptionName& name);
 
 // Every limit of a configuration; errors name the field.

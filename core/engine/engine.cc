@@ -319,6 +319,7 @@ void Engine::UpdateSubscription(SubscriptionConfig config, Done<SubscriptionConf
   if (absl::Status status = Validate(config); !status.ok()) return done(status);
   const std::string name = config.name.full();
   const auto change = [&](SubscriptionConfig* current) {
+    if (current->settings_lost) return SettingsLostError(current->name);
     config.create_time = current->create_time;
     config.topic = current->topic;
     config.topic_id = current->topic_id;

@@ -57,6 +57,7 @@ void Subscription::BeginAt(const CursorState& state) {
 absl::Status Subscription::NotAvailable(const AttachOptions& options) const {
   const bool waits = options.waits_without_topic && ReasonOf(ended_) == Reason::kTopicDeleted;
   if (!ended_.ok() && !waits) return ended_;
+  if (config_.settings_lost) return SettingsLostError(config_.name);
   if (config_.push && !options.pushes) return PushError(config_.name);
   if (consumers_.size() >= kMaxConsumers) {
     return Error(Reason::kTooManyConsumers,

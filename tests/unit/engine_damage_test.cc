@@ -412,5 +412,33 @@ TEST_F(EngineDamageTest, WhatCannotBeReadAtAllIsSaidUntilItCan) {
   EXPECT_THAT(Connect("billing").consumer->TakeData(), ElementsAre("a", "b"));
 }
 
+TEST_F(EngineDamageTest, ASubscriptionWhoseSettingsAreLostHoldsItsMessagesUntilItIsMadeAgain) {
+  ASSERT_EQ(CreateSubscription(Config()), absl::OkStatus());
+  Send({"a", "b", "c"});
+  auto before = Connect("billing", /*credit=*/1);
+  AckAll(before);
+  before.subscription->Detach(before.id);
+  SubscriptionConfig lost = FindSubscription("billing")->config();
+  lost.settings_lost = true;
+  store_->PutSubscription({FindSubscription("billing")->id(), Encode(lost)}, nullptr);
+  Reopen();
+  EXPECT_TRUE(FindSubscription("billing")->config().settings_lost);
+  Send({"d"});
+  EXPECT_EQ(Backlog(), 3);
+  EXPECT_EQ(FindTopic("orders")->log().extent().first, Offset(2));
+  EXPECT_EQ(ReasonOf(FindSubscription("billing")->Attach(std::make_shared<FakeConsumer>(), {}).status()), Reason::kDataLoss);
+  absl::Status updated;
+  engine_->UpdateSubscription(Config(), [&](const auto& result) { updated = result.status(); });
+  EXPECT_EQ(ReasonOf(updated), Reason::kDataLoss);
+
+  const auto name = SubscriptionNamed("billing");
+  const auto snapshot = *SnapshotName::Parse("projects/test/snapshots/kept");
+  engine_->CreateSnapshot(snapshot, name, {}, [](const auto& made) { EXPECT_TRUE(made.ok()); });
+  engine_->DeleteSubscription(name, [](const absl::Status& status) { EXPECT_EQ(status, absl::OkStatus()); });
+  ASSERT_EQ(CreateSubscription(Config()), absl::OkStatus());
+  engine_->Seek(name, snapshot, [](const absl::Status& status) { EXPECT_EQ(status, absl::OkStatus()); });
+  EXPECT_THAT(Connect("billing").consumer->TakeData(), ElementsAre("b", "c", "d"));
+}
+
 }  // namespace
 }  // namespace sluice

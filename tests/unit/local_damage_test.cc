@@ -4,6 +4,7 @@
 #include <fstream>
 
 #include "core/base/error.h"
+#include "core/storage/config_name.h"
 #include "core/storage/damage.h"
 #include "core/storage/local/local_backend.h"
 #include "core/storage/local/verify.h"
@@ -50,6 +51,16 @@ class LocalDamageTest : public testing::Test {
   void CreateTopic(uint64_t id, const std::string& config) {
     Answer<absl::Status> answer;
     store_->catalogue().PutTopic({TopicId(id), config}, answer.callback());
+    ASSERT_EQ(answer.Wait(), absl::OkStatus());
+  }
+  void CreateSubscription(uint64_t id, const std::string& config, const std::optional<CursorState>& initial) {
+    Answer<absl::Status> answer;
+    store_->catalogue().PutSubscription({SubscriptionId(id), config}, initial ? &*initial : nullptr, answer.callback());
+    ASSERT_EQ(answer.Wait(), absl::OkStatus());
+  }
+  void Ack(uint64_t subscription, const OffsetRange& range) {
+    Answer<absl::Status> answer;
+    store_->OpenCursor(SubscriptionId(subscription))->Ack({range}, answer.callback());
     ASSERT_EQ(answer.Wait(), absl::OkStatus());
   }
   absl::Status Append(uint64_t topic, const std::string& payload) {
@@ -179,6 +190,57 @@ TEST_F(LocalDamageTest, ATopicWhoseMakingIsDamagedKeepsItsMessages) {
     ASSERT_EQ(Open(), absl::OkStatus());
     EXPECT_THAT(ReadAll(2).value(), ElementsAre("a", "b", "c"));
   }
+}
+
+// Wire format: the name, the topic's number, and a setting that is damaged.
+TEST_F(LocalDamageTest, ASubscriptionWhoseMakingIsDamagedHoldsItsMessages) {
+  const std::string billing = ConfigOf("projects/shop/subscriptions/billing");
+  const std::string settings = std::string("\xa0\x06") + '\x01' + std::string("\x18\x07");
+  ASSERT_EQ(Open(), absl::OkStatus());
+  CreateTopic(1, ConfigOf("projects/shop/topics/orders"));
+  CursorState at_third;
+  at_third.acked = AckSet(Offset(3));
+  CreateSubscription(2, billing + settings, at_third);
+  for (const char* payload : {"a", "b", "c"}) ASSERT_EQ(Append(1, payload), absl::OkStatus());
+  const uint64_t begin = End();
+  const std::string audit = ConfigOf("projects/shop/subscriptions/audit") + settings;
+  CreateSubscription(3, audit, at_third);
+  Ack(3, {Offset(1), Offset(2)});
+  Crash();
+  // What follows the name and the topic's number.
+  Flip(Segment(1), begin + kRecordHeaderBytes + 1 + audit.size() - 1);
+  for (int start = 0; start < 2; ++start) {
+    ASSERT_EQ(Open(), absl::OkStatus());
+    if (start == 0) {
+      EXPECT_THAT(store_->warnings(), ElementsAre(HasSubstr("the settings of subscription projects/shop/subscriptions/audit")));
+    }
+    const auto contents = store_->catalogue().Load();
+    ASSERT_EQ(contents->subscriptions.size(), 2);
+    const std::string& lost = contents->subscriptions[1].config;
+    EXPECT_EQ(NameInConfig(lost), "projects/shop/subscriptions/audit");
+    EXPECT_EQ(NumberInConfig(lost, kConfigTopicId), 1);
+    EXPECT_TRUE(IsLostConfig(lost));
+    EXPECT_FALSE(IsLostConfig(contents->subscriptions[0].config));
+    // Where it began is not trusted; what it acknowledged since is.
+    EXPECT_EQ(store_->OpenCursor(SubscriptionId(3))->state().acked.floor(), Offset(2));
+    EXPECT_EQ(store_->OpenCursor(SubscriptionId(2))->state().acked.floor(), Offset(3));
+    ASSERT_EQ(store_->maintenance().Checkpoint(), absl::OkStatus());
+  }
+}
+
+TEST_F(LocalDamageTest, ADamagedChangeOfASubscriptionLeavesWhatItWas) {
+  const std::string config = ConfigOf("projects/shop/subscriptions/billing") + "\x18\x07";
+  ASSERT_EQ(Open(), absl::OkStatus());
+  CreateTopic(1, ConfigOf("projects/shop/topics/orders"));
+  CreateSubscription(2, config, CursorState());
+  const uint64_t begin = End();
+  CreateSubscription(2, config + "\x20\x07", std::nullopt);
+  ASSERT_EQ(Append(1, "a"), absl::OkStatus());
+  Crash();
+  Flip(Segment(1), begin + kRecordHeaderBytes + 5);
+  ASSERT_EQ(Open(), absl::OkStatus());
+  EXPECT_THAT(store_->warnings(), ElementsAre(HasSubstr("a change of subscription projects/shop/subscriptions/billing")));
+  EXPECT_EQ(store_->catalogue().Load()->subscriptions[0].config, config);
 }
 
 TEST_F(LocalDamageTest, ARemovedTopicDoesNotComeBackForDamage) {

@@ -142,6 +142,27 @@ std::string LocalCatalogue::LostTopic(TopicId id, std::string_view config) {
   return name;
 }
 
+// The record that made this subscription is damaged. If its topic can still be told, it holds everything that the topic has; where it
+// began cannot be trusted. Gives its name.
+std::optional<std::string> LocalCatalogue::LostSubscription(SubscriptionId id, std::string_view config) {
+  const auto topic_id = NumberInConfig(config, kConfigTopicId);
+  const auto topic = topic_id ? Log(TopicId(*topic_id)) : nullptr;
+  if (topic == nullptr) return std::nullopt;
+  std::string name(NameInConfig(config));
+  MutexLock lock(mu_);
+  const bool taken = std::any_of(cursors_.begin(), cursors_.end(), [&](const auto& cursor) {
+    return NameInConfig(cursor.second->config()) == name;
+  });
+  if (taken || !SubscriptionName::Parse(name).ok()) name = fmt::format("projects/damaged/subscriptions/subscription-{}", id.value());
+  next_id_ = std::max(next_id_, id.value() + 1);
+  std::string lost = LostConfig(name);
+  AppendBytesField(&lost, kConfigTopic, NameInConfig(topic->config()));
+  AppendVarintField(&lost, kConfigTopicId, *topic_id);
+  if (const auto until = NumberInConfig(config, kConfigSnapshotUntil)) AppendVarintField(&lost, kConfigSnapshotUntil, *until);
+  cursors_[id] = std::make_shared<LocalCursor>(context_.committer, View::SubscriptionState{id, std::move(lost), CursorState()});
+  return name;
+}
+
 std::string LocalCatalogue::ReplayedDamage(uint64_t segment, const DamagedStretch& stretch) {
   {
     MutexLock lock(mu_);
@@ -162,21 +183,33 @@ std::string LocalCatalogue::ReplayedDamage(uint64_t segment, const DamagedStretc
     }
     return fmt::format("messages of topic {}, from id {} on", NameOrNumber(log->config(), header.id), header.first);
   }
-  if (header.kind == RecordKind::kPutTopic) {
-    if (log != nullptr) return fmt::format("a change of topic {}", NameOrNumber(log->config(), header.id));
-    // A number that nobody was given by now is damaged itself.
-    constexpr uint64_t kNear = 1'000'000;
-    MutexLock lock(mu_);
-    const uint64_t next = next_id_;
-    lock.Unlock();
-    if (header.id >= next + kNear) return "";
-    return fmt::format("the settings of topic {}, whose messages are kept", LostTopic(TopicId(header.id), stretch.payload));
-  }
-  if (header.kind == RecordKind::kPutSubscription) {
-    VarintReader in(stretch.payload);
-    return fmt::format("the settings of subscription {}", NameOrNumber(in.NextBytes(), header.id));
-  }
+  if (header.kind == RecordKind::kPutTopic) return DamagedPutTopic(TopicId(header.id), stretch.payload);
+  if (header.kind == RecordKind::kPutSubscription) return DamagedPutSubscription(SubscriptionId(header.id), stretch.payload);
   return "";
+}
+
+bool LocalCatalogue::CanBeNumber(uint64_t id) const {
+  constexpr uint64_t kNear = 1'000'000;
+  MutexLock lock(mu_);
+  return id < next_id_ + kNear;
+}
+
+std::string LocalCatalogue::DamagedPutTopic(TopicId id, std::string_view config) {
+  if (auto log = Log(id)) return fmt::format("a change of topic {}", NameOrNumber(log->config(), id.value()));
+  if (!CanBeNumber(id.value())) return "";
+  return fmt::format("the settings of topic {}, whose messages are kept", LostTopic(id, config));
+}
+
+std::string LocalCatalogue::DamagedPutSubscription(SubscriptionId id, std::string_view payload) {
+  if (auto cursor = CursorOf(id)) return fmt::format("a change of subscription {}", NameOrNumber(cursor->config(), id.value()));
+  VarintReader in(payload);
+  const std::string_view config = in.NextBytes();
+  if (CanBeNumber(id.value())) {
+    if (const auto name = LostSubscription(id, config)) {
+      return fmt::format("the settings of subscription {}, for which messages are kept", *name);
+    }
+  }
+  return fmt::format("subscription {}, which is gone", NameOrNumber(config, id.value()));
 }
 
 // A topic of which nobody knows was removed before, unless its making is what could not be read.

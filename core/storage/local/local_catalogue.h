@@ -63,6 +63,11 @@ class LocalCatalogue final : public Catalogue,
   absl::Status ReplayedSnapshotEnd(std::string_view payload) EXCLUDES(mu_);
   std::shared_ptr<LocalLog> LogOfReplayed(TopicId id) EXCLUDES(mu_);
   std::string LostTopic(TopicId id, std::string_view config) EXCLUDES(mu_);
+  std::optional<std::string> LostSubscription(SubscriptionId id, std::string_view config) EXCLUDES(mu_);
+  std::string DamagedPutTopic(TopicId id, std::string_view config) EXCLUDES(mu_);
+  std::string DamagedPutSubscription(SubscriptionId id, std::string_view payload) EXCLUDES(mu_);
+  // A number that nobody was given by now is damaged itself.
+  bool CanBeNumber(uint64_t id) const EXCLUDES(mu_);
   void Submit(RecordKind kind, uint64_t id, std::string payload, StoreDone done);
   absl::Status Apply(RecordKind kind, uint64_t id, std::string_view payload) REQUIRES(mu_);
   absl::Status ApplyPutSubscription(SubscriptionId id, std::string_view payload) REQUIRES(mu_);
