@@ -62,7 +62,7 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Open(std::unique_ptr<Backend> ba
     }
     // A crash may have come between acknowledgements and the trim that follows them.
     topic->FreeAcked();
-    topic->expiry().ScanLog();
+    topic->ScanForExpiry();
     if (topic->deleted()) engine->ReleaseTopic(topic);
   }
   if (options.run_timers) engine->context_->timers.Start();

@@ -6,8 +6,7 @@
 
 namespace sluice {
 
-bool MayExpireAt(const Batch& batch, uint32_t begin, uint32_t end) {
-  if (batch.plain()) return false;
+bool HasExpireAt(const Batch& batch, uint32_t begin, uint32_t end) {
   // Far cheaper than to parse them: the tag with which that field begins.
   constexpr uint32_t kTag = kExpireAtField << 3 | 2;
   constexpr char kBytes[] = {static_cast<char>((kTag & 0x7f) | 0x80), static_cast<char>(kTag >> 7)};

@@ -21,8 +21,12 @@
 
 namespace sluice {
 
+bool HasExpireAt(const Batch& batch, uint32_t begin, uint32_t end);
+
 // False when no message [begin, end) of the batch says when it expires.
-bool MayExpireAt(const Batch& batch, uint32_t begin, uint32_t end);
+inline bool MayExpireAt(const Batch& batch, uint32_t begin, uint32_t end) {
+  return !batch.plain() && HasExpireAt(batch, begin, end);
+}
 
 class ExpiryIndex {
  public:

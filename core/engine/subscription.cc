@@ -192,7 +192,7 @@ Subscription::Acked Subscription::BeginAck(ConsumerId consumer, const std::vecto
   if (!acked.offsets.empty()) ++telling_;
   // What the breaker held back may go now, and a key that this consumer held may go to others.
   // What the filter leaves out may not hold the floor.
-  acked.pump = RoomCame() || breaker_state() != before || (!acked.offsets.empty() && keys_.has_ready()) || ScanFrom() ||
+  acked.pump = RoomCame() || breaker_state() != before || (!acked.offsets.empty() && keys_.has_ready()) || (has_filter() && ScanFrom()) ||
                damage_ != nullptr;
   return acked;
 }

@@ -359,12 +359,16 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   // What the filter leaves out of the backlog (subscription_scan.cc).
   void PassFiltered(OffsetRange range) REQUIRES(mu_);
   void RestartScan() REQUIRES(mu_);
+  bool has_filter() const { return !filter_.matches_all(); }
   std::optional<Offset> ScanFrom() const REQUIRES(mu_);
   // Looks into the batch if it is the next.
   void Scan(const Batch& batch) REQUIRES(mu_);
   void ScanWindow() REQUIRES(mu_);
   void ScanPast(Offset end) REQUIRES(mu_);
-  void ScheduleScan() REQUIRES(mu_);
+  void ScheduleScan() REQUIRES(mu_) {
+    if (has_filter()) ScheduleNextScan();
+  }
+  void ScheduleNextScan() REQUIRES(mu_);
   void ScanNext() EXCLUDES(mu_);
   void OnScanned(Offset from, const absl::StatusOr<std::vector<Ref<Batch>>>& read) EXCLUDES(mu_);
   void Expire(OffsetRange range, uint32_t attempts) REQUIRES(mu_);

@@ -67,7 +67,7 @@ void Subscription::ScanPast(Offset end) {
   head_matches_ = std::max(acked_.floor(), next_);
 }
 
-void Subscription::ScheduleScan() {
+void Subscription::ScheduleNextScan() {
   if (scanning_ || !ScanFrom()) return;
   scanning_ = true;
   // Not from here: the caller may hold locks.

@@ -27,7 +27,6 @@ Topic::Topic(std::shared_ptr<EngineContext> context, TopicId id, TopicConfig con
       message_ttl_us_(absl::ToInt64Microseconds(config.message_ttl)),
       max_delay_us_(MaxDelayUs(config)),
       keeps_acked_(config.acked_retention > absl::ZeroDuration()),
-      expiry_(*context_, *this),
       config_(std::move(config)),
       trimmed_(log_->extent().first),
       unclaimed_from_(trimmed_),
@@ -148,9 +147,23 @@ void Topic::OnAppended(const Ref<Batch>& batch, const Clock::Times& now, const P
   for (Subscription* subscription : wanting) behind |= !subscription->DeliverAppended(now);
   if (discarded) FreeAcked();
   if (behind) context_->tail.Insert(id_, batch);
-  expiry_.OnAppended(*batch);
+  if (TopicExpiry::Concerns(*batch, message_ttl_us())) expiry().OnAppended(*batch);
   const int64_t limit = retention_bytes_.load(std::memory_order_relaxed);
   if (limit > 0) EnforceRetentionBytes(limit);
+}
+
+TopicExpiry& Topic::expiry() {
+  return expiry_.GetOr([this] { return std::make_unique<TopicExpiry>(*context_, *this); });
+}
+
+void Topic::ScanForExpiry() {
+  const LogExtent extent = log_->extent();
+  if (extent.first < extent.next) expiry().ScanLog(extent);
+}
+
+// What had expired before a subscription came, or sought back, may concern it.
+void Topic::RevisitExpired(Offset from) const {
+  if (TopicExpiry* expiry = expiry_.get()) expiry->Revisit(from);
 }
 
 TopicConfig Topic::config() const {
@@ -219,7 +232,7 @@ void Topic::SetConfig(TopicConfig config) {
     MutexLock lock(mu_);
     config_ = std::move(config);
   }
-  expiry_.TtlChanged();
+  if (message_ttl_us() > 0) expiry().TtlChanged();
   AckedRetentionChanged();
   FreeAcked();
 }
@@ -235,7 +248,7 @@ void Topic::Add(const std::shared_ptr<Subscription>& subscription) {
     members_.Add(subscription);
     lowest_floor_.store(members_.LowestFloor(durable_end()), std::memory_order_release);
   }
-  expiry_.Revisit(subscription->floor());
+  RevisitExpired(subscription->floor());
   AckedRetentionChanged();
 }
 
@@ -313,7 +326,7 @@ void Topic::EndSeek(const Subscription* subscription, Offset floor) {
     seeks_.erase(seeks_.find(floor));
     members_.Lower(subscription, subscription->floor());
   }
-  expiry_.Revisit(subscription->floor());
+  RevisitExpired(subscription->floor());
   FreeAcked();
 }
 
@@ -356,7 +369,7 @@ bool Topic::NoteTrimmed(Offset floor) {
 
 void Topic::DropTrimmed(Offset floor) {
   context_->tail.DropBefore(id_, floor);
-  expiry_.DropBefore(floor);
+  if (TopicExpiry* expiry = expiry_.get()) expiry->DropBefore(floor);
   log_->Trim(floor);
 }
 

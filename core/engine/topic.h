@@ -17,6 +17,7 @@
 
 #include "absl/status/statusor.h"
 #include "core/base/mutex.h"
+#include "core/base/on_demand.h"
 #include "core/engine/config.h"
 #include "core/engine/context.h"
 #include "core/engine/producer_gate.h"
@@ -87,7 +88,9 @@ class Topic : public std::enable_shared_from_this<Topic> {
   // Microseconds; 0 when messages do not expire by themselves.
   int64_t message_ttl_us() const { return message_ttl_us_.load(std::memory_order_relaxed); }
   std::optional<int64_t> PublishTimeOf(Offset offset) const EXCLUDES(mu_);
-  TopicExpiry& expiry() { return expiry_; }
+  TopicExpiry& expiry();
+  // What the log holds may expire: it is looked through. Called once, after a start.
+  void ScanForExpiry();
   // What some subscription may deliver lies from here on.
   Offset BacklogFrom() const EXCLUDES(mu_);
 
@@ -126,6 +129,7 @@ class Topic : public std::enable_shared_from_this<Topic> {
   StoreDone PublishEnd(const Ref<Batch>& batch, const CircuitBreaker::Call& call, PublishDone done);
   // Tells the subscriptions, then the publisher, then lets it be delivered.
   void OnAppended(const Ref<Batch>& batch, const Clock::Times& now, const PublishDone& done) EXCLUDES(mu_);
+  void RevisitExpired(Offset from) const;
   void EnforceRetentionBytes(int64_t limit) EXCLUDES(mu_);
   // Calls found(before) when there are messages from `from` on that are older than `age`: those below `before`.
   void FindOlder(absl::Duration age, Offset from, std::function<void(Offset)> found) EXCLUDES(mu_);
@@ -157,7 +161,8 @@ class Topic : public std::enable_shared_from_this<Topic> {
   std::atomic<int64_t> max_delay_us_;
   std::atomic<bool> keeps_acked_;
   ProducerGate producers_;
-  TopicExpiry expiry_;
+  // From the first message on that expires.
+  OnDemand<TopicExpiry> expiry_;
 
   mutable Mutex mu_{LockRank::kTopic};
   TopicConfig config_ GUARDED_BY(mu_);

@@ -35,10 +35,12 @@ int64_t NextExpiry(const Batch& batch, int64_t ttl_us, int64_t after_us) {
 
 }  // namespace
 
+TopicExpiry::TopicExpiry(EngineContext& context, Topic& topic)
+    : context_(context), topic_(topic), ttl_from_(topic.log().extent().first) {}
+
 void TopicExpiry::OnAppended(const Batch& batch) {
   const int64_t ttl_us = topic_.message_ttl_us();
   const int64_t at_us = NextExpiry(batch, 0, std::numeric_limits<int64_t>::min());
-  if (at_us == kNeverExpires && ttl_us == 0) return;
   MutexLock lock(mu_);
   if (at_us != kNeverExpires) index_.Add({batch.first(), batch.end()}, at_us);
   if (ttl_us > 0) FileOutOfOrder(batch, ttl_us);
@@ -55,9 +57,7 @@ void TopicExpiry::FileOutOfOrder(const Batch& batch, int64_t ttl_us) {
   latest_publish_us_ = std::max(latest_publish_us_, batch.publish_time_us());
 }
 
-void TopicExpiry::ScanLog() {
-  const LogExtent extent = topic_.log().extent();
-  if (extent.first >= extent.next) return;
+void TopicExpiry::ScanLog(const LogExtent& extent) {
   MutexLock lock(mu_);
   scan_ = {extent.first, extent.next};
   ttl_from_ = extent.first;

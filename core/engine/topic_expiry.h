@@ -23,12 +23,15 @@ namespace sluice {
 class TopicExpiry {
  public:
   // Belongs to `topic`.
-  TopicExpiry(EngineContext& context, Topic& topic) : context_(context), topic_(topic) {}
+  TopicExpiry(EngineContext& context, Topic& topic);
 
-  // A batch became durable; in offset order.
+  // Whether anything in the batch may expire, of a topic with this TTL.
+  static bool Concerns(const Batch& batch, int64_t ttl_us) { return ttl_us > 0 || MayExpireAt(batch, 0, batch.count()); }
+
+  // A batch that this concerns became durable; in offset order.
   void OnAppended(const Batch& batch) EXCLUDES(mu_);
-  // Nothing is known of what the log holds.
-  void ScanLog() EXCLUDES(mu_);
+  // Nothing is known of what the log holds, which is not nothing.
+  void ScanLog(const LogExtent& extent) EXCLUDES(mu_);
   // A subscription begins at `from`: what had expired by now may concern it.
   void Revisit(Offset from) EXCLUDES(mu_);
   // Something in `range` is due at `at_us`, microseconds since 1970.
@@ -69,7 +72,7 @@ class TopicExpiry {
   Mutex mu_;
   ExpiryIndex index_ GUARDED_BY(mu_);
   // Below it everything has expired as far as the TTL goes; and when the batch there was published, where that is known.
-  Offset ttl_from_ GUARDED_BY(mu_){1};
+  Offset ttl_from_ GUARDED_BY(mu_);
   std::optional<int64_t> ttl_publish_us_ GUARDED_BY(mu_);
   int64_t latest_publish_us_ GUARDED_BY(mu_) = 0;
   OffsetRange scan_ GUARDED_BY(mu_){Offset(1), Offset(1)};

@@ -1,24 +1,18 @@
 #include "core/engine/topic_members.h"
 
 #include <algorithm>
-#include <limits>
+#include <utility>
 
 #include "core/engine/subscription.h"
 
 namespace sluice {
-namespace {
-
-constexpr uint64_t kNobody = std::numeric_limits<uint64_t>::max();
-
-}  // namespace
 
 void TopicMembers::Add(const std::shared_ptr<Subscription>& subscription) {
-  const uint64_t number = next_number_++;
-  const Offset floor = subscription->floor();
-  members_[number] = {subscription, floor, absl::ZeroDuration()};
-  numbers_[subscription.get()] = number;
-  if (floors_.empty()) floors_.insert({Offset(kNobody), kNobody});
-  floors_.insert({floor, number});
+  const auto place = static_cast<Place>(members_.size());
+  places_[subscription.get()] = place;
+  members_.push_back({.subscription = subscription, .number = next_number_++, .floor = subscription->floor()});
+  heap_.push_back(place);
+  PutUp(heap_.size() - 1, place);
   if (!subscription->ephemeral()) ++durable_;
   if (subscription->is_snapshot()) ++snapshots_;
   all_ = nullptr;
@@ -26,30 +20,47 @@ void TopicMembers::Add(const std::shared_ptr<Subscription>& subscription) {
 }
 
 bool TopicMembers::Remove(const Subscription* subscription) {
-  const auto found = numbers_.find(subscription);
-  if (found == numbers_.end()) return false;
-  const auto it = members_.find(found->second);
-  SetActive(it->first, it->second.subscription, false);
-  SetAckedRetention(&it->second, absl::ZeroDuration());
-  floors_.erase({it->second.floor, it->first});
+  const auto found = places_.find(subscription);
+  if (found == places_.end()) return false;
+  const Place place = found->second;
+  places_.erase(found);
+  Member& member = members_[place];
+  SetActive(member, false);
+  SetAckedRetention(&member, absl::ZeroDuration());
+  const size_t hole = member.in_heap;
+  const Place last_in_heap = heap_.back();
+  heap_.pop_back();
+  if (hole < heap_.size()) {
+    PutUp(hole, last_in_heap);
+    PutDown(members_[last_in_heap].in_heap, last_in_heap);
+  }
+  // The last one takes its place.
+  if (place + 1 < members_.size()) {
+    member = std::move(members_.back());
+    places_[member.subscription.get()] = place;
+    heap_[member.in_heap] = place;
+  }
+  members_.pop_back();
   if (!subscription->ephemeral()) --durable_;
   if (subscription->is_snapshot()) --snapshots_;
-  members_.erase(it);
-  numbers_.erase(found);
   all_ = nullptr;
   return true;
 }
 
-void TopicMembers::Refresh(const Subscription* subscription) {
-  const auto found = numbers_.find(subscription);
-  if (found == numbers_.end()) return;
-  Member& member = members_.find(found->second)->second;
-  SetActive(found->second, member.subscription, subscription->hears_publishes());
-  SetAckedRetention(&member, subscription->acked_retention());
+TopicMembers::Member* TopicMembers::Find(const Subscription* subscription) {
+  const auto found = places_.find(subscription);
+  return found == places_.end() ? nullptr : &members_[found->second];
 }
 
-void TopicMembers::SetActive(uint64_t number, const std::shared_ptr<Subscription>& subscription, bool active) {
-  const bool changed = active ? active_.try_emplace(number, subscription).second : active_.erase(number) > 0;
+void TopicMembers::Refresh(const Subscription* subscription) {
+  Member* const member = Find(subscription);
+  if (member == nullptr) return;
+  SetActive(*member, subscription->hears_publishes());
+  SetAckedRetention(member, subscription->acked_retention());
+}
+
+void TopicMembers::SetActive(const Member& member, bool active) {
+  const bool changed = active ? active_.try_emplace(member.number, member.subscription).second : active_.erase(member.number) > 0;
   if (changed) active_list_ = nullptr;
 }
 
@@ -64,8 +75,13 @@ void TopicMembers::SetAckedRetention(Member* member, absl::Duration retention) {
 
 std::shared_ptr<const TopicMembers::List> TopicMembers::all() {
   if (all_ == nullptr) {
+    std::vector<const Member*> members;
+    members.reserve(members_.size());
+    for (const Member& member : members_) members.push_back(&member);
+    std::sort(members.begin(), members.end(), [](const Member* a, const Member* b) { return a->number < b->number; });
     auto list = std::make_shared<List>();
-    for (const auto& [number, member] : members_) list->push_back(member.subscription);
+    list->reserve(members.size());
+    for (const Member* member : members) list->push_back(member->subscription);
     all_ = std::move(list);
   }
   return all_;
@@ -80,27 +96,48 @@ std::shared_ptr<const TopicMembers::List> TopicMembers::active() {
   return active_list_;
 }
 
-Offset TopicMembers::LowestFloor(Offset none) {
-  while (!members_.empty()) {
-    const auto [recorded, number] = *floors_.begin();
-    Member& lowest = members_.find(number)->second;
-    const Offset floor = lowest.subscription->floor();
-    if (floor <= recorded) return floor;
-    floors_.erase(floors_.begin());
-    lowest.floor = floor;
-    floors_.insert({floor, number});
+void TopicMembers::Put(size_t at, Place place) {
+  heap_[at] = place;
+  members_[place].in_heap = at;
+}
+
+void TopicMembers::PutUp(size_t at, Place place) {
+  for (; at > 0; at = (at - 1) / 2) {
+    const size_t above = (at - 1) / 2;
+    if (FloorAt(above) <= members_[place].floor) break;
+    Put(at, heap_[above]);
   }
-  return none;
+  Put(at, place);
+}
+
+void TopicMembers::PutDown(size_t at, Place place) {
+  for (;;) {
+    size_t below = 2 * at + 1;
+    if (below >= heap_.size()) break;
+    if (below + 1 < heap_.size() && FloorAt(below + 1) < FloorAt(below)) ++below;
+    if (members_[place].floor <= FloorAt(below)) break;
+    Put(at, heap_[below]);
+    at = below;
+  }
+  Put(at, place);
+}
+
+Offset TopicMembers::LowestFloor(Offset none) {
+  if (heap_.empty()) return none;
+  for (;;) {
+    Member& lowest = members_[heap_.front()];
+    const Offset floor = lowest.subscription->floor();
+    if (floor <= lowest.floor) return floor;
+    lowest.floor = floor;
+    PutDown(0, heap_.front());
+  }
 }
 
 void TopicMembers::Lower(const Subscription* subscription, Offset floor) {
-  const auto found = numbers_.find(subscription);
-  if (found == numbers_.end()) return;
-  Member& member = members_.find(found->second)->second;
-  if (floor >= member.floor) return;
-  floors_.erase({member.floor, found->second});
-  member.floor = floor;
-  floors_.insert({floor, found->second});
+  Member* const member = Find(subscription);
+  if (member == nullptr || floor >= member->floor) return;
+  member->floor = floor;
+  PutUp(member->in_heap, heap_[member->in_heap]);
 }
 
 }  // namespace sluice

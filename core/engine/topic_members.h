@@ -1,5 +1,5 @@
 // The subscriptions of one topic: which of them hear of every publish, how far all of them got, and for how long they
-// want acknowledged messages kept. Joining, leaving and moving a floor are O(log n), so that a topic may have 100,000
+// want acknowledged messages kept. Joining, leaving and moving a floor are O(log n) at most, so that a topic may have 100,000
 // subscriptions; an idle one costs a publish nothing.
 //
 //   members.Add(subscription);
@@ -12,11 +12,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <utility>
 #include <vector>
 
 #include "absl/container/btree_map.h"
-#include "absl/container/btree_set.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/time/time.h"
 #include "core/base/named_type.h"
@@ -58,27 +56,37 @@ class TopicMembers {
   }
 
  private:
+  // Where a member is in members_.
+  using Place = uint32_t;
   struct Member {
     std::shared_ptr<Subscription> subscription;
+    // The order in which they joined.
+    uint64_t number = 0;
     // No higher than its real floor.
     Offset floor;
-    absl::Duration acked_retention;
+    // Where it is in heap_.
+    size_t in_heap = 0;
+    absl::Duration acked_retention = absl::ZeroDuration();
   };
-  // By the number it got when it joined.
-  using Members = absl::btree_map<uint64_t, Member>;
 
-  void SetActive(uint64_t number, const std::shared_ptr<Subscription>& subscription, bool active);
+  Member* Find(const Subscription* subscription);
+  void SetActive(const Member& member, bool active);
   void SetAckedRetention(Member* member, absl::Duration retention);
+  // Puts the place of a member into heap_, where those above have no higher floor and those below no lower one.
+  void PutUp(size_t at, Place place);
+  void PutDown(size_t at, Place place);
+  void Put(size_t at, Place place);
+  Offset FloorAt(size_t at) const { return members_[heap_[at]].floor; }
 
   uint64_t next_number_ = 1;
   size_t durable_ = 0;
   size_t snapshots_ = 0;
-  Members members_;
-  absl::flat_hash_map<const Subscription*, uint64_t> numbers_;
+  // In no order.
+  std::vector<Member> members_;
+  absl::flat_hash_map<const Subscription*, Place> places_;
+  // A binary heap of all members, the one with the lowest floor first.
+  std::vector<Place> heap_;
   absl::btree_map<uint64_t, std::shared_ptr<Subscription>> active_;
-  // (floor, number) of every member. From the first member on it has a last entry that is nobody's: a tree that is never
-  // empty again keeps its memory while a single floor rises.
-  absl::btree_set<std::pair<Offset, uint64_t>> floors_;
   // How many members want it; zero is not counted.
   absl::btree_map<absl::Duration, size_t> acked_retentions_;
   // Made when asked for after a change, since many may come one after the other.
