@@ -1,4 +1,9 @@
 // What a topic keeps, and that everything else goes at once.
+#include <algorithm>
+#include <iterator>
+#include <map>
+#include <random>
+
 #include "tests/support/engine_fixture.h"
 
 namespace sluice {
@@ -244,6 +249,40 @@ TEST_F(EngineRetentionTest, AnIdleSubscriptionCountsItsBacklogAndDeliversIt) {
   ASSERT_TRUE(Publish("orders", {"c"}).ok());
   EXPECT_EQ(FindSubscription("idle")->stats().backlog_messages, 3);
   EXPECT_EQ(Connect("idle").consumer->TakeData(), (std::vector<std::string>{"a", "b", "c"}));
+}
+
+// Subscriptions come, go, acknowledge and seek back; what is stored begins where the slowest of them is.
+TEST_F(EngineRetentionTest, TheLowestFloorOfManyIsFound) {
+  std::mt19937 random(5);
+  ASSERT_TRUE(CreateTopic("orders").ok());
+  std::map<std::string, Wired> there;
+  const auto any = [&] { return std::next(there.begin(), static_cast<ptrdiff_t>(random() % there.size())); };
+  const auto lowest = [&] {
+    Offset floor = Extent().next;
+    for (const auto& [name, wired] : there) floor = std::min(floor, wired.subscription->floor());
+    return floor;
+  };
+  for (int step = 0; step < 3000; ++step) {
+    const uint32_t what = random() % 10;
+    if (there.size() < 2 || (what == 0 && there.size() < 30)) {
+      const std::string name = "sub" + std::to_string(step);
+      ASSERT_TRUE(CreateSubscription(name, "orders", Latest{}).ok());
+      there[name] = Connect(name);
+    } else if (what == 1) {
+      const auto gone = any();
+      Delete(gone->first);
+      there.erase(gone);
+    } else if (what == 2) {
+      ASSERT_TRUE(Publish("orders", {"a"}).ok());
+    } else if (what == 3) {
+      engine_->Seek(any()->second.subscription->config().name, Extent().first + random() % (Extent().next - Extent().first + 1),
+                    [](const absl::Status& status) { EXPECT_TRUE(status.ok()); });
+    } else {
+      const Wired& wired = any()->second;
+      wired.subscription->Ack(wired.id, Leases(wired.consumer->Take()));
+    }
+    ASSERT_EQ(Extent().first, lowest()) << "after step " << step;
+  }
 }
 
 }  // namespace
