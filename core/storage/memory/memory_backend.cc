@@ -134,10 +134,13 @@ void MemoryLog::Append(Ref<Batch> batch, StoreDone done, ResultThread* thread) {
   extent_.bytes += bytes;
   if (batch->producer() != nullptr) producers_.Add(*batch->producer(), {batch->first(), batch->end()});
   batches_.push_back(std::move(batch));
-  if (running_results_ || thread != nullptr) results_.push_back(std::move(done));
-  if (std::exchange(running_results_, true)) return;
+  const bool somebody_runs = std::exchange(running_results_, true);
+  if (somebody_runs || thread != nullptr) {
+    results_.push_back(std::move(done));
+    lock.Unlock();
+    return somebody_runs ? void() : thread->Run(shared_from_this());
+  }
   lock.Unlock();
-  if (thread != nullptr) return thread->Run(shared_from_this());
   done(absl::OkStatus());
   while (RunResults()) {
   }
