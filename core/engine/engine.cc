@@ -160,16 +160,17 @@ void Engine::CreateTopic(TopicConfig config, Done<TopicConfig> done) {
     reserved = BeginCreate(topics_, name, max_topics_, Reason::kTopicExists, Reason::kTooManyTopics);
   }
   if (!reserved.ok()) return done(reserved);
+  auto finish = Finishing(name, std::move(pass), std::move(done));
   context_->backend->catalogue().PutTopic(
-      std::move(record), [this, id, name, config = std::move(config), done = std::move(done),
-                          pass = std::make_shared<Gate::Pass>(std::move(pass))](const absl::Status& status) {
-        if (status.ok()) {
-          auto topic = std::make_shared<Topic>(context_, id, config);
+      std::move(record),
+      [this, id, name, config = std::move(config), finish = std::move(finish)](const absl::Status& status) {
+        if (!status.ok()) return finish(status);
+        auto topic = std::make_shared<Topic>(context_, id, config);
+        {
           MutexLock lock(mu_);
           topics_[name] = std::move(topic);
         }
-        Free(name);
-        status.ok() ? done(config) : done(status);
+        finish(config);
       });
 }
 
@@ -195,18 +196,15 @@ void Engine::ReconfigureTopic(const std::string& name, const std::function<absl:
     topic = BeginChange(topics_, name, Reason::kTopicNotFound);
   }
   if (!topic.ok()) return done(topic.status());
+  auto finish = Finishing(name, std::move(pass), std::move(done));
   TopicConfig config = (*topic)->config();
-  if (absl::Status status = change(&config); !status.ok()) {
-    Free(name);
-    return done(status);
-  }
+  if (absl::Status status = change(&config); !status.ok()) return finish(status);
   TopicRecord record{(*topic)->id(), Encode(config)};
   context_->backend->catalogue().PutTopic(
-      std::move(record), [this, name, topic = *topic, config = std::move(config), done = std::move(done),
-                          pass = std::make_shared<Gate::Pass>(std::move(pass))](const absl::Status& status) {
-        if (status.ok()) topic->SetConfig(config);
-        Free(name);
-        status.ok() ? done(config) : done(status);
+      std::move(record), [topic = *topic, config = std::move(config), finish = std::move(finish)](const absl::Status& status) {
+        if (!status.ok()) return finish(status);
+        topic->SetConfig(config);
+        finish(config);
       });
 }
 
@@ -223,11 +221,7 @@ void Engine::CreateSubscription(SubscriptionConfig config, StartPosition start, 
   }
   // A name that is taken is the answer whatever else is wrong: who creates what is missing goes by it.
   if (!reserved.ok()) return done(reserved);
-  auto finish = [this, name, done = std::move(done), pass = std::make_shared<Gate::Pass>(std::move(pass))](
-                    absl::StatusOr<SubscriptionConfig> made) {
-    Free(name);
-    done(std::move(made));
-  };
+  auto finish = Finishing(name, std::move(pass), std::move(done));
   auto topic = FindTopic(*config.topic);
   if (!topic.ok()) return finish(topic.status());
   if (absl::Status status = CheckDeadLetter(config); !status.ok()) return finish(status);
@@ -295,23 +289,19 @@ void Engine::Reconfigure(Reason missing, const std::string& name, const Change& 
     found = BeginChange(Stored(missing), name, missing);
   }
   if (!found.ok()) return done(found.status());
+  auto finish = Finishing(name, std::move(pass), std::move(done));
   SubscriptionConfig config = (*found)->config();
-  if (absl::Status status = change(&config); !status.ok()) {
-    Free(name);
-    return done(status);
-  }
+  if (absl::Status status = change(&config); !status.ok()) return finish(status);
   SubscriptionRecord record{(*found)->id(), Encode(config)};
   context_->backend->catalogue().PutSubscription(
       std::move(record), nullptr,
-      [this, name, subscription = *found, config = std::move(config), apply = std::move(apply), done = std::move(done),
-       pass = std::make_shared<Gate::Pass>(std::move(pass))](const absl::Status& status) {
-        if (status.ok()) {
-          subscription->SetConfig(config);
-          if (apply) apply(*subscription);
-          if (!subscription->is_snapshot()) TellConfigured(subscription);
-        }
-        Free(name);
-        status.ok() ? done(config) : done(status);
+      [this, subscription = *found, config = std::move(config), apply = std::move(apply),
+       finish = std::move(finish)](const absl::Status& status) {
+        if (!status.ok()) return finish(status);
+        subscription->SetConfig(config);
+        if (apply) apply(*subscription);
+        if (!subscription->is_snapshot()) TellConfigured(subscription);
+        finish(config);
       });
 }
 
@@ -374,18 +364,17 @@ void Engine::Drop(Reason missing, const std::string& name, StatusDone done) {
     found = BeginChange(Stored(missing), name, missing);
   }
   if (!found.ok()) return done(found.status());
+  auto finish = Finishing(name, std::move(pass), std::move(done));
   context_->backend->catalogue().RemoveSubscription(
-      (*found)->id(), [this, missing, name, subscription = *found, done = std::move(done),
-                       pass = std::make_shared<Gate::Pass>(std::move(pass))](const absl::Status& status) {
-        if (status.ok()) {
-          {
-            MutexLock lock(mu_);
-            Stored(missing).erase(name);
-          }
-          LeaveTopic(*subscription, NotFoundError(missing, name));
+      (*found)->id(),
+      [this, missing, name, subscription = *found, finish = std::move(finish)](const absl::Status& status) {
+        if (!status.ok()) return finish(status);
+        {
+          MutexLock lock(mu_);
+          Stored(missing).erase(name);
         }
-        Free(name);
-        done(status);
+        LeaveTopic(*subscription, NotFoundError(missing, name));
+        finish(status);
       });
 }
 

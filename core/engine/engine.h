@@ -187,6 +187,15 @@ class Engine {
   // Marks a name as being changed; false when it is already.
   bool Reserve(const std::string& name) REQUIRES(mu_) { return changing_.insert(name).second; }
   void Free(const std::string& name) EXCLUDES(mu_);
+  // What ends the change of a name that was reserved: it is free again, and the caller hears what came of it. The gate is held until
+  // then.
+  template <class Finished>
+  auto Finishing(const std::string& name, Gate::Pass pass, Finished done) {
+    return [this, name, done = std::move(done), pass = std::make_shared<Gate::Pass>(std::move(pass))](auto result) {
+      Free(name);
+      done(std::move(result));
+    };
+  }
   // Reserves the name of what is to be made, of which there may be `most` in `map`.
   template <class Map>
   absl::Status BeginCreate(const Map& map, const std::string& name, size_t most, Reason exists, Reason too_many)

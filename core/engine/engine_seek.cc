@@ -89,11 +89,7 @@ void Engine::CreateSnapshot(const SnapshotName& snapshot, const SubscriptionName
       return done(ExistsError(Reason::kSnapshotExists, name));
     }
   }
-  auto finish = [this, name, done = std::move(done), pass = std::make_shared<Gate::Pass>(std::move(pass))](
-                    absl::StatusOr<Snapshot> made) {
-    Free(name);
-    done(std::move(made));
-  };
+  auto finish = Finishing(name, std::move(pass), std::move(done));
   auto source = FindSubscription(subscription);
   if (!source.ok()) return finish(source.status());
   SubscriptionConfig config;
