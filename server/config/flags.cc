@@ -82,8 +82,9 @@ int Run(const Commands& commands, const LoadedSettings& loaded) {
 
 }  // namespace
 
-ParsedFlags ParseFlags(int argc, const char* const* argv, const char* const* environment) {
+ParsedFlags ParseFlags(int argc, const char* const* argv, const char* const* environment, Inputs::ReadRest read_rest) {
   ParsedFlags parsed;
+  parsed.inputs.read_rest = std::move(read_rest);
   const Settings settings;
   Commands commands;
   CLI::App app("Durable publish/subscribe over gRPC.", "sluiced");

@@ -26,6 +26,6 @@ struct ParsedFlags {
   // --check-config: the settings by themselves are right.
   bool check = false;
 };
-ParsedFlags ParseFlags(int argc, const char* const* argv, const char* const* environment);
+ParsedFlags ParseFlags(int argc, const char* const* argv, const char* const* environment, Inputs::ReadRest read_rest = nullptr);
 
 }  // namespace sluice::server

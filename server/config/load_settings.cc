@@ -4,9 +4,7 @@
 #include <string_view>
 
 #include "fmt/format.h"
-#include "server/config/config_file.h"
 #include "server/config/nearest.h"
-#include "server/config/startup_file.h"
 
 namespace sluice::server {
 namespace {
@@ -81,8 +79,7 @@ LoadedSettings LoadSettings(const Inputs& inputs) {
     loaded.file_id = FileId::Of(inputs.file);
     const ConfigFile file = ConfigFile::Read(inputs.file, &loaded.mistakes);
     file.Apply(loaded.settings.get(), &loaded.mistakes);
-    const StartupFile startup = ReadStartup(file, &loaded.mistakes);
-    loaded.resources = startup.topics.size() + startup.subscriptions.size();
+    if (inputs.read_rest) loaded.resources = inputs.read_rest(file, &loaded.mistakes);
   }
   const auto variable = [](const Setting& setting) { return setting.variable(); };
   const auto flag = [](const Setting& setting) { return setting.flag(); };

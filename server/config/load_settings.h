@@ -13,12 +13,14 @@
 // Thread rule: plain objects; environ is read at the start, when there is but one thread.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "server/config/file_watch.h"
+#include "server/base/file_watch.h"
+#include "server/config/config_file.h"
 #include "server/config/settings.h"
 
 namespace sluice::server {
@@ -32,8 +34,13 @@ struct Inputs {
   // name.
   void ReadEnvironment(const char* const* variables);
 
+  // Reads what the file has beside settings, tells the mistakes, and gives the number of topics and subscriptions it names. None
+  // when null.
+  using ReadRest = std::function<size_t(const ConfigFile& file, std::vector<Mistake>* mistakes)>;
+
   // Empty for none.
   std::string file;
+  ReadRest read_rest = nullptr;
   Given flags;
   Given variables;
   std::vector<Mistake> mistakes;

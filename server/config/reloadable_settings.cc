@@ -5,7 +5,7 @@
 #include "absl/time/clock.h"
 #include "core/base/thread_name.h"
 #include "fmt/format.h"
-#include "server/log.h"
+#include "server/log/log.h"
 
 namespace sluice::server {
 namespace {

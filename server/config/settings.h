@@ -16,8 +16,8 @@
 #include <string_view>
 #include <vector>
 
+#include "server/config/options.h"
 #include "server/config/value.h"
-#include "server/options.h"
 
 namespace sluice::server {
 

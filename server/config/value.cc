@@ -9,7 +9,7 @@
 #include "absl/strings/numbers.h"
 #include "core/base/strings.h"
 #include "fmt/format.h"
-#include "server/config/publish_limits.h"
+#include "server/base/publish_limits.h"
 #include "server/tracing/trace_options.h"
 
 namespace sluice::server {

@@ -230,11 +230,11 @@ void AddRpcs(const RpcMetrics& rpcs, Families* out) {
   const auto each = [&](const std::string& name, const std::string& help, auto value) {
     for (size_t i = 0; i < kRpcCount; ++i) {
       const auto rpc = static_cast<Rpc>(i);
-      const RpcName method = NameOf(rpc);
+      const RpcEntry& entry = EntryOf(rpc);
       value(name, help,
-            std::vector<Label>{{"grpc_service", std::string(method.service)},
-                               {"grpc_method", std::string(method.method)},
-                               {"grpc_type", std::string(method.type)}},
+            std::vector<Label>{{"grpc_service", std::string(entry.service())},
+                               {"grpc_method", std::string(entry.method())},
+                               {"grpc_type", std::string(entry.type)}},
             rpcs.of(rpc));
     }
   };

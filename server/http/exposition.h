@@ -10,7 +10,7 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "prometheus/metric_family.h"
-#include "server/service_context.h"
+#include "server/rpc/service_context.h"
 
 namespace sluice::server {
 

@@ -16,7 +16,7 @@
 #include "server/http/detail.h"
 #include "server/http/exposition.h"
 #include "server/http/task_queue.h"
-#include "server/tls/http_tls.h"
+#include "server/security/tls/http_tls.h"
 
 namespace sluice::server {
 namespace {

@@ -11,8 +11,8 @@
 #include <thread>
 
 #include "absl/status/statusor.h"
-#include "server/service_context.h"
-#include "server/tls/certificates.h"
+#include "server/rpc/service_context.h"
+#include "server/security/tls/certificates.h"
 
 namespace httplib {
 class Server;

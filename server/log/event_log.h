@@ -16,7 +16,7 @@
 
 #include "core/base/clock.h"
 #include "core/base/mutex.h"
-#include "server/log.h"
+#include "server/log/log.h"
 #include "server/log/repeats.h"
 #include "spdlog/logger.h"
 

@@ -21,7 +21,7 @@
 #include <vector>
 
 #include "core/base/clock.h"
-#include "server/log.h"
+#include "server/log/log.h"
 
 namespace sluice::server {
 

@@ -14,7 +14,7 @@
 #include "core/base/strings.h"
 #include "core/base/thread_name.h"
 #include "core/base/version.h"
-#include "server/curl.h"
+#include "server/base/curl.h"
 #include "server/push/endpoint.h"
 
 namespace sluice::server {

@@ -4,7 +4,7 @@
 #include "grpcpp/create_channel.h"
 #include "grpcpp/security/credentials.h"
 #include "grpcpp/support/channel_arguments.h"
-#include "server/tls/certificates.h"
+#include "server/security/tls/certificates.h"
 
 namespace sluice::server {
 namespace {

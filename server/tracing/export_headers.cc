@@ -9,7 +9,7 @@
 #include "core/base/error.h"
 #include "core/base/strings.h"
 #include "fmt/format.h"
-#include "server/config/yaml_file.h"
+#include "server/base/yaml_file.h"
 
 namespace sluice::server {
 namespace {

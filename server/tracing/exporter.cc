@@ -9,7 +9,7 @@
 #include "fmt/format.h"
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
-#include "server/log.h"
+#include "server/log/log.h"
 
 namespace sluice::server {
 namespace {

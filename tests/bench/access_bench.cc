@@ -5,7 +5,7 @@
 
 #include "benchmark/benchmark.h"
 #include "fmt/format.h"
-#include "server/auth/access.h"
+#include "server/security/auth/access.h"
 #include "tests/support/pki.h"
 #include "tests/support/temp_folder.h"
 

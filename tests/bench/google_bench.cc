@@ -5,8 +5,8 @@
 #include <random>
 
 #include "benchmark/benchmark.h"
-#include "server/google/ack_ids.h"
-#include "server/google/wire.h"
+#include "server/api/google/ack_ids.h"
+#include "server/api/google/wire.h"
 #include "tests/bench/bench_engine.h"
 
 namespace sluice::server {

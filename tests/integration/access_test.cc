@@ -6,7 +6,7 @@
 #include "google/pubsub/v1/pubsub.grpc.pb.h"
 #include "grpcpp/generic/generic_stub.h"
 #include "grpcpp/health_check_service_interface.h"
-#include "server/auth/rights.h"
+#include "server/security/auth/rights.h"
 #include "tests/integration/security_fixture.h"
 
 namespace sluice::server {
@@ -79,8 +79,8 @@ std::string ResourceFor(Right right) {
 
 std::optional<Rpc> RpcOf(const std::string& service, const std::string& method) {
   for (size_t i = 0; i < kRpcCount; ++i) {
-    const RpcName name = NameOf(static_cast<Rpc>(i));
-    if (name.service == service && name.method == method) return static_cast<Rpc>(i);
+    const RpcEntry& entry = EntryOf(static_cast<Rpc>(i));
+    if (entry.service() == service && entry.method() == method) return entry.rpc;
   }
   return std::nullopt;
 }
@@ -96,7 +96,7 @@ TEST_F(AccessTest, EveryRpcThereIsHasARightAndAsksForIt) {
       const std::string name = "/" + service->full_name() + "/" + method->name();
       const auto rpc = RpcOf(service->full_name(), method->name());
       ASSERT_TRUE(rpc) << name << " is not in the table of rights";
-      const Needs& needs = NeedsOf(*rpc);
+      const Needs& needs = EntryOf(*rpc).access;
       ++methods;
       const std::unique_ptr<google::protobuf::Message> request(factory.GetPrototype(method->input_type())->New());
       for (const Need& need : needs.needs) {

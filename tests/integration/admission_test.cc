@@ -2,7 +2,7 @@
 #include <thread>
 
 #include "gmock/gmock.h"
-#include "server/config/publish_limits.h"
+#include "server/base/publish_limits.h"
 #include "tests/integration/fixture.h"
 #include "tests/integration/raw.h"
 

@@ -2,8 +2,8 @@
 #include <string>
 
 #include "gmock/gmock.h"
-#include "server/call_end.h"
-#include "server/log.h"
+#include "server/log/log.h"
+#include "server/rpc/call_end.h"
 #include "tests/integration/fixture.h"
 
 namespace sluice::server {

@@ -9,7 +9,7 @@
 #include <utility>
 
 #include "gtest/gtest.h"
-#include "server/server.h"
+#include "server/process/server.h"
 #include "tests/integration/client.h"
 #include "tests/support/temp_folder.h"
 

@@ -1,7 +1,7 @@
 // google.pubsub.v1 through real gRPC, beside the native API on the same port. What the official clients make of it is in
 // tests/interop.
 #include "gmock/gmock.h"
-#include "server/log.h"
+#include "server/log/log.h"
 #include "tests/integration/google_fixture.h"
 
 namespace sluice::server {

@@ -12,7 +12,7 @@
 
 #include "absl/strings/escaping.h"
 #include "nlohmann/json.hpp"
-#include "server/auth/api_tokens.h"
+#include "server/security/auth/api_tokens.h"
 #include "tests/integration/fixture.h"
 #include "tests/support/pki.h"
 

@@ -2,7 +2,7 @@
 #include <fstream>
 
 #include "gmock/gmock.h"
-#include "server/config/startup_file.h"
+#include "server/process/startup_file.h"
 #include "tests/integration/fixture.h"
 
 namespace sluice::server {

@@ -8,7 +8,7 @@
 
 #include "absl/strings/escaping.h"
 #include "gmock/gmock.h"
-#include "server/check_options.h"
+#include "server/process/check_options.h"
 #include "server/tracing/context.h"
 #include "tests/integration/google_fixture.h"
 #include "tests/integration/raw.h"

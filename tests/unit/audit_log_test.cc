@@ -8,7 +8,7 @@
 #include "core/base/error.h"
 #include "gmock/gmock.h"
 #include "nlohmann/json.hpp"
-#include "server/audit/audit_log.h"
+#include "server/security/audit/audit_log.h"
 #include "tests/support/temp_folder.h"
 
 namespace sluice::server {

@@ -3,7 +3,7 @@
 
 #include "core/base/error.h"
 #include "gmock/gmock.h"
-#include "server/auth/jwt.h"
+#include "server/security/auth/jwt.h"
 #include "tests/support/pki.h"
 
 namespace sluice::server {

@@ -3,8 +3,9 @@
 #include "fmt/format.h"
 #include "gmock/gmock.h"
 #include "google/iam/v1/policy.pb.h"
-#include "server/auth/policy.h"
-#include "server/auth/stored_policy.h"
+#include "server/rpc/rpc_table.h"
+#include "server/security/auth/policy.h"
+#include "server/security/auth/stored_policy.h"
 
 namespace sluice::server {
 namespace {
@@ -134,10 +135,12 @@ TEST(PolicyTest, RolesHaveGooglesNamesToo) {
 
 TEST(PolicyTest, EveryRpcHasItsRight) {
   for (size_t i = 0; i < kRpcCount; ++i) {
-    const Needs& needs = NeedsOf(static_cast<Rpc>(i));
-    EXPECT_EQ(needs.openness == Openness::kRights, !needs.needs.empty()) << NameOf(static_cast<Rpc>(i)).method;
+    const RpcEntry& entry = EntryOf(static_cast<Rpc>(i));
+    const Needs& needs = entry.access;
+    EXPECT_EQ(needs.openness == Openness::kRights, !needs.needs.empty()) << entry.full_name;
+    EXPECT_EQ(static_cast<size_t>(entry.rpc), i) << entry.full_name;
   }
-  EXPECT_EQ(NeedsOf(Rpc::kGoogleSeek).needs.front().right, Right::kSubscriptionsConsume);
+  EXPECT_EQ(EntryOf(Rpc::kGoogleSeek).access.needs.front().right, Right::kSubscriptionsConsume);
   EXPECT_EQ(RightOn(Right::kTopicsSetPolicy, "projects/p/subscriptions/s"), Right::kSubscriptionsSetPolicy);
   EXPECT_EQ(RightOn(Right::kTopicsGetPolicy, "projects/p/snapshots/s"), Right::kSnapshotsGetPolicy);
   EXPECT_EQ(RightOn(Right::kTopicsGetPolicy, "projects/p/topics/t"), Right::kTopicsGetPolicy);

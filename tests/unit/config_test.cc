@@ -7,6 +7,7 @@
 #include "server/config/load_settings.h"
 #include "server/config/nearest.h"
 #include "server/config/print_settings.h"
+#include "server/process/startup_file.h"
 #include "tests/support/temp_folder.h"
 
 namespace sluice::server {
@@ -45,7 +46,7 @@ class ConfigTest : public testing::Test {
 
   TempFolder folder_;
   const std::string path_ = folder_.path() + "/config.yaml";
-  Inputs inputs_;
+  Inputs inputs_{.file = "", .read_rest = CountStartup, .flags = {}, .variables = {}, .mistakes = {}};
 };
 
 TEST_F(ConfigTest, TheFileSetsWhatItNamesAndLeavesTheRest) {

@@ -1,4 +1,4 @@
-#include "server/google/ack_id.h"
+#include "server/api/google/ack_id.h"
 
 #include "gtest/gtest.h"
 

@@ -6,8 +6,8 @@
 #include <string>
 
 #include "gmock/gmock.h"
-#include "server/sd_notify.h"
-#include "server/watchdog.h"
+#include "server/process/sd_notify.h"
+#include "server/process/watchdog.h"
 #include "tests/support/notify_socket.h"
 #include "tests/support/temp_folder.h"
 

@@ -1,4 +1,4 @@
-#include "server/wire/splice.h"
+#include "server/delivery/splice.h"
 
 #include <algorithm>
 #include <string>
@@ -7,7 +7,7 @@
 
 #include "core/message/wire.h"
 #include "gtest/gtest.h"
-#include "server/native/wire.h"
+#include "server/api/native/wire.h"
 
 namespace sluice::server {
 namespace {

@@ -2,8 +2,8 @@
 
 #include "core/base/error.h"
 #include "gmock/gmock.h"
-#include "server/exposure.h"
-#include "server/tls/certificates.h"
+#include "server/security/tls/certificates.h"
+#include "server/security/tls/exposure.h"
 #include "tests/support/pki.h"
 #include "tests/support/temp_folder.h"
 

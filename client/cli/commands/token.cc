@@ -17,7 +17,7 @@ struct TokenFlags {
   std::string file;
 };
 
-// "sluice_" and 43 characters of base64url; the server knows it by its SHA-256 (server/auth/api_tokens.h).
+// "sluice_" and 43 characters of base64url; the server knows it by its SHA-256 (server/security/auth/api_tokens.h).
 std::string NewToken() {
   std::string bytes(32, '\0');
   if (RAND_bytes(reinterpret_cast<unsigned char*>(bytes.data()), static_cast<int>(bytes.size())) != 1) return "";
