@@ -80,7 +80,8 @@ absl::Status Contexts::Save() const {
   }
   ::chmod(half.c_str(), S_IRUSR | S_IWUSR);
   std::filesystem::rename(half, path, failed);
-  return failed ? absl::InternalError(fmt::format("cannot write {}: {}", path, failed.message())) : absl::OkStatus();
+  return failed ? absl::InternalError(fmt::format("cannot write {}: {}", path, failed.message()))
+                : absl::OkStatus();
 }
 
 }  // namespace sluice::cli

@@ -1,4 +1,5 @@
-// Named servers with what it takes to reach them, in the user's config folder: $XDG_CONFIG_HOME/sluice/contexts.json, or
+// Named servers with what it takes to reach them, in the user's config folder:
+// $XDG_CONFIG_HOME/sluice/contexts.json, or
 // ~/.config/sluice/contexts.json.
 //
 //   {"current": "prod", "contexts": {"prod": {"server": "sluice.example.com:8085", "tls": true, "token_file": "/home/a/token"}}}

@@ -14,19 +14,28 @@ namespace {
 class ServerFlags {
  public:
   ServerFlags(CLI::App& app, Session& session) : session_(session) {
-    app.add_option("--context", context_, "Of `sluice context`: what the flags below do not say comes from it")
+    app.add_option("--context", context_,
+                   "Of `sluice context`: what the flags below do not say comes from it")
         ->envname("SLUICE_CONTEXT");
-    server_ = app.add_option("--server", session.server, "HOST:PORT")->envname("SLUICE_SERVER")->capture_default_str();
-    project_ =
-        app.add_option("--project", session.project, "Project of short names")->envname("SLUICE_PROJECT")->capture_default_str();
-    tls_ = app.add_flag("--tls,!--no-tls", session.tls, "Speak TLS; --ca and --cert imply it")->envname("SLUICE_TLS");
-    ca_ = app.add_option("--ca", session.tls_files.ca, "The server's authorities (PEM), instead of the system's")
+    server_ = app.add_option("--server", session.server, "HOST:PORT")
+                  ->envname("SLUICE_SERVER")
+                  ->capture_default_str();
+    project_ = app.add_option("--project", session.project, "Project of short names")
+                   ->envname("SLUICE_PROJECT")
+                   ->capture_default_str();
+    tls_ = app.add_flag("--tls,!--no-tls", session.tls, "Speak TLS; --ca and --cert imply it")
+               ->envname("SLUICE_TLS");
+    ca_ = app.add_option("--ca", session.tls_files.ca,
+                         "The server's authorities (PEM), instead of the system's")
               ->envname("SLUICE_CA");
-    cert_ = app.add_option("--cert", session.tls_files.cert, "A certificate of one's own (PEM)")->envname("SLUICE_CERT");
+    cert_ = app.add_option("--cert", session.tls_files.cert, "A certificate of one's own (PEM)")
+                ->envname("SLUICE_CERT");
     key_ = app.add_option("--key", session.tls_files.key, "Its key (PEM)")->envname("SLUICE_KEY");
-    token_file_ = app.add_option("--token-file", session.token_file, "File with an API token or a JWT; SLUICE_TOKEN is one itself")
+    token_file_ = app.add_option("--token-file", session.token_file,
+                                 "File with an API token or a JWT; SLUICE_TOKEN is one itself")
                       ->envname("SLUICE_TOKEN_FILE");
-    if (const char* token = std::getenv("SLUICE_TOKEN")) session.token = token;  // NOLINT(concurrency-mt-unsafe): one thread
+    if (const char* token = std::getenv("SLUICE_TOKEN"))
+      session.token = token;  // NOLINT(concurrency-mt-unsafe): one thread
   }
 
   absl::Status TakeContext() {
@@ -37,7 +46,8 @@ class ServerFlags {
     if (name.empty() || (context_.empty() && server_->count() > 0)) return absl::OkStatus();
     const auto found = contexts->all.find(name);
     if (found == contexts->all.end()) {
-      return absl::NotFoundError("--context: there is no context " + name + "; `sluice context list` shows what there is");
+      return absl::NotFoundError("--context: there is no context " + name +
+                                 "; `sluice context list` shows what there is");
     }
     const Context& kept = found->second;
     const auto take = [](const CLI::Option* flag, const auto& value, auto* to) {
@@ -86,7 +96,9 @@ int Main(int argc, char** argv) {
       "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 the server does not answer.");
   app.set_version_flag("--version", std::string("sluice ") + kVersion);
   ServerFlags server(app, session);
-  app.add_option("--output,-o", output, "text or json")->check(CLI::IsMember({"text", "json"}))->capture_default_str();
+  app.add_option("--output,-o", output, "text or json")
+      ->check(CLI::IsMember({"text", "json"}))
+      ->capture_default_str();
   app.add_option("--timeout", timeout, "Longest wait for the server")->capture_default_str();
   app.require_subcommand(1);
   app.fallthrough();

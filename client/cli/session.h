@@ -1,4 +1,5 @@
-// What every command shares: the server, the project, the form of the output, and how errors are told.
+// What every command shares: the server, the project, the form of the output, and how errors are
+// told.
 //
 // Thread rule: for the main thread.
 #pragma once
@@ -34,14 +35,19 @@ struct Session {
   // What the above makes of it.
   client::ConnectionOptions connection;
 
-  // Makes `connection`: before anything connects. Errors of the files, and for a token that would travel in plain text.
+  // Makes `connection`: before anything connects. Errors of the files, and for a token that would
+  // travel in plain text.
   absl::Status Prepare();
-  std::shared_ptr<client::Connection> Connect() const { return client::Connection::Open(connection); }
+  std::shared_ptr<client::Connection> Connect() const {
+    return client::Connection::Open(connection);
+  }
   client::Admin OpenAdmin() const { return client::Admin(Connect(), timeout); }
 
   // "orders" becomes "projects/P/topics/orders"; a full name stays as it is.
   std::string TopicName(const std::string& name) const { return FullName(name, "topics"); }
-  std::string SubscriptionName(const std::string& name) const { return FullName(name, "subscriptions"); }
+  std::string SubscriptionName(const std::string& name) const {
+    return FullName(name, "subscriptions");
+  }
   std::string SnapshotName(const std::string& name) const { return FullName(name, "snapshots"); }
 
  private:

@@ -43,7 +43,8 @@ absl::StatusOr<std::vector<v1::Topic>> Admin::ListTopics(const std::string& proj
   return all;
 }
 
-absl::StatusOr<v1::Topic> Admin::UpdateTopic(const v1::Topic& topic, const std::vector<std::string>& fields) {
+absl::StatusOr<v1::Topic> Admin::UpdateTopic(const v1::Topic& topic,
+                                             const std::vector<std::string>& fields) {
   v1::UpdateTopicRequest request;
   *request.mutable_topic() = topic;
   for (const std::string& field : fields) request.mutable_update_mask()->add_paths(field);
@@ -61,7 +62,8 @@ absl::Status Admin::DeleteTopic(const std::string& name) {
 absl::StatusOr<v1::Subscription> Admin::CreateSubscription(const v1::Subscription& subscription) {
   v1::CreateSubscriptionRequest request;
   *request.mutable_subscription() = subscription;
-  auto response = Call<v1::CreateSubscriptionResponse>(&v1::Admin::Stub::CreateSubscription, request);
+  auto response =
+      Call<v1::CreateSubscriptionResponse>(&v1::Admin::Stub::CreateSubscription, request);
   if (!response.ok()) return response.status();
   return response->subscription();
 }
@@ -75,7 +77,7 @@ absl::StatusOr<v1::Subscription> Admin::GetSubscription(const std::string& name)
 }
 
 absl::StatusOr<std::vector<v1::Subscription>> Admin::ListSubscriptions(const std::string& project,
-                                                                      const std::string& topic) {
+                                                                       const std::string& topic) {
   std::vector<v1::Subscription> all;
   v1::ListSubscriptionsRequest request;
   request.set_project(project);
@@ -94,7 +96,8 @@ absl::StatusOr<v1::Subscription> Admin::UpdateSubscription(const v1::Subscriptio
   v1::UpdateSubscriptionRequest request;
   *request.mutable_subscription() = subscription;
   for (const std::string& field : fields) request.mutable_update_mask()->add_paths(field);
-  auto response = Call<v1::UpdateSubscriptionResponse>(&v1::Admin::Stub::UpdateSubscription, request);
+  auto response =
+      Call<v1::UpdateSubscriptionResponse>(&v1::Admin::Stub::UpdateSubscription, request);
   if (!response.ok()) return response.status();
   return response->subscription();
 }
@@ -102,7 +105,8 @@ absl::StatusOr<v1::Subscription> Admin::UpdateSubscription(const v1::Subscriptio
 absl::Status Admin::DeleteSubscription(const std::string& name) {
   v1::DeleteSubscriptionRequest request;
   request.set_name(name);
-  return Call<v1::DeleteSubscriptionResponse>(&v1::Admin::Stub::DeleteSubscription, request).status();
+  return Call<v1::DeleteSubscriptionResponse>(&v1::Admin::Stub::DeleteSubscription, request)
+      .status();
 }
 
 absl::Status Admin::Seek(const v1::SeekSubscriptionRequest& request) {
@@ -153,13 +157,15 @@ absl::StatusOr<v1::TopicStats> Admin::GetTopicStats(const std::string& name) {
 absl::StatusOr<v1::SubscriptionStats> Admin::GetSubscriptionStats(const std::string& name) {
   v1::GetSubscriptionStatsRequest request;
   request.set_name(name);
-  auto response = Call<v1::GetSubscriptionStatsResponse>(&v1::Admin::Stub::GetSubscriptionStats, request);
+  auto response =
+      Call<v1::GetSubscriptionStatsResponse>(&v1::Admin::Stub::GetSubscriptionStats, request);
   if (!response.ok()) return response.status();
   return response->stats();
 }
 
-absl::StatusOr<v1::Checkpoint> Admin::CreateCheckpoint(const v1::CreateCheckpointRequest& request,
-                                                       const std::function<void(int64_t, int64_t)>& progress) {
+absl::StatusOr<v1::Checkpoint> Admin::CreateCheckpoint(
+    const v1::CreateCheckpointRequest& request,
+    const std::function<void(int64_t, int64_t)>& progress) {
   grpc::ClientContext context;
   const auto stream = stub_->CreateCheckpoint(&context, request);
   v1::Checkpoint made;
@@ -172,7 +178,8 @@ absl::StatusOr<v1::Checkpoint> Admin::CreateCheckpoint(const v1::CreateCheckpoin
 }
 
 absl::StatusOr<v1::GetServerInfoResponse> Admin::GetServerInfo() {
-  return Call<v1::GetServerInfoResponse>(&v1::Admin::Stub::GetServerInfo, v1::GetServerInfoRequest());
+  return Call<v1::GetServerInfoResponse>(&v1::Admin::Stub::GetServerInfo,
+                                         v1::GetServerInfoRequest());
 }
 absl::StatusOr<v1::GetBreakersResponse> Admin::GetBreakers() {
   return Call<v1::GetBreakersResponse>(&v1::Admin::Stub::GetBreakers, v1::GetBreakersRequest());

@@ -1,9 +1,11 @@
-// Topics and subscriptions: the calls of sluice.v1.Admin with a deadline and a status that carries the reason.
+// Topics and subscriptions: the calls of sluice.v1.Admin with a deadline and a status that carries
+// the reason.
 //
 //   Admin admin(connection);
 //   absl::StatusOr<v1::Topic> topic = admin.CreateTopic(wanted);
 //
-// Thread rule: every member may be called from any thread; each blocks for at most the timeout, where it says nothing else.
+// Thread rule: every member may be called from any thread; each blocks for at most the timeout,
+// where it says nothing else.
 #pragma once
 
 #include <functional>
@@ -21,19 +23,23 @@ namespace sluice::client {
 class Admin {
  public:
   explicit Admin(std::shared_ptr<Connection> connection, absl::Duration timeout = absl::Seconds(10))
-      : connection_(std::move(connection)), timeout_(timeout), stub_(v1::Admin::NewStub(connection_->channel())) {}
+      : connection_(std::move(connection)),
+        timeout_(timeout),
+        stub_(v1::Admin::NewStub(connection_->channel())) {}
 
   absl::StatusOr<v1::Topic> CreateTopic(const v1::Topic& topic);
   absl::StatusOr<v1::Topic> GetTopic(const std::string& name);
   // All of `projects/P`.
   absl::StatusOr<std::vector<v1::Topic>> ListTopics(const std::string& project);
-  absl::StatusOr<v1::Topic> UpdateTopic(const v1::Topic& topic, const std::vector<std::string>& fields);
+  absl::StatusOr<v1::Topic> UpdateTopic(const v1::Topic& topic,
+                                        const std::vector<std::string>& fields);
   absl::Status DeleteTopic(const std::string& name);
 
   absl::StatusOr<v1::Subscription> CreateSubscription(const v1::Subscription& subscription);
   absl::StatusOr<v1::Subscription> GetSubscription(const std::string& name);
   // All of `projects/P`, or those of one topic.
-  absl::StatusOr<std::vector<v1::Subscription>> ListSubscriptions(const std::string& project, const std::string& topic = "");
+  absl::StatusOr<std::vector<v1::Subscription>> ListSubscriptions(const std::string& project,
+                                                                  const std::string& topic = "");
   absl::StatusOr<v1::Subscription> UpdateSubscription(const v1::Subscription& subscription,
                                                       const std::vector<std::string>& fields);
   absl::Status DeleteSubscription(const std::string& name);
@@ -50,9 +56,11 @@ class Admin {
   absl::StatusOr<v1::GetBreakersResponse> GetBreakers();
   absl::StatusOr<v1::GetServerInfoResponse> GetServerInfo();
 
-  // Blocks until the backup is made, however long that takes. `progress` is told the bytes that are done, and all.
-  absl::StatusOr<v1::Checkpoint> CreateCheckpoint(const v1::CreateCheckpointRequest& request,
-                                                  const std::function<void(int64_t done, int64_t total)>& progress);
+  // Blocks until the backup is made, however long that takes. `progress` is told the bytes that are
+  // done, and all.
+  absl::StatusOr<v1::Checkpoint> CreateCheckpoint(
+      const v1::CreateCheckpointRequest& request,
+      const std::function<void(int64_t done, int64_t total)>& progress);
 
  private:
   // Calls a method of the stub.

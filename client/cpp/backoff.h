@@ -1,5 +1,6 @@
-// How long to wait before trying again: twice as long each time, up to a limit, with jitter, so that clients that lost
-// one server do not all come back at once. (AWS Architecture Blog, "Exponential Backoff and Jitter".)
+// How long to wait before trying again: twice as long each time, up to a limit, with jitter, so
+// that clients that lost one server do not all come back at once. (AWS Architecture Blog,
+// "Exponential Backoff and Jitter".)
 //
 // Thread rule: guarded by the owner's lock.
 #pragma once

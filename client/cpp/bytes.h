@@ -1,4 +1,5 @@
-// The bytes of a received buffer in one piece: where they lie when gRPC has them in one, else a copy.
+// The bytes of a received buffer in one piece: where they lie when gRPC has them in one, else a
+// copy.
 //
 // Thread rule: constant after construction.
 #pragma once

@@ -7,7 +7,8 @@
 
 namespace sluice::client {
 
-std::vector<Confirmation> Confirmations::Settle(std::span<const v1::AckResult> results, std::vector<uint64_t>* too_early) {
+std::vector<Confirmation> Confirmations::Settle(std::span<const v1::AckResult> results,
+                                                std::vector<uint64_t>* too_early) {
   std::vector<Confirmation> told;
   for (const v1::AckResult& result : results) {
     const absl::Status status = result.has_error() ? FromProto(result.error()) : absl::OkStatus();
@@ -24,8 +25,10 @@ std::vector<Confirmation> Confirmations::Settle(std::span<const v1::AckResult> r
 }
 
 Confirmation Confirmations::Unknown(uint64_t message_id) {
-  return {message_id,
-          absl::UnavailableError("the stream ended before the acknowledgement was confirmed; the message may come again")};
+  return {
+      message_id,
+      absl::UnavailableError(
+          "the stream ended before the acknowledgement was confirmed; the message may come again")};
 }
 
 std::vector<HeldId> Confirmations::waiting() const {

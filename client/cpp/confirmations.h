@@ -36,8 +36,10 @@ class Confirmations {
   void Expect(std::span<const ReceivedMessage> messages) {
     for (const ReceivedMessage& message : messages) waiting_[message.delivery_id] = message.id;
   }
-  // What these answers are about. Those that are `too_early` are to be acknowledged again, and wait on.
-  std::vector<Confirmation> Settle(std::span<const v1::AckResult> results, std::vector<uint64_t>* too_early);
+  // What these answers are about. Those that are `too_early` are to be acknowledged again, and wait
+  // on.
+  std::vector<Confirmation> Settle(std::span<const v1::AckResult> results,
+                                   std::vector<uint64_t>* too_early);
   // Nobody will answer any more.
   std::vector<Confirmation> GiveUp();
 

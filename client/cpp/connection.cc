@@ -23,9 +23,11 @@ class TokenInterceptor final : public grpc::experimental::Interceptor {
   explicit TokenInterceptor(const std::function<std::string()>& token) : token_(token) {}
 
   void Intercept(grpc::experimental::InterceptorBatchMethods* methods) override {
-    if (methods->QueryInterceptionHookPoint(grpc::experimental::InterceptionHookPoints::PRE_SEND_INITIAL_METADATA)) {
+    if (methods->QueryInterceptionHookPoint(
+            grpc::experimental::InterceptionHookPoints::PRE_SEND_INITIAL_METADATA)) {
       const std::string token = token_();
-      if (!token.empty()) methods->GetSendInitialMetadata()->emplace("authorization", "Bearer " + token);
+      if (!token.empty())
+        methods->GetSendInitialMetadata()->emplace("authorization", "Bearer " + token);
     }
     methods->Proceed();
   }
@@ -37,7 +39,8 @@ class TokenInterceptor final : public grpc::experimental::Interceptor {
 class TokenInterceptors final : public grpc::experimental::ClientInterceptorFactoryInterface {
  public:
   explicit TokenInterceptors(std::function<std::string()> token) : token_(std::move(token)) {}
-  grpc::experimental::Interceptor* CreateClientInterceptor(grpc::experimental::ClientRpcInfo*) override {
+  grpc::experimental::Interceptor* CreateClientInterceptor(
+      grpc::experimental::ClientRpcInfo*) override {
     return new TokenInterceptor(token_);
   }
 
@@ -49,23 +52,28 @@ int Millis(absl::Duration d) { return static_cast<int>(absl::ToInt64Milliseconds
 
 }  // namespace
 
-Connection::Connection(std::shared_ptr<grpc::Channel> channel) : channel_(std::move(channel)) { timers_.Start(); }
+Connection::Connection(std::shared_ptr<grpc::Channel> channel) : channel_(std::move(channel)) {
+  timers_.Start();
+}
 
-// A stream holds the channel for a moment after it has told its end, on a thread of gRPC; were that the last to let go of it,
-// gRPC would end its threads from one of them.
+// A stream holds the channel for a moment after it has told its end, on a thread of gRPC; were that
+// the last to let go of it, gRPC would end its threads from one of them.
 Connection::~Connection() {
   timers_.Stop();
   const absl::Time end = absl::Now() + kReleaseTimeout;
   while (channel_.use_count() > 1 && absl::Now() < end) absl::SleepFor(absl::Microseconds(100));
 }
 
-std::shared_ptr<grpc::Channel> OpenChannel(const ConnectionOptions& options, const grpc::ChannelArguments& arguments) {
-  auto credentials = options.credentials != nullptr ? options.credentials : grpc::InsecureChannelCredentials();
-  if (options.token == nullptr) return grpc::CreateCustomChannel(options.server, credentials, arguments);
+std::shared_ptr<grpc::Channel> OpenChannel(const ConnectionOptions& options,
+                                           const grpc::ChannelArguments& arguments) {
+  auto credentials =
+      options.credentials != nullptr ? options.credentials : grpc::InsecureChannelCredentials();
+  if (options.token == nullptr)
+    return grpc::CreateCustomChannel(options.server, credentials, arguments);
   std::vector<std::unique_ptr<grpc::experimental::ClientInterceptorFactoryInterface>> interceptors;
   interceptors.push_back(std::make_unique<TokenInterceptors>(options.token));
-  return grpc::experimental::CreateCustomChannelWithInterceptors(options.server, credentials, arguments,
-                                                                 std::move(interceptors));
+  return grpc::experimental::CreateCustomChannelWithInterceptors(
+      options.server, credentials, arguments, std::move(interceptors));
 }
 
 std::shared_ptr<Connection> Connection::Open(const ConnectionOptions& options) {

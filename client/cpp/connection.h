@@ -2,11 +2,12 @@
 //
 //   auto connection = sluice::client::Connection::Open({.server = "127.0.0.1:8085"});
 //
-// Opening does not block and does not fail: the connection is made when it is first needed, and again whenever it is
-// lost. It owns the one thread that runs timers for everything on it.
+// Opening does not block and does not fail: the connection is made when it is first needed, and
+// again whenever it is lost. It owns the one thread that runs timers for everything on it.
 //
-// Thread rule: every member may be called from any thread. Lifetime: publishers and subscribers keep it alive; the last
-// one must not be destroyed inside one of their callbacks. Who has a stub or a call on the channel lets go of it before.
+// Thread rule: every member may be called from any thread. Lifetime: publishers and subscribers
+// keep it alive; the last one must not be destroyed inside one of their callbacks. Who has a stub
+// or a call on the channel lets go of it before.
 #pragma once
 
 #include <functional>
@@ -28,8 +29,8 @@ struct ConnectionOptions {
   std::string server = "127.0.0.1:8085";
   // Plain text when null; client/cpp/credentials.h makes them from files.
   std::shared_ptr<grpc::ChannelCredentials> credentials = nullptr;
-  // Called for each call, from any thread: an API token or a JWT, sent as "authorization: Bearer ..."; nothing is sent when it
-  // is empty. Over plain text everybody on the way can read it.
+  // Called for each call, from any thread: an API token or a JWT, sent as "authorization: Bearer
+  // ..."; nothing is sent when it is empty. Over plain text everybody on the way can read it.
   std::function<std::string()> token = nullptr;
   // A silent connection is probed this often, and given up 10 s later.
   absl::Duration keepalive = absl::Seconds(20);
@@ -38,7 +39,8 @@ struct ConnectionOptions {
 };
 
 // The channel of a connection, for those who need no more.
-std::shared_ptr<grpc::Channel> OpenChannel(const ConnectionOptions& options, const grpc::ChannelArguments& arguments);
+std::shared_ptr<grpc::Channel> OpenChannel(const ConnectionOptions& options,
+                                           const grpc::ChannelArguments& arguments);
 
 class Connection {
  public:

@@ -35,7 +35,8 @@ class TokenFile {
     const absl::Time now = absl::Now();
     if (now - read_ < kTokenAge) return token_;
     read_ = now;
-    if (auto text = ReadFile(path_); text.ok()) token_ = std::string(absl::StripAsciiWhitespace(*text));
+    if (auto text = ReadFile(path_); text.ok())
+      token_ = std::string(absl::StripAsciiWhitespace(*text));
     return token_;
   }
 
@@ -51,7 +52,9 @@ class TokenFile {
 absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> TlsFromFiles(const TlsFiles& files) {
   grpc::SslCredentialsOptions options;
   const std::array<std::pair<const std::string&, std::string*>, 3> wanted = {
-      {{files.ca, &options.pem_root_certs}, {files.cert, &options.pem_cert_chain}, {files.key, &options.pem_private_key}}};
+      {{files.ca, &options.pem_root_certs},
+       {files.cert, &options.pem_cert_chain},
+       {files.key, &options.pem_private_key}}};
   for (const auto& [path, text] : wanted) {
     if (path.empty()) continue;
     auto read = ReadFile(path);

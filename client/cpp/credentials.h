@@ -18,7 +18,8 @@
 namespace sluice::client {
 
 struct TlsFiles {
-  // The authorities (PEM) that the server's certificate is checked against; the system's when empty.
+  // The authorities (PEM) that the server's certificate is checked against; the system's when
+  // empty.
   std::string ca;
   // The client's own certificate (PEM) and its key; none when empty.
   std::string cert;
@@ -28,8 +29,9 @@ struct TlsFiles {
 // NOT_FOUND or PERMISSION_DENIED for a file that cannot be read.
 absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> TlsFromFiles(const TlsFiles& files);
 
-// Reads the file again for every call that begins more than a second after the last one was read, so that tokens may be exchanged
-// under way. Space at its end does not count; a file that cannot be read gives the last token.
+// Reads the file again for every call that begins more than a second after the last one was read,
+// so that tokens may be exchanged under way. Space at its end does not count; a file that cannot be
+// read gives the last token.
 std::function<std::string()> TokenFromFile(const std::string& path);
 
 }  // namespace sluice::client

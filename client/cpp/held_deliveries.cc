@@ -47,12 +47,14 @@ void HeldDeliveries::AddTo(std::vector<HeldId> others, v1::TakeUp* take_up) cons
   take_up->set_incarnation(incarnation_);
   for (const Run& run : parked_) ForEachId(run, [&](HeldId id) { others.push_back(id); });
   for (const Decided& one : decided_) others.push_back(one.id);
-  std::sort(others.begin(), others.end(), [](HeldId a, HeldId b) { return a.delivery_id < b.delivery_id; });
+  std::sort(others.begin(), others.end(),
+            [](HeldId a, HeldId b) { return a.delivery_id < b.delivery_id; });
   v1::HeldDeliveries* last = nullptr;
   for (const HeldId id : others) {
     if (last != nullptr && id.delivery_id == last->range().last()) continue;
     const uint64_t count = last == nullptr ? 0 : last->range().last() - last->range().first() + 1;
-    if (last == nullptr || id.delivery_id != last->range().last() + 1 || id.message_id != last->first_message_id() + count) {
+    if (last == nullptr || id.delivery_id != last->range().last() + 1 ||
+        id.message_id != last->first_message_id() + count) {
       last = take_up->add_held();
       last->mutable_range()->set_first(id.delivery_id);
       last->set_first_message_id(id.message_id);
@@ -61,7 +63,8 @@ void HeldDeliveries::AddTo(std::vector<HeldId> others, v1::TakeUp* take_up) cons
   }
 }
 
-HeldDeliveries::Resumed HeldDeliveries::Take(std::span<const v1::TakenUp> taken_up, const std::vector<Run>& running,
+HeldDeliveries::Resumed HeldDeliveries::Take(std::span<const v1::TakenUp> taken_up,
+                                             const std::vector<Run>& running,
                                              uint64_t stream_number, uint32_t incarnation) {
   Resumed resumed;
   absl::btree_map<Name, uint64_t> renamed;
@@ -77,7 +80,9 @@ HeldDeliveries::Resumed HeldDeliveries::Take(std::span<const v1::TakenUp> taken_
   for (Run& run : parked_) {
     rename(run);
     while (run.count() > 0) {
-      const auto held = [&](size_t i) { return renamed.contains({run.stream_number, run.received->messages[i].delivery_id}); };
+      const auto held = [&](size_t i) {
+        return renamed.contains({run.stream_number, run.received->messages[i].delivery_id});
+      };
       size_t end = run.begin + 1;
       while (end < run.end && held(end) == held(run.begin)) ++end;
       const bool goes_on = held(run.begin);

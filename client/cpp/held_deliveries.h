@@ -1,13 +1,13 @@
-// What a subscriber with exactly-once delivery holds from streams before the one that is open: a server that was started again knows
-// it still, under other ids (docs/adr/0030).
+// What a subscriber with exactly-once delivery holds from streams before the one that is open: a
+// server that was started again knows it still, under other ids (docs/adr/0030).
 //
 //   held.Park(pool.DropQueue());                         // a stream ended
 //   held.Decide(run, verdict);                           // a handler returned meanwhile
 //   held.AddTo(others, request.mutable_take_up());       // the next one begins
 //   held.Take(response.taken_up(), running, ...);        // it is open, and has said what still holds
 //
-// Deliveries are known here by the number of the stream on which they came and their ids there. `ids of now` are those of the stream
-// that is open, or that was open last.
+// Deliveries are known here by the number of the stream on which they came and their ids there.
+// `ids of now` are those of the stream that is open, or that was open last.
 //
 // Thread rule: a plain container; the subscriber locks.
 #pragma once
@@ -73,7 +73,8 @@ class HeldDeliveries {
     std::vector<uint64_t> lost_acks;
   };
   // `running` are handled now. Afterwards ids of now are those of the new stream.
-  Resumed Take(std::span<const v1::TakenUp> taken_up, const std::vector<Run>& running, uint64_t stream_number, uint32_t incarnation);
+  Resumed Take(std::span<const v1::TakenUp> taken_up, const std::vector<Run>& running,
+               uint64_t stream_number, uint32_t incarnation);
 
  private:
   using Name = std::pair<uint64_t, uint64_t>;

@@ -14,8 +14,10 @@ namespace sluice::client {
 namespace {
 
 void AppendTimes(const Message& message, std::string* out) {
-  if (message.deliver_at) AppendTimestampField(out, kDeliverAtField, absl::ToUnixMicros(*message.deliver_at));
-  if (message.expire_at) AppendTimestampField(out, kExpireAtField, absl::ToUnixMicros(*message.expire_at));
+  if (message.deliver_at)
+    AppendTimestampField(out, kDeliverAtField, absl::ToUnixMicros(*message.deliver_at));
+  if (message.expire_at)
+    AppendTimestampField(out, kExpireAtField, absl::ToUnixMicros(*message.expire_at));
 }
 
 size_t SizeOf(const Message& message) {
@@ -40,15 +42,18 @@ void Append(const Message& message, std::string* out) {
 
 // Data alone has no limit but the size of the request.
 bool IsPlain(const Message& message) {
-  return !message.data.empty() && message.attributes.empty() && message.ordering_key.empty() && message.priority == 0 &&
-         !message.deliver_at && !message.expire_at;
+  return !message.data.empty() && message.attributes.empty() && message.ordering_key.empty() &&
+         message.priority == 0 && !message.deliver_at && !message.expire_at;
 }
 
 absl::Status CheckCount(size_t count) {
   if (count >= 1 && count <= kMaxMessagesPerBatch) return absl::OkStatus();
   return Error(count == 0 ? Reason::kNoMessages : Reason::kTooManyMessages,
-               fmt::format("messages: {} messages, but a request takes 1 to {}", count, kMaxMessagesPerBatch),
-               {{"field", "messages"}, {"value", std::to_string(count)}, {"limit", std::to_string(kMaxMessagesPerBatch)}});
+               fmt::format("messages: {} messages, but a request takes 1 to {}", count,
+                           kMaxMessagesPerBatch),
+               {{"field", "messages"},
+                {"value", std::to_string(count)},
+                {"limit", std::to_string(kMaxMessagesPerBatch)}});
 }
 
 }  // namespace

@@ -17,8 +17,8 @@
 
 namespace sluice::client {
 
-// Must have data or an attribute. The limits are those of docs/api.md; they are checked before anything is sent, so that
-// one bad message does not take those beside it along.
+// Must have data or an attribute. The limits are those of docs/api.md; they are checked before
+// anything is sent, so that one bad message does not take those beside it along.
 struct Message {
   std::string data = {};
   std::vector<std::pair<std::string, std::string>> attributes = {};

@@ -14,7 +14,8 @@ namespace {
 grpc::Slice ShareMessages(Ref<PublishBatch> batch) {
   std::string& messages = batch->messages;
   return {messages.data(), messages.size(),
-          [](void* user) { Ref<PublishBatch>::Adopt(static_cast<PublishBatch*>(user)); }, batch.Release()};
+          [](void* user) { Ref<PublishBatch>::Adopt(static_cast<PublishBatch*>(user)); },
+          batch.Release()};
 }
 
 bool ParseResult(std::string_view bytes, BatchResult* result) {
@@ -25,7 +26,8 @@ bool ParseResult(std::string_view bytes, BatchResult* result) {
   while (in.Next(&field)) {
     if (field.number == v1::PublishResult::kBatchIdFieldNumber) result->batch_id = field.value;
     if (field.number == v1::PublishResult::kFirstMessageIdFieldNumber) first_id = field.value;
-    if (field.number == v1::PublishResult::kErrorFieldNumber && field.type == WireType::kBytes) error = field.bytes;
+    if (field.number == v1::PublishResult::kErrorFieldNumber && field.type == WireType::kBytes)
+      error = field.bytes;
   }
   result->first_id = first_id;
   if (!error) return in.ok();
@@ -33,7 +35,8 @@ bool ParseResult(std::string_view bytes, BatchResult* result) {
   if (!parsed.ParseFromArray(error->data(), static_cast<int>(error->size()))) return false;
   const absl::Status status = FromProto(parsed);
   // An error that says OK would be a success without an id.
-  result->first_id = status.ok() ? absl::InternalError("the server refused a batch without saying why") : status;
+  result->first_id =
+      status.ok() ? absl::InternalError("the server refused a batch without saying why") : status;
   return in.ok();
 }
 
@@ -46,7 +49,8 @@ void PublishBatch::Complete(const absl::StatusOr<uint64_t>& first_id) const {
   }
 }
 
-grpc::ByteBuffer EncodeRequest(const Ref<PublishBatch>& batch, std::string_view topic, const Producer& producer) {
+grpc::ByteBuffer EncodeRequest(const Ref<PublishBatch>& batch, std::string_view topic,
+                               const Producer& producer) {
   std::string header;
   if (!topic.empty()) AppendBytesField(&header, v1::PublishRequest::kTopicFieldNumber, topic);
   AppendVarintField(&header, v1::PublishRequest::kBatchIdFieldNumber, batch->id);
@@ -66,7 +70,8 @@ std::optional<std::vector<BatchResult>> ParseResults(std::string_view response) 
   WireReader in(response);
   WireField field;
   while (in.Next(&field)) {
-    if (field.number != v1::PublishResponse::kResultsFieldNumber || field.type != WireType::kBytes) continue;
+    if (field.number != v1::PublishResponse::kResultsFieldNumber || field.type != WireType::kBytes)
+      continue;
     if (!ParseResult(field.bytes, &results.emplace_back())) return std::nullopt;
   }
   if (!in.ok()) return std::nullopt;

@@ -1,8 +1,8 @@
-// What travels between a publisher and the server: one batch in the form in which it is sent, as often as need be, and
-// the results that come back.
+// What travels between a publisher and the server: one batch in the form in which it is sent, as
+// often as need be, and the results that come back.
 //
-// Thread rule: a batch is guarded by its publisher's lock, except for `messages`, which is constant once it is sealed
-// and is shared with gRPC.
+// Thread rule: a batch is guarded by its publisher's lock, except for `messages`, which is constant
+// once it is sealed and is shared with gRPC.
 #pragma once
 
 #include <cstdint>
@@ -27,13 +27,15 @@ struct PublishBatch : RefCounted<PublishBatch> {
   uint32_t count = 0;
   // Field 2 of the request, `count` times.
   std::string messages;
-  // Those who wait, each with the place of its first message in the batch. Empty once the batch has expired.
+  // Those who wait, each with the place of its first message in the batch. Empty once the batch has
+  // expired.
   struct Waiter {
     uint32_t index = 0;
     PublishDone done;
   };
   std::vector<Waiter> waiters;
-  // When the batch goes even if it is not full, and when its waiters are told that it was not stored in time.
+  // When the batch goes even if it is not full, and when its waiters are told that it was not
+  // stored in time.
   Instant due;
   Instant deadline;
 
@@ -47,8 +49,10 @@ struct Producer {
   uint64_t epoch = 0;
 };
 
-// The request with this batch. `topic` is for the first one of a stream, which also says who the producer is.
-grpc::ByteBuffer EncodeRequest(const Ref<PublishBatch>& batch, std::string_view topic, const Producer& producer);
+// The request with this batch. `topic` is for the first one of a stream, which also says who the
+// producer is.
+grpc::ByteBuffer EncodeRequest(const Ref<PublishBatch>& batch, std::string_view topic,
+                               const Producer& producer);
 
 struct BatchResult {
   uint64_t batch_id = 0;

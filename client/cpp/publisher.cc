@@ -6,15 +6,17 @@
 
 namespace sluice::client {
 
-Publisher::Publisher(std::shared_ptr<Connection> connection, std::string topic, PublisherOptions options)
-    : connection_(std::move(connection)),
-      core_(std::make_shared<PublisherCore>(GrpcStreams(connection_->channel(), "/sluice.v1.PubSub/Publish"),
-                                            connection_->clock(), connection_->timers(), std::move(topic),
-                                            std::move(options))) {}
-
-Publisher::Publisher(StreamFactory streams, const Clock& clock, TimerQueue& timers, std::string topic,
+Publisher::Publisher(std::shared_ptr<Connection> connection, std::string topic,
                      PublisherOptions options)
-    : core_(std::make_shared<PublisherCore>(std::move(streams), clock, timers, std::move(topic), std::move(options))) {}
+    : connection_(std::move(connection)),
+      core_(std::make_shared<PublisherCore>(
+          GrpcStreams(connection_->channel(), "/sluice.v1.PubSub/Publish"), connection_->clock(),
+          connection_->timers(), std::move(topic), std::move(options))) {}
+
+Publisher::Publisher(StreamFactory streams, const Clock& clock, TimerQueue& timers,
+                     std::string topic, PublisherOptions options)
+    : core_(std::make_shared<PublisherCore>(std::move(streams), clock, timers, std::move(topic),
+                                            std::move(options))) {}
 
 Publisher::~Publisher() { core_->Abandon(); }
 
@@ -25,7 +27,9 @@ void Publisher::Publish(const Message& message, Done done) {
 std::future<absl::StatusOr<uint64_t>> Publisher::Publish(const Message& message) {
   auto promise = std::make_shared<std::promise<absl::StatusOr<uint64_t>>>();
   auto future = promise->get_future();
-  Publish(message, [promise = std::move(promise)](absl::StatusOr<uint64_t> id) { promise->set_value(std::move(id)); });
+  Publish(message, [promise = std::move(promise)](absl::StatusOr<uint64_t> id) {
+    promise->set_value(std::move(id));
+  });
   return future;
 }
 

@@ -27,8 +27,8 @@ PublisherOptions Bounded(PublisherOptions options) {
 
 }  // namespace
 
-PublisherCore::PublisherCore(StreamFactory streams, const Clock& clock, TimerQueue& timers, std::string topic,
-                             PublisherOptions options)
+PublisherCore::PublisherCore(StreamFactory streams, const Clock& clock, TimerQueue& timers,
+                             std::string topic, PublisherOptions options)
     : streams_(std::move(streams)),
       clock_(clock),
       topic_(std::move(topic)),
@@ -60,7 +60,8 @@ void PublisherCore::Publish(std::span<const Message> messages, Company company, 
 }
 
 bool PublisherCore::HasRoom(size_t count, size_t bytes) const {
-  return messages_ == 0 || (messages_ + count <= options_.max_messages && bytes_ + bytes <= options_.max_bytes);
+  return messages_ == 0 ||
+         (messages_ + count <= options_.max_messages && bytes_ + bytes <= options_.max_bytes);
 }
 
 absl::Status PublisherCore::Admit(size_t count, size_t bytes, MutexLock& lock) {
@@ -74,8 +75,8 @@ absl::Status PublisherCore::Admit(size_t count, size_t bytes, MutexLock& lock) {
   while (!closed_ && !HasRoom(count, bytes)) {
     const absl::Duration left = deadline - clock_.Now();
     if (left <= absl::ZeroDuration()) {
-      return Error(Reason::kDeadlineExceeded,
-                   fmt::format("no room to publish within {}", absl::FormatDuration(options_.deadline)));
+      return Error(Reason::kDeadlineExceeded, fmt::format("no room to publish within {}",
+                                                          absl::FormatDuration(options_.deadline)));
     }
     changed_.WaitFor(lock, left);
   }
@@ -85,13 +86,18 @@ absl::Status PublisherCore::Admit(size_t count, size_t bytes, MutexLock& lock) {
 void PublisherCore::Add(std::string encoded, uint32_t count, Company company, PublishDone done) {
   messages_ += count;
   bytes_ += encoded.size();
-  if (open_ && (company == Company::kNone || open_->messages.size() + encoded.size() > options_.batch_bytes)) Seal();
+  if (open_ &&
+      (company == Company::kNone || open_->messages.size() + encoded.size() > options_.batch_bytes))
+    Seal();
   if (!open_) {
     const Instant now = clock_.Now();
     open_ = MakeRef<PublishBatch>();
     open_->due = now + options_.batch_delay;
     open_->deadline = now + options_.deadline;
-    alarm_.RingBy(std::min(options_.batch_delay > absl::ZeroDuration() ? open_->due : Instant::Never(), open_->deadline), *this);
+    alarm_.RingBy(
+        std::min(options_.batch_delay > absl::ZeroDuration() ? open_->due : Instant::Never(),
+                 open_->deadline),
+        *this);
   }
   open_->waiters.push_back({open_->count, std::move(done)});
   open_->count += count;
@@ -194,8 +200,9 @@ void PublisherCore::Take(const BatchResult& result, Told* told) {
 }
 
 void PublisherCore::PutBack(Ref<PublishBatch> batch) {
-  const auto place = std::upper_bound(waiting_.begin(), waiting_.end(), batch->id,
-                                      [](uint64_t id, const auto& other) { return id < other->id; });
+  const auto place =
+      std::upper_bound(waiting_.begin(), waiting_.end(), batch->id,
+                       [](uint64_t id, const auto& other) { return id < other->id; });
   waiting_.insert(place, std::move(batch));
 }
 
@@ -242,8 +249,9 @@ void PublisherCore::OnAlarm() {
 
 void PublisherCore::Expire(Instant now, Told* told) {
   if (open_ && open_->deadline <= now) Seal();
-  const absl::Status status = Error(
-      Reason::kDeadlineExceeded, fmt::format("not stored within {}", absl::FormatDuration(options_.deadline)));
+  const absl::Status status =
+      Error(Reason::kDeadlineExceeded,
+            fmt::format("not stored within {}", absl::FormatDuration(options_.deadline)));
   const auto expire = [&](PublishBatch& batch) REQUIRES(mu_) {
     Settle(batch);
     auto expired = MakeRef<PublishBatch>();
@@ -313,9 +321,11 @@ absl::Status PublisherCore::Close(absl::Duration timeout) {
   Flush();
   {
     MutexLock lock(mu_);
-    while (messages_ > 0 && system_clock.Now() < end) changed_.WaitFor(lock, end - system_clock.Now());
+    while (messages_ > 0 && system_clock.Now() < end)
+      changed_.WaitFor(lock, end - system_clock.Now());
     if (messages_ > 0) {
-      status = Error(Reason::kDeadlineExceeded, fmt::format("{} messages were not answered in time", messages_));
+      status = Error(Reason::kDeadlineExceeded,
+                     fmt::format("{} messages were not answered in time", messages_));
       FailAll(status, &told);
     }
     stream = stream_;

@@ -1,14 +1,17 @@
-// The state machine behind a Publisher. It outlives the publisher by as long as its stream takes to end.
+// The state machine behind a Publisher. It outlives the publisher by as long as its stream takes to
+// end.
 //
 //   messages --Publish--> open_ --full, due or flushed--> waiting_ --Write--> in_flight_ --result--> waiters told
 //                                                            ^                    |
 //                                                            +--- stream ended ---+   (or refused for the moment)
 //
-// There is one stream at a time; it is opened when there is something to send, and after `resume_at_` where the one
-// before failed. Everything that happens later hangs on one alarm: batches that are due, deadlines, the next attempt.
+// There is one stream at a time; it is opened when there is something to send, and after
+// `resume_at_` where the one before failed. Everything that happens later hangs on one alarm:
+// batches that are due, deadlines, the next attempt.
 //
-// Thread rule: every member may be called from any thread; one mutex guards all, and is never held while a waiter is told
-// or a stream is written to. Once `abandoned_`, clock and timers are not touched: they may be gone.
+// Thread rule: every member may be called from any thread; one mutex guards all, and is never held
+// while a waiter is told or a stream is written to. Once `abandoned_`, clock and timers are not
+// touched: they may be gone.
 #pragma once
 
 #include <deque>
@@ -28,7 +31,8 @@
 
 namespace sluice::client {
 
-class PublisherCore final : public StreamEvents, public std::enable_shared_from_this<PublisherCore> {
+class PublisherCore final : public StreamEvents,
+                            public std::enable_shared_from_this<PublisherCore> {
  public:
   PublisherCore(StreamFactory streams, const Clock& clock, TimerQueue& timers, std::string topic,
                 PublisherOptions options);

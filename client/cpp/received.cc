@@ -59,8 +59,10 @@ bool ParseDelivery(std::string_view bytes, ReceivedMessage* message) {
   while (in.Next(&field)) {
     if (field.type == WireType::kVarint) {
       if (field.number == v1::Delivery::kDeliveryIdFieldNumber) message->delivery_id = field.value;
-      if (field.number == v1::Delivery::kAttemptFieldNumber) message->attempt = static_cast<uint32_t>(field.value);
-    } else if (field.number == v1::Delivery::kMessageFieldNumber && field.type == WireType::kBytes) {
+      if (field.number == v1::Delivery::kAttemptFieldNumber)
+        message->attempt = static_cast<uint32_t>(field.value);
+    } else if (field.number == v1::Delivery::kMessageFieldNumber &&
+               field.type == WireType::kBytes) {
       if (!ParseMessage(field.bytes, message)) return false;
     }
   }
@@ -81,10 +83,15 @@ std::shared_ptr<const Received> ParseResponse(const grpc::ByteBuffer& buffer, si
       if (!ParseDelivery(field.bytes, &message)) return nullptr;
     }
     google::protobuf::MessageLite* part = nullptr;
-    if (field.number == v1::SubscribeResponse::kAckResultsFieldNumber) part = &received->ack_results.emplace_back();
-    if (field.number == v1::SubscribeResponse::kOpenedFieldNumber) part = &received->opened.emplace();
-    if (field.number == v1::SubscribeResponse::kTakenUpFieldNumber) part = &received->taken_up.emplace_back();
-    if (part != nullptr && !part->ParseFromArray(field.bytes.data(), static_cast<int>(field.bytes.size()))) return nullptr;
+    if (field.number == v1::SubscribeResponse::kAckResultsFieldNumber)
+      part = &received->ack_results.emplace_back();
+    if (field.number == v1::SubscribeResponse::kOpenedFieldNumber)
+      part = &received->opened.emplace();
+    if (field.number == v1::SubscribeResponse::kTakenUpFieldNumber)
+      part = &received->taken_up.emplace_back();
+    if (part != nullptr &&
+        !part->ParseFromArray(field.bytes.data(), static_cast<int>(field.bytes.size())))
+      return nullptr;
   }
   return in.ok() ? received : nullptr;
 }

@@ -26,8 +26,12 @@ struct Run {
     front.end = begin = begin + n;
     return front;
   }
-  std::span<const ReceivedMessage> messages() const { return std::span(received->messages).subspan(begin, count()); }
-  DeliveryIds ids() const { return {messages().front().delivery_id, messages().back().delivery_id}; }
+  std::span<const ReceivedMessage> messages() const {
+    return std::span(received->messages).subspan(begin, count());
+  }
+  DeliveryIds ids() const {
+    return {messages().front().delivery_id, messages().back().delivery_id};
+  }
 };
 
 }  // namespace sluice::client

@@ -20,7 +20,8 @@ void Settlements::Ack(DeliveryIds ids) {
 
 void Settlements::Nack(DeliveryIds ids, absl::Duration delay) {
   delay = std::clamp(delay, absl::ZeroDuration(), kMaxNackDelay);
-  if (nacks_.empty() || nacks_.back().delay != delay || !nacks_.back().ids.Join(ids)) nacks_.push_back({ids, delay});
+  if (nacks_.empty() || nacks_.back().delay != delay || !nacks_.back().ids.Join(ids))
+    nacks_.push_back({ids, delay});
 }
 
 void Settlements::Clear() {
@@ -30,7 +31,8 @@ void Settlements::Clear() {
 
 void Settlements::MoveTo(v1::SubscribeRequest* request) {
   // Handlers that run side by side finish out of order; sorted, their ids join into few ranges.
-  std::sort(acks_.begin(), acks_.end(), [](DeliveryIds a, DeliveryIds b) { return a.first < b.first; });
+  std::sort(acks_.begin(), acks_.end(),
+            [](DeliveryIds a, DeliveryIds b) { return a.first < b.first; });
   DeliveryIds joined;
   for (size_t i = 0; i < acks_.size(); ++i) {
     if (i == 0) {

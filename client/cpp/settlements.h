@@ -1,5 +1,5 @@
-// What a subscriber has decided and not yet told the server: delivery ids acknowledged or to be delivered again, as
-// ranges.
+// What a subscriber has decided and not yet told the server: delivery ids acknowledged or to be
+// delivered again, as ranges.
 //
 //   settlements.Ack({7, 9});  settlements.Ack({10, 10});  settlements.Nack({12, 12}, absl::Seconds(1));
 //   settlements.MoveTo(&request);                              // acks 7-10, nack 12

@@ -30,7 +30,8 @@ absl::Status Make(int code, const std::string& message, const google::rpc::Error
   if (const auto reason = ReasonNamed(info.reason())) {
     // The server's code stands, also where a newer server has another one for this reason.
     Error(*reason, message, ErrorMetadata(info.metadata().begin(), info.metadata().end()))
-        .ForEachPayload([&](absl::string_view url, const absl::Cord& value) { status.SetPayload(url, value); });
+        .ForEachPayload(
+            [&](absl::string_view url, const absl::Cord& value) { status.SetPayload(url, value); });
   } else if (!info.reason().empty()) {
     status = absl::Status(status.code(), ToAbsl(fmt::format("{} ({})", message, info.reason())));
   }
@@ -74,6 +75,8 @@ bool IsTransient(const absl::Status& status) {
   }
 }
 
-bool MayReopen(const absl::Status& end) { return end.ok() || IsTransient(end) || absl::IsCancelled(end); }
+bool MayReopen(const absl::Status& end) {
+  return end.ok() || IsTransient(end) || absl::IsCancelled(end);
+}
 
 }  // namespace sluice::client

@@ -1,5 +1,6 @@
-// What the server refused, as an absl::Status that carries its reason: ReasonOf, MetadataOf and RetryDelayOf of
-// core/base/error.h take it apart. A reason of a newer server, unknown here, stands in the message.
+// What the server refused, as an absl::Status that carries its reason: ReasonOf, MetadataOf and
+// RetryDelayOf of core/base/error.h take it apart. A reason of a newer server, unknown here, stands
+// in the message.
 //
 // Thread rule: pure functions.
 #pragma once

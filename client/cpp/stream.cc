@@ -12,12 +12,14 @@ namespace {
 
 using Stub = grpc::TemplatedGenericStub<grpc::ByteBuffer, grpc::ByteBuffer>;
 
-// Belongs to gRPC from Start to OnDone. A hold keeps it from being done while writes may still be begun from outside; it
-// is removed when the reading ends, from where on nothing is begun.
-class GrpcStream final : public Stream, public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
+// Belongs to gRPC from Start to OnDone. A hold keeps it from being done while writes may still be
+// begun from outside; it is removed when the reading ends, from where on nothing is begun.
+class GrpcStream final : public Stream,
+                         public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
                          public std::enable_shared_from_this<GrpcStream> {
  public:
-  GrpcStream(const std::shared_ptr<grpc::Channel>& channel, std::string method, std::shared_ptr<StreamEvents> events)
+  GrpcStream(const std::shared_ptr<grpc::Channel>& channel, std::string method,
+             std::shared_ptr<StreamEvents> events)
       : method_(std::move(method)), stub_(channel), events_(std::move(events)) {
     stub_.PrepareBidiStreamingCall(&context_, method_, {}, this);
     AddHold();
@@ -86,7 +88,8 @@ class GrpcStream final : public Stream, public grpc::ClientBidiReactor<grpc::Byt
 }  // namespace
 
 StreamFactory GrpcStreams(std::shared_ptr<grpc::Channel> channel, std::string method) {
-  return [channel = std::move(channel), method = std::move(method)](std::shared_ptr<StreamEvents> events) {
+  return [channel = std::move(channel),
+          method = std::move(method)](std::shared_ptr<StreamEvents> events) {
     return std::make_shared<GrpcStream>(channel, method, std::move(events));
   };
 }

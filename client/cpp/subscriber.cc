@@ -6,14 +6,15 @@
 
 namespace sluice::client {
 
-Subscriber::Subscriber(std::shared_ptr<Connection> connection, SubscriberTarget target, SubscriberOptions options)
-    : connection_(std::move(connection)),
-      core_(std::make_shared<SubscriberCore>(GrpcStreams(connection_->channel(), "/sluice.v1.PubSub/Subscribe"),
-                                             connection_->clock(), connection_->timers(), std::move(target),
-                                             std::move(options))) {}
-
-Subscriber::Subscriber(StreamFactory streams, const Clock& clock, TimerQueue& timers, SubscriberTarget target,
+Subscriber::Subscriber(std::shared_ptr<Connection> connection, SubscriberTarget target,
                        SubscriberOptions options)
+    : connection_(std::move(connection)),
+      core_(std::make_shared<SubscriberCore>(
+          GrpcStreams(connection_->channel(), "/sluice.v1.PubSub/Subscribe"), connection_->clock(),
+          connection_->timers(), std::move(target), std::move(options))) {}
+
+Subscriber::Subscriber(StreamFactory streams, const Clock& clock, TimerQueue& timers,
+                       SubscriberTarget target, SubscriberOptions options)
     : core_(std::make_shared<SubscriberCore>(std::move(streams), clock, timers, std::move(target),
                                              std::move(options))) {}
 

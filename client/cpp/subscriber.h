@@ -7,15 +7,17 @@
 //   });
 //   subscriber.Stop(absl::Seconds(10));
 //
-// A handler that throws nacks its message; so does one that takes longer than handler_timeout, whatever it returns later.
-// Leases are prolonged while messages wait here or are handled. When the connection is lost it is made again, and what
-// was not acknowledged comes again: at least once. What waiting cannot repair (no such subscription) ends the subscriber.
+// A handler that throws nacks its message; so does one that takes longer than handler_timeout,
+// whatever it returns later. Leases are prolonged while messages wait here or are handled. When the
+// connection is lost it is made again, and what was not acknowledged comes again: at least once.
+// What waiting cannot repair (no such subscription) ends the subscriber.
 //
-// For many messages a second use StartBatches: one call of the handler and one range of acks for all that came together.
+// For many messages a second use StartBatches: one call of the handler and one range of acks for
+// all that came together.
 //
-// Thread rule: every member may be called from any thread; Stop and the destructor not from a handler,
-// from `finished` or `confirmed`.
-// Lifetime: the destructor waits for handlers that are running; after it none runs.
+// Thread rule: every member may be called from any thread; Stop and the destructor not from a
+// handler, from `finished` or `confirmed`. Lifetime: the destructor waits for handlers that are
+// running; after it none runs.
 #pragma once
 
 #include <cstdint>
@@ -45,17 +47,18 @@ struct SubscriberOptions {
   absl::Duration failure_delay = absl::Seconds(1);
   // For the server's statistics.
   std::string client_id = {};
-  // For subscriptions with exactly-once delivery: told of each acknowledged message whether it is done with for good (OK), or
-  // why it may be delivered again: LEASE_OVER when the lease was over, UNAVAILABLE when the stream ended before the
-  // answer, and the next one did not find the lease again. Must not block.
+  // For subscriptions with exactly-once delivery: told of each acknowledged message whether it is
+  // done with for good (OK), or why it may be delivered again: LEASE_OVER when the lease was over,
+  // UNAVAILABLE when the stream ended before the answer, and the next one did not find the lease
+  // again. Must not block.
   std::function<void(uint64_t message_id, const absl::Status& status)> confirmed = nullptr;
   // Called once when the subscriber ends by itself; must not block.
   std::function<void(const absl::Status&)> finished = nullptr;
 };
 
-// What to receive: a subscription, or (when that is empty) a topic through a subscription of the stream's own, which
-// begins at `start`, gets what matches `filter`, and leaves no trace. Such a one goes on behind what it had received when
-// its connection was lost.
+// What to receive: a subscription, or (when that is empty) a topic through a subscription of the
+// stream's own, which begins at `start`, gets what matches `filter`, and leaves no trace. Such a
+// one goes on behind what it had received when its connection was lost.
 struct SubscriberTarget {
   std::string subscription = {};
   std::string topic = {};
@@ -84,7 +87,8 @@ class Subscriber {
   // Everything that came in one response; one verdict for all of it.
   using BatchHandler = std::function<Verdict(std::span<const ReceivedMessage>)>;
 
-  Subscriber(std::shared_ptr<Connection> connection, SubscriberTarget target, SubscriberOptions options = {});
+  Subscriber(std::shared_ptr<Connection> connection, SubscriberTarget target,
+             SubscriberOptions options = {});
   // For tests: on streams and timers of their own, which must outlive it.
   Subscriber(StreamFactory streams, const Clock& clock, TimerQueue& timers, SubscriberTarget target,
              SubscriberOptions options);
@@ -95,8 +99,8 @@ class Subscriber {
   void Start(Handler handler);
   void StartBatches(BatchHandler handler);
 
-  // Takes no more messages, waits for the handlers that are running, tells the server their verdicts. DEADLINE_EXCEEDED
-  // when that was not done in time.
+  // Takes no more messages, waits for the handlers that are running, tells the server their
+  // verdicts. DEADLINE_EXCEEDED when that was not done in time.
   absl::Status Stop(absl::Duration timeout);
 
   SubscriberCounters counters() const;

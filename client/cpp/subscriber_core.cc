@@ -14,7 +14,8 @@ namespace {
 constexpr absl::Duration kOpenTimeout = absl::Seconds(10);
 // Leases are prolonged this many times before they would end, so that a lost moment costs none.
 constexpr int kExtensionsPerLease = 3;
-// An acknowledgement whose earlier ones are not in is sent again: after a restart the server may not have looked at them yet.
+// An acknowledgement whose earlier ones are not in is sent again: after a restart the server may
+// not have looked at them yet.
 constexpr absl::Duration kAckAgainAfter = absl::Milliseconds(200);
 
 void Append(std::vector<Confirmation> more, std::vector<Confirmation>* all) {
@@ -23,14 +24,15 @@ void Append(std::vector<Confirmation> more, std::vector<Confirmation>* all) {
 
 Credit CreditOf(std::span<const ReceivedMessage> messages) {
   Credit credit;
-  for (const ReceivedMessage& message : messages) credit += {1, static_cast<int64_t>(message.credit_bytes)};
+  for (const ReceivedMessage& message : messages)
+    credit += {1, static_cast<int64_t>(message.credit_bytes)};
   return credit;
 }
 
 }  // namespace
 
-SubscriberCore::SubscriberCore(StreamFactory streams, const Clock& clock, TimerQueue& timers, SubscriberTarget target,
-                               SubscriberOptions options)
+SubscriberCore::SubscriberCore(StreamFactory streams, const Clock& clock, TimerQueue& timers,
+                               SubscriberTarget target, SubscriberOptions options)
     : streams_(std::move(streams)),
       clock_(clock),
       target_(std::move(target)),
@@ -42,8 +44,10 @@ SubscriberCore::SubscriberCore(StreamFactory streams, const Clock& clock, TimerQ
       window_({options_.max_outstanding_messages, options_.max_outstanding_bytes}) {}
 
 void SubscriberCore::Start(size_t messages_per_call, Subscriber::BatchHandler handler) {
-  pool_->Start(messages_per_call, [handler = std::move(handler)](const Run& run) { return handler(run.messages()); },
-               weak_from_this());
+  pool_->Start(
+      messages_per_call,
+      [handler = std::move(handler)](const Run& run) { return handler(run.messages()); },
+      weak_from_this());
   {
     MutexLock lock(mu_);
     state_ = State::kReceiving;
@@ -83,7 +87,8 @@ void SubscriberCore::SetTarget(v1::SubscribeRequest* request) const {
   request->mutable_ephemeral()->set_topic(target_.topic);
   *request->mutable_ephemeral()->mutable_start() = target_.start;
   request->mutable_ephemeral()->set_filter(target_.filter);
-  if (resume_at_id_ != 0) request->mutable_ephemeral()->mutable_start()->set_message_id(resume_at_id_);
+  if (resume_at_id_ != 0)
+    request->mutable_ephemeral()->mutable_start()->set_message_id(resume_at_id_);
 }
 
 void SubscriberCore::Speak() {
@@ -98,7 +103,8 @@ void SubscriberCore::Speak() {
       v1::Extension* extension = request.add_extensions();
       extension->mutable_range()->set_first(ids.first);
       extension->mutable_range()->set_last(ids.last);
-      extension->set_ack_deadline_seconds(static_cast<int32_t>(absl::ToInt64Seconds(ack_deadline_)));
+      extension->set_ack_deadline_seconds(
+          static_cast<int32_t>(absl::ToInt64Seconds(ack_deadline_)));
     }
     extensions_.clear();
     if (const auto grant = state_ == State::kReceiving ? window_.TakeGrant() : std::nullopt) {
@@ -137,10 +143,12 @@ void SubscriberCore::OnMessage(const grpc::ByteBuffer& message) {
     // Messages that come later go back when the stream ends.
     if (state_ == State::kReceiving && received == nullptr) broken = stream_;
     // Who stops has verdicts to tell, perhaps.
-    opened = received != nullptr && received->opened && (state_ == State::kReceiving || state_ == State::kStopping);
+    opened = received != nullptr && received->opened &&
+             (state_ == State::kReceiving || state_ == State::kStopping);
     if (opened) Append(Opened(*received), &told);
     if (opened && state_ == State::kStopping) quiet_.NotifyAll();
-    if (state_ == State::kReceiving && received != nullptr && !received->messages.empty()) Enqueue(std::move(received));
+    if (state_ == State::kReceiving && received != nullptr && !received->messages.empty())
+      Enqueue(std::move(received));
     told = TakeTold(std::move(told));
   }
   if (broken != nullptr) broken->Cancel();
@@ -240,7 +248,8 @@ void SubscriberCore::Enqueue(std::shared_ptr<const Received> received) {
   pool_->Add({std::move(received), 0, count, stream_number_});
 }
 
-void SubscriberCore::OnHandled(const Run& run, HandlerEvent event, const std::optional<Verdict>& verdict) {
+void SubscriberCore::OnHandled(const Run& run, HandlerEvent event,
+                               const std::optional<Verdict>& verdict) {
   std::vector<Confirmation> told;
   {
     MutexLock lock(mu_);
@@ -276,7 +285,8 @@ void SubscriberCore::OnClosed(const absl::Status& status) {
     stream_ = nullptr;
     ++stream_number_;
     opened_ = writing_ = false;
-    // What was acknowledged waits for its confirmation, and is acknowledged again; what was nacked comes when its lease ends.
+    // What was acknowledged waits for its confirmation, and is acknowledged again; what was nacked
+    // comes when its lease ends.
     settlements_.Clear();
     extensions_.clear();
     too_early_.clear();
@@ -367,7 +377,8 @@ absl::Status SubscriberCore::Stop(absl::Duration timeout) {
   std::vector<Confirmation> told;
   {
     MutexLock lock(mu_);
-    while (stream_ != nullptr && (writing_ || !settlements_.empty() || held_.any_decided()) && system_clock.Now() < end) {
+    while (stream_ != nullptr && (writing_ || !settlements_.empty() || held_.any_decided()) &&
+           system_clock.Now() < end) {
       quiet_.WaitFor(lock, end - system_clock.Now());
     }
     stream = stream_;
@@ -376,7 +387,8 @@ absl::Status SubscriberCore::Stop(absl::Duration timeout) {
   {
     MutexLock lock(mu_);
     // The server ends the stream once it has read everything.
-    while (stream_ != nullptr && system_clock.Now() < end) quiet_.WaitFor(lock, end - system_clock.Now());
+    while (stream_ != nullptr && system_clock.Now() < end)
+      quiet_.WaitFor(lock, end - system_clock.Now());
     done = done && stream_ == nullptr && !held_.any_decided();
     stream = stream_;
     told = TakeTold(GiveUp());
@@ -384,7 +396,8 @@ absl::Status SubscriberCore::Stop(absl::Duration timeout) {
   }
   if (stream != nullptr) stream->Cancel();
   Tell(told);
-  return done ? absl::OkStatus() : Error(Reason::kDeadlineExceeded, "not everything was settled in time");
+  return done ? absl::OkStatus()
+              : Error(Reason::kDeadlineExceeded, "not everything was settled in time");
 }
 
 void SubscriberCore::Abandon() {

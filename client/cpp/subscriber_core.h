@@ -1,15 +1,18 @@
-// The state machine behind a Subscriber. It outlives the subscriber by as long as its stream takes to end.
+// The state machine behind a Subscriber. It outlives the subscriber by as long as its stream takes
+// to end.
 //
 //   kIdle --Start--> kReceiving <--> (no stream, waiting for the next attempt)
 //   kReceiving --Stop--> kStopping --handlers done, verdicts told--> kEnded
 //   kReceiving --permanent error--> kEnded
 //
-// A response is one run of `pool_`, however many messages it holds; its threads take from the front. Verdicts and credit
-// collect until the write before them is done, then all go in one. When a stream ends, what was queued from it is dropped
-// and what is being handled loses its meaning for the server (`stream_number_`): both come again.
+// A response is one run of `pool_`, however many messages it holds; its threads take from the
+// front. Verdicts and credit collect until the write before them is done, then all go in one. When
+// a stream ends, what was queued from it is dropped and what is being handled loses its meaning for
+// the server (`stream_number_`): both come again.
 //
-// Thread rule: every member may be called from any thread; one mutex guards all, and is never held while a handler runs
-// or a stream is written to. Once kEnded, clock and timers are not touched: they may be gone.
+// Thread rule: every member may be called from any thread; one mutex guards all, and is never held
+// while a handler runs or a stream is written to. Once kEnded, clock and timers are not touched:
+// they may be gone.
 #pragma once
 
 #include <memory>
@@ -34,8 +37,8 @@ class SubscriberCore final : public StreamEvents,
                              public HandlerPool<Run>::Owner,
                              public std::enable_shared_from_this<SubscriberCore> {
  public:
-  SubscriberCore(StreamFactory streams, const Clock& clock, TimerQueue& timers, SubscriberTarget target,
-                 SubscriberOptions options);
+  SubscriberCore(StreamFactory streams, const Clock& clock, TimerQueue& timers,
+                 SubscriberTarget target, SubscriberOptions options);
 
   // The handler gets at most `messages_per_call` at once.
   void Start(size_t messages_per_call, Subscriber::BatchHandler handler) EXCLUDES(mu_);
@@ -47,7 +50,8 @@ class SubscriberCore final : public StreamEvents,
   void OnMessage(const grpc::ByteBuffer& message) override;
   void OnWritten() override;
   void OnClosed(const absl::Status& status) override;
-  void OnHandled(const Run& run, HandlerEvent event, const std::optional<Verdict>& verdict) override;
+  void OnHandled(const Run& run, HandlerEvent event,
+                 const std::optional<Verdict>& verdict) override;
   // From `alarm_`.
   void OnAlarm() EXCLUDES(mu_);
 
@@ -109,7 +113,8 @@ class SubscriberCore final : public StreamEvents,
   bool opened_ GUARDED_BY(mu_) = false;
   bool writing_ GUARDED_BY(mu_) = false;
   std::vector<DeliveryIds> extensions_ GUARDED_BY(mu_);
-  // When a new stream is tried, an opening one given up, leases prolonged; by the state of the stream.
+  // When a new stream is tried, an opening one given up, leases prolonged; by the state of the
+  // stream.
   Instant stream_event_at_ GUARDED_BY(mu_) = Instant::Never();
   absl::Duration ack_deadline_ GUARDED_BY(mu_) = absl::Seconds(10);
   // For a subscription of the stream's own: where the next one begins.

@@ -1,5 +1,6 @@
-// The one timer of a publisher or a subscriber: it rings at the earliest instant it was asked for, and its owner then
-// looks at everything that may be due. So a busy owner has one timer pending, not one for each message.
+// The one timer of a publisher or a subscriber: it rings at the earliest instant it was asked for,
+// and its owner then looks at everything that may be due. So a busy owner has one timer pending,
+// not one for each message.
 //
 //   alarm_.RingBy(deadline, *this);               // OnAlarm() is called, if there still is an owner
 //   ... in OnAlarm, locked:  alarm_.Rang(clock_.Now());  then RingBy what comes next

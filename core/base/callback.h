@@ -1,5 +1,6 @@
-// A function that is handed on until it is called: as std::function, but it cannot be copied, and what it holds up to kInline
-// bytes lies within it, so that one made for each publish costs no allocation. Larger ones are allocated.
+// A function that is handed on until it is called: as std::function, but it cannot be copied, and
+// what it holds up to kInline bytes lies within it, so that one made for each publish costs no
+// allocation. Larger ones are allocated.
 //
 //   Callback<void(absl::Status)> done = [self, batch](const absl::Status& status) {...};
 //   if (done) done(absl::OkStatus());
@@ -27,11 +28,13 @@ class Callback<void(Args...)> {
   Callback() = default;
   Callback(std::nullptr_t) {}  // NOLINT(google-explicit-constructor)
   template <class Fn>
-    requires(!std::same_as<std::decay_t<Fn>, Callback> && std::invocable<std::decay_t<Fn>&, Args...>)
-  Callback(Fn&& fn) {  // NOLINT(google-explicit-constructor,bugprone-forwarding-reference-overload)
+  requires(!std::same_as<std::decay_t<Fn>, Callback> && std::invocable<std::decay_t<Fn>&, Args...>)
+      Callback(
+          Fn&& fn) {  // NOLINT(google-explicit-constructor,bugprone-forwarding-reference-overload)
     using Target = std::decay_t<Fn>;
     // As an empty function, or none.
-    if constexpr (requires { static_cast<bool>(fn); } && !std::is_convertible_v<Target, void (*)(Args...)>) {
+    if constexpr (requires { static_cast<bool>(fn); } &&
+                  !std::is_convertible_v<Target, void (*)(Args...)>) {
       if (!static_cast<bool>(fn)) return;
     }
     if constexpr (sizeof(Target) <= kInline && std::is_nothrow_move_constructible_v<Target>) {
@@ -64,13 +67,14 @@ class Callback<void(Args...)> {
     void (*end)(void* target);
   };
   template <class Target>
-  static constexpr Type kInPlace = {
-      [](void* target, Args... args) { (*static_cast<Target*>(target))(std::forward<Args>(args)...); },
-      [](void* from, void* to) {
-        new (to) Target(std::move(*static_cast<Target*>(from)));
-        static_cast<Target*>(from)->~Target();
-      },
-      [](void* target) { static_cast<Target*>(target)->~Target(); }};
+  static constexpr Type kInPlace = {[](void* target, Args... args) {
+                                      (*static_cast<Target*>(target))(std::forward<Args>(args)...);
+                                    },
+                                    [](void* from, void* to) {
+                                      new (to) Target(std::move(*static_cast<Target*>(from)));
+                                      static_cast<Target*>(from)->~Target();
+                                    },
+                                    [](void* target) { static_cast<Target*>(target)->~Target(); }};
 
   void Take(Callback& other) {
     if (other.type_ == nullptr) return;
@@ -83,7 +87,8 @@ class Callback<void(Args...)> {
 
   const Type* type_ = nullptr;
   // Changes when it is called, as a lambda's captures do.
-  alignas(std::max_align_t) mutable std::byte target_[kInline];  // NOLINT: raw storage, typed by type_
+  alignas(
+      std::max_align_t) mutable std::byte target_[kInline];  // NOLINT: raw storage, typed by type_
 };
 
 }  // namespace sluice

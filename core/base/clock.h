@@ -1,4 +1,5 @@
-// Where time comes from. Deadlines use `Now`, which never jumps; what people and other machines see uses `WallNow`.
+// Where time comes from. Deadlines use `Now`, which never jumps; what people and other machines see
+// uses `WallNow`.
 //
 //   ManualClock clock;                       // in tests
 //   clock.Advance(absl::Seconds(10));
@@ -28,11 +29,10 @@ class Instant {
   // Never() when it is too far to tell.
   Instant operator+(absl::Duration d) const {
     int64_t sum = 0;
-    return __builtin_add_overflow(nanos_, absl::ToInt64Nanoseconds(d), &sum) ? Never() : Instant(sum);
+    return __builtin_add_overflow(nanos_, absl::ToInt64Nanoseconds(d), &sum) ? Never()
+                                                                             : Instant(sum);
   }
-  absl::Duration operator-(Instant other) const {
-    return absl::Nanoseconds(nanos_ - other.nanos_);
-  }
+  absl::Duration operator-(Instant other) const { return absl::Nanoseconds(nanos_ - other.nanos_); }
 
  private:
   int64_t nanos_ = 0;
@@ -64,7 +64,8 @@ class SystemClock final : public Clock {
   Instant RoughNow() const override;
 
  private:
-  // Wall clock minus steady clock in nanoseconds, as it was found to be last, and until when to believe it.
+  // Wall clock minus steady clock in nanoseconds, as it was found to be last, and until when to
+  // believe it.
   mutable std::atomic<int64_t> wall_ahead_{0};
   mutable std::atomic<int64_t> believed_until_{std::numeric_limits<int64_t>::min()};
 };

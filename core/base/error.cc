@@ -123,8 +123,7 @@ absl::StatusCode ReasonCode(Reason reason) { return EntryOf(reason).code; }
 
 absl::Status Error(Reason reason, std::string_view message, const ErrorMetadata& metadata) {
   absl::Status status(ReasonCode(reason), ToAbsl(message));
-  status.SetPayload(ToAbsl(kReasonPayload),
-                    absl::Cord(std::to_string(static_cast<int>(reason))));
+  status.SetPayload(ToAbsl(kReasonPayload), absl::Cord(std::to_string(static_cast<int>(reason))));
   if (!metadata.empty()) {
     // Length-prefixed, so that any value survives: "5:field8:messages...".
     std::string packed;
@@ -143,7 +142,8 @@ absl::Status RetryableError(Reason reason, std::string_view message, absl::Durat
 }
 
 void SetRetryDelay(absl::Duration retry_delay, absl::Status* status) {
-  status->SetPayload(ToAbsl(kRetryPayload), absl::Cord(std::to_string(absl::ToInt64Milliseconds(retry_delay))));
+  status->SetPayload(ToAbsl(kRetryPayload),
+                     absl::Cord(std::to_string(absl::ToInt64Milliseconds(retry_delay))));
 }
 
 std::optional<Reason> ReasonOf(const absl::Status& status) {

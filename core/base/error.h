@@ -1,12 +1,13 @@
-// What can go wrong, as a reason that programs can act on. Inside the house errors are absl::Status; a reason and its
-// metadata (field, value, limit) ride in it as a payload, and server/ maps them to gRPC in one place.
+// What can go wrong, as a reason that programs can act on. Inside the house errors are
+// absl::Status; a reason and its metadata (field, value, limit) ride in it as a payload, and
+// server/ maps them to gRPC in one place.
 //
 //   return Error(Reason::kTooManyMessages, "messages: 1001 messages, but at most 1000 are allowed per request",
 //                {{"field", "messages"}, {"value", "1001"}, {"limit", "1000"}});
 //
-// Each reason belongs to one category, and so to one code (design: a permanent refusal never has a code that clients
-// retry). protos/sluice/v1/error.proto has the same as an enum for clients, docs/api.md lists them; tests hold the three
-// together.
+// Each reason belongs to one category, and so to one code (design: a permanent refusal never has a
+// code that clients retry). protos/sluice/v1/error.proto has the same as an enum for clients,
+// docs/api.md lists them; tests hold the three together.
 //
 // Thread rule: pure functions.
 #pragma once

@@ -1,5 +1,6 @@
-// A gate in front of something that will be shut down: work enters and leaves, Close lets no more in, and WaitEmpty
-// waits until the last has left. (The shape is seastar's gate.) Cores do not fight over it: who is inside is counted by stripes.
+// A gate in front of something that will be shut down: work enters and leaves, Close lets no more
+// in, and WaitEmpty waits until the last has left. (The shape is seastar's gate.) Cores do not
+// fight over it: who is inside is counted by stripes.
 //
 //   Gate::Pass pass(gate);
 //   if (!pass) return Error(Reason::kDraining, ...);
@@ -7,7 +8,8 @@
 //
 //   gate.Close();  gate.WaitEmpty(absl::Seconds(5));
 //
-// Thread rule: every member may be called from any thread. A pass may leave on another thread than it entered on.
+// Thread rule: every member may be called from any thread. A pass may leave on another thread than
+// it entered on.
 #pragma once
 
 #include <algorithm>
@@ -47,21 +49,23 @@ class Gate {
   // False once closed.
   bool Enter() {
     std::atomic<int64_t>& inside = stripes_[ThisStripe()].inside;
-    // This and Close are in one order for all: either the flag is seen here, or we are seen by who waits.
+    // This and Close are in one order for all: either the flag is seen here, or we are seen by who
+    // waits.
     inside.fetch_add(1, std::memory_order_seq_cst);
     if (!closed_.load(std::memory_order_seq_cst)) return true;
     inside.fetch_sub(1, std::memory_order_release);
     return false;
   }
 
-  // The last thing that is done with the gate: it may be destroyed as soon as WaitEmpty has returned.
+  // The last thing that is done with the gate: it may be destroyed as soon as WaitEmpty has
+  // returned.
   void Leave() { stripes_[ThisStripe()].inside.fetch_sub(1, std::memory_order_release); }
 
   void Close() { closed_.store(true, std::memory_order_seq_cst); }
   bool closed() const { return closed_.load(std::memory_order_acquire); }
 
-  // REQUIRES: Close() was called. False when some are still inside after `timeout`. It looks again and again: whoever had to
-  // wake it would have to touch the gate after leaving.
+  // REQUIRES: Close() was called. False when some are still inside after `timeout`. It looks again
+  // and again: whoever had to wake it would have to touch the gate after leaving.
   bool WaitEmpty(absl::Duration timeout) const {
     constexpr absl::Duration kShortest = absl::Microseconds(20);
     constexpr absl::Duration kLongest = absl::Milliseconds(1);

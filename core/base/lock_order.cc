@@ -23,13 +23,14 @@ struct HeldLocks {
 thread_local HeldLocks held;
 
 const char* NameOf(LockRank rank) {
-  constexpr const char* kNames[] = {"session list", "registry", "topic", "subscription", "session", "leaf"};
+  constexpr const char* kNames[] = {"session list", "registry", "topic",
+                                    "subscription", "session",  "leaf"};
   return kNames[static_cast<size_t>(rank) - 1];
 }
 
 [[noreturn]] void Abort(const char* problem, LockRank taken, LockRank under) {
-  std::fprintf(stderr, "lock order: %s: a %s lock taken under a %s lock (docs/adr/0005)\n", problem, NameOf(taken),
-               NameOf(under));
+  std::fprintf(stderr, "lock order: %s: a %s lock taken under a %s lock (docs/adr/0005)\n", problem,
+               NameOf(taken), NameOf(under));
   std::abort();
 }
 
@@ -40,7 +41,8 @@ void LockOrder::BeforeLock() const {
     const HeldLock& other = held.locks[i];
     if (other.lock == this) Abort("taken twice", rank_, other.rank);
     if (rank_ < other.rank) Abort("wrong way round", rank_, other.rank);
-    if (rank_ == other.rank && rank_ != LockRank::kLeaf) Abort("two of one kind", rank_, other.rank);
+    if (rank_ == other.rank && rank_ != LockRank::kLeaf)
+      Abort("two of one kind", rank_, other.rank);
   }
 }
 
@@ -51,7 +53,8 @@ void LockOrder::Locked() const {
 
 void LockOrder::Unlocked() const {
   const auto end = held.locks.begin() + held.count;
-  const auto mine = std::find_if(held.locks.begin(), end, [this](const HeldLock& h) { return h.lock == this; });
+  const auto mine =
+      std::find_if(held.locks.begin(), end, [this](const HeldLock& h) { return h.lock == this; });
   if (mine == end) Abort("released but not held", rank_, rank_);
   std::move(mine + 1, end, mine);
   --held.count;

@@ -1,14 +1,15 @@
-// The order of locks, checked while the program runs: a mutex may be given a rank, and a thread that holds one takes only
-// those that rank higher. Two topics, or a topic under a subscription, end the process with a message that names both,
-// also when no other thread is there to make the deadlock real. (The idea is that of Linux's lockdep.)
+// The order of locks, checked while the program runs: a mutex may be given a rank, and a thread
+// that holds one takes only those that rank higher. Two topics, or a topic under a subscription,
+// end the process with a message that names both, also when no other thread is there to make the
+// deadlock real. (The idea is that of Linux's lockdep.)
 //
 //   mutable Mutex mu_{LockRank::kTopic};
 //
-// A mutex without a rank is a leaf: taken under anything, and nothing but other leaves is taken under it. The order itself
-// is docs/adr/0005.
+// A mutex without a rank is a leaf: taken under anything, and nothing but other leaves is taken
+// under it. The order itself is docs/adr/0005.
 //
-// Only builds with SLUICE_CHECK_LOCK_ORDER check (CMake: SLUICE_LOCK_ORDER, on where the build type is Debug); in others
-// nothing of this exists at run time.
+// Only builds with SLUICE_CHECK_LOCK_ORDER check (CMake: SLUICE_LOCK_ORDER, on where the build type
+// is Debug); in others nothing of this exists at run time.
 //
 // Thread rule: each thread has an account of its own.
 #pragma once

@@ -11,13 +11,16 @@ namespace sluice {
 namespace {
 
 // The kernel looks at the number itself.
-static_assert(sizeof(std::atomic<uint32_t>) == sizeof(uint32_t) && std::atomic<uint32_t>::is_always_lock_free);
+static_assert(sizeof(std::atomic<uint32_t>) == sizeof(uint32_t) &&
+              std::atomic<uint32_t>::is_always_lock_free);
 
-// Sleeps while `word` is `expected`, until somebody wakes it, or for no reason. False when `timeout` has passed.
+// Sleeps while `word` is `expected`, until somebody wakes it, or for no reason. False when
+// `timeout` has passed.
 bool FutexWait(std::atomic<uint32_t>& word, uint32_t expected, absl::Duration timeout) {
   timespec time = absl::ToTimespec(std::max(timeout, absl::ZeroDuration()));
   timespec* const limit = timeout == absl::InfiniteDuration() ? nullptr : &time;
-  return syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, expected, limit, nullptr, 0) == 0 || errno != ETIMEDOUT;
+  return syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, expected, limit, nullptr, 0) == 0 ||
+         errno != ETIMEDOUT;
 }
 
 void FutexWake(std::atomic<uint32_t>& word, int count) {
@@ -36,7 +39,8 @@ void Relax() {
 }  // namespace
 
 void Mutex::Wait() {
-  // What it guards is nearly always given back within a microsecond: a look now and then is cheaper than sleep.
+  // What it guards is nearly always given back within a microsecond: a look now and then is cheaper
+  // than sleep.
   constexpr int kLooks = 40;
   for (int i = 0; i < kLooks; ++i) {
     if (state_.load(std::memory_order_relaxed) == kFree && TryTake()) return;

@@ -1,7 +1,8 @@
-// A mutex of one word that clang's thread-safety analysis and ThreadSanitizer both understand, with its lock and its
-// condition variable. Nobody else in the way, it costs one atomic exchange each way, inline: half of a std::mutex, ten times
-// for every message that is published and delivered (docs/adr/0016). Who has to wait does so in a futex of Linux. absl::Mutex of
-// the system library is not instrumented for ThreadSanitizer.
+// A mutex of one word that clang's thread-safety analysis and ThreadSanitizer both understand, with
+// its lock and its condition variable. Nobody else in the way, it costs one atomic exchange each
+// way, inline: half of a std::mutex, ten times for every message that is published and delivered
+// (docs/adr/0016). Who has to wait does so in a futex of Linux. absl::Mutex of the system library
+// is not instrumented for ThreadSanitizer.
 //
 //   Mutex mu_;
 //   int queued_ GUARDED_BY(mu_) = 0;
@@ -9,8 +10,8 @@
 //   MutexLock lock(mu_);
 //   while (queued_ == 0) ready_.Wait(lock);
 //
-// Thread rule: these are what makes other things thread safe. docs/adr/0005 has the order in which locks are taken;
-// lock_order.h checks it.
+// Thread rule: these are what makes other things thread safe. docs/adr/0005 has the order in which
+// locks are taken; lock_order.h checks it.
 #pragma once
 
 #include <atomic>
@@ -44,20 +45,22 @@ class CAPABILITY("mutex") Mutex {
     order_.Locked();
     return true;
   }
-  // Tells the analysis what it cannot see: a lambda that is called back while its maker holds the mutex. Checks nothing.
+  // Tells the analysis what it cannot see: a lambda that is called back while its maker holds the
+  // mutex. Checks nothing.
   void AssertHeld() const ASSERT_CAPABILITY(this) {}
 
  private:
   friend class MutexLock;
   friend class CondVar;
 
-  // The mutex of "Futexes Are Tricky" (Drepper, 2011), its third: who finds it held marks it, and who gives back what is
-  // marked wakes one of those who wait.
+  // The mutex of "Futexes Are Tricky" (Drepper, 2011), its third: who finds it held marks it, and
+  // who gives back what is marked wakes one of those who wait.
   enum State : uint32_t { kFree, kHeld, kWaitedFor };
 
   bool TryTake() {
     uint32_t free = kFree;
-    return state_.compare_exchange_strong(free, kHeld, std::memory_order_acquire, std::memory_order_relaxed);
+    return state_.compare_exchange_strong(free, kHeld, std::memory_order_acquire,
+                                          std::memory_order_relaxed);
   }
   void Take() {
     if (!TryTake()) Wait();
@@ -99,8 +102,8 @@ class SCOPED_CAPABILITY MutexLock {
   bool held_ = true;
 };
 
-// Waits may end early for no reason: call them in a loop over the condition. What the condition looks at is changed under the
-// mutex; to notify nobody costs next to nothing.
+// Waits may end early for no reason: call them in a loop over the condition. What the condition
+// looks at is changed under the mutex; to notify nobody costs next to nothing.
 class CondVar {
  public:
   void Wait(MutexLock& lock) { WaitOn(lock.mu_, absl::InfiniteDuration()); }
@@ -121,7 +124,8 @@ class CondVar {
   bool WaitOn(Mutex& mu, absl::Duration timeout);
   void Wake(int count);
 
-  // Grows under the mutex: who changes something afterwards, under it as well, sees that somebody waits.
+  // Grows under the mutex: who changes something afterwards, under it as well, sees that somebody
+  // waits.
   std::atomic<uint32_t> waiting_{0};
   // Changes with each call that wakes someone, so that who is about to sleep does not.
   std::atomic<uint32_t> calls_{0};

@@ -52,8 +52,8 @@ using Offset = Named<uint64_t, struct OffsetTag>;
 // A delivery under lease, unique in its subscription while the process lives; grows.
 using LeaseId = Named<uint64_t, struct LeaseIdTag>;
 
-// What the store calls a topic or a subscription: never used again, so that a topic created under an old name does
-// not see the old one's records.
+// What the store calls a topic or a subscription: never used again, so that a topic created under
+// an old name does not see the old one's records.
 using TopicId = Named<uint64_t, struct TopicIdTag>;
 using SubscriptionId = Named<uint64_t, struct SubscriptionIdTag>;
 

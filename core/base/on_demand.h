@@ -1,4 +1,5 @@
-// A part that is made when it is needed for the first time, and then stays: what has many of its kind idle costs a pointer each.
+// A part that is made when it is needed for the first time, and then stays: what has many of its
+// kind idle costs a pointer each.
 //
 //   OnDemand<TopicExpiry> expiry_;
 //   if (TopicExpiry* expiry = expiry_.get()) ...                       // only if it was needed before
@@ -29,7 +30,8 @@ class OnDemand {
     if (T* there = get()) return *there;
     std::unique_ptr<T> mine = std::forward<Make>(make)();
     T* there = nullptr;
-    if (!value_.compare_exchange_strong(there, mine.get(), std::memory_order_acq_rel)) return *there;
+    if (!value_.compare_exchange_strong(there, mine.get(), std::memory_order_acq_rel))
+      return *there;
     return *mine.release();
   }
 

@@ -1,5 +1,6 @@
-// First in, first out, in one stretch of memory: unlike std::deque it allocates only to grow, and an empty one of the usual
-// size keeps its memory, so that things that come and go cost no allocations.
+// First in, first out, in one stretch of memory: unlike std::deque it allocates only to grow, and
+// an empty one of the usual size keeps its memory, so that things that come and go cost no
+// allocations.
 //
 //   Queue<Ref<Batch>> queue;
 //   queue.push_back(batch);  queue.front();  queue.pop_front();

@@ -1,4 +1,5 @@
-// What is there once in a while: like std::optional, but where there is nothing it takes no more than a pointer.
+// What is there once in a while: like std::optional, but where there is nothing it takes no more
+// than a pointer.
 //
 //   Rare<PushConfig> push;
 //   push = PushConfig{...};  if (push) push->endpoint;  push.reset();
@@ -32,7 +33,8 @@ class Rare {
   const T* operator->() const { return value_.get(); }
 
   bool operator==(const Rare& other) const {
-    return value_ == nullptr || other.value_ == nullptr ? value_ == other.value_ : *value_ == *other.value_;
+    return value_ == nullptr || other.value_ == nullptr ? value_ == other.value_
+                                                        : *value_ == *other.value_;
   }
 
   T& emplace() { return *(value_ = std::make_unique<T>()); }

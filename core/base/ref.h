@@ -1,11 +1,11 @@
-// A reference-counted pointer whose count lives in the object: one allocation, one word, and a raw pointer can be
-// handed through a C callback and become a reference again.
+// A reference-counted pointer whose count lives in the object: one allocation, one word, and a raw
+// pointer can be handed through a C callback and become a reference again.
 //
 //   struct Page : RefCounted<Page> {...};
 //   Ref<Page> page = MakeRef<Page>(...);
 //
-// Thread rule: references to one object may be copied and dropped on any thread; one Ref is not to be changed by two
-// threads at once.
+// Thread rule: references to one object may be copied and dropped on any thread; one Ref is not to
+// be changed by two threads at once.
 #pragma once
 
 #include <atomic>

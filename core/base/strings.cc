@@ -6,7 +6,8 @@
 namespace sluice {
 namespace {
 
-// The length of the well-formed sequence of two bytes or more at the front of `s`, 0 when there is none.
+// The length of the well-formed sequence of two bytes or more at the front of `s`, 0 when there is
+// none.
 size_t SequenceLength(const unsigned char* s, size_t size) {
   struct Row {
     unsigned char lead_low, lead_high, second_low, second_high;
@@ -28,7 +29,8 @@ size_t SequenceLength(const unsigned char* s, size_t size) {
   return 0;
 }
 
-// Whether these are 4 to 16 bytes of ASCII, as most keys and values are: the first and the last half of them, which overlap.
+// Whether these are 4 to 16 bytes of ASCII, as most keys and values are: the first and the last
+// half of them, which overlap.
 bool IsShortAscii(const unsigned char* s, size_t size) {
   constexpr uint64_t kHighBits = 0x8080808080808080u;
   uint64_t first = 0;

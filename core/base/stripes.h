@@ -1,5 +1,6 @@
-// For what every core changes all the time: kept in several parts, of which a thread uses one and the same, so that cores do not
-// fight for a line of memory. Who wants the whole of it looks at all parts.
+// For what every core changes all the time: kept in several parts, of which a thread uses one and
+// the same, so that cores do not fight for a line of memory. Who wants the whole of it looks at all
+// parts.
 //
 //   struct alignas(kCacheLineBytes) Part { std::atomic<int64_t> inside{0}; };
 //   std::array<Part, kStripes> parts;

@@ -1,5 +1,6 @@
-// Clang's thread-safety attributes under names of our own, empty for other compilers. The `tidy` preset builds with
-// clang and -Werror=thread-safety. See https://clang.llvm.org/docs/ThreadSafetyAnalysis.html.
+// Clang's thread-safety attributes under names of our own, empty for other compilers. The `tidy`
+// preset builds with clang and -Werror=thread-safety. See
+// https://clang.llvm.org/docs/ThreadSafetyAnalysis.html.
 //
 // Thread rule: nothing here exists at run time.
 #pragma once

@@ -47,7 +47,8 @@ bool TimerQueue::RunOne() {
     if (!timers_.empty() && timers_.begin()->first.at <= clock_.Now()) {
       fn = std::move(timers_.begin()->second);
       timers_.erase(timers_.begin());
-    } else if (!wall_timers_.empty() && wall_timers_.begin()->first <= absl::ToUnixMicros(clock_.WallNow())) {
+    } else if (!wall_timers_.empty() &&
+               wall_timers_.begin()->first <= absl::ToUnixMicros(clock_.WallNow())) {
       fn = std::move(wall_timers_.begin()->second);
       wall_timers_.erase(wall_timers_.begin());
     } else {

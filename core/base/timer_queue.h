@@ -5,8 +5,9 @@
 //   TimerId id = timers.At(clock.Now() + absl::Seconds(10), [] {...});
 //   timers.Cancel(id);
 //
-// Thread rule: every member may be called from any thread, also from inside a timer's function. Functions run one at a
-// time and without any lock of this class held. Stop() waits for the one that is running (unless called from it).
+// Thread rule: every member may be called from any thread, also from inside a timer's function.
+// Functions run one at a time and without any lock of this class held. Stop() waits for the one
+// that is running (unless called from it).
 #pragma once
 
 #include <cstdint>
@@ -34,7 +35,8 @@ class TimerQueue {
 
   TimerId At(Instant when, std::function<void()> fn) EXCLUDES(mu_);
 
-  // At a time of day, in microseconds since 1970. A wall clock that is set ahead is noticed within a second.
+  // At a time of day, in microseconds since 1970. A wall clock that is set ahead is noticed within
+  // a second.
   void AtWall(int64_t when_us, std::function<void()> fn) EXCLUDES(mu_);
 
   // False when it has run, is running, or never was.

@@ -22,12 +22,14 @@ T Await(Fn start) {
   return result.get();
 }
 
-absl::StatusOr<std::unique_ptr<Backend>> OpenStore(const BrokerOptions& options, Foundation& foundation) {
+absl::StatusOr<std::unique_ptr<Backend>> OpenStore(const BrokerOptions& options,
+                                                   Foundation& foundation) {
   if (options.folder.empty()) {
-    return std::make_unique<MemoryBackend>(options.memory != nullptr ? options.memory : std::make_shared<MemoryStore>());
+    return std::make_unique<MemoryBackend>(
+        options.memory != nullptr ? options.memory : std::make_shared<MemoryStore>());
   }
-  return LocalBackend::Open({.data_dir = options.folder, .durability = options.durability}, foundation.clock,
-                            foundation.metrics.store);
+  return LocalBackend::Open({.data_dir = options.folder, .durability = options.durability},
+                            foundation.clock, foundation.metrics.store);
 }
 
 // Adds to a list that does not keep what it lists.
@@ -44,9 +46,9 @@ absl::StatusOr<std::unique_ptr<Broker>> Broker::Open(const BrokerOptions& option
   auto broker = std::unique_ptr<Broker>(new Broker(foundation));
   auto store = OpenStore(options, *foundation);
   if (!store.ok()) return store.status();
-  auto engine =
-      Engine::Open(*std::move(store), foundation->clock, foundation->metrics,
-                   {.tail_cache_bytes = options.tail_cache_bytes, .run_timers = options.clock == nullptr});
+  auto engine = Engine::Open(
+      *std::move(store), foundation->clock, foundation->metrics,
+      {.tail_cache_bytes = options.tail_cache_bytes, .run_timers = options.clock == nullptr});
   if (!engine.ok()) return engine.status();
   broker->engine_ = *std::move(engine);
   return broker;
@@ -67,7 +69,9 @@ absl::Status Broker::CreateTopic(std::string_view name) {
 }
 
 absl::Status Broker::CreateTopic(TopicConfig config) {
-  return Await<absl::StatusOr<TopicConfig>>([&](auto done) { engine_->CreateTopic(std::move(config), done); }).status();
+  return Await<absl::StatusOr<TopicConfig>>(
+             [&](auto done) { engine_->CreateTopic(std::move(config), done); })
+      .status();
 }
 
 absl::Status Broker::DeleteTopic(std::string_view name) {
@@ -76,7 +80,8 @@ absl::Status Broker::DeleteTopic(std::string_view name) {
   return Await<absl::Status>([&](auto done) { engine_->DeleteTopic(*parsed, done); });
 }
 
-absl::Status Broker::CreateSubscription(std::string_view name, std::string_view topic, StartPosition start) {
+absl::Status Broker::CreateSubscription(std::string_view name, std::string_view topic,
+                                        StartPosition start) {
   auto parsed = SubscriptionName::Parse(name);
   if (!parsed.ok()) return parsed.status();
   auto parsed_topic = TopicName::Parse(topic);
@@ -99,12 +104,14 @@ absl::Status Broker::DeleteSubscription(std::string_view name) {
   return Await<absl::Status>([&](auto done) { engine_->DeleteSubscription(*parsed, done); });
 }
 
-absl::StatusOr<std::unique_ptr<Publisher>> Broker::OpenPublisher(std::string_view topic, PublisherOptions options) {
+absl::StatusOr<std::unique_ptr<Publisher>> Broker::OpenPublisher(std::string_view topic,
+                                                                 PublisherOptions options) {
   auto name = TopicName::Parse(topic);
   if (!name.ok()) return name.status();
   auto found = engine_->FindTopic(*name);
   if (!found.ok()) return found.status();
-  auto core = std::make_shared<PublisherCore>(foundation_, engine_->timers(), *std::move(found), options);
+  auto core =
+      std::make_shared<PublisherCore>(foundation_, engine_->timers(), *std::move(found), options);
   MutexLock lock(mu_);
   if (state_ != State::kOpen) return DrainingError();
   Remember(&publishers_, core);
@@ -112,28 +119,30 @@ absl::StatusOr<std::unique_ptr<Publisher>> Broker::OpenPublisher(std::string_vie
 }
 
 absl::StatusOr<std::unique_ptr<Subscriber>> Broker::Subscribe(std::string_view subscription,
-                                                              Subscriber::Handler handler, SubscriberOptions options) {
+                                                              Subscriber::Handler handler,
+                                                              SubscriberOptions options) {
   return StartSubscriber(
       subscription, 1,
-      [handler = std::move(handler)](std::span<const Message> messages) { return handler(messages.front()); },
+      [handler = std::move(handler)](std::span<const Message> messages) {
+        return handler(messages.front());
+      },
       std::move(options));
 }
 
-absl::StatusOr<std::unique_ptr<Subscriber>> Broker::SubscribeBatches(std::string_view subscription,
-                                                                     Subscriber::BatchHandler handler,
-                                                                     SubscriberOptions options) {
+absl::StatusOr<std::unique_ptr<Subscriber>> Broker::SubscribeBatches(
+    std::string_view subscription, Subscriber::BatchHandler handler, SubscriberOptions options) {
   return StartSubscriber(subscription, SIZE_MAX, std::move(handler), std::move(options));
 }
 
-absl::StatusOr<std::unique_ptr<Subscriber>> Broker::StartSubscriber(std::string_view name, size_t messages_per_call,
-                                                                    Subscriber::BatchHandler handler,
-                                                                    SubscriberOptions options) {
+absl::StatusOr<std::unique_ptr<Subscriber>> Broker::StartSubscriber(
+    std::string_view name, size_t messages_per_call, Subscriber::BatchHandler handler,
+    SubscriberOptions options) {
   auto parsed = SubscriptionName::Parse(name);
   if (!parsed.ok()) return parsed.status();
   auto found = engine_->FindSubscription(*parsed);
   if (!found.ok()) return found.status();
-  auto core =
-      std::make_shared<SubscriberCore>(foundation_, engine_->timers(), *std::move(found), std::move(options));
+  auto core = std::make_shared<SubscriberCore>(foundation_, engine_->timers(), *std::move(found),
+                                               std::move(options));
   auto subscriber = std::make_unique<Subscriber>(core);
   // Known before it starts, so that Close misses none.
   {
@@ -141,7 +150,8 @@ absl::StatusOr<std::unique_ptr<Subscriber>> Broker::StartSubscriber(std::string_
     if (state_ != State::kOpen) return DrainingError();
     Remember(&subscribers_, core);
   }
-  if (absl::Status status = core->Start(messages_per_call, std::move(handler)); !status.ok()) return status;
+  if (absl::Status status = core->Start(messages_per_call, std::move(handler)); !status.ok())
+    return status;
   return subscriber;
 }
 

@@ -9,10 +9,12 @@ namespace {
 
 using Company = PublisherCore::Company;
 
-Publisher::Result ResultOf(PublisherCore& core, std::span<const OutgoingMessage> messages, Company company) {
+Publisher::Result ResultOf(PublisherCore& core, std::span<const OutgoingMessage> messages,
+                           Company company) {
   auto promise = std::make_shared<std::promise<absl::StatusOr<uint64_t>>>();
   Publisher::Result result = promise->get_future();
-  core.Publish(messages, company, [promise](absl::StatusOr<uint64_t> id) { promise->set_value(std::move(id)); });
+  core.Publish(messages, company,
+               [promise](absl::StatusOr<uint64_t> id) { promise->set_value(std::move(id)); });
   return result;
 }
 

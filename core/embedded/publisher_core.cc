@@ -33,11 +33,15 @@ absl::StatusOr<Ref<Batch>> Encode(std::span<const OutgoingMessage> messages) {
 
 }  // namespace
 
-PublisherCore::PublisherCore(std::shared_ptr<Foundation> foundation, TimerQueue& timers, std::shared_ptr<Topic> topic,
-                             PublisherOptions options)
-    : foundation_(std::move(foundation)), topic_(std::move(topic)), options_(Bounded(options)), alarm_(timers) {}
+PublisherCore::PublisherCore(std::shared_ptr<Foundation> foundation, TimerQueue& timers,
+                             std::shared_ptr<Topic> topic, PublisherOptions options)
+    : foundation_(std::move(foundation)),
+      topic_(std::move(topic)),
+      options_(Bounded(options)),
+      alarm_(timers) {}
 
-void PublisherCore::Publish(std::span<const OutgoingMessage> messages, Company company, Publisher::Done done) {
+void PublisherCore::Publish(std::span<const OutgoingMessage> messages, Company company,
+                            Publisher::Done done) {
   absl::StatusOr<Ref<Batch>> encoded = Encode(messages);
   if (!encoded.ok()) return Tell(done, encoded.status());
   {
@@ -59,15 +63,16 @@ void PublisherCore::Publish(std::span<const OutgoingMessage> messages, Company c
 }
 
 bool PublisherCore::HasRoom(const Batch& messages) const {
-  return messages_ == 0 ||
-         (messages_ + messages.count() <= options_.max_messages && bytes_ + BytesOf(messages) <= options_.max_bytes);
+  return messages_ == 0 || (messages_ + messages.count() <= options_.max_messages &&
+                            bytes_ + BytesOf(messages) <= options_.max_bytes);
 }
 
 absl::Status PublisherCore::Admit(const Batch& messages, MutexLock& lock) {
   while (!closed_ && !HasRoom(messages)) {
     if (options_.when_full == PublisherOptions::WhenFull::kReject) {
-      return Error(Reason::kTooMuchInFlight,
-                   fmt::format("{} messages with {} bytes are not answered yet", messages_, bytes_));
+      return Error(
+          Reason::kTooMuchInFlight,
+          fmt::format("{} messages with {} bytes are not answered yet", messages_, bytes_));
     }
     changed_.Wait(lock);
   }
@@ -87,7 +92,9 @@ void PublisherCore::Add(Part part, Company company) {
   open_.parts.push_back(std::move(part));
   open_.count += count;
   open_.bytes += bytes;
-  if (company == Company::kNone || open_.count >= options_.batch_messages || open_.bytes >= options_.batch_bytes) Seal();
+  if (company == Company::kNone || open_.count >= options_.batch_messages ||
+      open_.bytes >= options_.batch_bytes)
+    Seal();
 }
 
 void PublisherCore::Seal() {
@@ -144,7 +151,8 @@ void PublisherCore::Send(Collected collected) {
       plain &= part.messages->plain();
       latest_delivery = std::max(latest_delivery, {part.messages->latest_delivery_us(),
                                                    begin + part.messages->latest_delivery_index()});
-      for (uint32_t i = 0; i < part.messages->count(); ++i) messages.push_back(part.messages->message(i));
+      for (uint32_t i = 0; i < part.messages->count(); ++i)
+        messages.push_back(part.messages->message(i));
     }
     batch = Batch::Compose(messages, plain);
     batch->set_latest_delivery(latest_delivery.first, latest_delivery.second);
@@ -155,7 +163,8 @@ void PublisherCore::Send(Collected collected) {
   });
 }
 
-void PublisherCore::Answered(const Collected& collected, const absl::StatusOr<Published>& published) {
+void PublisherCore::Answered(const Collected& collected,
+                             const absl::StatusOr<Published>& published) {
   uint64_t id = published.ok() ? published->first.value() : 0;
   for (const Part& part : collected.parts) {
     published.ok() ? Tell(part.done, id) : Tell(part.done, published.status());
@@ -188,9 +197,11 @@ absl::Status PublisherCore::Close(absl::Duration timeout) {
   }
   Flush();
   MutexLock lock(mu_);
-  while (messages_ > 0 && system_clock.Now() < end) changed_.WaitFor(lock, end - system_clock.Now());
+  while (messages_ > 0 && system_clock.Now() < end)
+    changed_.WaitFor(lock, end - system_clock.Now());
   if (messages_ == 0) return absl::OkStatus();
-  return Error(Reason::kDeadlineExceeded, fmt::format("{} messages were not answered in time", messages_));
+  return Error(Reason::kDeadlineExceeded,
+               fmt::format("{} messages were not answered in time", messages_));
 }
 
 }  // namespace sluice::embedded

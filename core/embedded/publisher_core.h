@@ -1,9 +1,11 @@
-// The state behind a Publisher. It outlives the publisher by as long as its batches take to be answered.
+// The state behind a Publisher. It outlives the publisher by as long as its batches take to be
+// answered.
 //
 //   messages --Publish--> open_ --full, due or flushed--> waiting_ --one thread at a time--> Topic::Publish --> waiters told
 //
-// Thread rule: every member may be called from any thread; one mutex guards all, and is never held while a waiter is told
-// or the topic is published to. Once closed, the timers are not touched: they may be gone.
+// Thread rule: every member may be called from any thread; one mutex guards all, and is never held
+// while a waiter is told or the topic is published to. Once closed, the timers are not touched:
+// they may be gone.
 #pragma once
 
 #include <deque>
@@ -21,12 +23,13 @@ namespace sluice::embedded {
 
 class PublisherCore : public std::enable_shared_from_this<PublisherCore> {
  public:
-  PublisherCore(std::shared_ptr<Foundation> foundation, TimerQueue& timers, std::shared_ptr<Topic> topic,
-                PublisherOptions options);
+  PublisherCore(std::shared_ptr<Foundation> foundation, TimerQueue& timers,
+                std::shared_ptr<Topic> topic, PublisherOptions options);
 
   // Whether messages share their batch with others.
   enum class Company { kOthers, kNone };
-  void Publish(std::span<const OutgoingMessage> messages, Company company, Publisher::Done done) EXCLUDES(mu_);
+  void Publish(std::span<const OutgoingMessage> messages, Company company, Publisher::Done done)
+      EXCLUDES(mu_);
   void Flush() EXCLUDES(mu_);
   absl::Status Close(absl::Duration timeout) EXCLUDES(mu_);
   // From `alarm_`.
@@ -52,7 +55,8 @@ class PublisherCore : public std::enable_shared_from_this<PublisherCore> {
   // Hands what is sealed or due to the topic, in order, unless another thread is at it.
   void Advance() EXCLUDES(mu_);
   void Send(Collected collected) EXCLUDES(mu_);
-  void Answered(const Collected& collected, const absl::StatusOr<Published>& published) EXCLUDES(mu_);
+  void Answered(const Collected& collected, const absl::StatusOr<Published>& published)
+      EXCLUDES(mu_);
   void Tell(const Publisher::Done& done, const absl::StatusOr<uint64_t>& result);
 
   const std::shared_ptr<Foundation> foundation_;

@@ -6,17 +6,19 @@
 //   });
 //   (*subscriber)->Close(absl::Seconds(10));
 //
-// A handler that throws nacks its message; so does one that takes longer than handler_timeout, whatever it returns later.
-// Each is counted, and neither ends anything. While messages wait here or are handled their leases are prolonged, up to
-// max_lease from their delivery; one whose lease was lost meanwhile is not handled here any more. At least once, as with
-// the server.
+// A handler that throws nacks its message; so does one that takes longer than handler_timeout,
+// whatever it returns later. Each is counted, and neither ends anything. While messages wait here
+// or are handled their leases are prolonged, up to max_lease from their delivery; one whose lease
+// was lost meanwhile is not handled here any more. At least once, as with the server.
 //
-// The threads are the subscription's own: a handler that hangs takes a thread from it and from no other subscription. With
-// the last thread hung, what waits here is nacked and nothing is taken until one returns. A handler that never returns cannot be ended; Close leaves it behind, detached, with the message it was given and the handler
-// itself kept alive, and counts it. (What the handler refers to is the program's to keep.)
+// The threads are the subscription's own: a handler that hangs takes a thread from it and from no
+// other subscription. With the last thread hung, what waits here is nacked and nothing is taken
+// until one returns. A handler that never returns cannot be ended; Close leaves it behind,
+// detached, with the message it was given and the handler itself kept alive, and counts it. (What
+// the handler refers to is the program's to keep.)
 //
-// Thread rule: every member may be called from any thread; Close and the destructor not from a handler, nor from `ended`.
-// Lifetime: the destructor closes, with 10 seconds.
+// Thread rule: every member may be called from any thread; Close and the destructor not from a
+// handler, nor from `ended`. Lifetime: the destructor closes, with 10 seconds.
 #pragma once
 
 #include <cstdint>
@@ -43,7 +45,8 @@ struct SubscriberOptions {
   // How long a message waits after its handler threw or took too long.
   absl::Duration failure_delay = absl::Seconds(1);
   absl::Duration max_lease = absl::Hours(1);
-  // Called once when the broker has nothing more for it (subscription deleted, say); must not block.
+  // Called once when the broker has nothing more for it (subscription deleted, say); must not
+  // block.
   std::function<void(const absl::Status&)> ended = nullptr;
 };
 
@@ -52,7 +55,8 @@ struct SubscriberCounters : HandlerCounters {
   uint64_t received = 0;
   // Leases that were lost before a handler had time for them.
   uint64_t lost = 0;
-  // Nacked before a handler had begun with them: at the end, or because every thread was in one that had timed out.
+  // Nacked before a handler had begun with them: at the end, or because every thread was in one
+  // that had timed out.
   uint64_t not_started = 0;
   uint64_t threads_left_behind = 0;
 };
@@ -68,8 +72,9 @@ class Subscriber {
   explicit Subscriber(std::shared_ptr<SubscriberCore> core) : core_(std::move(core)) {}
   ~Subscriber();
 
-  // Takes no more messages, gives back what no handler has begun with (it counts no attempt), gives running handlers so much
-  // time. What they had then is nacked, and the result is DEADLINE_EXCEEDED.
+  // Takes no more messages, gives back what no handler has begun with (it counts no attempt), gives
+  // running handlers so much time. What they had then is nacked, and the result is
+  // DEADLINE_EXCEEDED.
   absl::Status Close(absl::Duration timeout);
 
   SubscriberCounters counters() const;

@@ -11,14 +11,16 @@ namespace {
 
 // Leases are prolonged this many times before they would end.
 constexpr int kExtensionsPerLease = 3;
-// For threads that have nothing to do any more but to end; and the same beside one that does not return.
+// For threads that have nothing to do any more but to end; and the same beside one that does not
+// return.
 constexpr absl::Duration kThreadsEnd = absl::Seconds(5);
 constexpr absl::Duration kOtherThreadsEnd = absl::Milliseconds(10);
 
 }  // namespace
 
 SubscriberCore::SubscriberCore(std::shared_ptr<Foundation> foundation, TimerQueue& timers,
-                               std::shared_ptr<Subscription> subscription, SubscriberOptions options)
+                               std::shared_ptr<Subscription> subscription,
+                               SubscriberOptions options)
     : foundation_(std::move(foundation)),
       options_(std::move(options)),
       pool_(std::make_shared<HandlerPool<Run>>(
@@ -42,7 +44,9 @@ absl::Status SubscriberCore::Start(size_t messages_per_call, Subscriber::BatchHa
   // The pool keeps us until it is shut down, and a thread that is left behind until it ends.
   pool_->Start(
       messages_per_call,
-      [self = shared_from_this(), handler = std::move(handler)](const Run& run) { return self->Call(run, handler); },
+      [self = shared_from_this(), handler = std::move(handler)](const Run& run) {
+        return self->Call(run, handler);
+      },
       weak_from_this());
   std::optional<Credit> grant;
   {
@@ -75,12 +79,14 @@ void SubscriberCore::Deliver(std::vector<Delivery>& deliveries) {
       counters_.received += run.count();
       window_.Received(run.credit());
     }
-    if (state_ == State::kReceiving) alarm_.RingBy(now + ack_deadline_ / kExtensionsPerLease, *this);
+    if (state_ == State::kReceiving)
+      alarm_.RingBy(now + ack_deadline_ / kExtensionsPerLease, *this);
   }
   if (subscription != nullptr && !refused.empty()) subscription->Return(refused);
 }
 
-std::optional<Verdict> SubscriberCore::Call(const Run& run, const Subscriber::BatchHandler& handler) {
+std::optional<Verdict> SubscriberCore::Call(const Run& run,
+                                            const Subscriber::BatchHandler& handler) {
   if (run.leased_until <= foundation_->clock.Now()) {
     // It is someone else's by now.
     MutexLock lock(mu_);
@@ -94,11 +100,13 @@ std::optional<Verdict> SubscriberCore::Call(const Run& run, const Subscriber::Ba
   }
   std::vector<Message> messages;
   messages.reserve(delivery.count());
-  for (uint32_t i = delivery.begin; i < delivery.end; ++i) messages.emplace_back(*delivery.batch, i, delivery.attempt);
+  for (uint32_t i = delivery.begin; i < delivery.end; ++i)
+    messages.emplace_back(*delivery.batch, i, delivery.attempt);
   return handler(messages);
 }
 
-void SubscriberCore::OnHandled(const Run& run, HandlerEvent event, const std::optional<Verdict>& verdict) {
+void SubscriberCore::OnHandled(const Run& run, HandlerEvent event,
+                               const std::optional<Verdict>& verdict) {
   Count(run, event);
   std::shared_ptr<Subscription> subscription;
   ConsumerId id;
@@ -221,7 +229,8 @@ absl::Status SubscriberCore::Finish(absl::Duration timeout) {
     if (state_ == State::kIdle) return absl::OkStatus();
     // Two may close at once; one does.
     while (state_ != State::kStopped && state_ != State::kEnded) {
-      if (system_clock.Now() >= end) return Error(Reason::kDeadlineExceeded, "another call is still closing it");
+      if (system_clock.Now() >= end)
+        return Error(Reason::kDeadlineExceeded, "another call is still closing it");
       ended_.WaitFor(lock, end - system_clock.Now());
     }
     if (state_ == State::kEnded) return result_;
@@ -240,8 +249,9 @@ absl::Status SubscriberCore::Finish(absl::Duration timeout) {
   subscription_ = nullptr;
   counters_.threads_left_behind += left_behind;
   if (!idle) {
-    result_ = Error(Reason::kDeadlineExceeded,
-                    fmt::format("handlers did not return in time; {} threads are left behind", left_behind));
+    result_ = Error(
+        Reason::kDeadlineExceeded,
+        fmt::format("handlers did not return in time; {} threads are left behind", left_behind));
   }
   ended_.NotifyAll();
   return result_;

@@ -2,8 +2,9 @@
 //
 //   kIdle --Start--> kReceiving --Stop--> kStopping --> kStopped --Finish--> kFinishing --> kEnded
 //
-// Thread rule: every member may be called from any thread; one mutex guards all, and is never held while the engine or a
-// handler is called. Once kEnded, nothing of the engine is touched: it may be gone.
+// Thread rule: every member may be called from any thread; one mutex guards all, and is never held
+// while the engine or a handler is called. Once kEnded, nothing of the engine is touched: it may be
+// gone.
 #pragma once
 
 #include <functional>
@@ -46,8 +47,8 @@ class SubscriberCore final : public Consumer,
                              public HandlerPool<Run>::Owner,
                              public std::enable_shared_from_this<SubscriberCore> {
  public:
-  SubscriberCore(std::shared_ptr<Foundation> foundation, TimerQueue& timers, std::shared_ptr<Subscription> subscription,
-                 SubscriberOptions options);
+  SubscriberCore(std::shared_ptr<Foundation> foundation, TimerQueue& timers,
+                 std::shared_ptr<Subscription> subscription, SubscriberOptions options);
 
   // The handler gets at most `messages_per_call` at once.
   absl::Status Start(size_t messages_per_call, Subscriber::BatchHandler handler) EXCLUDES(mu_);
@@ -59,14 +60,16 @@ class SubscriberCore final : public Consumer,
 
   void Deliver(std::vector<Delivery>& deliveries) override;
   void Ended(absl::Status why) override;
-  void OnHandled(const Run& run, HandlerEvent event, const std::optional<Verdict>& verdict) override;
+  void OnHandled(const Run& run, HandlerEvent event,
+                 const std::optional<Verdict>& verdict) override;
   // From `alarm_`.
   void OnAlarm() EXCLUDES(mu_);
 
  private:
   enum class State { kIdle, kReceiving, kStopping, kStopped, kFinishing, kEnded };
 
-  std::optional<Verdict> Call(const Run& run, const Subscriber::BatchHandler& handler) EXCLUDES(mu_);
+  std::optional<Verdict> Call(const Run& run, const Subscriber::BatchHandler& handler)
+      EXCLUDES(mu_);
   // The credit that is not used, and what no handler has begun with.
   void GiveBack(Subscription& subscription, ConsumerId id) EXCLUDES(mu_);
   void Count(const Run& run, HandlerEvent event);

@@ -1,6 +1,7 @@
 // What there is to tell of circuit breakers, for a log: the engine has none itself.
 //
-// Thread rule: value types. A listener is called from any thread, without a lock, and must not block.
+// Thread rule: value types. A listener is called from any thread, without a lock, and must not
+// block.
 #pragma once
 
 #include <functional>
@@ -14,7 +15,8 @@ enum class BreakerKind { kStore, kDelivery, kPush };
 
 struct BreakerEvent {
   BreakerKind kind = BreakerKind::kStore;
-  // The full name of the subscription whose deliveries fail, or the endpoint pushed to; empty for the store.
+  // The full name of the subscription whose deliveries fail, or the endpoint pushed to; empty for
+  // the store.
   std::string of;
   BreakerChange change;
 };

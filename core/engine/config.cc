@@ -13,8 +13,8 @@
 namespace sluice {
 namespace {
 
-// The numbers of the stored fields; those of the matching messages in protos/sluice/v1/admin.proto, except that times
-// and durations are varints of microseconds.
+// The numbers of the stored fields; those of the matching messages in protos/sluice/v1/admin.proto,
+// except that times and durations are varints of microseconds.
 enum StoredField : uint32_t {
   kName = 1,
   kTopicRetention = 2,
@@ -53,7 +53,8 @@ constexpr uint32_t kMaxBreakerDeliveries = 1'000'000;
 // A ratio is stored in millionths.
 constexpr double kMillion = 1e6;
 
-absl::Status OutOfBounds(Reason reason, std::string_view field, const std::string& value, const std::string& limit) {
+absl::Status OutOfBounds(Reason reason, std::string_view field, const std::string& value,
+                         const std::string& limit) {
   return Error(reason, fmt::format("{}: {}, but it must be {}", field, value, limit),
                {{"field", std::string(field)}, {"value", value}, {"limit", limit}});
 }
@@ -68,35 +69,45 @@ absl::Status CheckLabels(const Labels& labels) {
       return OutOfBounds(Reason::kInvalidUtf8, "labels", "(not UTF-8)", "UTF-8");
     }
     if (key.empty() || key.size() > kMaxLabelBytes) {
-      return OutOfBounds(Reason::kInvalidLabel, "labels (a key)", fmt::format("{} bytes", key.size()),
+      return OutOfBounds(Reason::kInvalidLabel, "labels (a key)",
+                         fmt::format("{} bytes", key.size()),
                          fmt::format("1 to {} bytes", kMaxLabelBytes));
     }
     if (value.size() > kMaxLabelBytes) {
       return OutOfBounds(Reason::kInvalidLabel, fmt::format("labels[\"{}\"]", key),
-                         fmt::format("{} bytes", value.size()), fmt::format("at most {} bytes", kMaxLabelBytes));
+                         fmt::format("{} bytes", value.size()),
+                         fmt::format("at most {} bytes", kMaxLabelBytes));
     }
   }
   return absl::OkStatus();
 }
 
 uint64_t Micros(absl::Duration d) { return static_cast<uint64_t>(absl::ToInt64Microseconds(d)); }
-absl::Duration DurationOf(uint64_t micros) { return absl::Microseconds(static_cast<int64_t>(micros)); }
+absl::Duration DurationOf(uint64_t micros) {
+  return absl::Microseconds(static_cast<int64_t>(micros));
+}
 
 absl::Status Check(const RetryPolicy& retry) {
   const auto check = [](std::string_view field, absl::Duration value, absl::Duration least) {
     if (value >= least && value <= kMaxRetryBackoff) return absl::OkStatus();
     return OutOfBounds(Reason::kInvalidRetryPolicy, field, absl::FormatDuration(value),
-                       fmt::format("{} to {}", absl::FormatDuration(least), absl::FormatDuration(kMaxRetryBackoff)));
+                       fmt::format("{} to {}", absl::FormatDuration(least),
+                                   absl::FormatDuration(kMaxRetryBackoff)));
   };
-  absl::Status status = check("subscription.retry_policy.minimum_backoff", retry.minimum, absl::ZeroDuration());
-  return status.ok() ? check("subscription.retry_policy.maximum_backoff", retry.maximum, retry.minimum) : status;
+  absl::Status status =
+      check("subscription.retry_policy.minimum_backoff", retry.minimum, absl::ZeroDuration());
+  return status.ok()
+             ? check("subscription.retry_policy.maximum_backoff", retry.maximum, retry.minimum)
+             : status;
 }
 
 absl::Status Check(const DeadLetterPolicy& dead_letter) {
-  if (dead_letter.max_attempts >= kMinDeliveryAttempts && dead_letter.max_attempts <= kMaxDeliveryAttempts) {
+  if (dead_letter.max_attempts >= kMinDeliveryAttempts &&
+      dead_letter.max_attempts <= kMaxDeliveryAttempts) {
     return absl::OkStatus();
   }
-  return OutOfBounds(Reason::kInvalidDeadLetterPolicy, "subscription.dead_letter_policy.max_delivery_attempts",
+  return OutOfBounds(Reason::kInvalidDeadLetterPolicy,
+                     "subscription.dead_letter_policy.max_delivery_attempts",
                      std::to_string(dead_letter.max_attempts),
                      fmt::format("{} to {}", kMinDeliveryAttempts, kMaxDeliveryAttempts));
 }
@@ -110,7 +121,8 @@ absl::Status Check(const DeliveryBreakerPolicy& breaker) {
   }
   if (breaker.minimum_deliveries < 1 || breaker.minimum_deliveries > kMaxBreakerDeliveries) {
     return OutOfBounds(Reason::kInvalidBreakerPolicy, fmt::format("{}.minimum_deliveries", kPrefix),
-                       std::to_string(breaker.minimum_deliveries), fmt::format("1 to {}", kMaxBreakerDeliveries));
+                       std::to_string(breaker.minimum_deliveries),
+                       fmt::format("1 to {}", kMaxBreakerDeliveries));
   }
   return Validate(BreakerOptions{.window = breaker.window,
                                  .open_time = breaker.open_time,
@@ -189,7 +201,8 @@ RetryPolicy DecodeRetry(std::string_view bytes) {
   RetryPolicy retry;
   WireReader in(bytes);
   WireField field;
-  while (in.Next(&field)) (field.number == 1 ? retry.minimum : retry.maximum) = DurationOf(field.value);
+  while (in.Next(&field))
+    (field.number == 1 ? retry.minimum : retry.maximum) = DurationOf(field.value);
   return retry;
 }
 
@@ -240,32 +253,37 @@ absl::Status Damaged(std::string_view what) {
 namespace {
 
 // Zero, or within these bounds.
-absl::Status CheckSpan(Reason reason, std::string_view field, absl::Duration value, absl::Duration least,
-                       absl::Duration most) {
+absl::Status CheckSpan(Reason reason, std::string_view field, absl::Duration value,
+                       absl::Duration least, absl::Duration most) {
   if (value == absl::ZeroDuration() || (value >= least && value <= most)) return absl::OkStatus();
-  return OutOfBounds(reason, field, absl::FormatDuration(value),
-                     fmt::format("0 or {} to {}", absl::FormatDuration(least), absl::FormatDuration(most)));
+  return OutOfBounds(
+      reason, field, absl::FormatDuration(value),
+      fmt::format("0 or {} to {}", absl::FormatDuration(least), absl::FormatDuration(most)));
 }
 
 }  // namespace
 
 absl::Status Validate(const TopicConfig& config) {
   if (config.retention < kMinRetention || config.retention > kMaxRetention) {
-    return OutOfBounds(Reason::kInvalidRetention, "topic.retention", absl::FormatDuration(config.retention),
-                       fmt::format("{} to {}", absl::FormatDuration(kMinRetention), absl::FormatDuration(kMaxRetention)));
+    return OutOfBounds(Reason::kInvalidRetention, "topic.retention",
+                       absl::FormatDuration(config.retention),
+                       fmt::format("{} to {}", absl::FormatDuration(kMinRetention),
+                                   absl::FormatDuration(kMaxRetention)));
   }
   if (config.retention_bytes != 0 && config.retention_bytes < kMinRetentionBytes) {
-    return OutOfBounds(Reason::kInvalidRetention, "topic.retention_bytes", std::to_string(config.retention_bytes),
+    return OutOfBounds(Reason::kInvalidRetention, "topic.retention_bytes",
+                       std::to_string(config.retention_bytes),
                        fmt::format("0 or at least {}", kMinRetentionBytes));
   }
-  absl::Status status =
-      CheckSpan(Reason::kInvalidTime, "topic.message_ttl", config.message_ttl, kMinMessageTtl, kMaxRetention);
+  absl::Status status = CheckSpan(Reason::kInvalidTime, "topic.message_ttl", config.message_ttl,
+                                  kMinMessageTtl, kMaxRetention);
   if (status.ok()) {
-    status = CheckSpan(Reason::kInvalidTime, "topic.max_delay", config.max_delay, absl::Milliseconds(1), config.retention);
+    status = CheckSpan(Reason::kInvalidTime, "topic.max_delay", config.max_delay,
+                       absl::Milliseconds(1), config.retention);
   }
   if (status.ok()) {
-    status = CheckSpan(Reason::kInvalidRetention, "topic.acked_retention", config.acked_retention, kMinRetention,
-                       config.retention);
+    status = CheckSpan(Reason::kInvalidRetention, "topic.acked_retention", config.acked_retention,
+                       kMinRetention, config.retention);
   }
   if (!status.ok()) return status;
   return CheckLabels(config.labels);
@@ -288,21 +306,24 @@ absl::Status Validate(const SubscriptionConfig& config) {
     if (absl::Status status = Check(*config.delivery_breaker); !status.ok()) return status;
   }
   if (config.ordered && config.priority_delivery) {
-    return OutOfBounds(Reason::kInvalidOrder, "subscription.priority_delivery", "set beside enable_message_ordering",
+    return OutOfBounds(Reason::kInvalidOrder, "subscription.priority_delivery",
+                       "set beside enable_message_ordering",
                        "unset where the order of keys is kept");
   }
   if (config.push && config.exactly_once) {
-    return OutOfBounds(Reason::kInvalidPushConfig, "subscription.push_config", "set beside enable_exactly_once_delivery",
+    return OutOfBounds(Reason::kInvalidPushConfig, "subscription.push_config",
+                       "set beside enable_exactly_once_delivery",
                        "unset where messages are delivered exactly once");
   }
-  absl::Status status = CheckSpan(Reason::kInvalidRetention, "subscription.acked_retention", config.acked_retention,
-                                  kMinRetention, kMaxRetention);
+  absl::Status status = CheckSpan(Reason::kInvalidRetention, "subscription.acked_retention",
+                                  config.acked_retention, kMinRetention, kMaxRetention);
   if (status.ok()) {
-    status = CheckSpan(Reason::kInvalidRetention, "subscription.retention", config.retention, kMinRetention, kMaxRetention);
+    status = CheckSpan(Reason::kInvalidRetention, "subscription.retention", config.retention,
+                       kMinRetention, kMaxRetention);
   }
   if (status.ok()) {
-    status = CheckSpan(Reason::kInvalidRetention, "subscription.expire_after", config.expire_after, kMinExpireAfter,
-                       absl::InfiniteDuration());
+    status = CheckSpan(Reason::kInvalidRetention, "subscription.expire_after", config.expire_after,
+                       kMinExpireAfter, absl::InfiniteDuration());
   }
   if (!status.ok()) return status;
   if (auto filter = Filter::Compile(config.filter); !filter.ok()) return filter.status();
@@ -320,7 +341,8 @@ std::string Encode(const TopicConfig& config) {
   AppendSpan(&out, kTopicAckedRetention, config.acked_retention);
   if (config.discard_unsubscribed) AppendVarintField(&out, kTopicDiscardUnsubscribed, 1);
   if (!config.iam_policy.empty()) AppendBytesField(&out, kTopicIamPolicy, config.iam_policy);
-  AppendVarintField(&out, kTopicCreateTime, static_cast<uint64_t>(absl::ToUnixMicros(config.create_time)));
+  AppendVarintField(&out, kTopicCreateTime,
+                    static_cast<uint64_t>(absl::ToUnixMicros(config.create_time)));
   if (config.deleted) AppendVarintField(&out, kTopicDeleted, 1);
   return out;
 }
@@ -333,9 +355,11 @@ std::string Encode(const SubscriptionConfig& config) {
   AppendVarintField(&out, kSubscriptionAckDeadline, Micros(config.ack_deadline));
   AppendLabels(&out, kSubscriptionLabels, config.labels);
   if (!config.filter.empty()) AppendBytesField(&out, kSubscriptionFilter, config.filter);
-  if (config.dead_letter) AppendBytesField(&out, kSubscriptionDeadLetter, Encode(*config.dead_letter));
+  if (config.dead_letter)
+    AppendBytesField(&out, kSubscriptionDeadLetter, Encode(*config.dead_letter));
   if (config.retry) AppendBytesField(&out, kSubscriptionRetry, Encode(*config.retry));
-  if (config.delivery_breaker) AppendBytesField(&out, kSubscriptionDeliveryBreaker, Encode(*config.delivery_breaker));
+  if (config.delivery_breaker)
+    AppendBytesField(&out, kSubscriptionDeliveryBreaker, Encode(*config.delivery_breaker));
   if (config.ordered) AppendVarintField(&out, kSubscriptionOrdered, 1);
   if (config.exactly_once) AppendVarintField(&out, kSubscriptionExactlyOnce, 1);
   if (config.priority_delivery) AppendVarintField(&out, kSubscriptionPriorityDelivery, 1);
@@ -348,9 +372,11 @@ std::string Encode(const SubscriptionConfig& config) {
   if (config.push) AppendBytesField(&out, kSubscriptionPush, Encode(*config.push));
   if (!config.iam_policy.empty()) AppendBytesField(&out, kSubscriptionIamPolicy, config.iam_policy);
   if (config.snapshot_until) {
-    AppendVarintField(&out, kSubscriptionSnapshotUntil, static_cast<uint64_t>(absl::ToUnixMicros(*config.snapshot_until)));
+    AppendVarintField(&out, kSubscriptionSnapshotUntil,
+                      static_cast<uint64_t>(absl::ToUnixMicros(*config.snapshot_until)));
   }
-  AppendVarintField(&out, kSubscriptionCreateTime, static_cast<uint64_t>(absl::ToUnixMicros(config.create_time)));
+  AppendVarintField(&out, kSubscriptionCreateTime,
+                    static_cast<uint64_t>(absl::ToUnixMicros(config.create_time)));
   return out;
 }
 
@@ -362,7 +388,8 @@ absl::StatusOr<TopicConfig> DecodeTopicConfig(std::string_view bytes) {
   while (in.Next(&field)) {
     if (field.number == kName) name = field.bytes;
     if (field.number == kTopicRetention) config.retention = DurationOf(field.value);
-    if (field.number == kTopicRetentionBytes) config.retention_bytes = static_cast<int64_t>(field.value);
+    if (field.number == kTopicRetentionBytes)
+      config.retention_bytes = static_cast<int64_t>(field.value);
     if (field.number == kTopicLabels) ReadLabel(field.bytes, &config.labels);
     if (field.number == kTopicMessageTtl) config.message_ttl = DurationOf(field.value);
     if (field.number == kTopicMaxDelay) config.max_delay = DurationOf(field.value);
@@ -370,7 +397,8 @@ absl::StatusOr<TopicConfig> DecodeTopicConfig(std::string_view bytes) {
     if (field.number == kTopicDiscardUnsubscribed) config.discard_unsubscribed = field.value != 0;
     if (field.number == kTopicIamPolicy) config.iam_policy = field.bytes;
     if (field.number == kTopicDeleted) config.deleted = field.value != 0;
-    if (field.number == kTopicCreateTime) config.create_time = absl::FromUnixMicros(static_cast<int64_t>(field.value));
+    if (field.number == kTopicCreateTime)
+      config.create_time = absl::FromUnixMicros(static_cast<int64_t>(field.value));
   }
   auto parsed = TopicName::Parse(name);
   if (!in.ok() || !parsed.ok()) return Damaged("topic");
@@ -394,7 +422,8 @@ absl::StatusOr<SubscriptionConfig> DecodeSubscriptionConfig(std::string_view byt
     if (field.number == kSubscriptionOrdered) config.ordered = field.value != 0;
     if (field.number == kSubscriptionExactlyOnce) config.exactly_once = field.value != 0;
     if (field.number == kSubscriptionPriorityDelivery) config.priority_delivery = field.value != 0;
-    if (field.number == kSubscriptionAckedRetention) config.acked_retention = DurationOf(field.value);
+    if (field.number == kSubscriptionAckedRetention)
+      config.acked_retention = DurationOf(field.value);
     if (field.number == kSubscriptionRetention) config.retention = DurationOf(field.value);
     if (field.number == kSubscriptionExpireAfter) config.expire_after = DurationOf(field.value);
     if (field.number == kSubscriptionSkipDamaged) config.skip_damaged = field.value != 0;
@@ -406,7 +435,8 @@ absl::StatusOr<SubscriptionConfig> DecodeSubscriptionConfig(std::string_view byt
       config.snapshot_until = absl::FromUnixMicros(static_cast<int64_t>(field.value));
     }
     if (field.number == kSubscriptionRetry) config.retry = DecodeRetry(field.bytes);
-    if (field.number == kSubscriptionDeliveryBreaker) config.delivery_breaker = DecodeDeliveryBreaker(field.bytes);
+    if (field.number == kSubscriptionDeliveryBreaker)
+      config.delivery_breaker = DecodeDeliveryBreaker(field.bytes);
     if (field.number == kSubscriptionDeadLetter) {
       config.dead_letter = DecodeDeadLetter(field.bytes);
       if (!config.dead_letter) return Damaged("subscription");
@@ -427,25 +457,29 @@ absl::StatusOr<SubscriptionConfig> DecodeSubscriptionConfig(std::string_view byt
 }
 
 absl::Status DetachedError(const SubscriptionName& name) {
-  return Error(Reason::kSubscriptionDetached, fmt::format("{}: it was detached from its topic", name.full()),
+  return Error(Reason::kSubscriptionDetached,
+               fmt::format("{}: it was detached from its topic", name.full()),
                {{"field", "subscription"}, {"value", name.full()}});
 }
 
 absl::Status SettingsLostError(const SubscriptionName& name) {
   return Error(Reason::kDataLoss,
-               fmt::format("{}: its settings are damaged on the disk; its messages are kept. Take a snapshot of it, delete it, "
+               fmt::format("{}: its settings are damaged on the disk; its messages are kept. Take "
+                           "a snapshot of it, delete it, "
                            "create it again and seek it to the snapshot",
                            name.full()),
                {{"field", "subscription"}, {"value", name.full()}});
 }
 
 absl::Status PushError(const SubscriptionName& name) {
-  return Error(Reason::kPushSubscription, fmt::format("{}: its messages are pushed, they cannot be pulled", name.full()),
+  return Error(Reason::kPushSubscription,
+               fmt::format("{}: its messages are pushed, they cannot be pulled", name.full()),
                {{"field", "subscription"}, {"value", name.full()}});
 }
 
 SubscriptionName StoredNameOf(const SnapshotName& snapshot) {
-  return *SubscriptionName::Parse(fmt::format("{}/subscriptions/{}", snapshot.project_path(), snapshot.id()));
+  return *SubscriptionName::Parse(
+      fmt::format("{}/subscriptions/{}", snapshot.project_path(), snapshot.id()));
 }
 
 SnapshotName SnapshotNameOf(const SubscriptionName& stored) {

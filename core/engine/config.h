@@ -11,8 +11,8 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "core/base/rare.h"
 #include "core/base/named_type.h"
+#include "core/base/rare.h"
 #include "core/flow/retry.h"
 #include "core/message/limits.h"
 #include "core/message/names.h"
@@ -31,7 +31,8 @@ struct TopicConfig {
   absl::Duration message_ttl;
   // How far ahead a message may ask to be delivered; zero for as long as the retention.
   absl::Duration max_delay;
-  // What every subscription has acknowledged is kept for this time after it was published, for those who seek back.
+  // What every subscription has acknowledged is kept for this time after it was published, for
+  // those who seek back.
   absl::Duration acked_retention;
   // Messages published while there is no subscription are not kept for the first one to come.
   bool discard_unsubscribed = false;
@@ -39,11 +40,13 @@ struct TopicConfig {
   // Who may do what, a serialized google.iam.v1.Policy; empty when nobody said so.
   std::string iam_policy;
   absl::Time create_time;
-  // Stored for the sake of those who still need its messages; its name may be that of another topic.
+  // Stored for the sake of those who still need its messages; its name may be that of another
+  // topic.
   bool deleted = false;
 };
 
-// A message that was delivered this often without success is copied to another topic and acknowledged here.
+// A message that was delivered this often without success is copied to another topic and
+// acknowledged here.
 struct DeadLetterPolicy {
   TopicName topic;
   uint32_t max_attempts = kMinDeliveryAttempts;
@@ -63,11 +66,13 @@ struct PushConfig {
   bool metadata_headers = false;
 };
 
-// When consumers count as failing everything, and how few messages they get then (core/engine/delivery_breaker.h).
+// When consumers count as failing everything, and how few messages they get then
+// (core/engine/delivery_breaker.h).
 struct DeliveryBreakerPolicy {
   // Never.
   bool disabled = false;
-  // When this part failed of the messages delivered the first time within the window, and there were as many.
+  // When this part failed of the messages delivered the first time within the window, and there
+  // were as many.
   absl::Duration window = absl::Seconds(60);
   uint32_t minimum_deliveries = 100;
   double failure_ratio = 0.9;
@@ -81,7 +86,8 @@ struct DeliveryBreakerPolicy {
 
 struct SubscriptionConfig {
   SubscriptionName name;
-  // Nothing once the topic is deleted. The id, set by the engine, tells a topic from one created later by that name.
+  // Nothing once the topic is deleted. The id, set by the engine, tells a topic from one created
+  // later by that name.
   std::optional<TopicName> topic;
   TopicId topic_id;
   absl::Duration ack_deadline = kMinAckDeadline;
@@ -96,15 +102,18 @@ struct SubscriptionConfig {
   bool ordered = false;
   // Acknowledgements are confirmed when durable, and those of a lease that is over are refused.
   bool exactly_once = false;
-  // Higher priorities first, among the messages that are looked at ahead. Excludes `ordered`; not changeable.
+  // Higher priorities first, among the messages that are looked at ahead. Excludes `ordered`; not
+  // changeable.
   bool priority_delivery = false;
   // As the topic's, for this subscription's sake.
   absl::Duration acked_retention;
-  // A message that was not acknowledged goes after this time, for this subscription; zero for as long as the topic has it.
+  // A message that was not acknowledged goes after this time, for this subscription; zero for as
+  // long as the topic has it.
   absl::Duration retention;
   // Without any use for this time the subscription is deleted; zero for never.
   absl::Duration expire_after;
-  // Goes past messages that are damaged on the disk, as if they were acknowledged, instead of waiting for a seek.
+  // Goes past messages that are damaged on the disk, as if they were acknowledged, instead of
+  // waiting for a seek.
   bool skip_damaged = false;
   // For good: it has no messages and gets none.
   bool detached = false;
@@ -112,7 +121,8 @@ struct SubscriptionConfig {
   bool settings_lost = false;
   // Nobody pulls from it then. Excludes `exactly_once`.
   Rare<PushConfig> push;
-  // Set for a snapshot: a subscription that nobody reads, whose progress others seek to, until then.
+  // Set for a snapshot: a subscription that nobody reads, whose progress others seek to, until
+  // then.
   std::optional<absl::Time> snapshot_until;
   Labels labels;
   // As the topic's.
@@ -139,7 +149,8 @@ struct Earliest {};
 struct Latest {};
 using StartPosition = std::variant<Latest, Earliest, absl::Time, Offset>;
 
-// What a detached subscription answers, one whose settings are lost, and one that pushes to those who would pull.
+// What a detached subscription answers, one whose settings are lost, and one that pushes to those
+// who would pull.
 absl::Status DetachedError(const SubscriptionName& name);
 absl::Status SettingsLostError(const SubscriptionName& name);
 absl::Status PushError(const SubscriptionName& name);

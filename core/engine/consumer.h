@@ -1,7 +1,7 @@
 // Who receives a subscription's messages: a stream session, or an embedding program's handler.
 //
-// Thread rule: the engine calls Deliver for one consumer one call at a time, in delivery order, never holding a lock;
-// Ended may come at the same time from another thread. Neither may block.
+// Thread rule: the engine calls Deliver for one consumer one call at a time, in delivery order,
+// never holding a lock; Ended may come at the same time from another thread. Neither may block.
 #pragma once
 
 #include <vector>
@@ -39,8 +39,9 @@ class Consumer {
   // The vector may be taken.
   virtual void Deliver(std::vector<Delivery>& deliveries) = 0;
 
-  // The engine has nothing more for this consumer: the subscription is gone (NOT_FOUND), all that is left for it is damaged on the
-  // disk (DATA_LOSS; it holds nothing then), the engine shuts down (UNAVAILABLE). Its leases are over.
+  // The engine has nothing more for this consumer: the subscription is gone (NOT_FOUND), all that
+  // is left for it is damaged on the disk (DATA_LOSS; it holds nothing then), the engine shuts down
+  // (UNAVAILABLE). Its leases are over.
   virtual void Ended(absl::Status why) = 0;
 };
 

@@ -41,7 +41,9 @@ struct ConsumerState {
   // For the breaker; null while it failed nothing.
   std::unique_ptr<DeliveryBreaker::Failures> failures = nullptr;
 
-  int64_t message_room() const { return limited ? std::min(message_credit, messages_left) : message_credit; }
+  int64_t message_room() const {
+    return limited ? std::min(message_credit, messages_left) : message_credit;
+  }
   int64_t byte_room() const {
     const int64_t credit = counts_bytes ? byte_credit : std::numeric_limits<int64_t>::max();
     return limited ? std::min(credit, bytes_left) : credit;

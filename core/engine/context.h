@@ -1,7 +1,8 @@
-// What every part of one engine shares. Topics and subscriptions hold it by shared_ptr, since callers may keep them
-// longer than the engine.
+// What every part of one engine shares. Topics and subscriptions hold it by shared_ptr, since
+// callers may keep them longer than the engine.
 //
-// Thread rule: constant after construction; the parts guard themselves. Clock and metrics outlive all of it.
+// Thread rule: constant after construction; the parts guard themselves. Clock and metrics outlive
+// all of it.
 #pragma once
 
 #include <functional>
@@ -38,7 +39,8 @@ struct EngineContext {
         on_configured(options.on_configured),
         on_damage(options.on_damage),
         on_held_full(options.on_held_full),
-        store_breaker(options.store_breaker, the_clock, timers, the_metrics.engine.store_breaker, on_breaker),
+        store_breaker(options.store_breaker, the_clock, timers, the_metrics.engine.store_breaker,
+                      on_breaker),
         backend(std::move(the_backend)) {
     memory.SetReclaim([this](size_t bytes) { tail.Shrink(bytes); });
   }
@@ -66,7 +68,8 @@ struct EngineContext {
 };
 
 inline absl::Status DrainingError() {
-  return RetryableError(Reason::kDraining, "the server is shutting down; try again, another one may answer",
+  return RetryableError(Reason::kDraining,
+                        "the server is shutting down; try again, another one may answer",
                         absl::Seconds(1));
 }
 

@@ -1,6 +1,8 @@
-// What there is to tell of subscriptions that come upon damaged messages, for a log: the engine has none itself.
+// What there is to tell of subscriptions that come upon damaged messages, for a log: the engine has
+// none itself.
 //
-// Thread rule: value types. A listener is called from any thread, without a lock, and must not block.
+// Thread rule: value types. A listener is called from any thread, without a lock, and must not
+// block.
 #pragma once
 
 #include <functional>

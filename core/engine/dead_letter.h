@@ -1,5 +1,5 @@
-// What becomes of a message that was delivered too often without success: a copy of it in another topic, that says where
-// it came from and why.
+// What becomes of a message that was delivered too often without success: a copy of it in another
+// topic, that says where it came from and why.
 //
 // Thread rule: value types and pure functions.
 #pragma once
@@ -16,7 +16,8 @@
 
 namespace sluice {
 
-// Why a lease ended without an acknowledgement, or why there was none. What is returned did not fail: it counts no attempt.
+// Why a lease ended without an acknowledgement, or why there was none. What is returned did not
+// fail: it counts no attempt.
 enum class ReleaseCause { kNacked, kDeadlinePassed, kConsumerGone, kExpired, kReturned };
 
 // "nacked", "ack deadline passed", "consumer gone", "expired"; REQUIRES: not kReturned.
@@ -43,9 +44,11 @@ inline constexpr std::string_view kReason = "SluiceDeadLetterReason";
 inline constexpr std::string_view kTime = "SluiceDeadLetterTime";
 }  // namespace dead_letter_attribute
 
-// Appends copies of the condemned messages, all of which are in `batch`: the stored bytes with attributes added. A key that was
-// there before counts with its last value, as protobuf's maps have it.
-void AppendDeadLetterCopies(const Batch& batch, const Condemned& condemned, const SubscriptionConfig& config,
-                            absl::Time now, std::vector<std::string>* copies);
+// Appends copies of the condemned messages, all of which are in `batch`: the stored bytes with
+// attributes added. A key that was there before counts with its last value, as protobuf's maps have
+// it.
+void AppendDeadLetterCopies(const Batch& batch, const Condemned& condemned,
+                            const SubscriptionConfig& config, absl::Time now,
+                            std::vector<std::string>* copies);
 
 }  // namespace sluice

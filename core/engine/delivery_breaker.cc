@@ -37,7 +37,8 @@ void DeliveryBreaker::OnLeased(LeaseId first, uint32_t count, Instant now) {
 
 void DeliveryBreaker::OnSettled(LeaseId first, uint32_t count, DeliveryOutcome outcome, Instant now,
                                 std::unique_ptr<Failures>* consumer_failures) {
-  const bool failed = outcome == DeliveryOutcome::kFailed || outcome == DeliveryOutcome::kFailedAgain;
+  const bool failed =
+      outcome == DeliveryOutcome::kFailed || outcome == DeliveryOutcome::kFailedAgain;
   if (failed) failures_in_a_row_ += count;
   if (outcome == DeliveryOutcome::kAcked) failures_in_a_row_ = 0;
   if (first < first_that_counts_) return;

@@ -1,5 +1,6 @@
-// Leases that ended without an acknowledgement, and why: the newest ones, for exactly-once subscriptions. What a client says of
-// such a lease is refused; this tells whether the refusal would be wrong, and what to say in the log.
+// Leases that ended without an acknowledgement, and why: the newest ones, for exactly-once
+// subscriptions. What a client says of such a lease is refused; this tells whether the refusal
+// would be wrong, and what to say in the log.
 //
 // Thread rule: a plain container; the subscription locks.
 #pragma once

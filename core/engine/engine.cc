@@ -26,16 +26,20 @@ absl::Status NotFoundError(Reason reason, const std::string& name) {
 }
 
 absl::Status ExistsError(Reason reason, const std::string& name) {
-  return Error(reason, fmt::format("Resource already exists in the project (resource={}).", name), {{"value", name}});
-}
-
-absl::Status BeingChangedError(const std::string& name) {
-  return Error(Reason::kConcurrentChange, fmt::format("{} is being changed by another request; try again", name),
+  return Error(reason, fmt::format("Resource already exists in the project (resource={}).", name),
                {{"value", name}});
 }
 
-void ResolveStart(const std::shared_ptr<Topic>& topic, const StartPosition& start, TopicLog::OffsetDone done) {
-  if (const auto* time = std::get_if<absl::Time>(&start)) return topic->log().OffsetAt(*time, std::move(done));
+absl::Status BeingChangedError(const std::string& name) {
+  return Error(Reason::kConcurrentChange,
+               fmt::format("{} is being changed by another request; try again", name),
+               {{"value", name}});
+}
+
+void ResolveStart(const std::shared_ptr<Topic>& topic, const StartPosition& start,
+                  TopicLog::OffsetDone done) {
+  if (const auto* time = std::get_if<absl::Time>(&start))
+    return topic->log().OffsetAt(*time, std::move(done));
   const LogExtent extent = topic->log().extent();
   const Offset end = topic->durable_end();
   if (const auto* offset = std::get_if<Offset>(&start)) {
@@ -46,9 +50,11 @@ void ResolveStart(const std::shared_ptr<Topic>& topic, const StartPosition& star
 
 CursorState StateAt(Offset start) { return {.acked = AckSet(start), .failures = {}}; }
 
-absl::StatusOr<std::unique_ptr<Engine>> Engine::Open(std::unique_ptr<Backend> backend, const Clock& clock,
-                                                     Metrics& metrics, const EngineOptions& options) {
-  if (absl::Status status = Validate(options.store_breaker, "store_breaker"); !status.ok()) return status;
+absl::StatusOr<std::unique_ptr<Engine>> Engine::Open(std::unique_ptr<Backend> backend,
+                                                     const Clock& clock, Metrics& metrics,
+                                                     const EngineOptions& options) {
+  if (absl::Status status = Validate(options.store_breaker, "store_breaker"); !status.ok())
+    return status;
   auto context = std::make_shared<EngineContext>(std::move(backend), clock, metrics, options);
   auto engine = std::unique_ptr<Engine>(new Engine(std::move(context), options));
   engine->context_->find_topic = [engine = engine.get()](const TopicName& name) {
@@ -102,8 +108,8 @@ absl::Status Engine::Recover() {
     if (config->detached) topic = nullptr;
     std::shared_ptr<Cursor> cursor = context_->backend->OpenCursor(record.id);
     const CursorState state = cursor->state();
-    auto subscription = std::make_shared<Subscription>(context_, record.id, *std::move(config), topic,
-                                                       std::move(cursor), state);
+    auto subscription = std::make_shared<Subscription>(context_, record.id, *std::move(config),
+                                                       topic, std::move(cursor), state);
     subscription->RestoreLeases(state.leases);
     if (topic != nullptr) topic->Add(subscription);
     if (subscription->is_snapshot()) {
@@ -130,17 +136,20 @@ void Engine::Free(const std::string& name) {
 }
 
 template <class Map>
-absl::Status Engine::BeginCreate(const Map& map, const std::string& name, size_t most, Reason exists,
-                                 Reason too_many) {
+absl::Status Engine::BeginCreate(const Map& map, const std::string& name, size_t most,
+                                 Reason exists, Reason too_many) {
   if (map.contains(name) || changing_.contains(name)) return ExistsError(exists, name);
   // Those being made count; their names are of the same kind and not in the map yet.
   const std::string_view kind = KindOf(name);
-  const auto making = std::count_if(changing_.begin(), changing_.end(), [&](const std::string& changing) {
-    return KindOf(changing) == kind && !map.contains(changing);
-  });
+  const auto making =
+      std::count_if(changing_.begin(), changing_.end(), [&](const std::string& changing) {
+        return KindOf(changing) == kind && !map.contains(changing);
+      });
   if (map.size() + static_cast<size_t>(making) >= most) {
-    return Error(too_many, fmt::format("{}: the server has {} {}, the most there may be", name, map.size(), kind),
-                 {{"value", name}, {"limit", std::to_string(most)}});
+    return Error(
+        too_many,
+        fmt::format("{}: the server has {} {}, the most there may be", name, map.size(), kind),
+        {{"value", name}, {"limit", std::to_string(most)}});
   }
   Reserve(name);
   return absl::OkStatus();
@@ -157,13 +166,14 @@ void Engine::CreateTopic(TopicConfig config, Done<TopicConfig> done) {
   absl::Status reserved;
   {
     MutexLock lock(mu_);
-    reserved = BeginCreate(topics_, name, max_topics_, Reason::kTopicExists, Reason::kTooManyTopics);
+    reserved =
+        BeginCreate(topics_, name, max_topics_, Reason::kTopicExists, Reason::kTooManyTopics);
   }
   if (!reserved.ok()) return done(reserved);
   auto finish = Finishing(name, std::move(pass), std::move(done));
   context_->backend->catalogue().PutTopic(
-      std::move(record),
-      [this, id, name, config = std::move(config), finish = std::move(finish)](const absl::Status& status) {
+      std::move(record), [this, id, name, config = std::move(config),
+                          finish = std::move(finish)](const absl::Status& status) {
         if (!status.ok()) return finish(status);
         auto topic = std::make_shared<Topic>(context_, id, config);
         {
@@ -186,7 +196,8 @@ void Engine::UpdateTopic(TopicConfig config, Done<TopicConfig> done) {
   ReconfigureTopic(name, change, std::move(done));
 }
 
-void Engine::ReconfigureTopic(const std::string& name, const std::function<absl::Status(TopicConfig*)>& change,
+void Engine::ReconfigureTopic(const std::string& name,
+                              const std::function<absl::Status(TopicConfig*)>& change,
                               Done<TopicConfig> done) {
   Gate::Pass pass(context_->gate);
   if (!pass) return done(DrainingError());
@@ -200,15 +211,17 @@ void Engine::ReconfigureTopic(const std::string& name, const std::function<absl:
   TopicConfig config = (*topic)->config();
   if (absl::Status status = change(&config); !status.ok()) return finish(status);
   TopicRecord record{(*topic)->id(), Encode(config)};
-  context_->backend->catalogue().PutTopic(
-      std::move(record), [topic = *topic, config = std::move(config), finish = std::move(finish)](const absl::Status& status) {
-        if (!status.ok()) return finish(status);
-        topic->SetConfig(config);
-        finish(config);
-      });
+  context_->backend->catalogue().PutTopic(std::move(record),
+                                          [topic = *topic, config = std::move(config),
+                                           finish = std::move(finish)](const absl::Status& status) {
+                                            if (!status.ok()) return finish(status);
+                                            topic->SetConfig(config);
+                                            finish(config);
+                                          });
 }
 
-void Engine::CreateSubscription(SubscriptionConfig config, StartPosition start, Done<SubscriptionConfig> done) {
+void Engine::CreateSubscription(SubscriptionConfig config, StartPosition start,
+                                Done<SubscriptionConfig> done) {
   if (absl::Status status = Validate(config); !status.ok()) return done(status);
   Gate::Pass pass(context_->gate);
   if (!pass) return done(DrainingError());
@@ -219,7 +232,8 @@ void Engine::CreateSubscription(SubscriptionConfig config, StartPosition start, 
     reserved = BeginCreate(subscriptions_, name, max_subscriptions_, Reason::kSubscriptionExists,
                            Reason::kTooManySubscriptions);
   }
-  // A name that is taken is the answer whatever else is wrong: who creates what is missing goes by it.
+  // A name that is taken is the answer whatever else is wrong: who creates what is missing goes by
+  // it.
   if (!reserved.ok()) return done(reserved);
   auto finish = Finishing(name, std::move(pass), std::move(done));
   auto topic = FindTopic(*config.topic);
@@ -228,24 +242,26 @@ void Engine::CreateSubscription(SubscriptionConfig config, StartPosition start, 
   config.create_time = context_->clock.WallNow();
   config.topic_id = (*topic)->id();
   const SubscriptionId id(context_->backend->catalogue().NewId());
-  ResolveStart(*topic, start, [this, id, name, topic = *topic, config = std::move(config),
-                               finish = std::move(finish)](const absl::StatusOr<Offset>& offset) {
-    if (!offset.ok()) return finish(offset.status());
-    const CursorState state = StateAt(*offset);
-    context_->backend->catalogue().PutSubscription(
-        {id, Encode(config)}, &state, [this, id, name, topic, config, state, finish](const absl::Status& status) {
-          if (!status.ok()) return finish(status);
-          auto subscription = std::make_shared<Subscription>(context_, id, config, topic,
-                                                             context_->backend->OpenCursor(id), state);
-          {
-            MutexLock lock(mu_);
-            subscriptions_[name] = subscription;
-          }
-          AddTo(topic, subscription);
-          TellConfigured(subscription);
-          finish(config);
-        });
-  });
+  ResolveStart(*topic, start,
+               [this, id, name, topic = *topic, config = std::move(config),
+                finish = std::move(finish)](const absl::StatusOr<Offset>& offset) {
+                 if (!offset.ok()) return finish(offset.status());
+                 const CursorState state = StateAt(*offset);
+                 context_->backend->catalogue().PutSubscription(
+                     {id, Encode(config)}, &state,
+                     [this, id, name, topic, config, state, finish](const absl::Status& status) {
+                       if (!status.ok()) return finish(status);
+                       auto subscription = std::make_shared<Subscription>(
+                           context_, id, config, topic, context_->backend->OpenCursor(id), state);
+                       {
+                         MutexLock lock(mu_);
+                         subscriptions_[name] = subscription;
+                       }
+                       AddTo(topic, subscription);
+                       TellConfigured(subscription);
+                       finish(config);
+                     });
+               });
 }
 
 // The topic must be there, and no way may lead from it back to where the messages come from.
@@ -253,7 +269,8 @@ absl::Status Engine::CheckDeadLetter(const SubscriptionConfig& config) const {
   if (!config.dead_letter) return absl::OkStatus();
   const auto invalid = [](const TopicName& topic, std::string_view problem) {
     constexpr std::string_view kField = "subscription.dead_letter_policy.dead_letter_topic";
-    return Error(Reason::kInvalidDeadLetterPolicy, fmt::format("{}: {} {}", kField, topic.full(), problem),
+    return Error(Reason::kInvalidDeadLetterPolicy,
+                 fmt::format("{}: {} {}", kField, topic.full(), problem),
                  {{"field", std::string(kField)}, {"value", topic.full()}});
   };
   if (config.topic && config.dead_letter->topic == *config.topic) {
@@ -271,7 +288,8 @@ absl::Status Engine::CheckDeadLetter(const SubscriptionConfig& config) const {
       const auto next = subscription->config().dead_letter;
       if (!next || std::find(ahead.begin(), ahead.end(), next->topic) != ahead.end()) continue;
       if (next->topic == *config.topic) {
-        return invalid(config.dead_letter->topic, fmt::format("leads back to {}", config.topic->full()));
+        return invalid(config.dead_letter->topic,
+                       fmt::format("leads back to {}", config.topic->full()));
       }
       ahead.push_back(next->topic);
     }
@@ -333,9 +351,13 @@ void Engine::DetachSubscription(const SubscriptionName& name, StatusDone done) {
     config->detached = true;
     return absl::OkStatus();
   };
-  const auto apply = [this, name](Subscription& subscription) { LeaveTopic(subscription, DetachedError(name)); };
+  const auto apply = [this, name](Subscription& subscription) {
+    LeaveTopic(subscription, DetachedError(name));
+  };
   Reconfigure(Reason::kSubscriptionNotFound, name.full(), change, apply,
-              [done = std::move(done)](const absl::StatusOr<SubscriptionConfig>& detached) { done(detached.status()); });
+              [done = std::move(done)](const absl::StatusOr<SubscriptionConfig>& detached) {
+                done(detached.status());
+              });
 }
 
 void Engine::LeaveTopic(Subscription& subscription, const absl::Status& why) {
@@ -366,8 +388,8 @@ void Engine::Drop(Reason missing, const std::string& name, StatusDone done) {
   if (!found.ok()) return done(found.status());
   auto finish = Finishing(name, std::move(pass), std::move(done));
   context_->backend->catalogue().RemoveSubscription(
-      (*found)->id(),
-      [this, missing, name, subscription = *found, finish = std::move(finish)](const absl::Status& status) {
+      (*found)->id(), [this, missing, name, subscription = *found,
+                       finish = std::move(finish)](const absl::Status& status) {
         if (!status.ok()) return finish(status);
         {
           MutexLock lock(mu_);
@@ -381,32 +403,40 @@ void Engine::Drop(Reason missing, const std::string& name, StatusDone done) {
 absl::StatusOr<std::shared_ptr<Topic>> Engine::FindTopic(const TopicName& name) const {
   MutexLock lock(mu_);
   auto it = topics_.find(name.full());
-  if (it == topics_.end() || it->second->deleted()) return NotFoundError(Reason::kTopicNotFound, name.full());
+  if (it == topics_.end() || it->second->deleted())
+    return NotFoundError(Reason::kTopicNotFound, name.full());
   return it->second;
 }
 
-absl::StatusOr<std::shared_ptr<Subscription>> Engine::FindSubscription(const SubscriptionName& name) const {
+absl::StatusOr<std::shared_ptr<Subscription>> Engine::FindSubscription(
+    const SubscriptionName& name) const {
   MutexLock lock(mu_);
   auto it = subscriptions_.find(name.full());
   if (it == subscriptions_.end()) return NotFoundError(Reason::kSubscriptionNotFound, name.full());
   return it->second;
 }
 
-std::vector<std::shared_ptr<Topic>> Engine::ListTopics(std::string_view project_path, std::string_view after,
-                                                       size_t limit) const {
+std::vector<std::shared_ptr<Topic>> Engine::ListTopics(std::string_view project_path,
+                                                       std::string_view after, size_t limit) const {
   MutexLock lock(mu_);
-  return PageOf(topics_, project_path.empty() ? "" : fmt::format("{}/topics/", project_path), after, limit);
+  return PageOf(topics_, project_path.empty() ? "" : fmt::format("{}/topics/", project_path), after,
+                limit);
 }
 
 std::vector<std::shared_ptr<Subscription>> Engine::ListSubscriptions(std::string_view project_path,
-                                                                     std::string_view after, size_t limit) const {
+                                                                     std::string_view after,
+                                                                     size_t limit) const {
   MutexLock lock(mu_);
-  return PageOf(subscriptions_, project_path.empty() ? "" : fmt::format("{}/subscriptions/", project_path), after, limit);
+  return PageOf(subscriptions_,
+                project_path.empty() ? "" : fmt::format("{}/subscriptions/", project_path), after,
+                limit);
 }
 
-void Engine::OpenEphemeral(SubscriptionConfig config, StartPosition start, Done<std::shared_ptr<Subscription>> done) {
+void Engine::OpenEphemeral(SubscriptionConfig config, StartPosition start,
+                           Done<std::shared_ptr<Subscription>> done) {
   if (config.dead_letter) {
-    return done(Error(Reason::kInvalidDeadLetterPolicy, "an ephemeral subscription has no dead-letter policy"));
+    return done(Error(Reason::kInvalidDeadLetterPolicy,
+                      "an ephemeral subscription has no dead-letter policy"));
   }
   if (absl::Status status = Validate(config); !status.ok()) return done(status);
   Gate::Pass pass(context_->gate);
@@ -415,22 +445,25 @@ void Engine::OpenEphemeral(SubscriptionConfig config, StartPosition start, Done<
   if (!topic.ok()) return done(topic.status());
   config.create_time = context_->clock.WallNow();
   config.topic_id = (*topic)->id();
-  ResolveStart(*topic, start,
-               [this, topic = *topic, config = std::move(config), done = std::move(done),
-                pass = std::make_shared<Gate::Pass>(std::move(pass))](const absl::StatusOr<Offset>& offset) {
-                 if (!offset.ok()) return done(offset.status());
-                 auto subscription = std::make_shared<Subscription>(context_, SubscriptionId(0), config, topic,
-                                                                    nullptr, StateAt(*offset));
-                 AddTo(topic, subscription);
-                 done(std::move(subscription));
-               });
+  ResolveStart(
+      *topic, start,
+      [this, topic = *topic, config = std::move(config), done = std::move(done),
+       pass = std::make_shared<Gate::Pass>(std::move(pass))](const absl::StatusOr<Offset>& offset) {
+        if (!offset.ok()) return done(offset.status());
+        auto subscription = std::make_shared<Subscription>(context_, SubscriptionId(0), config,
+                                                           topic, nullptr, StateAt(*offset));
+        AddTo(topic, subscription);
+        done(std::move(subscription));
+      });
 }
 
 void Engine::EndSubscriptions() const {
   for (const auto& topic : AllTopics()) {
-    for (const auto list = topic->subscriptions(); const auto& subscription : *list) subscription->End(DrainingError());
+    for (const auto list = topic->subscriptions(); const auto& subscription : *list)
+      subscription->End(DrainingError());
   }
-  for (const auto& subscription : ListSubscriptions("", "", SIZE_MAX)) subscription->End(DrainingError());
+  for (const auto& subscription : ListSubscriptions("", "", SIZE_MAX))
+    subscription->End(DrainingError());
 }
 
 absl::Status Engine::Shutdown(absl::Duration deadline) {
@@ -449,7 +482,9 @@ absl::Status Engine::Shutdown(absl::Duration deadline) {
     subscriptions_.clear();
     snapshots_.clear();
   }
-  if (!empty) return Error(Reason::kDeadlineExceeded, "publishes were still under way when the time to shut down ended");
+  if (!empty)
+    return Error(Reason::kDeadlineExceeded,
+                 "publishes were still under way when the time to shut down ended");
   return closed;
 }
 

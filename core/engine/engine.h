@@ -1,16 +1,17 @@
-// The engine: topics and subscriptions over a store. No sockets, no flags; it can be linked into any program.
+// The engine: topics and subscriptions over a store. No sockets, no flags; it can be linked into
+// any program.
 //
 //   auto engine = Engine::Open(std::move(backend), clock, metrics, {});
 //   (*engine)->CreateTopic(config, [](absl::StatusOr<TopicConfig> made) {...});
 //   absl::StatusOr<std::shared_ptr<Topic>> topic = (*engine)->FindTopic(name);
 //   (*topic)->Publish(batch, [](absl::StatusOr<Published> published) {...});
 //
-// Lifetime: the backend belongs to the engine. Shutdown() ends consumers, waits for what is being published, saves and
-// closes the store; afterwards every call fails with UNAVAILABLE (DRAINING). Topics and subscriptions that a caller
-// holds outlive the engine as empty shells.
+// Lifetime: the backend belongs to the engine. Shutdown() ends consumers, waits for what is being
+// published, saves and closes the store; afterwards every call fails with UNAVAILABLE (DRAINING).
+// Topics and subscriptions that a caller holds outlive the engine as empty shells.
 //
-// Thread rule: every member may be called from any thread. Callbacks come on any thread, also before the call returns,
-// with no lock held; they must not block.
+// Thread rule: every member may be called from any thread. Callbacks come on any thread, also
+// before the call returns, with no lock held; they must not block.
 #pragma once
 
 #include <functional>
@@ -35,24 +36,27 @@
 
 namespace sluice {
 
-// The errors for a name that there is not, that there is already, and that another request is about to change.
+// The errors for a name that there is not, that there is already, and that another request is about
+// to change.
 absl::Status NotFoundError(Reason reason, const std::string& name);
 absl::Status ExistsError(Reason reason, const std::string& name);
 absl::Status BeingChangedError(const std::string& name);
 
 // Calls done(offset) with the place in the topic that `start` means.
-void ResolveStart(const std::shared_ptr<Topic>& topic, const StartPosition& start, TopicLog::OffsetDone done);
+void ResolveStart(const std::shared_ptr<Topic>& topic, const StartPosition& start,
+                  TopicLog::OffsetDone done);
 
 // Nothing below `start` is to be delivered, and all that is not.
 CursorState StateAt(Offset start);
 
 // Values of a map by name with keys that begin with `prefix`, after `after`, at most `limit`.
 template <class Map>
-std::vector<typename Map::mapped_type> PageOf(const Map& map, const std::string& prefix, std::string_view after,
-                                              size_t limit) {
+std::vector<typename Map::mapped_type> PageOf(const Map& map, const std::string& prefix,
+                                              std::string_view after, size_t limit) {
   std::vector<typename Map::mapped_type> page;
   auto it = after > prefix ? map.upper_bound(std::string(after)) : map.lower_bound(prefix);
-  for (; it != map.end() && page.size() < limit && it->first.compare(0, prefix.size(), prefix) == 0; ++it) {
+  for (; it != map.end() && page.size() < limit && it->first.compare(0, prefix.size(), prefix) == 0;
+       ++it) {
     page.push_back(it->second);
   }
   return page;
@@ -70,61 +74,77 @@ class Engine {
                                                       const EngineOptions& options = {});
   ~Engine();
 
-  // ALREADY_EXISTS, INVALID_ARGUMENT, RESOURCE_EXHAUSTED (TOO_MANY_TOPICS). The create time is set here.
+  // ALREADY_EXISTS, INVALID_ARGUMENT, RESOURCE_EXHAUSTED (TOO_MANY_TOPICS). The create time is set
+  // here.
   void CreateTopic(TopicConfig config, Done<TopicConfig> done);
-  // Replaces what the topic of that name is set to, its create time excepted. NOT_FOUND, INVALID_ARGUMENT.
+  // Replaces what the topic of that name is set to, its create time excepted. NOT_FOUND,
+  // INVALID_ARGUMENT.
   void UpdateTopic(TopicConfig config, Done<TopicConfig> done);
-  // Its name is free. Its subscriptions and snapshots keep what they have not acknowledged, without a topic's name, and with the
-  // last of them its messages go; ephemeral subscriptions end (TOPIC_DELETED).
+  // Its name is free. Its subscriptions and snapshots keep what they have not acknowledged, without
+  // a topic's name, and with the last of them its messages go; ephemeral subscriptions end
+  // (TOPIC_DELETED).
   void DeleteTopic(const TopicName& name, StatusDone done);
 
-  // NOT_FOUND (the topic), ALREADY_EXISTS, INVALID_ARGUMENT, RESOURCE_EXHAUSTED (TOO_MANY_SUBSCRIPTIONS).
-  // REQUIRES: config.topic.
-  void CreateSubscription(SubscriptionConfig config, StartPosition start, Done<SubscriptionConfig> done);
+  // NOT_FOUND (the topic), ALREADY_EXISTS, INVALID_ARGUMENT, RESOURCE_EXHAUSTED
+  // (TOO_MANY_SUBSCRIPTIONS). REQUIRES: config.topic.
+  void CreateSubscription(SubscriptionConfig config, StartPosition start,
+                          Done<SubscriptionConfig> done);
   // Changes everything but name, topic, filter, ordered, priority_delivery and create_time.
   void UpdateSubscription(SubscriptionConfig config, Done<SubscriptionConfig> done);
   void DeleteSubscription(const SubscriptionName& name, StatusDone done);
-  // Cuts it off from its topic for good: its backlog goes, consumers end with FAILED_PRECONDITION (SUBSCRIPTION_DETACHED).
+  // Cuts it off from its topic for good: its backlog goes, consumers end with FAILED_PRECONDITION
+  // (SUBSCRIPTION_DETACHED).
   void DetachSubscription(const SubscriptionName& name, StatusDone done);
 
   absl::StatusOr<std::shared_ptr<Topic>> FindTopic(const TopicName& name) const;
-  absl::StatusOr<std::shared_ptr<Subscription>> FindSubscription(const SubscriptionName& name) const;
+  absl::StatusOr<std::shared_ptr<Subscription>> FindSubscription(
+      const SubscriptionName& name) const;
 
-  // Who may do what with a resource, a serialized google.iam.v1.Policy that means nothing here. `change` makes the new one of
-  // the one there is, empty when nobody said so; its error is the answer.
+  // Who may do what with a resource, a serialized google.iam.v1.Policy that means nothing here.
+  // `change` makes the new one of the one there is, empty when nobody said so; its error is the
+  // answer.
   using PolicyChange = std::function<absl::StatusOr<std::string>(const std::string& current)>;
   void ChangePolicy(const TopicName& name, const PolicyChange& change, Done<std::string> done);
-  void ChangePolicy(const SubscriptionName& name, const PolicyChange& change, Done<std::string> done);
+  void ChangePolicy(const SubscriptionName& name, const PolicyChange& change,
+                    Done<std::string> done);
   void ChangePolicy(const SnapshotName& name, const PolicyChange& change, Done<std::string> done);
 
   // In the order of their names, after `after` (a full name, empty for the first), at most `limit`.
   // `project_path` is "projects/P", or empty for all.
-  std::vector<std::shared_ptr<Topic>> ListTopics(std::string_view project_path, std::string_view after,
-                                                 size_t limit) const;
+  std::vector<std::shared_ptr<Topic>> ListTopics(std::string_view project_path,
+                                                 std::string_view after, size_t limit) const;
   std::vector<std::shared_ptr<Subscription>> ListSubscriptions(std::string_view project_path,
-                                                               std::string_view after, size_t limit) const;
+                                                               std::string_view after,
+                                                               size_t limit) const;
 
-  // A subscription without a name, kept in memory only; it ends when its consumer detaches. REQUIRES: config.topic.
-  void OpenEphemeral(SubscriptionConfig config, StartPosition start, Done<std::shared_ptr<Subscription>> done);
+  // A subscription without a name, kept in memory only; it ends when its consumer detaches.
+  // REQUIRES: config.topic.
+  void OpenEphemeral(SubscriptionConfig config, StartPosition start,
+                     Done<std::shared_ptr<Subscription>> done);
 
-  // A subscription begins anew: what was published before `to` counts as acknowledged, what comes after is delivered, again
-  // where need be, as far as the topic still has it, a deleted one too. Leases are over; consumers stay connected. NOT_FOUND,
-  // FAILED_PRECONDITION (SUBSCRIPTION_DETACHED).
+  // A subscription begins anew: what was published before `to` counts as acknowledged, what comes
+  // after is delivered, again where need be, as far as the topic still has it, a deleted one too.
+  // Leases are over; consumers stay connected. NOT_FOUND, FAILED_PRECONDITION
+  // (SUBSCRIPTION_DETACHED).
   void Seek(const SubscriptionName& name, const StartPosition& to, StatusDone done);
   // As it was when the snapshot was made. INVALID_ARGUMENT (INVALID_SEEK) for one of another topic.
   void Seek(const SubscriptionName& name, const SnapshotName& snapshot, StatusDone done);
 
-  // Keeps what the subscription has not acknowledged, and all that comes after, until the snapshot expires: after 7 days,
-  // less the age of the oldest message kept. FAILED_PRECONDITION (SNAPSHOT_TOO_SHORT) when that is under an hour.
-  void CreateSnapshot(const SnapshotName& name, const SubscriptionName& subscription, Labels labels, Done<Snapshot> done);
+  // Keeps what the subscription has not acknowledged, and all that comes after, until the snapshot
+  // expires: after 7 days, less the age of the oldest message kept. FAILED_PRECONDITION
+  // (SNAPSHOT_TOO_SHORT) when that is under an hour.
+  void CreateSnapshot(const SnapshotName& name, const SubscriptionName& subscription, Labels labels,
+                      Done<Snapshot> done);
   // Replaces its labels.
   void UpdateSnapshot(const SnapshotName& name, Labels labels, Done<Snapshot> done);
   void DeleteSnapshot(const SnapshotName& name, StatusDone done);
   absl::StatusOr<Snapshot> FindSnapshot(const SnapshotName& name) const;
-  std::vector<Snapshot> ListSnapshots(std::string_view project_path, std::string_view after, size_t limit) const;
+  std::vector<Snapshot> ListSnapshots(std::string_view project_path, std::string_view after,
+                                      size_t limit) const;
 
-  // Ends every consumer with UNAVAILABLE, lets publishes that were accepted finish, saves and closes the store. Blocks
-  // for at most `deadline`, then says DEADLINE_EXCEEDED; called once, from a plain thread.
+  // Ends every consumer with UNAVAILABLE, lets publishes that were accepted finish, saves and
+  // closes the store. Blocks for at most `deadline`, then says DEADLINE_EXCEEDED; called once, from
+  // a plain thread.
   absl::Status Shutdown(absl::Duration deadline);
 
   BackendStats backend_stats() const { return context_->backend->stats(); }
@@ -141,7 +161,9 @@ class Engine {
 
  private:
   Engine(std::shared_ptr<EngineContext> context, const EngineOptions& options)
-      : context_(std::move(context)), max_topics_(options.max_topics), max_subscriptions_(options.max_subscriptions) {}
+      : context_(std::move(context)),
+        max_topics_(options.max_topics),
+        max_subscriptions_(options.max_subscriptions) {}
 
   absl::Status Recover() EXCLUDES(mu_);
   void TellConfigured(const std::shared_ptr<Subscription>& subscription) const {
@@ -151,8 +173,10 @@ class Engine {
   void EndSubscriptions() const EXCLUDES(mu_);
   absl::Status CheckDeadLetter(const SubscriptionConfig& config) const EXCLUDES(mu_);
   // A topic that is deleted meanwhile tells those it knows of: who comes later has to look.
-  void AddTo(const std::shared_ptr<Topic>& topic, const std::shared_ptr<Subscription>& subscription) EXCLUDES(mu_);
-  void OnTopicDeleted(const std::shared_ptr<Topic>& topic, const std::shared_ptr<Subscription>& subscription) EXCLUDES(mu_);
+  void AddTo(const std::shared_ptr<Topic>& topic, const std::shared_ptr<Subscription>& subscription)
+      EXCLUDES(mu_);
+  void OnTopicDeleted(const std::shared_ptr<Topic>& topic,
+                      const std::shared_ptr<Subscription>& subscription) EXCLUDES(mu_);
   // Ends a subscription or snapshot for good.
   void LeaveTopic(Subscription& subscription, const absl::Status& why) EXCLUDES(mu_);
   // Lets go of a deleted topic's messages when nobody needs them any more.
@@ -169,41 +193,46 @@ class Engine {
     return missing == Reason::kSnapshotNotFound ? snapshots_ : subscriptions_;
   }
   void Drop(Reason missing, const std::string& name, StatusDone done) EXCLUDES(mu_);
-  // Changes what a subscription or a snapshot is set to: change(&config), an error of which is the answer; once that is stored
-  // apply(subscription), which may be null.
+  // Changes what a subscription or a snapshot is set to: change(&config), an error of which is the
+  // answer; once that is stored apply(subscription), which may be null.
   using Change = std::function<absl::Status(SubscriptionConfig*)>;
   using Apply = std::function<void(Subscription&)>;
   void Reconfigure(Reason missing, const std::string& name, const Change& change, Apply apply,
                    Done<SubscriptionConfig> done) EXCLUDES(mu_);
-  void ReconfigureTopic(const std::string& name, const std::function<absl::Status(TopicConfig*)>& change,
+  void ReconfigureTopic(const std::string& name,
+                        const std::function<absl::Status(TopicConfig*)>& change,
                         Done<TopicConfig> done) EXCLUDES(mu_);
-  void ChangeStoredPolicy(Reason missing, const std::string& name, const PolicyChange& change, Done<std::string> done)
-      EXCLUDES(mu_);
-  using Resolve = std::function<void(const Subscription&, const std::shared_ptr<Topic>&, Done<CursorState>)>;
+  void ChangeStoredPolicy(Reason missing, const std::string& name, const PolicyChange& change,
+                          Done<std::string> done) EXCLUDES(mu_);
+  using Resolve =
+      std::function<void(const Subscription&, const std::shared_ptr<Topic>&, Done<CursorState>)>;
   // Seeks to what `resolve` says.
   void SeekTo(const SubscriptionName& name, const Resolve& resolve, StatusDone done) EXCLUDES(mu_);
-  void StoreSnapshot(const SnapshotName& name, SubscriptionConfig config, const std::shared_ptr<Topic>& topic,
-                     const std::shared_ptr<Subscription>& source, Done<Snapshot> done) EXCLUDES(mu_);
+  void StoreSnapshot(const SnapshotName& name, SubscriptionConfig config,
+                     const std::shared_ptr<Topic>& topic,
+                     const std::shared_ptr<Subscription>& source, Done<Snapshot> done)
+      EXCLUDES(mu_);
   // Marks a name as being changed; false when it is already.
   bool Reserve(const std::string& name) REQUIRES(mu_) { return changing_.insert(name).second; }
   void Free(const std::string& name) EXCLUDES(mu_);
-  // What ends the change of a name that was reserved: it is free again, and the caller hears what came of it. The gate is held until
-  // then.
+  // What ends the change of a name that was reserved: it is free again, and the caller hears what
+  // came of it. The gate is held until then.
   template <class Finished>
   auto Finishing(const std::string& name, Gate::Pass pass, Finished done) {
-    return [this, name, done = std::move(done), pass = std::make_shared<Gate::Pass>(std::move(pass))](auto result) {
+    return [this, name, done = std::move(done),
+            pass = std::make_shared<Gate::Pass>(std::move(pass))](auto result) {
       Free(name);
       done(std::move(result));
     };
   }
   // Reserves the name of what is to be made, of which there may be `most` in `map`.
   template <class Map>
-  absl::Status BeginCreate(const Map& map, const std::string& name, size_t most, Reason exists, Reason too_many)
-      REQUIRES(mu_);
+  absl::Status BeginCreate(const Map& map, const std::string& name, size_t most, Reason exists,
+                           Reason too_many) REQUIRES(mu_);
   // Finds what is to be changed and reserves its name.
   template <class Map>
-  absl::StatusOr<typename Map::mapped_type> BeginChange(const Map& map, const std::string& name, Reason missing)
-      REQUIRES(mu_) {
+  absl::StatusOr<typename Map::mapped_type> BeginChange(const Map& map, const std::string& name,
+                                                        Reason missing) REQUIRES(mu_) {
     auto it = map.find(name);
     if (it == map.end()) return NotFoundError(missing, name);
     if (!Reserve(name)) return BeingChangedError(name);

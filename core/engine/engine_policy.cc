@@ -22,15 +22,19 @@ auto Telling(Engine::Done<std::string> done) {
 
 }  // namespace
 
-void Engine::ChangePolicy(const TopicName& name, const PolicyChange& change, Done<std::string> done) {
-  ReconfigureTopic(name.full(), Changing<TopicConfig>(change), Telling<TopicConfig>(std::move(done)));
+void Engine::ChangePolicy(const TopicName& name, const PolicyChange& change,
+                          Done<std::string> done) {
+  ReconfigureTopic(name.full(), Changing<TopicConfig>(change),
+                   Telling<TopicConfig>(std::move(done)));
 }
 
-void Engine::ChangePolicy(const SubscriptionName& name, const PolicyChange& change, Done<std::string> done) {
+void Engine::ChangePolicy(const SubscriptionName& name, const PolicyChange& change,
+                          Done<std::string> done) {
   ChangeStoredPolicy(Reason::kSubscriptionNotFound, name.full(), change, std::move(done));
 }
 
-void Engine::ChangePolicy(const SnapshotName& name, const PolicyChange& change, Done<std::string> done) {
+void Engine::ChangePolicy(const SnapshotName& name, const PolicyChange& change,
+                          Done<std::string> done) {
   ChangeStoredPolicy(Reason::kSnapshotNotFound, name.full(), change, std::move(done));
 }
 

@@ -1,5 +1,6 @@
-// Seeking and snapshots. A snapshot is a subscription that nobody reads: it stands still where another one was, so that the log
-// keeps what it has not acknowledged, and its progress is what others seek to.
+// Seeking and snapshots. A snapshot is a subscription that nobody reads: it stands still where
+// another one was, so that the log keeps what it has not acknowledged, and its progress is what
+// others seek to.
 #include <algorithm>
 #include <utility>
 
@@ -11,12 +12,14 @@ namespace sluice {
 namespace {
 
 Snapshot Describe(const SubscriptionConfig& config) {
-  return {SnapshotNameOf(config.name), config.topic, *config.snapshot_until, config.labels, config.iam_policy};
+  return {SnapshotNameOf(config.name), config.topic, *config.snapshot_until, config.labels,
+          config.iam_policy};
 }
 
 }  // namespace
 
-void Engine::SeekTo(const SubscriptionName& subscription_name, const Resolve& resolve, StatusDone done) {
+void Engine::SeekTo(const SubscriptionName& subscription_name, const Resolve& resolve,
+                    StatusDone done) {
   Gate::Pass pass(context_->gate);
   if (!pass) return done(DrainingError());
   const std::string& name = subscription_name.full();
@@ -33,20 +36,23 @@ void Engine::SeekTo(const SubscriptionName& subscription_name, const Resolve& re
   };
   const auto topic = (*found)->topic();
   if (!topic.ok()) return finish(topic.status());
-  resolve(**found, *topic, [subscription = *found, topic = *topic,
-                            finish = std::move(finish)](absl::StatusOr<CursorState> state) {
-    if (!state.ok()) return finish(state.status());
-    const Offset floor = state->acked.floor();
-    topic->BeginSeek(floor);
-    subscription->Seek(*std::move(state), [subscription, topic, floor, finish](const absl::Status& status) {
-      topic->EndSeek(subscription.get(), floor);
-      finish(status);
-    });
-  });
+  resolve(**found, *topic,
+          [subscription = *found, topic = *topic,
+           finish = std::move(finish)](absl::StatusOr<CursorState> state) {
+            if (!state.ok()) return finish(state.status());
+            const Offset floor = state->acked.floor();
+            topic->BeginSeek(floor);
+            subscription->Seek(*std::move(state),
+                               [subscription, topic, floor, finish](const absl::Status& status) {
+                                 topic->EndSeek(subscription.get(), floor);
+                                 finish(status);
+                               });
+          });
 }
 
 void Engine::Seek(const SubscriptionName& name, const StartPosition& to, StatusDone done) {
-  const auto resolve = [&to](const Subscription&, const std::shared_ptr<Topic>& topic, Done<CursorState> resolved) {
+  const auto resolve = [&to](const Subscription&, const std::shared_ptr<Topic>& topic,
+                             Done<CursorState> resolved) {
     ResolveStart(topic, to, [resolved = std::move(resolved)](const absl::StatusOr<Offset>& offset) {
       offset.ok() ? resolved(StateAt(*offset)) : resolved(offset.status());
     });
@@ -63,11 +69,15 @@ void Engine::Seek(const SubscriptionName& name, const SnapshotName& snapshot, St
       MutexLock lock(mu_);
       if (auto it = snapshots_.find(snapshot.full()); it != snapshots_.end()) stored = it->second;
     }
-    if (stored == nullptr) return resolved(NotFoundError(Reason::kSnapshotNotFound, snapshot.full()));
+    if (stored == nullptr)
+      return resolved(NotFoundError(Reason::kSnapshotNotFound, snapshot.full()));
     if (stored->config().topic_id != config.topic_id) {
-      return resolved(Error(Reason::kInvalidSeek,
-                            fmt::format("snapshot: {} is of another topic than {}", snapshot.full(), name.full()),
-                            {{"field", "snapshot"}, {"value", snapshot.full()}, {"limit", config.topic ? config.topic->full() : std::string(kDeletedTopic)}}));
+      return resolved(Error(
+          Reason::kInvalidSeek,
+          fmt::format("snapshot: {} is of another topic than {}", snapshot.full(), name.full()),
+          {{"field", "snapshot"},
+           {"value", snapshot.full()},
+           {"limit", config.topic ? config.topic->full() : std::string(kDeletedTopic)}}));
     }
     CursorState state = stored->Progress();
     // What retention took meanwhile is gone.
@@ -77,8 +87,8 @@ void Engine::Seek(const SubscriptionName& name, const SnapshotName& snapshot, St
   SeekTo(name, resolve, std::move(done));
 }
 
-void Engine::CreateSnapshot(const SnapshotName& snapshot, const SubscriptionName& subscription, Labels labels,
-                            Done<Snapshot> done) {
+void Engine::CreateSnapshot(const SnapshotName& snapshot, const SubscriptionName& subscription,
+                            Labels labels, Done<Snapshot> done) {
   Gate::Pass pass(context_->gate);
   if (!pass) return done(DrainingError());
   const std::string& name = snapshot.full();
@@ -105,14 +115,18 @@ void Engine::CreateSnapshot(const SnapshotName& snapshot, const SubscriptionName
   StoreSnapshot(snapshot, std::move(config), *topic, *source, std::move(finish));
 }
 
-void Engine::StoreSnapshot(const SnapshotName& name, SubscriptionConfig config, const std::shared_ptr<Topic>& topic,
+void Engine::StoreSnapshot(const SnapshotName& name, SubscriptionConfig config,
+                           const std::shared_ptr<Topic>& topic,
                            const std::shared_ptr<Subscription>& source, Done<Snapshot> done) {
-  // Holds the log back from now on; what is acknowledged and trimmed before is acknowledged in `state` too.
-  auto holder = std::make_shared<Subscription>(context_, SubscriptionId(0), config, topic, nullptr, source->Progress());
+  // Holds the log back from now on; what is acknowledged and trimmed before is acknowledged in
+  // `state` too.
+  auto holder = std::make_shared<Subscription>(context_, SubscriptionId(0), config, topic, nullptr,
+                                               source->Progress());
   topic->Add(holder);
   const CursorState state = source->Progress();
   const Offset oldest = state.acked.floor();
-  const auto oldest_time = oldest < topic->durable_end() ? topic->PublishTimeOf(oldest) : std::nullopt;
+  const auto oldest_time =
+      oldest < topic->durable_end() ? topic->PublishTimeOf(oldest) : std::nullopt;
   if (oldest_time) config.snapshot_until = absl::FromUnixMicros(*oldest_time) + kSnapshotLife;
   const auto let_go = [this, topic, holder] {
     topic->Remove(holder.get());
@@ -121,17 +135,23 @@ void Engine::StoreSnapshot(const SnapshotName& name, SubscriptionConfig config, 
   const absl::Duration life = *config.snapshot_until - context_->clock.WallNow();
   if (life < kMinSnapshotLife) {
     let_go();
-    return done(Error(Reason::kSnapshotTooShort,
-                      fmt::format("snapshot: it would expire in {}, since the oldest message that it keeps is that old",
-                                  absl::FormatDuration(life)),
-                      {{"field", "snapshot"}, {"value", name.full()}, {"limit", absl::FormatDuration(kMinSnapshotLife)}}));
+    return done(Error(
+        Reason::kSnapshotTooShort,
+        fmt::format(
+            "snapshot: it would expire in {}, since the oldest message that it keeps is that old",
+            absl::FormatDuration(life)),
+        {{"field", "snapshot"},
+         {"value", name.full()},
+         {"limit", absl::FormatDuration(kMinSnapshotLife)}}));
   }
   const SubscriptionId id(context_->backend->catalogue().NewId());
   context_->backend->catalogue().PutSubscription(
       {id, Encode(config)}, &state,
-      [this, id, name, topic, config, state, let_go, done = std::move(done)](const absl::Status& status) {
+      [this, id, name, topic, config, state, let_go,
+       done = std::move(done)](const absl::Status& status) {
         if (status.ok()) {
-          auto stored = std::make_shared<Subscription>(context_, id, config, topic, context_->backend->OpenCursor(id), state);
+          auto stored = std::make_shared<Subscription>(context_, id, config, topic,
+                                                       context_->backend->OpenCursor(id), state);
           AddTo(topic, stored);
           MutexLock lock(mu_);
           snapshots_[name.full()] = stored;
@@ -163,11 +183,13 @@ absl::StatusOr<Snapshot> Engine::FindSnapshot(const SnapshotName& name) const {
   return Describe(it->second->config());
 }
 
-std::vector<Snapshot> Engine::ListSnapshots(std::string_view project_path, std::string_view after, size_t limit) const {
+std::vector<Snapshot> Engine::ListSnapshots(std::string_view project_path, std::string_view after,
+                                            size_t limit) const {
   std::vector<Snapshot> page;
   MutexLock lock(mu_);
   const std::string prefix = project_path.empty() ? "" : fmt::format("{}/snapshots/", project_path);
-  for (const auto& stored : PageOf(snapshots_, prefix, after, limit)) page.push_back(Describe(stored->config()));
+  for (const auto& stored : PageOf(snapshots_, prefix, after, limit))
+    page.push_back(Describe(stored->config()));
   return page;
 }
 

@@ -1,5 +1,6 @@
-// Deleting a topic. Its name is free at once. Its messages stay for the subscriptions and snapshots that it has, and go with the
-// last of them: until then the catalogue has the topic as a deleted one.
+// Deleting a topic. Its name is free at once. Its messages stay for the subscriptions and snapshots
+// that it has, and go with the last of them: until then the catalogue has the topic as a deleted
+// one.
 #include <algorithm>
 #include <utility>
 
@@ -10,10 +11,12 @@
 namespace sluice {
 namespace {
 
-// Whether a subscription or a snapshot, also one that is just being made, needs the topic's messages.
+// Whether a subscription or a snapshot, also one that is just being made, needs the topic's
+// messages.
 bool IsHeld(const Topic& topic) {
   const auto list = topic.subscriptions();
-  return std::any_of(list->begin(), list->end(), [](const auto& s) { return !s->ephemeral() || s->is_snapshot(); });
+  return std::any_of(list->begin(), list->end(),
+                     [](const auto& s) { return !s->ephemeral() || s->is_snapshot(); });
 }
 
 }  // namespace
@@ -44,7 +47,8 @@ void Engine::DeleteTopic(const TopicName& topic_name, StatusDone done) {
       if (held) deleted_topics_[topic->id()] = topic;
     }
     Free(name);
-    for (const auto list = topic->subscriptions(); const auto& subscription : *list) OnTopicDeleted(topic, subscription);
+    for (const auto list = topic->subscriptions(); const auto& subscription : *list)
+      OnTopicDeleted(topic, subscription);
     // The last of them may have gone meanwhile.
     held ? ReleaseTopic(topic) : context_->tail.DropBefore(topic->id(), topic->durable_end());
     done(absl::OkStatus());
@@ -55,7 +59,8 @@ void Engine::DeleteTopic(const TopicName& topic_name, StatusDone done) {
   context_->backend->catalogue().PutTopic({topic->id(), Encode(config)}, std::move(stored));
 }
 
-void Engine::AddTo(const std::shared_ptr<Topic>& topic, const std::shared_ptr<Subscription>& subscription) {
+void Engine::AddTo(const std::shared_ptr<Topic>& topic,
+                   const std::shared_ptr<Subscription>& subscription) {
   topic->Add(subscription);
   // What became durable since the subscription looked would otherwise wait for the next publish.
   subscription->OnEndMoved(topic->durable_end());
@@ -70,15 +75,18 @@ void Engine::AddTo(const std::shared_ptr<Topic>& topic, const std::shared_ptr<Su
   OnTopicDeleted(topic, subscription);
 }
 
-void Engine::OnTopicDeleted(const std::shared_ptr<Topic>& topic, const std::shared_ptr<Subscription>& subscription) {
+void Engine::OnTopicDeleted(const std::shared_ptr<Topic>& topic,
+                            const std::shared_ptr<Subscription>& subscription) {
   bool kept = false;
   {
     MutexLock lock(mu_);
     kept = deleted_topics_.contains(topic->id());
   }
-  if (kept && (!subscription->ephemeral() || subscription->is_snapshot())) return subscription->LoseTopicName();
+  if (kept && (!subscription->ephemeral() || subscription->is_snapshot()))
+    return subscription->LoseTopicName();
   const std::string name = topic->config().name.full();
-  context_->metrics.engine.dropped_by_topic_deletion.Add(static_cast<uint64_t>(subscription->stats().backlog_messages));
+  context_->metrics.engine.dropped_by_topic_deletion.Add(
+      static_cast<uint64_t>(subscription->stats().backlog_messages));
   subscription->LoseTopicName();
   topic->Remove(subscription.get());
   subscription->End(Error(Reason::kTopicDeleted, fmt::format("topic {} was deleted", name),
@@ -94,7 +102,8 @@ void Engine::ReleaseTopic(const std::shared_ptr<Topic>& topic) {
     if (IsHeld(*topic) || deleted_topics_.erase(topic->id()) == 0) return;
   }
   context_->backend->catalogue().RemoveTopic(
-      topic->id(), [this, topic, pass = std::make_shared<Gate::Pass>(std::move(pass))](const absl::Status& status) {
+      topic->id(), [this, topic, pass = std::make_shared<Gate::Pass>(std::move(pass))](
+                       const absl::Status& status) {
         if (status.ok()) return context_->tail.DropBefore(topic->id(), topic->durable_end());
         // Tried again by EnforceRetention.
         MutexLock lock(mu_);

@@ -11,7 +11,8 @@ bool HasExpireAt(const Batch& batch, uint32_t begin, uint32_t end) {
   constexpr uint32_t kTag = kExpireAtField << 3 | 2;
   constexpr char kBytes[] = {static_cast<char>((kTag & 0x7f) | 0x80), static_cast<char>(kTag >> 7)};
   const char* const from = batch.message(begin).data();
-  return std::string_view(from, batch.body_bytes(begin, end)).find({kBytes, sizeof kBytes}) != std::string_view::npos;
+  return std::string_view(from, batch.body_bytes(begin, end)).find({kBytes, sizeof kBytes}) !=
+         std::string_view::npos;
 }
 
 ExpiryIndex::ByOffset::iterator ExpiryIndex::Erase(ByOffset::iterator it) {

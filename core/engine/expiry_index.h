@@ -1,7 +1,8 @@
-// When messages of a topic expire, roughly: stretches of offsets, each with the time from which on something in it may have
-// expired. Times are rounded up to a quarter of a second, so that neighbours that expire together are one stretch; when there
-// are many stretches neighbours become one with the earlier time. So it costs a bounded amount of memory, and who takes a
-// stretch out looks at its messages and puts back what is left.
+// When messages of a topic expire, roughly: stretches of offsets, each with the time from which on
+// something in it may have expired. Times are rounded up to a quarter of a second, so that
+// neighbours that expire together are one stretch; when there are many stretches neighbours become
+// one with the earlier time. So it costs a bounded amount of memory, and who takes a stretch out
+// looks at its messages and puts back what is left.
 //
 //   index.Add({first, end}, at_us);
 //   while (auto stretch = index.TakeDue(now_us)) ...      // read it, and Add what did not expire
@@ -32,7 +33,8 @@ class ExpiryIndex {
  public:
   static constexpr int64_t kStepUs = 250'000;
   static constexpr size_t kMaxStretches = 20'000;
-  // What becomes one stretch because it expires together is not larger, so that it is not read again and again.
+  // What becomes one stretch because it expires together is not larger, so that it is not read
+  // again and again.
   static constexpr uint64_t kMaxTogether = 10'000;
 
   // Something in `range` expires at `at_us`, microseconds since 1970, and nothing before.

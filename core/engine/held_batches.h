@@ -1,5 +1,5 @@
-// The batches of a subscription that are wanted again soon: of messages that were passed over or released. The one that was
-// not used for longest goes first.
+// The batches of a subscription that are wanted again soon: of messages that were passed over or
+// released. The one that was not used for longest goes first.
 //
 // Thread rule: a plain container; the subscription locks.
 #pragma once

@@ -9,7 +9,8 @@ bool KeyQueues::MayGo(std::string_view key, ConsumerId consumer) const {
   auto it = keys_.find(key);
   if (it == keys_.end()) return true;
   const Key& state = it->second;
-  return !state.any_waits() && state.condemned.empty() && (state.out.empty() || state.holder == consumer);
+  return !state.any_waits() && state.condemned.empty() &&
+         (state.out.empty() || state.holder == consumer);
 }
 
 bool KeyQueues::Waits(std::string_view key) const {
@@ -23,7 +24,8 @@ KeyQueues::Key& KeyQueues::KeyNamed(std::string_view name) {
   return it->second;
 }
 
-void KeyQueues::Out(std::string_view key, ConsumerId consumer, Offset offset, LeaseId lease, uint32_t attempt) {
+void KeyQueues::Out(std::string_view key, ConsumerId consumer, Offset offset, LeaseId lease,
+                    uint32_t attempt) {
   Key& state = KeyNamed(key);
   state.holder = consumer;
   state.out.PushBack({offset, lease, attempt});
@@ -32,7 +34,8 @@ void KeyQueues::Out(std::string_view key, ConsumerId consumer, Offset offset, Le
 
 void KeyQueues::Wait(std::string_view key, const Waiting& message) {
   Key& state = KeyNamed(key);
-  if (message.attempts == 0 && message.not_before == Instant() && message.not_before_us == kDeliverAtOnce) {
+  if (message.attempts == 0 && message.not_before == Instant() &&
+      message.not_before_us == kDeliverAtOnce) {
     state.plain.PushBack(message.offset);
     ++waiting_;
     ++plain_;
@@ -73,7 +76,8 @@ void KeyQueues::TakeBackAfter(Key& key, Offset offset, FencedList* fenced) {
   std::reverse(fenced->begin() + static_cast<ptrdiff_t>(before), fenced->end());
 }
 
-void KeyQueues::Fail(Offset offset, uint32_t attempts, Instant when, FencedList* fenced, ConsumerId failed_by) {
+void KeyQueues::Fail(Offset offset, uint32_t attempts, Instant when, FencedList* fenced,
+                     ConsumerId failed_by) {
   Key& key = *out_.find(offset)->second;
   TakeBackAfter(key, offset, fenced);
   ForgetLastOut(key);
@@ -151,7 +155,8 @@ const KeyQueues::ReadyEntry* KeyQueues::First(ConsumerId consumer) const {
     if (first != nullptr && !oldest) return first;
     for (const ConsumerId id : {ConsumerId(0), consumer}) {
       const auto it = ready_.lower_bound({id, last, Offset(0), nullptr});
-      if (it == ready_.end() || std::get<ConsumerId>(*it) != id || std::get<bool>(*it) != last) continue;
+      if (it == ready_.end() || std::get<ConsumerId>(*it) != id || std::get<bool>(*it) != last)
+        continue;
       if (first == nullptr || std::get<Offset>(*it) < std::get<Offset>(*first)) first = &*it;
     }
   }
@@ -237,7 +242,8 @@ size_t KeyQueues::memory_bytes() const {
 }
 
 void KeyQueues::Unlist(Key& key) {
-  if (key.list == Key::List::kReady) ready_.erase({key.listed_for, key.listed_last, key.listed_at, &key});
+  if (key.list == Key::List::kReady)
+    ready_.erase({key.listed_for, key.listed_last, key.listed_at, &key});
   if (key.list == Key::List::kDelayed) delayed_.erase({key.listed_until, &key});
   if (key.list == Key::List::kScheduled) scheduled_.erase({key.listed_until_us, &key});
   key.list = Key::List::kNone;

@@ -1,10 +1,12 @@
-// What keeps the messages of one ordering key in order: which keys have messages out, with whom, and what waits behind them.
-// Only keys with a message out or waiting are known here; a backlog of a million keys costs nothing.
+// What keeps the messages of one ordering key in order: which keys have messages out, with whom,
+// and what waits behind them. Only keys with a message out or waiting are known here; a backlog of
+// a million keys costs nothing.
 //
-// A message of a key may go to a consumer when nothing of its key waits, and when what is out of its key is out with the
-// same consumer. When a message fails, the later ones of its key that are out are taken back (`Fenced`), and all come again
-// in order; only the one that failed counts it as an attempt. An acknowledgement counts once all earlier ones of its key
-// are in: until then the message is out, so that a failure of an earlier one brings it again.
+// A message of a key may go to a consumer when nothing of its key waits, and when what is out of
+// its key is out with the same consumer. When a message fails, the later ones of its key that are
+// out are taken back (`Fenced`), and all come again in order; only the one that failed counts it as
+// an attempt. An acknowledgement counts once all earlier ones of its key are in: until then the
+// message is out, so that a failure of an earlier one brings it again.
 //
 //   keys.MayGo(key, consumer)                 -> keys.Out(key, consumer, {offset, lease, attempt});
 //   keys.Ack(offset, [](Offset settled) {...})
@@ -44,8 +46,9 @@ class KeyQueues {
   static constexpr uint32_t kOftenFailed = 2;
   static constexpr uint32_t kOldestEvery = 10;
 
-  // A message that waits: how often its delivery failed, when it may go (Instant() for at once, or a time of day in
-  // microseconds since 1970), and which consumer failed it last; kAnyone for one that has not failed.
+  // A message that waits: how often its delivery failed, when it may go (Instant() for at once, or
+  // a time of day in microseconds since 1970), and which consumer failed it last; kAnyone for one
+  // that has not failed.
   struct Waiting {
     Offset offset;
     uint32_t attempts = 0;
@@ -55,8 +58,8 @@ class KeyQueues {
     // Whether any consumer may have it: no earlier one of its key is out.
     bool free = true;
   };
-  // A message that comes again because an earlier one of its key does. Its lease is over, unless it was by an early
-  // acknowledgement.
+  // A message that comes again because an earlier one of its key does. Its lease is over, unless it
+  // was by an early acknowledgement.
   struct Fenced {
     LeaseId lease;
     Offset offset;
@@ -64,22 +67,27 @@ class KeyQueues {
   };
   using FencedList = std::vector<Fenced>;
 
-  // Whether a message that comes after all known ones of its key may be delivered to this consumer now.
+  // Whether a message that comes after all known ones of its key may be delivered to this consumer
+  // now.
   bool MayGo(std::string_view key, ConsumerId consumer) const;
   // Whether messages of it wait, or are on their way elsewhere.
   bool Waits(std::string_view key) const;
   // It is. REQUIRES: MayGo.
-  void Out(std::string_view key, ConsumerId consumer, Offset offset, LeaseId lease, uint32_t attempt);
+  void Out(std::string_view key, ConsumerId consumer, Offset offset, LeaseId lease,
+           uint32_t attempt);
   // It is not: it waits behind those of its key. REQUIRES: it comes after all known ones.
   void Wait(std::string_view key, const Waiting& message);
 
-  // What is out of the key of this message is out with another consumer from now on, if holds(lease) says so of all of it: later
-  // messages of the key follow it there. Otherwise they wait for all of it. REQUIRES: IsOut.
+  // What is out of the key of this message is out with another consumer from now on, if
+  // holds(lease) says so of all of it: later messages of the key follow it there. Otherwise they
+  // wait for all of it. REQUIRES: IsOut.
   template <class Fn>
   void HandTo(Offset offset, ConsumerId consumer, Fn&& holds) {
     Key& key = *out_.find(offset)->second;
     if (key.holder == consumer) return;
-    if (!key.out.AllOf([&](const OutMessage& message) { return message.acked || holds(message.lease); })) return;
+    if (!key.out.AllOf(
+            [&](const OutMessage& message) { return message.acked || holds(message.lease); }))
+      return;
     key.holder = consumer;
     Relist(key);
   }
@@ -89,7 +97,8 @@ class KeyQueues {
   // Whether an earlier one of its key is out and not acknowledged. REQUIRES: IsOut.
   bool HasEarlier(Offset offset) const;
 
-  // Calls settled(offset) for each message that is done with now, this one and perhaps later ones. REQUIRES: IsOut.
+  // Calls settled(offset) for each message that is done with now, this one and perhaps later ones.
+  // REQUIRES: IsOut.
   template <class Fn>
   void Ack(Offset offset, Fn&& settled) {
     Key& key = *out_.find(offset)->second;
@@ -103,8 +112,10 @@ class KeyQueues {
   }
 
   // The message failed `attempts` times and may come again from `when` on. REQUIRES: IsOut.
-  void Fail(Offset offset, uint32_t attempts, Instant when, FencedList* fenced, ConsumerId failed_by = kAnyone);
-  // The message will not come again: its key waits until that is settled one way or the other. REQUIRES: IsOut.
+  void Fail(Offset offset, uint32_t attempts, Instant when, FencedList* fenced,
+            ConsumerId failed_by = kAnyone);
+  // The message will not come again: its key waits until that is settled one way or the other.
+  // REQUIRES: IsOut.
   void Condemn(Offset offset, FencedList* fenced);
   // The same for one that waits at the head of its key.
   void CondemnNext(ConsumerId consumer);
@@ -113,11 +124,12 @@ class KeyQueues {
   void Settle(Offset offset);
   void Return(const Waiting& message);
 
-  // Takes a message of the key that waits out of it, or condemns it. Returns its attempts; nothing when it does not wait.
+  // Takes a message of the key that waits out of it, or condemns it. Returns its attempts; nothing
+  // when it does not wait.
   std::optional<uint32_t> Expire(std::string_view key, Offset offset, bool condemn);
 
-  // The message with the lowest offset that may go to this consumer, of keys whose head has not failed often; one of
-  // kOldestEvery is the one with the lowest offset of all.
+  // The message with the lowest offset that may go to this consumer, of keys whose head has not
+  // failed often; one of kOldestEvery is the one with the lowest offset of all.
   std::optional<Waiting> Next(ConsumerId consumer) const;
   // It goes. REQUIRES: Next(consumer).
   void TakeNext(ConsumerId consumer, LeaseId lease);
@@ -128,13 +140,14 @@ class KeyQueues {
 
   // Lets those go whose time has come. Returns whether there was any.
   bool Promote(Instant now, int64_t wall_us);
-  // When the next one may, of those that wait by the steady clock, and of those that wait for a time of day; Never() and
-  // kNeverUs when there is none.
+  // When the next one may, of those that wait by the steady clock, and of those that wait for a
+  // time of day; Never() and kNeverUs when there is none.
   static constexpr int64_t kNeverUs = std::numeric_limits<int64_t>::max();
   Instant next_due() const { return delayed_.empty() ? Instant::Never() : delayed_.begin()->first; }
   int64_t next_due_us() const { return scheduled_.empty() ? kNeverUs : scheduled_.begin()->first; }
 
-  // Forgets every message below `before`, and adds to `settled` those whose acknowledgement counts now.
+  // Forgets every message below `before`, and adds to `settled` those whose acknowledgement counts
+  // now.
   void DropBefore(Offset before, std::vector<Offset>* settled);
 
   bool has_ready() const { return !ready_.empty(); }
@@ -158,7 +171,8 @@ class KeyQueues {
     absl::btree_map<Offset, WaitingState> waiting;
     // Those of which there is nothing to say: nearly all where many wait.
     OffsetList plain;
-    // Several when one of what is out fails for good while a later one, seen after a restart, is condemned already.
+    // Several when one of what is out fails for good while a later one, seen after a restart, is
+    // condemned already.
     absl::btree_set<Offset> condemned;
     // Where it is listed.
     ConsumerId listed_for;
@@ -170,11 +184,14 @@ class KeyQueues {
 
     bool any_waits() const { return !waiting.empty() || !plain.empty(); }
     // Whether the first that waits is a plain one. REQUIRES: any_waits().
-    bool plain_first() const { return waiting.empty() || (!plain.empty() && plain.front() < waiting.begin()->first); }
+    bool plain_first() const {
+      return waiting.empty() || (!plain.empty() && plain.front() < waiting.begin()->first);
+    }
     // The first that waits. REQUIRES: any_waits().
     Waiting Head() const;
   };
-  // Who may have it (nobody in particular: 0), whether its head failed often, its first offset, itself.
+  // Who may have it (nobody in particular: 0), whether its head failed often, its first offset,
+  // itself.
   using ReadyEntry = std::tuple<ConsumerId, bool, Offset, Key*>;
 
   Key& KeyNamed(std::string_view name);

@@ -11,7 +11,8 @@
 
 namespace sluice {
 
-// Deliveries as they are known to a client that may be late: it names their leases, and which messages they were.
+// Deliveries as they are known to a client that may be late: it names their leases, and which
+// messages they were.
 struct LateAck {
   LeaseRange leases;
   // Of the first.
@@ -22,7 +23,8 @@ struct LateAck {
 struct AckOutcome {
   // Durable: these messages will not be delivered again.
   std::vector<LeaseRange> confirmed;
-  // Not held by this consumer (any more): these messages may be delivered again, or were acknowledged before.
+  // Not held by this consumer (any more): these messages may be delivered again, or were
+  // acknowledged before.
   std::vector<LeaseRange> refused;
   // Still held: an earlier message of the same ordering key has to be acknowledged first.
   std::vector<LeaseRange> too_early;
@@ -30,7 +32,8 @@ struct AckOutcome {
   absl::Status status;
 };
 
-// Leases of an engine before this one that go on, and the id of the first of them here; the others follow by one.
+// Leases of an engine before this one that go on, and the id of the first of them here; the others
+// follow by one.
 struct TakenUp {
   LeaseRange earlier;
   LeaseId now;

@@ -1,6 +1,6 @@
-// Who holds which messages of a subscription until when. Leases are kept as runs: consecutive offsets delivered
-// together have consecutive ids, and a run is split only when a part of it is settled. All operations are O(log n) in
-// the number of runs touched.
+// Who holds which messages of a subscription until when. Leases are kept as runs: consecutive
+// offsets delivered together have consecutive ids, and a run is split only when a part of it is
+// settled. All operations are O(log n) in the number of runs touched.
 //
 //   LeaseId first = table.Add({.offset = Offset(7), .count = 100, .consumer = c, .deadline = d, .attempt = 1});
 //   table.Take(c, {first, first + 99}, [](const Lease& part) {...});      // acknowledged, say
@@ -34,7 +34,8 @@ struct Lease {
   LeaseId first;
   Offset offset;
   uint32_t count = 0;
-  // Of the messages as they are stored. Of a part of a run it is its share, so that the parts add up to the whole.
+  // Of the messages as they are stored. Of a part of a run it is its share, so that the parts add
+  // up to the whole.
   uint32_t bytes = 0;
   ConsumerId consumer;
   Instant deadline;
@@ -54,7 +55,9 @@ struct Lease {
 
   // Ids [begin, end) of it.
   Lease Part(LeaseId begin, LeaseId end) const {
-    const auto bytes_before = [this](LeaseId id) { return static_cast<uint32_t>(uint64_t{bytes} * (id - first) / count); };
+    const auto bytes_before = [this](LeaseId id) {
+      return static_cast<uint32_t>(uint64_t{bytes} * (id - first) / count);
+    };
     Lease part = *this;
     part.bytes = bytes_before(end) - bytes_before(begin);
     part.offset += begin - first;
@@ -79,11 +82,13 @@ class LeaseTable {
   // Puts back what was taken out.
   void Restore(const Lease& lease) { Insert(lease); }
 
-  // Takes out the parts of `range` that `consumer` holds (or kAnyone) and calls fn(part) for each. Returns how many leases.
+  // Takes out the parts of `range` that `consumer` holds (or kAnyone) and calls fn(part) for each.
+  // Returns how many leases.
   template <class Fn>
   uint64_t Take(ConsumerId consumer, LeaseRange range, Fn&& fn) {
     if (newest_.count > 0 && range.last >= newest_.first) {
-      if (range.first == newest_.first && range.last == newest_.first + (newest_.count - 1) && IsHeldBy(newest_, consumer)) {
+      if (range.first == newest_.first && range.last == newest_.first + (newest_.count - 1) &&
+          IsHeldBy(newest_, consumer)) {
         const Lease run = std::exchange(newest_, Lease());
         count_ -= run.count;
         fn(run);
@@ -116,7 +121,8 @@ class LeaseTable {
   // Sets a new deadline. Returns how many leases.
   uint64_t Extend(ConsumerId consumer, LeaseRange range, Instant deadline) {
     absl::InlinedVector<Lease, 4> parts;
-    const uint64_t extended = Take(consumer, range, [&](const Lease& part) { parts.push_back(part); });
+    const uint64_t extended =
+        Take(consumer, range, [&](const Lease& part) { parts.push_back(part); });
     for (Lease& part : parts) {
       part.deadline = deadline;
       Insert(part);
@@ -163,7 +169,8 @@ class LeaseTable {
     };
     auto it = runs_.upper_bound(range.first);
     if (it != runs_.begin()) --it;
-    for (; it != runs_.end() && it->first <= range.last && it->first != kLast; ++it) visit(it->second);
+    for (; it != runs_.end() && it->first <= range.last && it->first != kLast; ++it)
+      visit(it->second);
     if (newest_.count > 0) visit(newest_);
   }
 
@@ -184,8 +191,9 @@ class LeaseTable {
   // Whether `consumer` holds any; looks at no more than those before its first.
   bool AnyOf(ConsumerId consumer) const {
     if (newest_.count > 0 && newest_.consumer == consumer) return true;
-    return std::any_of(runs_.begin(), runs_.end(),
-                       [&](const auto& run) { return run.first != kLast && run.second.consumer == consumer; });
+    return std::any_of(runs_.begin(), runs_.end(), [&](const auto& run) {
+      return run.first != kLast && run.second.consumer == consumer;
+    });
   }
 
   // Never() when there are none.
@@ -199,14 +207,18 @@ class LeaseTable {
 
   // Leases and runs of them.
   uint64_t count() const { return count_; }
-  size_t runs() const { return runs_.size() - (runs_.empty() ? 0 : 1) + (newest_.count > 0 ? 1 : 0); }
+  size_t runs() const {
+    return runs_.size() - (runs_.empty() ? 0 : 1) + (newest_.count > 0 ? 1 : 0);
+  }
 
  private:
   static constexpr LeaseId kLast{UINT64_MAX};
 
   using Runs = absl::btree_map<LeaseId, Lease>;
 
-  static bool IsHeldBy(const Lease& run, ConsumerId consumer) { return run.consumer == consumer || consumer == kAnyone; }
+  static bool IsHeldBy(const Lease& run, ConsumerId consumer) {
+    return run.consumer == consumer || consumer == kAnyone;
+  }
 
   void FileNewest() {
     if (newest_.count == 0) return;
@@ -232,11 +244,12 @@ class LeaseTable {
 
   LeaseId next_{1};
   uint64_t count_ = 0;
-  // The last run added, if it is there as it was added: in no tree until the next one comes, since where leases come and go
-  // one at a time it is gone by then. Without a count there is none.
+  // The last run added, if it is there as it was added: in no tree until the next one comes, since
+  // where leases come and go one at a time it is gone by then. Without a count there is none.
   Lease newest_;
-  // By first id. Both trees have, from the first entry on, a last one that nobody holds: it ends every search, and a tree that
-  // is never empty again keeps its memory where leases come and go one at a time.
+  // By first id. Both trees have, from the first entry on, a last one that nobody holds: it ends
+  // every search, and a tree that is never empty again keeps its memory where leases come and go
+  // one at a time.
   Runs runs_;
   // (deadline, first id) of every run.
   absl::btree_set<std::pair<Instant, LeaseId>> deadlines_;

@@ -42,7 +42,8 @@ void OffsetList::PopFront() {
 
 bool OffsetList::Erase(Offset offset) {
   const auto begin = chunks_.begin() + static_cast<ptrdiff_t>(first_);
-  const auto it = std::partition_point(begin, chunks_.end(), [&](const Chunk& chunk) { return chunk.last < offset; });
+  const auto it = std::partition_point(begin, chunks_.end(),
+                                       [&](const Chunk& chunk) { return chunk.last < offset; });
   if (it == chunks_.end() || offset < it->first) return false;
   std::vector<Offset> left;
   const uint32_t count = it->count;

@@ -1,6 +1,6 @@
-// Offsets in rising order, appended at the back and taken off the front: what waits behind the head of an ordering key.
-// Kept as the distances between them, as varints: one or two bytes each, so that five million cost what a few hundred
-// batches do.
+// Offsets in rising order, appended at the back and taken off the front: what waits behind the head
+// of an ordering key. Kept as the distances between them, as varints: one or two bytes each, so
+// that five million cost what a few hundred batches do.
 //
 // Thread rule: a plain container; the subscription locks.
 #pragma once

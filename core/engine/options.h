@@ -17,7 +17,8 @@ namespace sluice {
 
 class Subscription;
 
-// Called without a lock, by the thread that made the change, before the next change of the same subscription; must not block.
+// Called without a lock, by the thread that made the change, before the next change of the same
+// subscription; must not block.
 using SubscriptionListener = std::function<void(const std::shared_ptr<Subscription>&)>;
 
 struct EngineOptions {
@@ -31,7 +32,8 @@ struct EngineOptions {
   SubscriptionListener on_configured = nullptr;
   // Told when a subscription comes upon damaged messages, once for each stretch; may be null.
   DamageListener on_damage = nullptr;
-  // Told, by its full name, of a subscription that holds back as much as it may: what is newer waits. May be null.
+  // Told, by its full name, of a subscription that holds back as much as it may: what is newer
+  // waits. May be null.
   std::function<void(const std::string& subscription)> on_held_full = nullptr;
   // For all of core/flow/memory_ledger.h; 0 for no bound.
   size_t memory_budget_bytes = 0;

@@ -1,6 +1,7 @@
 // The messages of one ordering key that are out, in the order of their offsets.
 //
-// Adding one and taking one from either end are O(1), amortised: a consumer may have ten thousands of one key.
+// Adding one and taking one from either end are O(1), amortised: a consumer may have ten thousands
+// of one key.
 //
 // Thread rule: a plain container; the subscription locks.
 #pragma once
@@ -44,8 +45,9 @@ class OutList {
   }
   // REQUIRES: it is there.
   OutMessage& Find(Offset offset) {
-    return *std::lower_bound(messages_.begin() + static_cast<ptrdiff_t>(first_), messages_.end(), offset,
-                             [](const OutMessage& message, Offset wanted) { return message.offset < wanted; });
+    return *std::lower_bound(
+        messages_.begin() + static_cast<ptrdiff_t>(first_), messages_.end(), offset,
+        [](const OutMessage& message, Offset wanted) { return message.offset < wanted; });
   }
 
  private:

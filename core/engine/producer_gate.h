@@ -1,4 +1,5 @@
-// Lets a numbered batch in once: what was stored gets its first answer again, what is on its way waits for that.
+// Lets a numbered batch in once: what was stored gets its first answer again, what is on its way
+// waits for that.
 //
 // Thread rule: every member may be called from any thread. Callbacks are called with no lock held.
 #pragma once
@@ -22,7 +23,8 @@ class ProducerGate {
  public:
   using Done = std::function<void(absl::StatusOr<Published>)>;
 
-  // True when the batch is new here: it is to be stored, and End called. Else `done` is taken, to be called then.
+  // True when the batch is new here: it is to be stored, and End called. Else `done` is taken, to
+  // be called then.
   bool Begin(const ProducerTag& tag, Done* done) EXCLUDES(mu_);
   // Those who came meanwhile, to be told what became of it.
   std::vector<Done> End(const ProducerTag& tag) EXCLUDES(mu_);

@@ -29,12 +29,14 @@ struct ReadyRange {
   }
 };
 
-// Cuts `range` by the ranges of `wanted`, which rise and do not touch: calls take(part) for what is wanted and keep(part) for
-// what is not. Returns whether anything was wanted.
+// Cuts `range` by the ranges of `wanted`, which rise and do not touch: calls take(part) for what is
+// wanted and keep(part) for what is not. Returns whether anything was wanted.
 template <class Take, class Keep>
-bool Split(const ReadyRange& range, absl::Span<const OffsetRange> wanted, Take&& take, Keep&& keep) {
-  auto next = std::partition_point(wanted.begin(), wanted.end(),
-                                   [&](const OffsetRange& w) { return w.end <= range.offsets.begin; });
+bool Split(const ReadyRange& range, absl::Span<const OffsetRange> wanted, Take&& take,
+           Keep&& keep) {
+  auto next = std::partition_point(wanted.begin(), wanted.end(), [&](const OffsetRange& w) {
+    return w.end <= range.offsets.begin;
+  });
   if (next == wanted.end() || next->begin >= range.offsets.end) return false;
   Offset at = range.offsets.begin;
   for (; next != wanted.end() && next->begin < range.offsets.end; ++next) {
@@ -49,7 +51,8 @@ bool Split(const ReadyRange& range, absl::Span<const OffsetRange> wanted, Take&&
 
 // Moves the parts that are wanted out of a multimap of ranges. Returns how many messages.
 template <class Waiting>
-uint64_t TakeWaiting(Waiting* waiting, absl::Span<const OffsetRange> wanted, std::vector<ReadyRange>* taken) {
+uint64_t TakeWaiting(Waiting* waiting, absl::Span<const OffsetRange> wanted,
+                     std::vector<ReadyRange>* taken) {
   uint64_t count = 0;
   std::vector<typename Waiting::value_type> left;
   for (auto it = waiting->begin(); it != waiting->end();) {
@@ -60,7 +63,9 @@ uint64_t TakeWaiting(Waiting* waiting, absl::Span<const OffsetRange> wanted, std
           taken->push_back(part);
           count += part.offsets.size();
         },
-        [&](const ReadyRange& part) { left.push_back({key, part}); });
+        [&](const ReadyRange& part) {
+          left.push_back({key, part});
+        });
     it = any ? waiting->erase(it) : std::next(it);
   }
   for (auto& entry : left) waiting->insert(std::move(entry));

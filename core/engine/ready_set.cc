@@ -15,7 +15,8 @@ void ReadySet::TakeFrom(uint8_t priority, OffsetRange wanted, std::vector<Range>
     const OffsetRange part{std::max(begin, wanted.begin), std::min(tail.end, wanted.end)};
     taken->push_back({part, tail.attempts, priority, tail.failed_by});
     count_ -= part.size();
-    if (begin < part.begin) it = std::next(shelf.insert({begin, Tail{part.begin, tail.attempts, tail.failed_by}}).first);
+    if (begin < part.begin)
+      it = std::next(shelf.insert({begin, Tail{part.begin, tail.attempts, tail.failed_by}}).first);
     if (part.end < tail.end) it = std::next(shelf.insert({part.end, tail}).first);
   }
   if (shelf.empty()) occupied_ &= ~(1u << priority);
@@ -83,13 +84,15 @@ std::optional<ReadySet::Range> ReadySet::Front() const {
     const uint32_t most = since_oldest_ + 1 < kOldestEvery ? kOldestEvery - 1 - since_oldest_ : 1;
     end = std::min(end, begin + most);
   }
-  return Range{{begin, end}, tail.attempts, static_cast<uint8_t>(shelf - shelves_.data()), tail.failed_by};
+  return Range{
+      {begin, end}, tail.attempts, static_cast<uint8_t>(shelf - shelves_.data()), tail.failed_by};
 }
 
 void ReadySet::PopFront(uint64_t count) {
   Shelf& shelf = shelves_[static_cast<size_t>(NextShelf() - shelves_.data())];
   const bool choice = (occupied_ & (occupied_ - 1)) != 0;
-  since_oldest_ = choice && since_oldest_ + 1 < kOldestEvery ? since_oldest_ + static_cast<uint32_t>(count) : 0;
+  since_oldest_ =
+      choice && since_oldest_ + 1 < kOldestEvery ? since_oldest_ + static_cast<uint32_t>(count) : 0;
   const auto [begin, tail] = *shelf.begin();
   shelf.erase(shelf.begin());
   if (begin + count < tail.end) shelf.insert({begin + count, tail});

@@ -1,9 +1,11 @@
-// The messages of a subscription that may be delivered and are not new: those that were delivered before, and those that
-// were passed over. Some may go now, in offset order or higher priorities first; others wait until a time. Kept as ranges
-// with equal numbers of attempts, failed by the same consumer.
+// The messages of a subscription that may be delivered and are not new: those that were delivered
+// before, and those that were passed over. Some may go now, in offset order or higher priorities
+// first; others wait until a time. Kept as ranges with equal numbers of attempts, failed by the
+// same consumer.
 //
-// By priority, one message of ten is the oldest one there is, whatever its priority, so that none waits for ever. Where the
-// messages' own priorities do not count, the subscription has others: what fails often goes last.
+// By priority, one message of ten is the oldest one there is, whatever its priority, so that none
+// waits for ever. Where the messages' own priorities do not count, the subscription has others:
+// what fails often goes last.
 //
 // Thread rule: a plain container; the subscription locks.
 #pragma once
@@ -30,7 +32,8 @@ class ReadySet {
   // REQUIRES: none of the offsets is in the set, priority <= kMaxPriority.
   void Add(const Range& range);
   void AddDelayed(const Range& range, Instant until) { delayed_.emplace(until, range); }
-  // Until a time of day, in microseconds since 1970: for messages that are not to be delivered before.
+  // Until a time of day, in microseconds since 1970: for messages that are not to be delivered
+  // before.
   void AddScheduled(const Range& range, int64_t until_us) { scheduled_.Add(range, until_us); }
 
   // Moves what has waited long enough. Returns whether there was any.
@@ -47,8 +50,8 @@ class ReadySet {
   // Forgets everything below `offset`.
   void DropBefore(Offset offset);
 
-  // When the next one may go of those that wait by the steady clock, and of those that wait for a time of day; Never() and
-  // ScheduledSet::kNever when there is none.
+  // When the next one may go of those that wait by the steady clock, and of those that wait for a
+  // time of day; Never() and ScheduledSet::kNever when there is none.
   Instant next_due() const { return delayed_.empty() ? Instant::Never() : delayed_.begin()->first; }
   int64_t next_scheduled_us() const { return scheduled_.next_due_us(); }
   bool empty() const { return count_ == 0 && delayed_.empty() && scheduled_.empty(); }
@@ -64,7 +67,9 @@ class ReadySet {
     uint32_t attempts = 0;
     ConsumerId failed_by = kAnyone;
 
-    bool Joins(const Range& range) const { return attempts == range.attempts && failed_by == range.failed_by; }
+    bool Joins(const Range& range) const {
+      return attempts == range.attempts && failed_by == range.failed_by;
+    }
   };
   // begin -> (end, attempts); disjoint.
   using Shelf = absl::btree_map<Offset, Tail>;
@@ -74,7 +79,8 @@ class ReadySet {
   // The shelf that is next.
   const Shelf* NextShelf() const;
 
-  // By priority, as far up as there were any: most subscriptions know none, and an idle one has not even the first.
+  // By priority, as far up as there were any: most subscriptions know none, and an idle one has not
+  // even the first.
   std::vector<Shelf> shelves_;
   // Shelves with anything on them, as bits.
   uint32_t occupied_ = 0;

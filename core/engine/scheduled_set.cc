@@ -29,12 +29,17 @@ uint64_t ReadVarint(const char** at) {
 }
 
 // Small numbers of either sign become small ones (protobuf's zigzag encoding).
-uint64_t ZigZag(int64_t value) { return (static_cast<uint64_t>(value) << 1) ^ static_cast<uint64_t>(value >> 63); }
-int64_t UnZigZag(uint64_t value) { return static_cast<int64_t>(value >> 1) ^ -static_cast<int64_t>(value & 1); }
+uint64_t ZigZag(int64_t value) {
+  return (static_cast<uint64_t>(value) << 1) ^ static_cast<uint64_t>(value >> 63);
+}
+int64_t UnZigZag(uint64_t value) {
+  return static_cast<int64_t>(value >> 1) ^ -static_cast<int64_t>(value & 1);
+}
 
 // Whether `next` may be a part of `range`.
 bool Continues(const ReadyRange& range, const ReadyRange& next) {
-  return range.offsets.end == next.offsets.begin && range.attempts == next.attempts && range.priority == next.priority;
+  return range.offsets.end == next.offsets.begin && range.attempts == next.attempts &&
+         range.priority == next.priority;
 }
 
 }  // namespace
@@ -53,7 +58,8 @@ void ScheduledSet::Put(const Entry& entry) {
   if (number <= near_slot_) return AddNear(entry);
   Slot& slot = slots_[number];
   const bool is_new = slot.first_us == kNever;
-  slot.lowest = is_new ? entry.range.offsets.begin : std::min(slot.lowest, entry.range.offsets.begin);
+  slot.lowest =
+      is_new ? entry.range.offsets.begin : std::min(slot.lowest, entry.range.offsets.begin);
   slot.highest = is_new ? entry.range.offsets.end : std::max(slot.highest, entry.range.offsets.end);
   slot.first_us = std::min(slot.first_us, entry.until_us);
   if (!is_new && slot.last.until_us == entry.until_us && Continues(slot.last.range, entry.range)) {
@@ -82,9 +88,12 @@ void ScheduledSet::AddNear(const Entry& entry) {
 }
 
 void ScheduledSet::PackLast(Slot* slot) {
-  const auto distance = [](Offset from, Offset to) { return static_cast<int64_t>(to.value() - from.value()); };
+  const auto distance = [](Offset from, Offset to) {
+    return static_cast<int64_t>(to.value() - from.value());
+  };
   const ReadyRange& range = slot->last.range;
-  AppendVarint(&slot->packed, ZigZag(distance(slot->base.range.offsets.begin, range.offsets.begin)));
+  AppendVarint(&slot->packed,
+               ZigZag(distance(slot->base.range.offsets.begin, range.offsets.begin)));
   AppendVarint(&slot->packed, ZigZag(slot->last.until_us - slot->base.until_us));
   AppendVarint(&slot->packed, range.offsets.size());
   AppendVarint(&slot->packed, uint64_t{range.attempts} * (kMaxPriority + 1) + range.priority);
@@ -123,7 +132,9 @@ bool ScheduledSet::TakeDue(int64_t wall_us, const std::function<void(const Ready
     const Slot slot = std::move(next->second);
     slots_.erase(next);
     packed_bytes_ -= slot.packed.size();
-    Unpack(slot, [&](const Entry& entry) { entry.until_us <= wall_us ? take(entry.range) : AddNear(entry); });
+    Unpack(slot, [&](const Entry& entry) {
+      entry.until_us <= wall_us ? take(entry.range) : AddNear(entry);
+    });
   }
   return count_ < before;
 }
@@ -135,7 +146,8 @@ void ScheduledSet::DropBefore(Offset offset) {
     range->offsets.begin = begin;
     return !range->offsets.empty();
   };
-  for (auto it = near_.begin(); it != near_.end();) it = cut(&it->second) ? std::next(it) : near_.erase(it);
+  for (auto it = near_.begin(); it != near_.end();)
+    it = cut(&it->second) ? std::next(it) : near_.erase(it);
   Rebuild({Offset(), offset}, [&](const Entry& entry) {
     Entry left = entry;
     if (cut(&left.range)) Put(left);

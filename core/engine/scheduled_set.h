@@ -1,6 +1,6 @@
-// Messages that wait for a time of day, as ranges. Those of the next tenth of a second are at hand in the order of their
-// times; later ones are packed by the tenth of a second they are due in, a few bytes each: five million messages that
-// are due in an hour cost some tens of megabytes.
+// Messages that wait for a time of day, as ranges. Those of the next tenth of a second are at hand
+// in the order of their times; later ones are packed by the tenth of a second they are due in, a
+// few bytes each: five million messages that are due in an hour cost some tens of megabytes.
 //
 //   set.Add({offsets, attempts, priority}, deliver_at_us);
 //   set.TakeDue(wall_us, [&](const ReadyRange& range) {...});
@@ -25,7 +25,8 @@ struct ScheduledEntry {
   ReadyRange range;
   int64_t until_us = 0;
 };
-// Entries of one tenth of a second: `last` as it is, those before it as distances from one to the next.
+// Entries of one tenth of a second: `last` as it is, those before it as distances from one to the
+// next.
 struct ScheduledSlot {
   std::string packed;
   // The last one packed.
@@ -67,7 +68,8 @@ class ScheduledSet {
   static void PackLast(Slot* slot);
   static void Unpack(const Slot& slot, const std::function<void(const Entry&)>& each);
   void Put(const Entry& entry);
-  // Calls fn(entry), which may Put it again, for all entries of slots that have anything in [lowest, highest).
+  // Calls fn(entry), which may Put it again, for all entries of slots that have anything in
+  // [lowest, highest).
   void Rebuild(OffsetRange range, const std::function<void(const Entry&)>& fn);
   void AddNear(const Entry& entry);
 

@@ -1,17 +1,21 @@
-// The circuit breaker between topics and their store: when appends fail, are slow or do not come back, publishes are
-// refused at once instead of queueing behind them, until probes go through again.
+// The circuit breaker between topics and their store: when appends fail, are slow or do not come
+// back, publishes are refused at once instead of queueing behind them, until probes go through
+// again.
 //
 //   auto call = breaker.Admit();                       // UNAVAILABLE, CIRCUIT_OPEN, with a retry delay
 //   log->Append(batch, [&, call](absl::Status status) { breaker.Record(call, status); ... });
 //
-// A store that is full answers, in good time: that is no failure, and STORAGE_FULL is what its publishers are told. A
-// publisher's own deadline that passes before the write begins is no failure of the store either; one that waited for
-// `slow_call` or longer counts as a slow call. A store that hangs is found by `stalled_call`, whatever deadlines its callers set.
+// A store that is full answers, in good time: that is no failure, and STORAGE_FULL is what its
+// publishers are told. A publisher's own deadline that passes before the write begins is no failure
+// of the store either; one that waited for `slow_call` or longer counts as a slow call. A store
+// that hangs is found by `stalled_call`, whatever deadlines its callers set.
 //
-// The timer queue sees stalls and the end of the open time also while nobody publishes: readiness depends on it, and who
-// takes a server that is not ready out of the traffic must get it back without sending it any.
+// The timer queue sees stalls and the end of the open time also while nobody publishes: readiness
+// depends on it, and who takes a server that is not ready out of the traffic must get it back
+// without sending it any.
 //
-// Thread rule: every member may be called from any thread. The timer queue is stopped before this is destroyed.
+// Thread rule: every member may be called from any thread. The timer queue is stopped before this
+// is destroyed.
 #pragma once
 
 #include <atomic>
@@ -30,8 +34,8 @@ class StoreBreaker {
   static constexpr absl::Duration kWatchInterval = absl::Milliseconds(100);
 
   // `listener` may be null.
-  StoreBreaker(const BreakerOptions& options, const Clock& clock, TimerQueue& timers, BreakerMetrics& metrics,
-               BreakerListener listener);
+  StoreBreaker(const BreakerOptions& options, const Clock& clock, TimerQueue& timers,
+               BreakerMetrics& metrics, BreakerListener listener);
 
   absl::StatusOr<CircuitBreaker::Call> Admit(Instant now);
   // What came of it. Mistakes of the publisher do not count.

@@ -13,8 +13,9 @@ constexpr size_t kMostDeparted = 64;
 
 }  // namespace
 
-Subscription::Subscription(std::shared_ptr<EngineContext> context, SubscriptionId id, SubscriptionConfig config,
-                           std::shared_ptr<Topic> topic, std::shared_ptr<Cursor> cursor, const CursorState& state)
+Subscription::Subscription(std::shared_ptr<EngineContext> context, SubscriptionId id,
+                           SubscriptionConfig config, std::shared_ptr<Topic> topic,
+                           std::shared_ptr<Cursor> cursor, const CursorState& state)
     : context_(std::move(context)),
       id_(id),
       cursor_(std::move(cursor)),
@@ -29,8 +30,9 @@ Subscription::Subscription(std::shared_ptr<EngineContext> context, SubscriptionI
   if (config_.detached) {
     ended_ = DetachedError(config_.name);
   } else if (topic_ == nullptr) {
-    ended_ = Error(Reason::kTopicDeleted, fmt::format("{}: its topic was deleted", config_.name.full()),
-                   {{"field", "subscription"}, {"value", config_.name.full()}});
+    ended_ =
+        Error(Reason::kTopicDeleted, fmt::format("{}: its topic was deleted", config_.name.full()),
+              {{"field", "subscription"}, {"value", config_.name.full()}});
   }
   BeginAt(state);
   end_ = topic_ == nullptr ? next_ : std::max(topic_->durable_end(), next_);
@@ -40,12 +42,14 @@ void Subscription::BeginAt(const CursorState& state) {
   acked_ = state.acked;
   floor_.store(acked_.floor(), std::memory_order_release);
   // What retention took is not waited for.
-  if (topic_ != nullptr) Skip({acked_.floor(), std::max(acked_.floor(), topic_->log().extent().first)});
+  if (topic_ != nullptr)
+    Skip({acked_.floor(), std::max(acked_.floor(), topic_->log().extent().first)});
   next_ = acked_.floor();
   RestartScan();
   history_ = state.failures;
   expired_unseen_ = 0;
-  // Those whose attempts were used up do not wait for a consumer; where order counts, their key has to be known first.
+  // Those whose attempts were used up do not wait for a consumer; where order counts, their key has
+  // to be known first.
   if (config_.ordered) return;
   for (auto& [offset, failures] : history_) {
     if (!AttemptsUsedUp(failures) || acked_.Contains(offset)) continue;
@@ -61,7 +65,8 @@ absl::Status Subscription::NotAvailable(const AttachOptions& options) const {
   if (config_.push && !options.pushes) return PushError(config_.name);
   if (consumers_.size() >= kMaxConsumers) {
     return Error(Reason::kTooManyConsumers,
-                 fmt::format("{}: {} consumers are connected, the most there may be", config_.name.full(), kMaxConsumers),
+                 fmt::format("{}: {} consumers are connected, the most there may be",
+                             config_.name.full(), kMaxConsumers),
                  {{"field", "subscription"},
                   {"value", std::to_string(consumers_.size() + 1)},
                   {"limit", std::to_string(kMaxConsumers)}});
@@ -69,7 +74,8 @@ absl::Status Subscription::NotAvailable(const AttachOptions& options) const {
   return absl::OkStatus();
 }
 
-absl::StatusOr<ConsumerId> Subscription::Attach(std::shared_ptr<Consumer> consumer, AttachOptions options) {
+absl::StatusOr<ConsumerId> Subscription::Attach(std::shared_ptr<Consumer> consumer,
+                                                AttachOptions options) {
   MutexLock lock(mu_);
   if (absl::Status status = NotAvailable(options); !status.ok()) return status;
   ConsumerState state;
@@ -85,7 +91,8 @@ absl::StatusOr<ConsumerId> Subscription::Attach(std::shared_ptr<Consumer> consum
   state.pushes = options.pushes;
   state.messages_left = options.max_outstanding_messages;
   state.bytes_left = options.max_outstanding_bytes;
-  state.limited = std::min(state.messages_left, state.bytes_left) != AttachOptions::kNoOutstandingLimit;
+  state.limited =
+      std::min(state.messages_left, state.bytes_left) != AttachOptions::kNoOutstandingLimit;
   if (state.limited) ++limited_consumers_;
   consumers_.push_back(std::move(state));
   BeginLeasing();
@@ -126,9 +133,11 @@ void Subscription::BeginLeasing() {
 }
 
 void Subscription::MakeBreaker() {
-  const DeliveryBreakerPolicy policy = config_.delivery_breaker ? *config_.delivery_breaker : DeliveryBreakerPolicy();
-  breaker_ = std::make_unique<DeliveryBreaker>(context_->metrics.engine.delivery_breakers,
-                                               DeliveryBreaker::OptionsFrom(policy), leases_.next());
+  const DeliveryBreakerPolicy policy =
+      config_.delivery_breaker ? *config_.delivery_breaker : DeliveryBreakerPolicy();
+  breaker_ =
+      std::make_unique<DeliveryBreaker>(context_->metrics.engine.delivery_breakers,
+                                        DeliveryBreaker::OptionsFrom(policy), leases_.next());
   for (ConsumerState& consumer : consumers_) consumer.failures.reset();
 }
 
@@ -141,18 +150,22 @@ void Subscription::ForgetFailures(const ConsumerState& consumer) {
 
 void Subscription::NoteFailure(const Lease& lease) {
   ConsumerState* const consumer = FindConsumer(lease.consumer);
-  const bool departed = consumer == nullptr && std::find(departed_.begin(), departed_.end(), lease.consumer) != departed_.end();
+  const bool departed = consumer == nullptr && std::find(departed_.begin(), departed_.end(),
+                                                         lease.consumer) != departed_.end();
   // What it gives back on its way out may come when it is gone.
   if (departed) return Note(lease, DeliveryOutcome::kReturned);
-  breaker_->OnSettled(lease.first, lease.count, lease.again ? DeliveryOutcome::kFailedAgain : DeliveryOutcome::kFailed,
-                      context_->clock.RoughNow(), consumer == nullptr ? nullptr : &consumer->failures);
+  breaker_->OnSettled(lease.first, lease.count,
+                      lease.again ? DeliveryOutcome::kFailedAgain : DeliveryOutcome::kFailed,
+                      context_->clock.RoughNow(),
+                      consumer == nullptr ? nullptr : &consumer->failures);
   if (limited_consumers_ > 0) GiveRoom(lease);
 }
 
 ConsumerState* Subscription::FindConsumer(ConsumerId id) {
   // In the order of their ids, since that is the order in which they came.
-  auto it = std::lower_bound(consumers_.begin(), consumers_.end(), id,
-                             [](const ConsumerState& c, ConsumerId wanted) { return c.id < wanted; });
+  auto it =
+      std::lower_bound(consumers_.begin(), consumers_.end(), id,
+                       [](const ConsumerState& c, ConsumerId wanted) { return c.id < wanted; });
   return it == consumers_.end() || it->id != id ? nullptr : &*it;
 }
 
@@ -163,7 +176,8 @@ void Subscription::Grant(ConsumerId consumer, int64_t messages, int64_t bytes) {
     MutexLock lock(mu_);
     ConsumerState* state = FindConsumer(consumer);
     if (state == nullptr) return;
-    state->message_credit = std::min(state->message_credit + std::min(messages, kMostCredit), kMostCredit);
+    state->message_credit =
+        std::min(state->message_credit + std::min(messages, kMostCredit), kMostCredit);
     if (bytes == kNoByteLimit) {
       state->counts_bytes = false;
     } else {
@@ -179,7 +193,8 @@ uint64_t Subscription::MarkAcked(OffsetRange range) {
   return added;
 }
 
-Subscription::Acked Subscription::BeginAck(ConsumerId consumer, const std::vector<LeaseRange>& ranges,
+Subscription::Acked Subscription::BeginAck(ConsumerId consumer,
+                                           const std::vector<LeaseRange>& ranges,
                                            AckOutcome* outcome) {
   Acked acked;
   MutexLock lock(mu_);
@@ -192,7 +207,8 @@ Subscription::Acked Subscription::BeginAck(ConsumerId consumer, const std::vecto
   if (!acked.offsets.empty()) ++telling_;
   // What the breaker held back may go now, and a key that this consumer held may go to others.
   // What the filter leaves out may not hold the floor.
-  acked.pump = RoomCame() || breaker_state() != before || (!acked.offsets.empty() && keys_.has_ready()) || (has_filter() && ScanFrom()) ||
+  acked.pump = RoomCame() || breaker_state() != before ||
+               (!acked.offsets.empty() && keys_.has_ready()) || (has_filter() && ScanFrom()) ||
                damage_ != nullptr;
   return acked;
 }
@@ -204,7 +220,8 @@ uint64_t Subscription::Ack(ConsumerId consumer, const std::vector<LeaseRange>& r
   return acked.settled;
 }
 
-void Subscription::AckConfirmed(ConsumerId consumer, const std::vector<LeaseRange>& ranges, AckDone done) {
+void Subscription::AckConfirmed(ConsumerId consumer, const std::vector<LeaseRange>& ranges,
+                                AckDone done) {
   AckOutcome outcome;
   const Acked acked = BeginAck(consumer, ranges, &outcome);
   Confirm(acked, std::move(outcome), std::move(done));
@@ -213,15 +230,16 @@ void Subscription::AckConfirmed(ConsumerId consumer, const std::vector<LeaseRang
 
 void Subscription::Confirm(const Acked& acked, AckOutcome outcome, AckDone done) {
   if (acked.offsets.empty()) return done(std::move(outcome));
-  TellAcked(acked.offsets, acked.old_floor, acked.topic,
-            [outcome = std::move(outcome), done = std::move(done)](const absl::Status& status) mutable {
-              outcome.status = status;
-              done(std::move(outcome));
-            });
+  TellAcked(
+      acked.offsets, acked.old_floor, acked.topic,
+      [outcome = std::move(outcome), done = std::move(done)](const absl::Status& status) mutable {
+        outcome.status = status;
+        done(std::move(outcome));
+      });
 }
 
-uint64_t Subscription::TakeAcked(ConsumerId consumer, const std::vector<LeaseRange>& ranges, OffsetRanges* acked,
-                                 AckOutcome* outcome) {
+uint64_t Subscription::TakeAcked(ConsumerId consumer, const std::vector<LeaseRange>& ranges,
+                                 OffsetRanges* acked, AckOutcome* outcome) {
   uint64_t settled = 0;
   // Not settled at all: it is not known yet what is before them.
   uint64_t unseen = 0;
@@ -229,7 +247,8 @@ uint64_t Subscription::TakeAcked(ConsumerId consumer, const std::vector<LeaseRan
     LeaseId next = range.first;
     settled += leases_.Take(consumer, range, [&](const Lease& lease) {
       mu_.AssertHeld();
-      if (outcome != nullptr && next < lease.first) outcome->refused.push_back({next, lease.first - 1});
+      if (outcome != nullptr && next < lease.first)
+        outcome->refused.push_back({next, lease.first - 1});
       next = lease.first + lease.count;
       if (lease.keyed) return AckKeyed(lease, acked, outcome);
       if (config_.ordered && IsUnseen(lease)) {
@@ -253,7 +272,8 @@ uint64_t Subscription::TakeAcked(ConsumerId consumer, const std::vector<LeaseRan
 void Subscription::AckUnseen(const Lease& lease, AckOutcome* outcome) {
   leases_.Restore(lease);
   if (outcome == nullptr) return;
-  for (LeaseId id = lease.first; id < lease.first + lease.count; ++id) outcome->too_early.push_back({id, id});
+  for (LeaseId id = lease.first; id < lease.first + lease.count; ++id)
+    outcome->too_early.push_back({id, id});
 }
 
 void Subscription::AckKeyed(const Lease& lease, OffsetRanges* acked, AckOutcome* outcome) {
@@ -337,7 +357,8 @@ void Subscription::Detach(ConsumerId consumer, bool keeps_leases) {
   context_->metrics.engine.consumers.Add(-1);
   if (ephemeral_of != nullptr) {
     ephemeral_of->Remove(this);
-    return End(Error(Reason::kSubscriptionNotFound, "the ephemeral subscription ended with its stream"));
+    return End(
+        Error(Reason::kSubscriptionNotFound, "the ephemeral subscription ended with its stream"));
   }
   ConsumersChanged();
 }
@@ -380,7 +401,8 @@ void Subscription::SetConfig(SubscriptionConfig config) {
     if (config_.push) {
       pullers = TakeConsumers([](const ConsumerState& consumer) { return !consumer.pushes; });
       for (const ConsumerState& puller : pullers) {
-        if (!puller.leases_outlive_it) leases_.TakeAll(puller.id, Releasing(ReleaseCause::kReturned));
+        if (!puller.leases_outlive_it)
+          leases_.TakeAll(puller.id, Releasing(ReleaseCause::kReturned));
       }
       LeasesEnded();
       why = PushError(config_.name);
@@ -392,7 +414,8 @@ void Subscription::SetConfig(SubscriptionConfig config) {
   ConsumersChanged();
 }
 
-void Subscription::TellEnded(const std::vector<ConsumerState>& gone, const absl::Status& why) const {
+void Subscription::TellEnded(const std::vector<ConsumerState>& gone,
+                             const absl::Status& why) const {
   context_->metrics.engine.consumers.Add(-static_cast<int64_t>(gone.size()));
   for (const ConsumerState& consumer : gone) consumer.consumer->Ended(why);
 }
@@ -412,7 +435,8 @@ void Subscription::GiveRoom(const Lease& lease) {
 
 bool Subscription::Unused(Instant now) const {
   MutexLock lock(mu_);
-  const bool idle = std::all_of(consumers_.begin(), consumers_.end(), [](const auto& c) { return c.pushes; });
+  const bool idle =
+      std::all_of(consumers_.begin(), consumers_.end(), [](const auto& c) { return c.pushes; });
   return config_.expire_after > absl::ZeroDuration() && idle && leases_.count() == 0 &&
          now - last_used_ >= config_.expire_after;
 }
@@ -425,8 +449,10 @@ SubscriptionStats Subscription::stats() const {
     MutexLock lock(mu_);
     topic = topic_;
     oldest = acked_.floor();
-    stats.backlog_messages =
-        topic == nullptr ? 0 : static_cast<int64_t>(end() - oldest) - static_cast<int64_t>(acked_.above_floor() + filtered_ahead_);
+    stats.backlog_messages = topic == nullptr
+                                 ? 0
+                                 : static_cast<int64_t>(end() - oldest) -
+                                       static_cast<int64_t>(acked_.above_floor() + filtered_ahead_);
     stats.leased_messages = static_cast<int64_t>(leases_.count());
     stats.consumers = static_cast<int32_t>(consumers_.size());
     stats.delivered_messages = delivered_;
@@ -519,7 +545,9 @@ void Subscription::End(const absl::Status& why) {
     // What is to be there when the engine is opened again.
     if (ReasonOf(why) == Reason::kDraining && cursor_ != nullptr) leases = TakeLeaseChanges();
     const bool topic_deleted = ReasonOf(why) == Reason::kTopicDeleted;
-    consumers = TakeConsumers([&](const ConsumerState& consumer) { return !(topic_deleted && consumer.waits_without_topic); });
+    consumers = TakeConsumers([&](const ConsumerState& consumer) {
+      return !(topic_deleted && consumer.waits_without_topic);
+    });
     topic.swap(topic_);
     ForgetAll();
     next_ = end_;

@@ -3,7 +3,8 @@
 
 namespace sluice {
 
-std::vector<LeaseRange> Subscription::NackConfirmed(ConsumerId consumer, const std::vector<LeaseRange>& ranges,
+std::vector<LeaseRange> Subscription::NackConfirmed(ConsumerId consumer,
+                                                    const std::vector<LeaseRange>& ranges,
                                                     absl::Duration delay) {
   std::vector<LeaseRange> confirmed;
   uint64_t nacked = 0;
@@ -15,13 +16,14 @@ std::vector<LeaseRange> Subscription::NackConfirmed(ConsumerId consumer, const s
         confirmed.push_back({lease.first, lease.first + (lease.count - 1)});
         Release(lease, ReleaseCause::kNacked, delay);
       });
-      // Those whose leases ended with that of an earlier message of their key, now or before, and that wait to be delivered again:
-      // just what a nack asks for.
+      // Those whose leases ended with that of an earlier message of their key, now or before, and
+      // that wait to be delivered again: just what a nack asks for.
       ended_leases_.ForEachIn(range, [&](LeaseId lease, const EndedLeases::Ended& ended) {
         mu_.AssertHeld();
-        const bool comes_again = ended.why == EndedLeases::Why::kBehindItsKey && !acked_.Contains(ended.offset) &&
-                                 !keys_.IsOut(ended.offset);
-        if (comes_again && (consumer == kAnyone || consumer == ended.consumer)) confirmed.push_back({lease, lease});
+        const bool comes_again = ended.why == EndedLeases::Why::kBehindItsKey &&
+                                 !acked_.Contains(ended.offset) && !keys_.IsOut(ended.offset);
+        if (comes_again && (consumer == kAnyone || consumer == ended.consumer))
+          confirmed.push_back({lease, lease});
       });
     }
     LeasesEnded();

@@ -1,10 +1,12 @@
-// How a subscription lives with messages that are damaged on the disk. What can be delivered is: those before them, those that
-// come again, and what else goes in front of them. A consumer that has credit, holds nothing and is left with nothing but damaged
-// messages ends with DATA_LOSS, one that comes later too, and the subscription stays: the damaged messages are its backlog until
-// a seek passes them, their retention ends, or it skips them, which it does when it is set to.
+// How a subscription lives with messages that are damaged on the disk. What can be delivered is:
+// those before them, those that come again, and what else goes in front of them. A consumer that
+// has credit, holds nothing and is left with nothing but damaged messages ends with DATA_LOSS, one
+// that comes later too, and the subscription stays: the damaged messages are its backlog until a
+// seek passes them, their retention ends, or it skips them, which it does when it is set to.
 //
-// What was found is taken as true for a while, so that consumers that come again and again do not make the disk read a damaged
-// place again and again. Then it is read once more: it may have been the cable.
+// What was found is taken as true for a while, so that consumers that come again and again do not
+// make the disk read a damaged place again and again. Then it is read once more: it may have been
+// the cable.
 #include <algorithm>
 #include <utility>
 
@@ -15,8 +17,8 @@ namespace sluice {
 namespace {
 
 constexpr absl::Duration kReadAgainAfter = absl::Seconds(10);
-// What comes again within this time is waited for: the usual delays of what failed. Well below the time above, for which
-// redeliveries that are damaged themselves are put aside.
+// What comes again within this time is waited for: the usual delays of what failed. Well below the
+// time above, for which redeliveries that are damaged themselves are put aside.
 constexpr absl::Duration kComesSoon = absl::Seconds(1);
 
 }  // namespace
@@ -25,7 +27,8 @@ std::optional<DamageEvent> Subscription::OnDamage(Offset from, const absl::Statu
   const std::optional<OffsetRange> lost = DamagedMessages(error);
   const OffsetRange messages = lost.value_or(OffsetRange{from, std::max(end_, from + 1)});
   const bool told = damage_ && damage_->messages == messages;
-  damage_ = std::make_unique<Damage>(Damage{messages, lost.has_value(), error, context_->clock.Now() + kReadAgainAfter});
+  damage_ = std::make_unique<Damage>(
+      Damage{messages, lost.has_value(), error, context_->clock.Now() + kReadAgainAfter});
   if (from < next_) {
     DropGone(from, messages.begin);
   } else if (from == next_ && window_.empty()) {
@@ -42,7 +45,8 @@ std::optional<DamageEvent> Subscription::OnDamage(Offset from, const absl::Statu
 }
 
 bool Subscription::Damaged(Offset offset, Instant now) const {
-  return damage_ && damage_->messages.begin <= offset && offset < damage_->messages.end && now < damage_->until;
+  return damage_ && damage_->messages.begin <= offset && offset < damage_->messages.end &&
+         now < damage_->until;
 }
 
 void Subscription::SkipDamaged(OffsetRange range) {
@@ -71,14 +75,16 @@ bool Subscription::PutNextOfKeyAside(ConsumerId consumer, Offset offset, const M
 
 std::vector<ConsumerState> Subscription::TakeStarved() {
   // What may go, or may turn out to, is waited for.
-  if (!damage_ || SkipsDamage() || wanted_ || reading_ || ready_.Front() || keys_.has_ready()) return {};
+  if (!damage_ || SkipsDamage() || wanted_ || reading_ || ready_.Front() || keys_.has_ready())
+    return {};
   // Sought past them, say, or they went with their retention.
   if (acked_.NextUnacked(damage_->messages.begin) >= damage_->messages.end) {
     damage_.reset();
     return {};
   }
   const Instant now = context_->clock.RoughNow();
-  if (now >= damage_->until || std::min(ready_.next_due(), keys_.next_due()) <= now + kComesSoon) return {};
+  if (now >= damage_->until || std::min(ready_.next_due(), keys_.next_due()) <= now + kComesSoon)
+    return {};
   return TakeConsumers([this](const ConsumerState& consumer) {
     mu_.AssertHeld();
     return consumer.has_credit() && !leases_.AnyOf(consumer.id);

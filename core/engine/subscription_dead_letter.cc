@@ -1,8 +1,9 @@
-// How messages whose attempts are used up leave a subscription: up to a batch of them at a time is copied to the dead-letter
-// topic and acknowledged here in one step of the store, so that a crash leaves exactly one of the two. While they are on their
-// way they are neither available nor leased. What cannot be copied now (no such topic, a full disk) is delivered again after a
-// while, and then condemned again: nothing is stuck, nothing is lost. What is damaged cannot be delivered either: from then on it is
-// as in subscription_damage.cc.
+// How messages whose attempts are used up leave a subscription: up to a batch of them at a time is
+// copied to the dead-letter topic and acknowledged here in one step of the store, so that a crash
+// leaves exactly one of the two. While they are on their way they are neither available nor leased.
+// What cannot be copied now (no such topic, a full disk) is delivered again after a while, and then
+// condemned again: nothing is stuck, nothing is lost. What is damaged cannot be delivered either:
+// from then on it is as in subscription_damage.cc.
 #include <algorithm>
 #include <utility>
 
@@ -53,7 +54,8 @@ void Subscription::BuryNext() {
     }
   }
   if (topic == nullptr) return context_->gate.Leave();
-  const auto bury = [self = shared_from_this(), burial](const absl::StatusOr<std::vector<Ref<Batch>>>& read) {
+  const auto bury = [self = shared_from_this(),
+                     burial](const absl::StatusOr<std::vector<Ref<Batch>>>& read) {
     self->Bury(burial, read);
     self->context_->gate.Leave();
   };
@@ -61,8 +63,8 @@ void Subscription::BuryNext() {
   cached.empty() ? topic->log().Read(burial.from, kMaxBurialBytes, bury) : bury(std::move(cached));
 }
 
-void Subscription::TakeCondemned(const std::vector<Ref<Batch>>& batches, absl::Time now, Burial* burial,
-                                 std::vector<std::string>* copies) {
+void Subscription::TakeCondemned(const std::vector<Ref<Batch>>& batches, absl::Time now,
+                                 Burial* burial, std::vector<std::string>* copies) {
   const Offset found = batches.empty() ? Offset(UINT64_MAX) : batches.front()->first();
   const Offset end = batches.empty() ? found : batches.back()->end();
   size_t bytes = 0;
@@ -77,15 +79,17 @@ void Subscription::TakeCondemned(const std::vector<Ref<Batch>>& batches, absl::T
       continue;
     }
     if (next.offsets.begin < found || next.offsets.begin >= end) return;
-    const auto in = std::partition_point(batches.begin(), batches.end(),
-                                         [&](const Ref<Batch>& batch) { return batch->end() <= next.offsets.begin; });
+    const auto in = std::partition_point(
+        batches.begin(), batches.end(),
+        [&](const Ref<Batch>& batch) { return batch->end() <= next.offsets.begin; });
     Condemned part = next;
     part.offsets.end = std::min({next.offsets.end, (*in)->end(),
                                  next.offsets.begin + (kMaxMessagesPerBatch - copies->size())});
     // Whole messages, one at least.
     const auto index = [&](Offset at) { return static_cast<uint32_t>(at - (*in)->first()); };
     while (part.offsets.size() > 1 &&
-           bytes + (*in)->body_bytes(index(part.offsets.begin), index(part.offsets.end)) > kMaxBurialBytes) {
+           bytes + (*in)->body_bytes(index(part.offsets.begin), index(part.offsets.end)) >
+               kMaxBurialBytes) {
       part.offsets.end = part.offsets.begin + (part.offsets.size() + 1) / 2;
     }
     bytes += (*in)->body_bytes(index(part.offsets.begin), index(part.offsets.end));
@@ -102,7 +106,9 @@ void Subscription::TakeUnreadable(const absl::Status& why, Burial* burial) {
   // What lies behind damaged messages can be copied.
   const std::optional<OffsetRange> lost = DamagedMessages(why);
   const bool gone = lost && part.offsets.begin < lost->begin;
-  if (lost) part.offsets.end = std::min(part.offsets.end, std::max(gone ? lost->begin : lost->end, part.offsets.begin + 1));
+  if (lost)
+    part.offsets.end = std::min(part.offsets.end,
+                                std::max(gone ? lost->begin : lost->end, part.offsets.begin + 1));
   next.offsets.begin = part.offsets.end;
   if (next.offsets.empty()) condemned_.pop_front();
   if (gone) {
@@ -121,7 +127,8 @@ void Subscription::Bury(Burial burial, const absl::StatusOr<std::vector<Ref<Batc
   std::vector<std::string> copies;
   {
     MutexLock lock(mu_);
-    // After a seek what was condemned before it means nothing here: it is delivered again, or was passed over.
+    // After a seek what was condemned before it means nothing here: it is delivered again, or was
+    // passed over.
     if (burial.epoch == epoch_ && topic_ != nullptr && !condemned_.empty()) {
       if (!read.ok()) {
         TakeUnreadable(read.status(), &burial);
@@ -144,7 +151,8 @@ void Subscription::Bury(Burial burial, const absl::StatusOr<std::vector<Ref<Batc
   } else {
     std::vector<OffsetRange> offsets;
     for (const Condemned& part : burial.taken) Append(&offsets, part.offsets);
-    target->Bury(Batch::Compose({copies.begin(), copies.end()}, false), cursor_, std::move(offsets), buried);
+    target->Bury(Batch::Compose({copies.begin(), copies.end()}, false), cursor_, std::move(offsets),
+                 buried);
   }
   Told();
 }

@@ -1,5 +1,6 @@
-// How messages leave a subscription when their time is over, while nobody looks at them (core/engine/topic_expiry.h). What is
-// out stays so until its lease ends; what is on its way to the dead-letter topic goes there.
+// How messages leave a subscription when their time is over, while nobody looks at them
+// (core/engine/topic_expiry.h). What is out stays so until its lease ends; what is on its way to
+// the dead-letter topic goes there.
 #include <algorithm>
 
 #include "core/engine/expiry_index.h"
@@ -22,13 +23,15 @@ bool Subscription::LetExpire(const std::vector<Ref<Batch>>& batches) {
     if (seek_) return true;
     if (expired_unseen_ >= kMaxExpiredUnseen) return false;
     const Moment now = Look();
-    // What goes may let a later message of its key out, which is not to overtake one whose lease is over.
+    // What goes may let a later message of its key out, which is not to overtake one whose lease is
+    // over.
     EndLeases(now.now);
     OffsetRanges unkeyed;
     for (const Ref<Batch>& batch : batches) {
       const bool all = TtlPassed(*batch, now);
       if (!all && !MayExpireAt(*batch, 0, batch->count())) continue;
-      for (Offset at = acked_.NextUnacked(batch->first()); at < batch->end(); at = acked_.NextUnacked(at + 1)) {
+      for (Offset at = acked_.NextUnacked(batch->first()); at < batch->end();
+           at = acked_.NextUnacked(at + 1)) {
         if (!all && !Expired(*batch, at, now)) continue;
         at < next_ ? ExpireKnown(*batch, at, &unkeyed) : ExpireUnseen(*batch, at);
       }
@@ -48,7 +51,8 @@ void Subscription::ExpireKnown(const Batch& batch, Offset offset, OffsetRanges* 
   if (config_.ordered && !batch.plain()) {
     const MessageView message(batch.message(static_cast<uint32_t>(offset - batch.first())));
     if (!message.ordering_key().empty()) {
-      if (const auto attempts = keys_.Expire(message.ordering_key(), offset, buries_expired())) Expire(one, *attempts);
+      if (const auto attempts = keys_.Expire(message.ordering_key(), offset, buries_expired()))
+        Expire(one, *attempts);
       return;
     }
   }
@@ -83,7 +87,8 @@ int64_t Subscription::ExpiryOf(const Batch& batch, uint32_t begin, uint32_t end)
   const int64_t ttl_us = topic_->message_ttl_us();
   int64_t at_us = ttl_us > 0 ? batch.publish_time_us() + ttl_us : kNeverExpires;
   if (!MayExpireAt(batch, begin, end)) return at_us;
-  for (uint32_t i = begin; i < end; ++i) at_us = std::min(at_us, MessageView(batch.message(i)).expire_at_us());
+  for (uint32_t i = begin; i < end; ++i)
+    at_us = std::min(at_us, MessageView(batch.message(i)).expire_at_us());
   return at_us;
 }
 

@@ -1,6 +1,7 @@
-// What becomes of a message that is seen for the first time: it goes out, is passed over for good (the filter leaves it out,
-// it expired), or is held back: it is not yet due, it waits behind another one of its ordering key, or there may be one of
-// a higher priority. What is held is bounded; when there is that much, what is new waits in the log.
+// What becomes of a message that is seen for the first time: it goes out, is passed over for good
+// (the filter leaves it out, it expired), or is held back: it is not yet due, it waits behind
+// another one of its ordering key, or there may be one of a higher priority. What is held is
+// bounded; when there is that much, what is new waits in the log.
 #include <algorithm>
 #include <utility>
 
@@ -9,8 +10,8 @@
 namespace sluice {
 namespace {
 
-// What a subscription may spend on the messages it holds back: a few bytes for one behind others of its key, or for one
-// that is due later; some hundreds for a key.
+// What a subscription may spend on the messages it holds back: a few bytes for one behind others of
+// its key, or for one that is due later; some hundreds for a key.
 constexpr size_t kMaxHeldBytes = size_t{64} << 20;
 // Among how many messages the highest priority is looked for.
 constexpr uint64_t kPriorityWindow = 10'000;
@@ -74,8 +75,8 @@ uint32_t Subscription::FailuresBefore(Offset offset) const {
 
 bool Subscription::AllGo(const Batch& batch) const {
   return batch.plain() && filter_.matches_all() && !by_priority() && next_ >= restored_.end() &&
-         (history_.empty() || history_.rbegin()->first < next_) &&
-         topic_->message_ttl_us() == 0 && acked_.end() <= next_;
+         (history_.empty() || history_.rbegin()->first < next_) && topic_->message_ttl_us() == 0 &&
+         acked_.end() <= next_;
 }
 
 Subscription::Arrival Subscription::Judge(const Batch& batch, Offset offset, ConsumerId consumer,
@@ -168,7 +169,9 @@ void Subscription::NoteHeldFull() {
   context_->metrics.engine.held_full.Add();
   if (!context_->on_held_full) return;
   // Not from here: the lock is held.
-  context_->timers.At(context_->clock.Now(), [context = context_, name = config_.name.full()] { context->on_held_full(name); });
+  context_->timers.At(context_->clock.Now(), [context = context_, name = config_.name.full()] {
+    context->on_held_full(name);
+  });
 }
 
 // next_ is held back.
@@ -180,24 +183,28 @@ void Subscription::Hold(const Ref<Batch>& batch, const Arrival& arrival) {
     // When it is due is looked at once it is the first of its key.
     keys_.Wait(arrival.key, {.offset = next_, .attempts = arrival.attempts, .not_before = {}});
   } else if (arrival.fate == Fate::kNotYet) {
-    return ready_.AddScheduled({one, arrival.attempts, Precedence(arrival.attempts, arrival.priority)}, arrival.deliver_at_us);
+    return ready_.AddScheduled(
+        {one, arrival.attempts, Precedence(arrival.attempts, arrival.priority)},
+        arrival.deliver_at_us);
   } else {
     ready_.Add({one, arrival.attempts, Precedence(arrival.attempts, arrival.priority)});
   }
   held_.Put(batch);
 }
 
-uint64_t Subscription::FreshRun(const Batch& batch, ConsumerId consumer, int64_t most, const Moment& now,
-                                Arrival* first) {
+uint64_t Subscription::FreshRun(const Batch& batch, ConsumerId consumer, int64_t most,
+                                const Moment& now, Arrival* first) {
   fresh_keys_.clear();
   if (AllGo(batch)) return batch.end() - next_;
   *first = Judge(batch, next_, consumer, now);
   if (!first->key.empty()) fresh_keys_.push_back(first->key);
-  const Offset limit = std::min(acked_.UnackedEnd(next_, batch.end()), next_ + static_cast<uint64_t>(most));
+  const Offset limit =
+      std::min(acked_.UnackedEnd(next_, batch.end()), next_ + static_cast<uint64_t>(most));
   Offset end = next_ + 1;
   for (; end < limit; ++end) {
     const Arrival arrival = Judge(batch, end, consumer, now);
-    if (arrival.fate != Fate::kGoes || arrival.attempts != first->attempts || arrival.key.empty() != first->key.empty()) {
+    if (arrival.fate != Fate::kGoes || arrival.attempts != first->attempts ||
+        arrival.key.empty() != first->key.empty()) {
       break;
     }
     if (!arrival.key.empty()) fresh_keys_.push_back(arrival.key);

@@ -1,13 +1,14 @@
-// Acknowledgements that come when their lease is over: after its deadline, from a stream that was opened again, or after a
-// restart. They are not refused to clients that do not ask for exactly-once delivery, and save a delivery.
+// Acknowledgements that come when their lease is over: after its deadline, from a stream that was
+// opened again, or after a restart. They are not refused to clients that do not ask for
+// exactly-once delivery, and save a delivery.
 #include <utility>
 
 #include "core/engine/subscription.h"
 
 namespace sluice {
 
-// What waits to be delivered again is looked at when its turn comes (LeaseReady). Who waits behind others of its key is not
-// let go out of turn.
+// What waits to be delivered again is looked at when its turn comes (LeaseReady). Who waits behind
+// others of its key is not let go out of turn.
 bool Subscription::LateAckCounts(Offset offset) const {
   if (offset >= end() || acked_.Contains(offset)) return false;
   // Of what was not looked at since the restart the first has nothing in front of it.
@@ -15,7 +16,8 @@ bool Subscription::LateAckCounts(Offset offset) const {
 }
 
 bool Subscription::LateConfirmCounts(Offset offset) const {
-  if (config_.ordered || epoch_ > 0 || offset < next_ || offset >= end() || acked_.Contains(offset) || HeldUnseen(offset)) {
+  if (config_.ordered || epoch_ > 0 || offset < next_ || offset >= end() ||
+      acked_.Contains(offset) || HeldUnseen(offset)) {
     return false;
   }
   return FailuresBefore(offset) != kCondemned;
@@ -53,7 +55,7 @@ void Subscription::AckLate(const std::vector<LateAck>& late, bool before_restart
       const Offset end = ack.offset + (ack.leases.last - ack.leases.first) + 1;
       for (Offset offset = ack.offset; offset < end; ++offset) {
         if (!LateAckCounts(offset)) continue;
-        config_.ordered && keys_.IsOut(offset) ? keys_.Ack(offset, settle) : settle(offset);
+        config_.ordered&& keys_.IsOut(offset) ? keys_.Ack(offset, settle) : settle(offset);
       }
     }
   });

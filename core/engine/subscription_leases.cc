@@ -1,5 +1,6 @@
-// How leases outlive the engine (docs/adr/0029): what still holds some time after it was given is told to the cursor, and an
-// engine that finds it there leases it again, under an id of its own, until the deadline.
+// How leases outlive the engine (docs/adr/0029): what still holds some time after it was given is
+// told to the cursor, and an engine that finds it there leases it again, under an id of its own,
+// until the deadline.
 #include <algorithm>
 #include <utility>
 
@@ -10,7 +11,8 @@ namespace {
 
 // What is settled sooner is never told: it costs nothing.
 constexpr absl::Duration kSaveLeasesAfter = absl::Milliseconds(100);
-// Deadlines are saved as the next multiple of this, so that what was delivered one after the other is one entry.
+// Deadlines are saved as the next multiple of this, so that what was delivered one after the other
+// is one entry.
 constexpr int64_t kDeadlineStepMs = 100;
 
 int64_t SavedDeadline(int64_t until_us) {
@@ -21,7 +23,8 @@ int64_t SavedDeadline(int64_t until_us) {
 void AddRun(std::vector<SavedLease>* leases, const SavedLease& more) {
   if (!leases->empty() && !leases->back().over()) {
     SavedLease& last = leases->back();
-    const bool follows = last.offsets.end == more.offsets.begin && last.first + last.offsets.size() == more.first;
+    const bool follows =
+        last.offsets.end == more.offsets.begin && last.first + last.offsets.size() == more.first;
     if (follows && last.incarnation == more.incarnation && last.until_ms == more.until_ms) {
       last.offsets.end = more.offsets.end;
       return;
@@ -83,9 +86,11 @@ std::vector<SavedLease> Subscription::TakeLeaseChanges() {
     mu_.AssertHeld();
     // One that has passed is about to end.
     if (!lease.survives || lease.deadline <= now.now) return;
-    SavedLease saved{.offsets = lease.offsets(), .first = lease.first, .incarnation = context_->incarnation};
+    SavedLease saved{
+        .offsets = lease.offsets(), .first = lease.first, .incarnation = context_->incarnation};
     if (lease.consumer == kBeforeRestart) saved = restored_.OriginOf(lease.offsets());
-    saved.until_ms = SavedDeadline(now.wall_us + absl::ToInt64Microseconds(lease.deadline - now.now));
+    saved.until_ms =
+        SavedDeadline(now.wall_us + absl::ToInt64Microseconds(lease.deadline - now.now));
     AddRun(&changes, saved);
   };
   for (const LeaseRange& range : extended_) leases_.ForEachIn(range, save);
@@ -117,11 +122,13 @@ void Subscription::RestoreLeases(const SavedLeases& saved) {
   const absl::Time wall_now = absl::FromUnixMicros(now.wall_us);
   for (const auto& [begin, lease] : saved.runs()) {
     // The clock may have been set back.
-    const absl::Duration left = std::min(absl::FromUnixMillis(lease.until_ms) - wall_now, kMaxAckDeadline);
+    const absl::Duration left =
+        std::min(absl::FromUnixMillis(lease.until_ms) - wall_now, kMaxAckDeadline);
     if (left > absl::ZeroDuration()) {
       Restore(lease, now.now + left);
     } else {
-      // Nobody could settle it meanwhile: it comes again as the same attempt, and does not hold should the clock be set back.
+      // Nobody could settle it meanwhile: it comes again as the same attempt, and does not hold
+      // should the clock be set back.
       ForgetSaved(lease.offsets);
     }
   }
@@ -158,19 +165,22 @@ void Subscription::Restore(const SavedLease& saved, Instant deadline) {
   }
 }
 
-std::optional<LeaseId> Subscription::RestoredLease(uint32_t incarnation, LeaseId lease, Offset offset) const {
+std::optional<LeaseId> Subscription::RestoredLease(uint32_t incarnation, LeaseId lease,
+                                                   Offset offset) const {
   MutexLock lock(mu_);
   return restored_.Find(incarnation, lease, offset);
 }
 
-std::vector<TakenUp> Subscription::TakeUp(ConsumerId consumer, uint32_t incarnation, LeaseId first, OffsetRange offsets) {
+std::vector<TakenUp> Subscription::TakeUp(ConsumerId consumer, uint32_t incarnation, LeaseId first,
+                                          OffsetRange offsets) {
   MutexLock lock(mu_);
   std::vector<TakenUp> all;
   if (FindConsumer(consumer) == nullptr) return all;
   std::vector<Lease> parts;
   restored_.ForEachOf(incarnation, first, offsets, [&](const SavedLease& saved, LeaseId now) {
     mu_.AssertHeld();
-    leases_.Take(kBeforeRestart, {now, now + (saved.offsets.size() - 1)}, [&](const Lease& lease) { parts.push_back(lease); });
+    leases_.Take(kBeforeRestart, {now, now + (saved.offsets.size() - 1)},
+                 [&](const Lease& lease) { parts.push_back(lease); });
   });
   for (Lease& lease : parts) {
     const LeaseId earlier = first + (lease.offset - offsets.begin);
@@ -181,7 +191,8 @@ std::vector<TakenUp> Subscription::TakeUp(ConsumerId consumer, uint32_t incarnat
     RecordExtended({lease.first, lease.first + (lease.count - 1)});
   }
   for (const Lease& lease : parts) {
-    for (Offset at = lease.offset; lease.keyed && at < lease.offsets().end; ++at) HandKeyTo(at, consumer);
+    for (Offset at = lease.offset; lease.keyed && at < lease.offsets().end; ++at)
+      HandKeyTo(at, consumer);
   }
   return all;
 }
@@ -251,7 +262,8 @@ void Subscription::ReleaseUnseen(const Lease& lease, ReleaseCause cause, absl::D
     RecordEnd(rest, EndedLeases::Why::kReturned);
     return RecordUnleased(rest);
   }
-  RecordEnd(rest, cause == ReleaseCause::kNacked ? EndedLeases::Why::kNacked : EndedLeases::Why::kDeadlinePassed);
+  RecordEnd(rest, cause == ReleaseCause::kNacked ? EndedLeases::Why::kNacked
+                                                 : EndedLeases::Why::kDeadlinePassed);
   SaveFailures(rest.offsets(), rest.attempt);
   for (Offset at = rest.offset; at < rest.offsets().end; ++at) history_[at] = rest.attempt;
 }

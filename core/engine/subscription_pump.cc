@@ -1,5 +1,5 @@
-// How messages leave a subscription: choose a consumer with credit, find the next batch at hand, lease a run of it,
-// deliver outside the lock; read from the log what is not at hand.
+// How messages leave a subscription: choose a consumer with credit, find the next batch at hand,
+// lease a run of it, deliver outside the lock; read from the log what is not at hand.
 #include <algorithm>
 #include <utility>
 
@@ -13,7 +13,8 @@ namespace {
 constexpr size_t kRunsPerTurn = 64;
 // What a subscription keeps at hand of what it has not delivered yet.
 constexpr size_t kWindowBytes = 256 << 10;
-// How far what failed before may get ahead of what is new, in messages: what is new catches up with that before any of it goes.
+// How far what failed before may get ahead of what is new, in messages: what is new catches up with
+// that before any of it goes.
 constexpr uint64_t kMostAhead = 100;
 constexpr absl::Duration kReadRetryDelay = absl::Milliseconds(100);
 // How long what one consumer failed waits for another that had credit and has just used it up.
@@ -41,7 +42,8 @@ bool Subscription::TakeIn(const Ref<Batch>& batch) {
   // What the filter leaves out does not wait for a consumer.
   if (contiguous && window_.empty()) SkipFiltered(*batch);
   // Without credit nobody waits for it, and it would only take memory.
-  const bool wanted = std::any_of(consumers_.begin(), consumers_.end(), [](const auto& c) { return c.has_credit(); });
+  const bool wanted = std::any_of(consumers_.begin(), consumers_.end(),
+                                  [](const auto& c) { return c.has_credit(); });
   if (wanted && contiguous && window_bytes_ < kWindowBytes) {
     window_.push_back(batch);
     window_bytes_ += batch->memory_bytes();
@@ -93,7 +95,8 @@ bool Subscription::Pump(const Moment* known) {
         lock.Lock();
       }
       // What was known is old once something was delivered.
-      const std::shared_ptr<Consumer> consumer = SeeRestored() ? Collect(std::exchange(known, nullptr)) : nullptr;
+      const std::shared_ptr<Consumer> consumer =
+          SeeRestored() ? Collect(std::exchange(known, nullptr)) : nullptr;
       if (consumer == nullptr) break;
       const bool tell = something_to_tell();
       lock.Unlock();
@@ -155,7 +158,8 @@ bool Subscription::AtRest() const {
   return !pumping_ && !reading_ && !wanted_;
 }
 
-// Fills outgoing_ with leased runs for one consumer; null when there is nothing to deliver, or nobody to deliver to.
+// Fills outgoing_ with leased runs for one consumer; null when there is nothing to deliver, or
+// nobody to deliver to.
 std::shared_ptr<Consumer> Subscription::Collect(const Moment* known) {
   if (topic_ == nullptr || (next_ >= end_ && ready_.empty() && !keys_.has_ready())) return nullptr;
   const size_t runs = consumers_.size() == 1 ? kRunsPerTurn : 1;
@@ -166,9 +170,10 @@ std::shared_ptr<Consumer> Subscription::Collect(const Moment* known) {
     if (!consumer.has_credit()) continue;
     const Moment now = known != nullptr ? *known : Look();
     kept_for_others_ = false;
-    while (outgoing_.size() < runs && consumer.has_credit() && breaker_->Allowance(now.now) > 0 && LeaseRoom(1) > 0 &&
-           LeaseSomething(&consumer, now)) {
-      // What went without a delivery, since it expired, say, changes what the others may have: all are asked once more.
+    while (outgoing_.size() < runs && consumer.has_credit() && breaker_->Allowance(now.now) > 0 &&
+           LeaseRoom(1) > 0 && LeaseSomething(&consumer, now)) {
+      // What went without a delivery, since it expired, say, changes what the others may have: all
+      // are asked once more.
       left = consumers_.size() + 1;
     }
     LeasesEnded();
@@ -177,7 +182,8 @@ std::shared_ptr<Consumer> Subscription::Collect(const Moment* known) {
       turn_ = at + 1;
       return consumer.consumer;
     }
-    // What one consumer cannot have, since others hold its keys, or since it has just failed it, another may.
+    // What one consumer cannot have, since others hold its keys, or since it has just failed it,
+    // another may.
     if (!config_.ordered && !kept_for_others_) break;
   }
   return nullptr;
@@ -223,8 +229,9 @@ bool Subscription::LeaseReady(ConsumerState* consumer, const Moment& now) {
   if (breaker_->state() != BreakerState::kClosed) end = std::min(end, begin + 1);
   uint64_t most = 1;
   while (begin + most < end && !Expired(*batch, begin + most, now)) ++most;
-  const Arrival kind = {
-      .attempts = front->attempts, .priority = front->priority, .again = front->failed_by != kAnyone};
+  const Arrival kind = {.attempts = front->attempts,
+                        .priority = front->priority,
+                        .again = front->failed_by != kAnyone};
   ready_.PopFront(LeaseRun(consumer, batch, begin, most, kind, now.now));
   return true;
 }
@@ -252,8 +259,9 @@ bool Subscription::LeaseNextOfKey(ConsumerState* consumer, const Moment& now) {
     keys_.CondemnNext(consumer->id);
     return true;
   }
-  const Arrival kind = {
-      .attempts = next->attempts, .key = message.ordering_key(), .again = next->failed_by != kAnyone};
+  const Arrival kind = {.attempts = next->attempts,
+                        .key = message.ordering_key(),
+                        .again = next->failed_by != kAnyone};
   const LeaseId lease = leases_.next();
   LeaseRun(consumer, batch, next->offset, 1, kind, now.now);
   keys_.TakeNext(consumer->id, lease);
@@ -292,15 +300,18 @@ bool Subscription::LeaseFresh(ConsumerState* consumer, const Moment& now) {
   return true;
 }
 
-// Leases as much of the batch from `from` on as the consumer has credit for and the limits have room for, `most` at the
-// most and one at least.
-uint32_t Subscription::LeaseRun(ConsumerState* consumer, const Ref<Batch>& batch, Offset from, uint64_t most,
-                                const Arrival& kind, Instant now) {
+// Leases as much of the batch from `from` on as the consumer has credit for and the limits have
+// room for, `most` at the most and one at least.
+uint32_t Subscription::LeaseRun(ConsumerState* consumer, const Ref<Batch>& batch, Offset from,
+                                uint64_t most, const Arrival& kind, Instant now) {
   const auto begin = static_cast<uint32_t>(from - batch->first());
-  auto count = static_cast<uint32_t>(std::min({most, static_cast<uint64_t>(batch->count() - begin),
-                                               static_cast<uint64_t>(consumer->message_room()), breaker_->Allowance(now)}));
+  auto count = static_cast<uint32_t>(
+      std::min({most, static_cast<uint64_t>(batch->count() - begin),
+                static_cast<uint64_t>(consumer->message_room()), breaker_->Allowance(now)}));
   count = static_cast<uint32_t>(LeaseRoom(count));
-  while (count > 1 && static_cast<int64_t>(batch->body_bytes(begin, begin + count)) > consumer->byte_room()) --count;
+  while (count > 1 &&
+         static_cast<int64_t>(batch->body_bytes(begin, begin + count)) > consumer->byte_room())
+    --count;
   const auto bytes = static_cast<uint32_t>(batch->body_bytes(begin, begin + count));
   consumer->Use(count, bytes);
   consumer->had_credit = now;
@@ -321,8 +332,9 @@ uint32_t Subscription::LeaseRun(ConsumerState* consumer, const Ref<Batch>& batch
   breaker_->OnLeased(first, count, now);
   CountShare(kind.again, count);
   // Neighbours leased one by one are one delivery.
-  if (!outgoing_.empty() && outgoing_.back().batch.get() == batch.get() && outgoing_.back().end == begin &&
-      outgoing_.back().attempt == attempt && outgoing_.back().first_lease + outgoing_.back().count() == first) {
+  if (!outgoing_.empty() && outgoing_.back().batch.get() == batch.get() &&
+      outgoing_.back().end == begin && outgoing_.back().attempt == attempt &&
+      outgoing_.back().first_lease + outgoing_.back().count() == first) {
     outgoing_.back().end = begin + count;
   } else {
     outgoing_.push_back({batch, begin, begin + count, first, attempt});
@@ -358,7 +370,8 @@ const Ref<Batch>* Subscription::FreshBatch() {
 }
 
 Ref<Batch> Subscription::ReadyBatch(Offset offset) {
-  if (!window_.empty() && window_.front()->first() <= offset && offset < window_.front()->end()) return window_.front();
+  if (!window_.empty() && window_.front()->first() <= offset && offset < window_.front()->end())
+    return window_.front();
   if (Ref<Batch> held = held_.Find(offset)) return held;
   if (auto cached = context_->tail.Find(topic_->id(), offset, 0); !cached.empty()) {
     held_.Put(cached.front());
@@ -377,11 +390,12 @@ void Subscription::StartRead(Offset from) {
     if (topic == nullptr) reading_ = false;
   }
   if (topic == nullptr || !context_->gate.Enter()) return;
-  topic->log().Read(from, kWindowBytes,
-                    [self = shared_from_this(), from](absl::StatusOr<std::vector<Ref<Batch>>> read) {
-                      self->OnRead(from, std::move(read));
-                      self->context_->gate.Leave();
-                    });
+  topic->log().Read(
+      from, kWindowBytes,
+      [self = shared_from_this(), from](absl::StatusOr<std::vector<Ref<Batch>>> read) {
+        self->OnRead(from, std::move(read));
+        self->context_->gate.Leave();
+      });
 }
 
 void Subscription::OnRead(Offset from, absl::StatusOr<std::vector<Ref<Batch>>> read) {
@@ -430,7 +444,8 @@ void Subscription::ArmTimer(const Moment& now) {
   Instant look = breaker_ ? breaker_->next_look() : Instant::Never();
   if (look <= now.now) look = Instant::Never();
   if (others_until_ > now.now) look = std::min(look, others_until_);
-  const Instant due = std::min({leases_.next_deadline(), ready_.next_due(), keys_.next_due(), look});
+  const Instant due =
+      std::min({leases_.next_deadline(), ready_.next_due(), keys_.next_due(), look});
   if (due < armed_) {
     armed_ = due;
     context_->timers.At(due, [weak = weak_from_this()] {

@@ -1,5 +1,5 @@
-// How leases end without an acknowledgement: what failed is counted and comes again after a while, or goes to the dead-letter
-// topic; what was only given back comes again at once.
+// How leases end without an acknowledgement: what failed is counted and comes again after a while,
+// or goes to the dead-letter topic; what was only given back comes again at once.
 #include <algorithm>
 #include <utility>
 
@@ -8,19 +8,21 @@
 namespace sluice {
 namespace {
 
-// Where consumers fail everything, what fails waits twice as long with each failure, from here up to the breaker's longest
-// open time.
+// Where consumers fail everything, what fails waits twice as long with each failure, from here up
+// to the breaker's longest open time.
 constexpr absl::Duration kFirstSlowRetry = absl::Milliseconds(10);
 
 }  // namespace
 
-Instant Subscription::RetryTime(const Lease& lease, ReleaseCause cause, absl::Duration delay, uint64_t count) {
+Instant Subscription::RetryTime(const Lease& lease, ReleaseCause cause, absl::Duration delay,
+                                uint64_t count) {
   if (cause == ReleaseCause::kConsumerGone || cause == ReleaseCause::kReturned) return Instant();
   const Instant now = context_->clock.Now();
   if (delay <= absl::ZeroDuration()) {
     delay = RetryDelay(config_.retry, lease.attempt, lease.offset.value());
     if (lease.attempt > 1 && breaker_->fails_everything()) {
-      const RetryPolicy slower{kFirstSlowRetry, std::max(kFirstSlowRetry, breaker_->options().max_open_time)};
+      const RetryPolicy slower{kFirstSlowRetry,
+                               std::max(kFirstSlowRetry, breaker_->options().max_open_time)};
       delay = std::max(delay, RetryDelay(slower, lease.attempt - 1, lease.offset.value()));
     }
   }
@@ -30,7 +32,8 @@ Instant Subscription::RetryTime(const Lease& lease, ReleaseCause cause, absl::Du
 
 void Subscription::SaveFailures(OffsetRange range, uint32_t failures) {
   if (cursor_ == nullptr) return;
-  if (!failed_.empty() && failed_.back().offsets.end == range.begin && failed_.back().failures == failures) {
+  if (!failed_.empty() && failed_.back().offsets.end == range.begin &&
+      failed_.back().failures == failures) {
     failed_.back().offsets.end = range.end;
   } else {
     failed_.push_back({range, failures});
@@ -42,7 +45,8 @@ void Subscription::Release(const Lease& lease, ReleaseCause cause, absl::Duratio
   const bool returned = cause == ReleaseCause::kReturned;
   const uint32_t failures = returned ? lease.attempt - 1 : lease.attempt;
   // A nack with a delay says "not now".
-  const bool failed = !returned && cause != ReleaseCause::kConsumerGone && delay <= absl::ZeroDuration();
+  const bool failed =
+      !returned && cause != ReleaseCause::kConsumerGone && delay <= absl::ZeroDuration();
   failed ? NoteFailure(lease) : Note(lease, DeliveryOutcome::kReturned);
   RecordEnd(lease, cause == ReleaseCause::kNacked           ? EndedLeases::Why::kNacked
                    : cause == ReleaseCause::kDeadlinePassed ? EndedLeases::Why::kDeadlinePassed
@@ -57,7 +61,8 @@ void Subscription::Release(const Lease& lease, ReleaseCause cause, absl::Duratio
   MakeAvailable(range, RetryTime(lease, cause, delay, lease.count));
 }
 
-void Subscription::ReleaseKeyed(const Lease& lease, ReleaseCause cause, absl::Duration delay, ConsumerId failed_by) {
+void Subscription::ReleaseKeyed(const Lease& lease, ReleaseCause cause, absl::Duration delay,
+                                ConsumerId failed_by) {
   KeyQueues::FencedList fenced;
   const bool returned = cause == ReleaseCause::kReturned;
   const uint32_t failures = returned ? lease.attempt - 1 : lease.attempt;
@@ -101,7 +106,8 @@ void Subscription::MakeAvailable(const ReadySet::Range& range, Instant when) {
   ReadySet::Range stretch = range;
   stretch.priority = Precedence(range.attempts, range.priority);
   // Retention may have dropped a part meanwhile; that part is settled.
-  for (Offset at = acked_.NextUnacked(range.offsets.begin); at < range.offsets.end; at = acked_.NextUnacked(at)) {
+  for (Offset at = acked_.NextUnacked(range.offsets.begin); at < range.offsets.end;
+       at = acked_.NextUnacked(at)) {
     stretch.offsets = {at, acked_.UnackedEnd(at, range.offsets.end)};
     at = stretch.offsets.end;
     when == Instant() ? ready_.Add(stretch) : ready_.AddDelayed(stretch, when);

@@ -1,6 +1,7 @@
-// What of the backlog the filter leaves out, known without a consumer: batches are looked into as they are appended, and
-// after a restart or a seek what is in the log is read once, in the background. So backlog and age are true while nobody
-// consumes, and the log does not hold what the subscription will never get.
+// What of the backlog the filter leaves out, known without a consumer: batches are looked into as
+// they are appended, and after a restart or a seek what is in the log is read once, in the
+// background. So backlog and age are true while nobody consumes, and the log does not hold what the
+// subscription will never get.
 #include <algorithm>
 #include <utility>
 
@@ -18,7 +19,8 @@ constexpr absl::Duration kScanRetryDelay = absl::Milliseconds(100);
 void Subscription::PassFiltered(OffsetRange range) {
   context_->metrics.engine.filtered_messages.Add(range.size());
   // What was counted as being ahead is not ahead any more.
-  if (range.begin < scanned_) filtered_ahead_ -= std::min(filtered_ahead_, std::min(range.end, scanned_) - range.begin);
+  if (range.begin < scanned_)
+    filtered_ahead_ -= std::min(filtered_ahead_, std::min(range.end, scanned_) - range.begin);
 }
 
 void Subscription::RestartScan() {
@@ -27,7 +29,8 @@ void Subscription::RestartScan() {
   filtered_ahead_ = 0;
 }
 
-// Where the next look begins: at the floor when that may be a message that the filter leaves out and that holds the log.
+// Where the next look begins: at the floor when that may be a message that the filter leaves out
+// and that holds the log.
 std::optional<Offset> Subscription::ScanFrom() const {
   if (filter_.matches_all() || snapshot_ || topic_ == nullptr || next_ >= end_) return std::nullopt;
   const Offset floor = acked_.floor();
@@ -40,7 +43,8 @@ void Subscription::Scan(const Batch& batch) {
   const std::optional<Offset> from = ScanFrom();
   if (!from || *from < batch.first() || *from >= batch.end()) return;
   // What lies behind what was skipped may be settled already, since it expired, say.
-  while (acked_.floor() >= next_ && acked_.floor() < batch.end() && head_matches_ != acked_.floor()) {
+  while (acked_.floor() >= next_ && acked_.floor() < batch.end() &&
+         head_matches_ != acked_.floor()) {
     next_ = acked_.floor();
     SkipFiltered(batch);
     if (acked_.floor() == next_ && next_ < batch.end()) head_matches_ = next_;
@@ -86,10 +90,12 @@ void Subscription::ScanNext() {
     scanning_ = from.has_value();
   }
   if (!from || !context_->gate.Enter()) return;
-  topic->log().Read(*from, kScanBytes, [self = shared_from_this(), from = *from](const absl::StatusOr<std::vector<Ref<Batch>>>& read) {
-    self->OnScanned(from, read);
-    self->context_->gate.Leave();
-  });
+  topic->log().Read(*from, kScanBytes,
+                    [self = shared_from_this(),
+                     from = *from](const absl::StatusOr<std::vector<Ref<Batch>>>& read) {
+                      self->OnScanned(from, read);
+                      self->context_->gate.Leave();
+                    });
 }
 
 void Subscription::OnScanned(Offset from, const absl::StatusOr<std::vector<Ref<Batch>>>& read) {
@@ -102,7 +108,8 @@ void Subscription::OnScanned(Offset from, const absl::StatusOr<std::vector<Ref<B
       ScheduleScan();
     } else if (read.ok()) {
       // What was there is gone, or another look was faster.
-      if (const Offset found = read->empty() ? end_ : read->front()->first(); found > from) ScanPast(found);
+      if (const Offset found = read->empty() ? end_ : read->front()->first(); found > from)
+        ScanPast(found);
       for (const Ref<Batch>& batch : *read) Scan(*batch);
       ScheduleScan();
     } else {

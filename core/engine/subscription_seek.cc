@@ -1,5 +1,5 @@
-// How a subscription begins anew elsewhere. The one who pumps does it, between two deliveries, so that neither the cursor nor
-// a consumer sees anything of before after it.
+// How a subscription begins anew elsewhere. The one who pumps does it, between two deliveries, so
+// that neither the cursor nor a consumer sees anything of before after it.
 #include <utility>
 
 #include "core/base/error.h"
@@ -40,7 +40,6 @@ void Subscription::TellSought(PendingSeek sought) {
   } else {
     sought.done(absl::OkStatus());
   }
-
 }
 
 CursorState Subscription::Progress() const {

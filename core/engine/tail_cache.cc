@@ -73,7 +73,8 @@ std::vector<Ref<Batch>> TailCache::Find(TopicId topic, Offset from, size_t max_b
                                  [from](const Ref<Batch>& batch) { return batch->end() <= from; });
   if (it == batches.end() || (*it)->first() > from) return found;
   size_t bytes = 0;
-  for (; it != batches.end() && (found.empty() || bytes + (*it)->memory_bytes() <= max_bytes); ++it) {
+  for (; it != batches.end() && (found.empty() || bytes + (*it)->memory_bytes() <= max_bytes);
+       ++it) {
     if (!found.empty()) bytes += (*it)->memory_bytes();
     found.push_back(*it);
   }

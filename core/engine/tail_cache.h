@@ -1,6 +1,6 @@
-// The newest batches of all topics, bounded in bytes, shared by all subscriptions: who is a little behind need not read
-// the log. The oldest entry goes first, whatever its topic. What it holds is in the ledger; where that has no room the
-// cache makes some, or does without the batch.
+// The newest batches of all topics, bounded in bytes, shared by all subscriptions: who is a little
+// behind need not read the log. The oldest entry goes first, whatever its topic. What it holds is
+// in the ledger; where that has no room the cache makes some, or does without the batch.
 //
 // Thread rule: every member may be called from any thread; its lock is a leaf.
 #pragma once
@@ -22,11 +22,12 @@ class TailCache {
   TailCache(size_t limit_bytes, MemoryLedger& ledger) : limit_(limit_bytes), ledger_(ledger) {}
   ~TailCache();
 
-  // REQUIRES: batches of a topic come in the order of their offsets. A batch larger than the limit is not kept.
+  // REQUIRES: batches of a topic come in the order of their offsets. A batch larger than the limit
+  // is not kept.
   void Insert(TopicId topic, Ref<Batch> batch) EXCLUDES(mu_);
 
-  // Consecutive batches from the one that holds `from` on, up to `max_bytes` beyond the first; empty when that one is
-  // not here.
+  // Consecutive batches from the one that holds `from` on, up to `max_bytes` beyond the first;
+  // empty when that one is not here.
   std::vector<Ref<Batch>> Find(TopicId topic, Offset from, size_t max_bytes) const EXCLUDES(mu_);
 
   // Lets go of what lies below `before`.

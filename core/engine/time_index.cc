@@ -28,8 +28,9 @@ std::optional<int64_t> TimeIndex::TimeOf(Offset offset) const {
 
 void TimeIndex::DropBefore(Offset before) {
   // The last one at or below it answers for it.
-  const auto above = std::upper_bound(samples_.begin(), samples_.end(), before,
-                                      [](Offset o, const Sample& sample) { return o < sample.offset; });
+  const auto above =
+      std::upper_bound(samples_.begin(), samples_.end(), before,
+                       [](Offset o, const Sample& sample) { return o < sample.offset; });
   if (above - samples_.begin() > 1) samples_.erase(samples_.begin(), above - 1);
 }
 

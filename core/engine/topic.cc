@@ -12,7 +12,8 @@ namespace sluice {
 namespace {
 
 int64_t MaxDelayUs(const TopicConfig& config) {
-  return absl::ToInt64Microseconds(config.max_delay > absl::ZeroDuration() ? config.max_delay : config.retention);
+  return absl::ToInt64Microseconds(config.max_delay > absl::ZeroDuration() ? config.max_delay
+                                                                           : config.retention);
 }
 
 }  // namespace
@@ -33,7 +34,8 @@ Topic::Topic(std::shared_ptr<EngineContext> context, TopicId id, TopicConfig con
       lowest_floor_(trimmed_) {}
 
 void Topic::Publish(Ref<Batch> batch, PublishDone done) {
-  batch->producer() != nullptr ? StoreOnce(std::move(batch), std::move(done)) : Store(std::move(batch), std::move(done));
+  batch->producer() != nullptr ? StoreOnce(std::move(batch), std::move(done))
+                               : Store(std::move(batch), std::move(done));
 }
 
 void Topic::Store(Ref<Batch> batch, PublishDone done) {
@@ -46,7 +48,8 @@ void Topic::Store(Ref<Batch> batch, PublishDone done) {
 void Topic::StoreOnce(Ref<Batch> batch, PublishDone done) {
   const ProducerTag tag = *batch->producer();
   if (!producers_.Begin(tag, &done)) return;
-  const auto end = [self = shared_from_this(), tag, done = std::move(done)](const absl::StatusOr<Published>& published) {
+  const auto end = [self = shared_from_this(), tag,
+                    done = std::move(done)](const absl::StatusOr<Published>& published) {
     // The log knows of it by now: who comes from here on finds it there.
     const std::vector<PublishDone> others = self->producers_.End(tag);
     done(published);
@@ -61,7 +64,8 @@ void Topic::StoreOnce(Ref<Batch> batch, PublishDone done) {
   Store(std::move(batch), end);
 }
 
-void Topic::Bury(Ref<Batch> batch, std::shared_ptr<Cursor> source, std::vector<OffsetRange> offsets, PublishDone done) {
+void Topic::Bury(Ref<Batch> batch, std::shared_ptr<Cursor> source, std::vector<OffsetRange> offsets,
+                 PublishDone done) {
   const auto call = BeginPublish(batch);
   if (!call.ok()) return done(call.status());
   StoreDone end = PublishEnd(batch, *call, std::move(done));
@@ -93,16 +97,23 @@ absl::Status Topic::CheckDelay(const Batch& batch) const {
   const int64_t latest_us = batch.publish_time_us() + most_us;
   if (batch.latest_delivery_us() <= latest_us) return absl::OkStatus();
   const std::string field = fmt::format("messages[{}].deliver_at", batch.latest_delivery_index());
-  const auto format = [](int64_t us) { return absl::FormatTime(absl::FromUnixMicros(us), absl::UTCTimeZone()); };
+  const auto format = [](int64_t us) {
+    return absl::FormatTime(absl::FromUnixMicros(us), absl::UTCTimeZone());
+  };
   return Error(Reason::kInvalidTime,
-               fmt::format("{}: {}, but this topic allows at most {} ahead", field, format(batch.latest_delivery_us()),
+               fmt::format("{}: {}, but this topic allows at most {} ahead", field,
+                           format(batch.latest_delivery_us()),
                            absl::FormatDuration(absl::Microseconds(most_us))),
-               {{"field", field}, {"value", format(batch.latest_delivery_us())}, {"limit", format(latest_us)}});
+               {{"field", field},
+                {"value", format(batch.latest_delivery_us())},
+                {"limit", format(latest_us)}});
 }
 
-StoreDone Topic::PublishEnd(const Ref<Batch>& batch, const CircuitBreaker::Call& call, PublishDone done) {
+StoreDone Topic::PublishEnd(const Ref<Batch>& batch, const CircuitBreaker::Call& call,
+                            PublishDone done) {
   // Not [batch]: it would be const in there, and copied where it could be moved.
-  return [self = shared_from_this(), batch = batch, call = call, done = std::move(done)](const absl::Status& status) {
+  return [self = shared_from_this(), batch = batch, call = call,
+          done = std::move(done)](const absl::Status& status) {
     EngineContext& context = *self->context_;
     const Clock::Times times = context.clock.Both();
     context.store_breaker.Record(call, status, times.now);
@@ -141,8 +152,8 @@ void Topic::OnAppended(const Ref<Batch>& batch, const Clock::Times& now, const P
     if (taken == Subscription::Appended::kWanted) wanting.push_back(subscription.get());
     behind |= taken == Subscription::Appended::kBehind;
   }
-  // The publisher is answered before any subscriber gets the batch, and after every subscription has taken it in. It may publish
-  // again from the callback.
+  // The publisher is answered before any subscriber gets the batch, and after every subscription
+  // has taken it in. It may publish again from the callback.
   done(Published{batch->first(), batch->count(), now.wall_us});
   for (Subscription* subscription : wanting) behind |= !subscription->DeliverAppended(now);
   if (discarded) FreeAcked();
@@ -188,8 +199,10 @@ TopicStats Topic::stats() const {
   return stats;
 }
 
-// What is stored, cut at the floors: the part of a later reason ends where that of an earlier one begins.
-RetainedMessages Topic::Retained(const LogExtent& extent, const SubscriptionList& subscriptions, Offset unclaimed) {
+// What is stored, cut at the floors: the part of a later reason ends where that of an earlier one
+// begins.
+RetainedMessages Topic::Retained(const LogExtent& extent, const SubscriptionList& subscriptions,
+                                 Offset unclaimed) {
   Offset backlog = extent.next;
   Offset snapshot = extent.next;
   for (const auto& subscription : subscriptions) {
@@ -217,11 +230,12 @@ std::optional<int64_t> Topic::PublishTimeOf(Offset offset) const {
 void Topic::SeedTimes() {
   const LogExtent extent = log_->extent();
   if (extent.first >= extent.next) return;
-  log_->Read(extent.first, 0, [self = shared_from_this()](absl::StatusOr<std::vector<Ref<Batch>>> read) {
-    if (!read.ok() || read->empty()) return;
-    MutexLock lock(self->mu_);
-    self->times_.Seed(read->front()->first(), read->front()->publish_time_us());
-  });
+  log_->Read(extent.first, 0,
+             [self = shared_from_this()](absl::StatusOr<std::vector<Ref<Batch>>> read) {
+               if (!read.ok() || read->empty()) return;
+               MutexLock lock(self->mu_);
+               self->times_.Seed(read->front()->first(), read->front()->publish_time_us());
+             });
 }
 
 void Topic::SetConfig(TopicConfig config) {
@@ -311,7 +325,8 @@ Offset Topic::NeededFrom() {
   Offset floor = members_.LowestFloor(end);
   lowest_floor_.store(floor, std::memory_order_release);
   if (!seeks_.empty()) floor = std::min(floor, *seeks_.begin());
-  if (members_.durable() == 0 && !config_.discard_unsubscribed) floor = std::min(floor, unclaimed_from_);
+  if (members_.durable() == 0 && !config_.discard_unsubscribed)
+    floor = std::min(floor, unclaimed_from_);
   return std::min(floor, end);
 }
 
@@ -374,9 +389,11 @@ void Topic::DropTrimmed(Offset floor) {
 }
 
 void Topic::DropBefore(Offset before, Counter& dropped) {
-  for (const auto list = subscriptions(); const auto& subscription : *list) dropped.Add(subscription->DropBefore(before));
+  for (const auto list = subscriptions(); const auto& subscription : *list)
+    dropped.Add(subscription->DropBefore(before));
   TrimTo(before);
-  // DropBefore raised floors without FloorMoved: look at them again, or later acknowledgements free nothing.
+  // DropBefore raised floors without FloorMoved: look at them again, or later acknowledgements free
+  // nothing.
   FreeAcked();
 }
 
@@ -406,11 +423,13 @@ void Topic::EnforceSubscriptionRetention(absl::Duration longest) {
   for (const auto list = subscriptions(); const auto& subscription : *list) {
     const absl::Duration retention = subscription->config().retention;
     if (retention <= absl::ZeroDuration() || retention >= longest) continue;
-    FindOlder(retention, subscription->floor(), [self = shared_from_this(), subscription](Offset before) {
-      const Offset old_floor = subscription->floor();
-      self->context_->metrics.engine.dropped_by_retention_time.Add(subscription->DropBefore(before));
-      self->FloorMoved(old_floor);
-    });
+    FindOlder(retention, subscription->floor(),
+              [self = shared_from_this(), subscription](Offset before) {
+                const Offset old_floor = subscription->floor();
+                self->context_->metrics.engine.dropped_by_retention_time.Add(
+                    subscription->DropBefore(before));
+                self->FloorMoved(old_floor);
+              });
   }
 }
 
@@ -418,10 +437,13 @@ void Topic::EnforceRetentionBytes(int64_t limit) {
   const LogExtent extent = log_->extent();
   const auto bytes = static_cast<double>(extent.bytes);
   if (bytes <= static_cast<double>(limit) || extent.first >= extent.next) return;
-  // The share of the offsets that is too much, by the mean size; the next call corrects what this one missed.
+  // The share of the offsets that is too much, by the mean size; the next call corrects what this
+  // one missed.
   const double share = (bytes - static_cast<double>(limit)) / bytes;
-  const auto messages = static_cast<uint64_t>(share * static_cast<double>(extent.next - extent.first)) + 1;
-  DropBefore(std::min(extent.first + messages, extent.next), context_->metrics.engine.dropped_by_retention_bytes);
+  const auto messages =
+      static_cast<uint64_t>(share * static_cast<double>(extent.next - extent.first)) + 1;
+  DropBefore(std::min(extent.first + messages, extent.next),
+             context_->metrics.engine.dropped_by_retention_bytes);
 }
 
 }  // namespace sluice

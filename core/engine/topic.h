@@ -2,9 +2,10 @@
 //
 //   topic->Publish(batch, [](absl::StatusOr<Published> published) {...});
 //
-// A message is kept until every subscription has acknowledged it, or its retention ends. While there is no subscription,
-// or only ephemeral ones, new messages are kept for the first one to come, unless the topic discards them; what was there
-// when the last subscription was deleted is not.
+// A message is kept until every subscription has acknowledged it, or its retention ends. While
+// there is no subscription, or only ephemeral ones, new messages are kept for the first one to
+// come, unless the topic discards them; what was there when the last subscription was deleted is
+// not.
 //
 // Thread rule: every public member may be called from any thread. Lock order: docs/adr/0005.
 #pragma once
@@ -66,15 +67,16 @@ class Topic : public std::enable_shared_from_this<Topic> {
 
   Topic(std::shared_ptr<EngineContext> context, TopicId id, TopicConfig config);
 
-  // The callback comes when the batch is durable, in the order of the calls, and before a consumer has it. Errors: NOT_FOUND once deleted,
-  // UNAVAILABLE (CIRCUIT_OPEN while the store fails or hangs), RESOURCE_EXHAUSTED, DEADLINE_EXCEEDED (batch->deadline());
-  // nothing is stored then. A batch with a producer tag that was stored before gets its first answer again;
+  // The callback comes when the batch is durable, in the order of the calls, and before a consumer
+  // has it. Errors: NOT_FOUND once deleted, UNAVAILABLE (CIRCUIT_OPEN while the store fails or
+  // hangs), RESOURCE_EXHAUSTED, DEADLINE_EXCEEDED (batch->deadline()); nothing is stored then. A
+  // batch with a producer tag that was stored before gets its first answer again;
   // FAILED_PRECONDITION: PRODUCER_FENCED, SEQUENCE_TOO_OLD.
   void Publish(Ref<Batch> batch, PublishDone done) EXCLUDES(mu_);
 
   // The same for messages of another topic, which `source` acknowledges in the same step.
-  void Bury(Ref<Batch> batch, std::shared_ptr<Cursor> source, std::vector<OffsetRange> offsets, PublishDone done)
-      EXCLUDES(mu_);
+  void Bury(Ref<Batch> batch, std::shared_ptr<Cursor> source, std::vector<OffsetRange> offsets,
+            PublishDone done) EXCLUDES(mu_);
 
   TopicConfig config() const EXCLUDES(mu_);
   TopicStats stats() const EXCLUDES(mu_);
@@ -98,7 +100,8 @@ class Topic : public std::enable_shared_from_this<Topic> {
   void SeedTimes() EXCLUDES(mu_);
 
   void SetConfig(TopicConfig config) EXCLUDES(mu_);
-  // Frees nothing: while a store is opened, others are yet to come that need what this one does not.
+  // Frees nothing: while a store is opened, others are yet to come that need what this one does
+  // not.
   void Add(const std::shared_ptr<Subscription>& subscription) EXCLUDES(mu_);
   void Remove(const Subscription* subscription) EXCLUDES(mu_);
   // The list as it is now: hold on to it while going through it.
@@ -124,18 +127,22 @@ class Topic : public std::enable_shared_from_this<Topic> {
   void Store(Ref<Batch> batch, PublishDone done) EXCLUDES(mu_);
   void StoreOnce(Ref<Batch> batch, PublishDone done) EXCLUDES(mu_);
   absl::Status CheckDelay(const Batch& batch) const;
-  // Whether the topic and the store's breaker take it; the callback then has to be used, and until then the gate is held.
+  // Whether the topic and the store's breaker take it; the callback then has to be used, and until
+  // then the gate is held.
   absl::StatusOr<CircuitBreaker::Call> BeginPublish(const Ref<Batch>& batch) EXCLUDES(mu_);
   StoreDone PublishEnd(const Ref<Batch>& batch, const CircuitBreaker::Call& call, PublishDone done);
   // Tells the subscriptions, then the publisher, then lets it be delivered.
-  void OnAppended(const Ref<Batch>& batch, const Clock::Times& now, const PublishDone& done) EXCLUDES(mu_);
+  void OnAppended(const Ref<Batch>& batch, const Clock::Times& now, const PublishDone& done)
+      EXCLUDES(mu_);
   void RevisitExpired(Offset from) const;
   void EnforceRetentionBytes(int64_t limit) EXCLUDES(mu_);
-  // Calls found(before) when there are messages from `from` on that are older than `age`: those below `before`.
+  // Calls found(before) when there are messages from `from` on that are older than `age`: those
+  // below `before`.
   void FindOlder(absl::Duration age, Offset from, std::function<void(Offset)> found) EXCLUDES(mu_);
   // Those of subscriptions that keep their messages for a shorter time.
   void EnforceSubscriptionRetention(absl::Duration longest) EXCLUDES(mu_);
-  // Messages below `before` go, acknowledged or not; those not acknowledged are counted in `dropped`.
+  // Messages below `before` go, acknowledged or not; those not acknowledged are counted in
+  // `dropped`.
   void DropBefore(Offset before, Counter& dropped) EXCLUDES(mu_);
   void TrimTo(Offset floor) EXCLUDES(mu_);
   // The two halves of it. The first returns whether there is something to be done.
@@ -144,7 +151,8 @@ class Topic : public std::enable_shared_from_this<Topic> {
   // Everything below is acknowledged by everybody who counts.
   Offset NeededFrom() REQUIRES(mu_);
   // Without a subscription, messages from `unclaimed` on wait for one.
-  static RetainedMessages Retained(const LogExtent& extent, const SubscriptionList& subscriptions, Offset unclaimed);
+  static RetainedMessages Retained(const LogExtent& extent, const SubscriptionList& subscriptions,
+                                   Offset unclaimed);
   // The longest that this topic or one of its subscriptions wants acknowledged messages kept.
   absl::Duration AckedRetention() const REQUIRES(mu_);
   void AckedRetentionChanged() EXCLUDES(mu_);

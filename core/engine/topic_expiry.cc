@@ -21,10 +21,12 @@ constexpr int64_t kErrorPauseUs = 1'000'000;
 
 int64_t WallUs(const EngineContext& context) { return absl::ToUnixMicros(context.clock.WallNow()); }
 
-// The earliest time after `after_us` at which a message of the batch expires, by itself or by `ttl_us`.
+// The earliest time after `after_us` at which a message of the batch expires, by itself or by
+// `ttl_us`.
 int64_t NextExpiry(const Batch& batch, int64_t ttl_us, int64_t after_us) {
   int64_t next = kNeverExpires;
-  if (ttl_us > 0 && batch.publish_time_us() + ttl_us > after_us) next = batch.publish_time_us() + ttl_us;
+  if (ttl_us > 0 && batch.publish_time_us() + ttl_us > after_us)
+    next = batch.publish_time_us() + ttl_us;
   if (!MayExpireAt(batch, 0, batch.count())) return next;
   for (uint32_t i = 0; i < batch.count(); ++i) {
     const int64_t at_us = MessageView(batch.message(i)).expire_at_us();
@@ -69,7 +71,9 @@ void TopicExpiry::Revisit(Offset from) {
   MutexLock lock(mu_);
   const OffsetRange again{std::max(from, expired_.begin), expired_.end};
   if (again.empty()) return;
-  scan_ = scan_.empty() ? again : OffsetRange{std::min(scan_.begin, again.begin), std::max(scan_.end, again.end)};
+  scan_ = scan_.empty()
+              ? again
+              : OffsetRange{std::min(scan_.begin, again.begin), std::max(scan_.end, again.end)};
   Arm();
 }
 
@@ -173,7 +177,9 @@ void TopicExpiry::Read(const Work& work) {
   size_t bytes = kReadBytes;
   if (work.source == Source::kIndex) {
     const LogExtent extent = topic_.log().extent();
-    bytes = std::min<uint64_t>(bytes, extent.bytes / std::max<uint64_t>(extent.next - extent.first, 1) * work.range.size());
+    bytes =
+        std::min<uint64_t>(bytes, extent.bytes / std::max<uint64_t>(extent.next - extent.first, 1) *
+                                      work.range.size());
   }
   const auto found = [topic = topic_.shared_from_this(), this, work](absl::StatusOr<Batches> read) {
     OnRead(work, std::move(read));
@@ -204,13 +210,15 @@ void TopicExpiry::OnRead(const Work& work, absl::StatusOr<Batches> read) {
 
 bool TopicExpiry::Expire(const Batches& batches) const {
   bool all = true;
-  for (const auto list = topic_.subscriptions(); const auto& subscription : *list) all &= subscription->LetExpire(batches);
+  for (const auto list = topic_.subscriptions(); const auto& subscription : *list)
+    all &= subscription->LetExpire(batches);
   return all;
 }
 
 void TopicExpiry::Failed(const Work& work, const absl::Status& status, int64_t now_us) {
   // What is damaged does not expire before its retention ends; what lies behind it does.
-  if (const std::optional<OffsetRange> lost = DamagedMessages(status)) return GoOn(work, lost->end, now_us);
+  if (const std::optional<OffsetRange> lost = DamagedMessages(status))
+    return GoOn(work, lost->end, now_us);
   not_before_us_ = now_us + (status.ok() ? kBusyPauseUs : kErrorPauseUs);
   if (work.source == Source::kIndex) index_.Add(work.range, now_us);
 }
@@ -223,7 +231,8 @@ void TopicExpiry::GoOn(const Work& work, Offset from, int64_t now_us) {
       return;
     case Source::kScan:
       // Unless a part in front of it was added meanwhile.
-      if (scan_.begin >= work.range.begin) scan_.begin = std::max(scan_.begin, std::min(from, scan_.end));
+      if (scan_.begin >= work.range.begin)
+        scan_.begin = std::max(scan_.begin, std::min(from, scan_.end));
       scan_at_us_ = now_us + kScanPauseUs;
       return;
     case Source::kTtl:
@@ -235,7 +244,9 @@ void TopicExpiry::GoOn(const Work& work, Offset from, int64_t now_us) {
 }
 
 void TopicExpiry::NoteExpired(OffsetRange range) {
-  expired_ = expired_.empty() ? range : OffsetRange{std::min(expired_.begin, range.begin), std::max(expired_.end, range.end)};
+  expired_ = expired_.empty() ? range
+                              : OffsetRange{std::min(expired_.begin, range.begin),
+                                            std::max(expired_.end, range.end)};
 }
 
 void TopicExpiry::Done(const Work& work, const Batches& batches, int64_t now_us) {

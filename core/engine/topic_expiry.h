@@ -1,11 +1,14 @@
-// Lets the messages of a topic expire at their time, whether anybody looks at them or not: finds those whose time has come,
-// reads them, and has each subscription let go of what it does not have out (Subscription::LetExpire).
+// Lets the messages of a topic expire at their time, whether anybody looks at them or not: finds
+// those whose time has come, reads them, and has each subscription let go of what it does not have
+// out (Subscription::LetExpire).
 //
-// Three things are looked at, one read at a time: stretches of the index, for messages that say themselves when they expire;
-// the oldest messages that the topic's message_ttl concerns, since those expire in the order of their publication; and what is
-// not known: the log after a restart, and what had expired before a subscription came or sought back.
+// Three things are looked at, one read at a time: stretches of the index, for messages that say
+// themselves when they expire; the oldest messages that the topic's message_ttl concerns, since
+// those expire in the order of their publication; and what is not known: the log after a restart,
+// and what had expired before a subscription came or sought back.
 //
-// Thread rule: every member may be called from any thread, also with a subscription's lock held; the lock is a leaf.
+// Thread rule: every member may be called from any thread, also with a subscription's lock held;
+// the lock is a leaf.
 #pragma once
 
 #include <memory>
@@ -26,7 +29,9 @@ class TopicExpiry {
   TopicExpiry(EngineContext& context, Topic& topic);
 
   // Whether anything in the batch may expire, of a topic with this TTL.
-  static bool Concerns(const Batch& batch, int64_t ttl_us) { return ttl_us > 0 || MayExpireAt(batch, 0, batch.count()); }
+  static bool Concerns(const Batch& batch, int64_t ttl_us) {
+    return ttl_us > 0 || MayExpireAt(batch, 0, batch.count());
+  }
 
   // A batch that this concerns became durable; in offset order.
   void OnAppended(const Batch& batch) EXCLUDES(mu_);
@@ -63,7 +68,8 @@ class TopicExpiry {
   void GoOn(const Work& work, Offset from, int64_t now_us) REQUIRES(mu_);
   void Done(const Work& work, const Batches& batches, int64_t now_us) REQUIRES(mu_);
   void NoteExpired(OffsetRange range) REQUIRES(mu_);
-  // A batch that was published earlier than one before it, since the clock was set back, has its own time.
+  // A batch that was published earlier than one before it, since the clock was set back, has its
+  // own time.
   void FileOutOfOrder(const Batch& batch, int64_t ttl_us) REQUIRES(mu_);
 
   EngineContext& context_;
@@ -71,7 +77,8 @@ class TopicExpiry {
 
   Mutex mu_;
   ExpiryIndex index_ GUARDED_BY(mu_);
-  // Below it everything has expired as far as the TTL goes; and when the batch there was published, where that is known.
+  // Below it everything has expired as far as the TTL goes; and when the batch there was published,
+  // where that is known.
   Offset ttl_from_ GUARDED_BY(mu_);
   std::optional<int64_t> ttl_publish_us_ GUARDED_BY(mu_);
   int64_t latest_publish_us_ GUARDED_BY(mu_) = 0;

@@ -10,7 +10,8 @@ namespace sluice {
 void TopicMembers::Add(const std::shared_ptr<Subscription>& subscription) {
   const auto place = static_cast<Place>(members_.size());
   places_[subscription.get()] = place;
-  members_.push_back({.subscription = subscription, .number = next_number_++, .floor = subscription->floor()});
+  members_.push_back(
+      {.subscription = subscription, .number = next_number_++, .floor = subscription->floor()});
   heap_.push_back(place);
   PutUp(heap_.size() - 1, place);
   if (!subscription->ephemeral()) ++durable_;
@@ -60,7 +61,8 @@ void TopicMembers::Refresh(const Subscription* subscription) {
 }
 
 void TopicMembers::SetActive(const Member& member, bool active) {
-  const bool changed = active ? active_.try_emplace(member.number, member.subscription).second : active_.erase(member.number) > 0;
+  const bool changed = active ? active_.try_emplace(member.number, member.subscription).second
+                              : active_.erase(member.number) > 0;
   if (changed) active_list_ = nullptr;
 }
 
@@ -68,7 +70,8 @@ void TopicMembers::SetAckedRetention(Member* member, absl::Duration retention) {
   const absl::Duration before = std::exchange(member->acked_retention, retention);
   if (before == retention) return;
   if (retention > absl::ZeroDuration()) ++acked_retentions_[retention];
-  if (auto old = acked_retentions_.find(before); old != acked_retentions_.end() && --old->second == 0) {
+  if (auto old = acked_retentions_.find(before);
+      old != acked_retentions_.end() && --old->second == 0) {
     acked_retentions_.erase(old);
   }
 }
@@ -78,7 +81,8 @@ std::shared_ptr<const TopicMembers::List> TopicMembers::all() {
     std::vector<const Member*> members;
     members.reserve(members_.size());
     for (const Member& member : members_) members.push_back(&member);
-    std::sort(members.begin(), members.end(), [](const Member* a, const Member* b) { return a->number < b->number; });
+    std::sort(members.begin(), members.end(),
+              [](const Member* a, const Member* b) { return a->number < b->number; });
     auto list = std::make_shared<List>();
     list->reserve(members.size());
     for (const Member* member : members) list->push_back(member->subscription);

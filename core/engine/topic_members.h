@@ -1,6 +1,6 @@
-// The subscriptions of one topic: which of them hear of every publish, how far all of them got, and for how long they
-// want acknowledged messages kept. Joining, leaving and moving a floor are O(log n) at most, so that a topic may have 100,000
-// subscriptions; an idle one costs a publish nothing.
+// The subscriptions of one topic: which of them hear of every publish, how far all of them got, and
+// for how long they want acknowledged messages kept. Joining, leaving and moving a floor are O(log
+// n) at most, so that a topic may have 100,000 subscriptions; an idle one costs a publish nothing.
 //
 //   members.Add(subscription);
 //   for (const auto& subscription : *members.active()) ...        // a list that stays as it is
@@ -32,16 +32,16 @@ class TopicMembers {
   // False when it is no member.
   bool Remove(const Subscription* subscription);
 
-  // What the member says of itself is looked at again: whether it hears of publishes, and how long it keeps what is
-  // acknowledged.
+  // What the member says of itself is looked at again: whether it hears of publishes, and how long
+  // it keeps what is acknowledged.
   void Refresh(const Subscription* subscription);
 
   // All members, and those that hear of publishes, in the order in which they joined.
   std::shared_ptr<const List> all();
   std::shared_ptr<const List> active();
 
-  // The lowest floor of all members; `none` without any. A member's floor may rise without a word; one that is lowered
-  // must be said.
+  // The lowest floor of all members; `none` without any. A member's floor may rise without a word;
+  // one that is lowered must be said.
   Offset LowestFloor(Offset none);
   void Lower(const Subscription* subscription, Offset floor);
 
@@ -72,7 +72,8 @@ class TopicMembers {
   Member* Find(const Subscription* subscription);
   void SetActive(const Member& member, bool active);
   void SetAckedRetention(Member* member, absl::Duration retention);
-  // Puts the place of a member into heap_, where those above have no higher floor and those below no lower one.
+  // Puts the place of a member into heap_, where those above have no higher floor and those below
+  // no lower one.
   void PutUp(size_t at, Place place);
   void PutDown(size_t at, Place place);
   void Put(size_t at, Place place);

@@ -48,8 +48,9 @@ uint64_t Filter::TruthsOfNothing() const {
   uint64_t truths = 0;
   for (size_t i = 0; i < predicates_.size(); ++i) {
     const Predicate& predicate = predicates_[i];
-    const bool holds = predicate.kind == Predicate::Kind::kPriority ? predicate.OfPriority(0)
-                                                                    : predicate.kind == Predicate::Kind::kAttributeDiffers;
+    const bool holds = predicate.kind == Predicate::Kind::kPriority
+                           ? predicate.OfPriority(0)
+                           : predicate.kind == Predicate::Kind::kAttributeDiffers;
     if (holds) truths |= uint64_t{1} << i;
   }
   return truths;
@@ -69,13 +70,15 @@ bool Filter::Evaluate(std::string_view message) const {
       if (!attribute) continue;
       for (size_t i = 0; i < predicates_.size(); ++i) {
         const Predicate& predicate = predicates_[i];
-        if (predicate.kind == Predicate::Kind::kPriority || predicate.key != attribute->key) continue;
+        if (predicate.kind == Predicate::Kind::kPriority || predicate.key != attribute->key)
+          continue;
         // A key that comes twice counts with its last value.
         set(i, predicate.OfAttribute(attribute->value));
       }
     } else if (field.number == kPriorityField && field.type == WireType::kVarint) {
       for (size_t i = 0; i < predicates_.size(); ++i) {
-        if (predicates_[i].kind == Predicate::Kind::kPriority) set(i, predicates_[i].OfPriority(field.value));
+        if (predicates_[i].kind == Predicate::Kind::kPriority)
+          set(i, predicates_[i].OfPriority(field.value));
       }
     }
   }

@@ -1,5 +1,6 @@
-// Which messages a subscription gets, by their attributes and their priority. The grammar is Pub/Sub's
-// (https://cloud.google.com/pubsub/docs/subscription-message-filter), and priorities are ours:
+// Which messages a subscription gets, by their attributes and their priority. The grammar is
+// Pub/Sub's (https://cloud.google.com/pubsub/docs/subscription-message-filter), and priorities are
+// ours:
 //
 //   filter := term ( ("AND" term)+ | ("OR" term)+ )?          AND and OR do not mix without parentheses
 //   term   := ("NOT" | "-")* ( basic | "(" filter ")" )
@@ -12,7 +13,8 @@
 //   auto filter = Filter::Compile("attributes.colour = \"red\" AND priority >= 5");
 //   if (filter->Matches(batch->message(i))) ...
 //
-// A message is scanned once, whatever the number of terms; each basic term sets a bit, and the bits decide.
+// A message is scanned once, whatever the number of terms; each basic term sets a bit, and the bits
+// decide.
 //
 // Thread rule: constant after compilation. Matches does not allocate.
 #pragma once
@@ -45,7 +47,13 @@ class Filter {
   friend class FilterParser;
 
   struct Predicate {
-    enum class Kind { kHasAttribute, kAttributeEquals, kAttributeDiffers, kAttributeHasPrefix, kPriority };
+    enum class Kind {
+      kHasAttribute,
+      kAttributeEquals,
+      kAttributeDiffers,
+      kAttributeHasPrefix,
+      kPriority
+    };
     // A priority p holds when the bit of (p < number, p = number, p > number) is set.
     enum Order : uint8_t { kLess = 1, kEqual = 2, kGreater = 4 };
 

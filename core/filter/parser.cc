@@ -13,7 +13,8 @@ namespace sluice {
 namespace {
 
 bool IsWordCharacter(char c) {
-  return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
+  return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' ||
+         c == '-';
 }
 
 bool IsBlank(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
@@ -61,13 +62,15 @@ absl::Status InvalidFilter(std::string_view text, const std::string& what) {
 
 absl::StatusOr<Filter> Filter::Compile(std::string_view text, Grammar grammar) {
   if (text.size() > kMaxFilterBytes) {
-    return Error(Reason::kInvalidFilter,
-                 fmt::format("filter: {} bytes, but it must be at most {}", text.size(), kMaxFilterBytes),
-                 {{"field", "filter"},
-                  {"value", fmt::format("{} bytes", text.size())},
-                  {"limit", std::to_string(kMaxFilterBytes)}});
+    return Error(
+        Reason::kInvalidFilter,
+        fmt::format("filter: {} bytes, but it must be at most {}", text.size(), kMaxFilterBytes),
+        {{"field", "filter"},
+         {"value", fmt::format("{} bytes", text.size())},
+         {"limit", std::to_string(kMaxFilterBytes)}});
   }
-  if (!IsValidUtf8(text)) return Error(Reason::kInvalidUtf8, "filter: not UTF-8", {{"field", "filter"}});
+  if (!IsValidUtf8(text))
+    return Error(Reason::kInvalidUtf8, "filter: not UTF-8", {{"field", "filter"}});
   return FilterParser(text, grammar).Parse();
 }
 
@@ -128,8 +131,9 @@ bool FilterParser::ParseBasic(Node* node) {
   } else if (grammar_ == Filter::Grammar::kNative && AcceptWord("priority")) {
     parsed = ParsePriority(&predicate);
   } else {
-    return Fail(grammar_ == Filter::Grammar::kNative ? "attributes, hasPrefix, priority, NOT, - or ("
-                                                     : "attributes, hasPrefix, NOT, - or (");
+    return Fail(grammar_ == Filter::Grammar::kNative
+                    ? "attributes, hasPrefix, priority, NOT, - or ("
+                    : "attributes, hasPrefix, NOT, - or (");
   }
   node->kind = Node::Kind::kPredicate;
   node->predicate = filter_.predicates_.size();
@@ -160,7 +164,8 @@ bool FilterParser::ParsePrefix(Predicate* predicate) {
   predicate->kind = Predicate::Kind::kAttributeHasPrefix;
   if (!Expect("(")) return false;
   if (!AcceptWord("attributes")) return Fail("attributes");
-  return Expect(".") && ParseKey(&predicate->key) && Expect(",") && ParseString(&predicate->value) && Expect(")");
+  return Expect(".") && ParseKey(&predicate->key) && Expect(",") &&
+         ParseString(&predicate->value) && Expect(")");
 }
 
 // Behind "priority".
@@ -168,9 +173,12 @@ bool FilterParser::ParsePriority(Predicate* predicate) {
   predicate->kind = Predicate::Kind::kPriority;
   // Longer ones first, since they begin with the shorter.
   constexpr std::pair<std::string_view, uint8_t> kOperators[] = {
-      {"!=", Predicate::kLess | Predicate::kGreater}, {"<=", Predicate::kLess | Predicate::kEqual},
-      {">=", Predicate::kGreater | Predicate::kEqual}, {"=", Predicate::kEqual},
-      {"<", Predicate::kLess},                         {">", Predicate::kGreater}};
+      {"!=", Predicate::kLess | Predicate::kGreater},
+      {"<=", Predicate::kLess | Predicate::kEqual},
+      {">=", Predicate::kGreater | Predicate::kEqual},
+      {"=", Predicate::kEqual},
+      {"<", Predicate::kLess},
+      {">", Predicate::kGreater}};
   for (const auto& [symbol, orders] : kOperators) {
     if (!Accept(symbol)) continue;
     predicate->orders = orders;
@@ -224,13 +232,16 @@ bool FilterParser::ParseEscape(std::string* value) {
 bool FilterParser::ParseCodePoint(size_t digits, unsigned base, uint32_t most, std::string* value) {
   const std::string_view number = text_.substr(at_, digits);
   uint32_t code = 0;
-  const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), code, static_cast<int>(base));
-  if (number.size() < digits || error != std::errc() || end != number.data() + digits || code > most) {
+  const auto [end, error] =
+      std::from_chars(number.data(), number.data() + number.size(), code, static_cast<int>(base));
+  if (number.size() < digits || error != std::errc() || end != number.data() + digits ||
+      code > most) {
     return Fail(fmt::format("{} {} digits", digits, base == 8 ? "octal" : "hexadecimal"));
   }
   constexpr uint32_t kFirstSurrogate = 0xD800;
   constexpr uint32_t kLastSurrogate = 0xDFFF;
-  if (code >= kFirstSurrogate && code <= kLastSurrogate) return Fail("a character, not a half of one");
+  if (code >= kFirstSurrogate && code <= kLastSurrogate)
+    return Fail("a character, not a half of one");
   AppendUtf8(code, value);
   at_ += digits;
   return true;
@@ -238,7 +249,8 @@ bool FilterParser::ParseCodePoint(size_t digits, unsigned base, uint32_t most, s
 
 bool FilterParser::ParseNumber(uint64_t* number) {
   SkipBlanks();
-  const auto [end, error] = std::from_chars(text_.data() + at_, text_.data() + text_.size(), *number);
+  const auto [end, error] =
+      std::from_chars(text_.data() + at_, text_.data() + text_.size(), *number);
   if (error != std::errc()) return Fail("a number");
   at_ = static_cast<size_t>(end - text_.data());
   return at_ == text_.size() || !IsWordCharacter(text_[at_]) || Fail("the end of the number");
@@ -262,12 +274,15 @@ bool FilterParser::AcceptWord(std::string_view word) {
   return false;
 }
 
-bool FilterParser::Expect(std::string_view symbol) { return Accept(symbol) || Fail(fmt::format("\"{}\"", symbol)); }
+bool FilterParser::Expect(std::string_view symbol) {
+  return Accept(symbol) || Fail(fmt::format("\"{}\"", symbol));
+}
 
 bool FilterParser::Fail(std::string_view expected) {
   SkipBlanks();
-  error_ = InvalidFilter(text_, fmt::format("at character {}: expected {}, found {}", CharactersBefore(text_, at_) + 1,
-                                            expected, Quoted(text_.substr(at_))));
+  error_ = InvalidFilter(
+      text_, fmt::format("at character {}: expected {}, found {}", CharactersBefore(text_, at_) + 1,
+                         expected, Quoted(text_.substr(at_))));
   return false;
 }
 

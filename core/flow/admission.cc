@@ -14,7 +14,8 @@ namespace sluice {
 namespace {
 
 constexpr std::string_view kScopeNames[] = {"server", "project", "topic", "identity"};
-constexpr std::string_view kLimitNames[] = {"batches", "bytes", "messages_per_second", "bytes_per_second"};
+constexpr std::string_view kLimitNames[] = {"batches", "bytes", "messages_per_second",
+                                            "bytes_per_second"};
 
 // For those who wait for others to finish: nobody knows when.
 constexpr absl::Duration kRetryDelay = absl::Milliseconds(100);
@@ -22,7 +23,8 @@ constexpr absl::Duration kRetryDelay = absl::Milliseconds(100);
 constexpr absl::Duration kBurst = absl::Seconds(1);
 
 absl::Status TooLate() {
-  return Error(Reason::kDeadlineExceeded, "the deadline passed before the batch was let in; nothing was stored");
+  return Error(Reason::kDeadlineExceeded,
+               "the deadline passed before the batch was let in; nothing was stored");
 }
 
 void Make(double per_second, std::optional<TokenBucket>* bucket) {
@@ -40,7 +42,9 @@ size_t NextSweep(size_t left) {
 double Lower(double a, double b) { return a > 0 && b > 0 ? std::min(a, b) : a + b; }
 
 // One client may publish for several, as a proxy does.
-std::string PublisherKey(uint64_t publisher, std::string_view identity) { return fmt::format("{} {}", publisher, identity); }
+std::string PublisherKey(uint64_t publisher, std::string_view identity) {
+  return fmt::format("{} {}", publisher, identity);
+}
 
 template <class T>
 T& Of(AdmissionMetrics::PerLimit<T>& counts, AdmissionScope scope, AdmissionLimit limit) {
@@ -69,7 +73,8 @@ struct Admission::Node {
   size_t waiting_bytes = 0;
 
   absl::flat_hash_map<std::string, std::unique_ptr<Node>> children;
-  // Children whose turn comes. One that was full when it came is taken out and comes back when it has room.
+  // Children whose turn comes. One that was full when it came is taken out and comes back when it
+  // has room.
   std::deque<Node*> turns;
   // Whether it is in the turns of its parent.
   bool queued = false;
@@ -77,7 +82,8 @@ struct Admission::Node {
   int alarms = 0;
   Instant alarm_at = Instant::Never();
 
-  // Of a publisher: who waits, callbacks that are due and have not come back, and whether its identity holds it back.
+  // Of a publisher: who waits, callbacks that are due and have not come back, and whether its
+  // identity holds it back.
   std::deque<Waiter*> waiters;
   size_t pending = 0;
   bool held = false;
@@ -107,8 +113,8 @@ struct Admission::Waiter {
   bool counted = false;
 };
 
-Admission::Admission(AdmissionOptions options, MemoryLedger& ledger, const Clock& clock, TimerQueue& timers,
-                     AdmissionMetrics& metrics)
+Admission::Admission(AdmissionOptions options, MemoryLedger& ledger, const Clock& clock,
+                     TimerQueue& timers, AdmissionMetrics& metrics)
     : limited_(options.server.any() || options.project.any() || options.topic.any()),
       ledger_(ledger),
       clock_(clock),
@@ -123,8 +129,10 @@ Admission::Admission(AdmissionOptions options, MemoryLedger& ledger, const Clock
 Admission::~Admission() = default;
 
 Quota Admission::QuotaOf(const Node& node) const {
-  if (node.scope == AdmissionScope::kProject && quotas_.of_project != nullptr) return quotas_.of_project(node.key);
-  if (node.scope == AdmissionScope::kIdentity && quotas_.of_identity != nullptr) return quotas_.of_identity(node.key);
+  if (node.scope == AdmissionScope::kProject && quotas_.of_project != nullptr)
+    return quotas_.of_project(node.key);
+  if (node.scope == AdmissionScope::kIdentity && quotas_.of_identity != nullptr)
+    return quotas_.of_identity(node.key);
   return {};
 }
 
@@ -147,15 +155,17 @@ void Admission::LimitAll(Node* node, AdmissionScope scope) {
 void Admission::SetLimits(const AdmissionOptions& options) {
   {
     MutexLock lock(mu_);
-    const auto change = [&](AdmissionScope scope, AdmissionLimits* now, const AdmissionLimits& to) REQUIRES(mu_) {
-      if (*now == to) return;
-      *now = to;
-      LimitAll(root_.get(), scope);
-    };
+    const auto change = [&](AdmissionScope scope, AdmissionLimits* now, const AdmissionLimits& to)
+                            REQUIRES(mu_) {
+                              if (*now == to) return;
+                              *now = to;
+                              LimitAll(root_.get(), scope);
+                            };
     change(AdmissionScope::kServer, &options_.server, options.server);
     change(AdmissionScope::kProject, &options_.project, options.project);
     change(AdmissionScope::kTopic, &options_.topic, options.topic);
-    if (options.server.any() || options.project.any() || options.topic.any()) limited_.store(true, std::memory_order_release);
+    if (options.server.any() || options.project.any() || options.topic.any())
+      limited_.store(true, std::memory_order_release);
     WakeAll();
   }
   Tell();
@@ -185,9 +195,10 @@ void Admission::WakeAll() {
 absl::Status Admission::Enter(const Request& request) {
   if (request.deadline != Instant::Never() && request.deadline <= clock_.Now()) return TooLate();
   if (ledger_.Take(MemoryPart::kPublishes, request.bytes)) return absl::OkStatus();
-  absl::Status status = Error(Reason::kMemoryBudget,
-                              fmt::format("the server's memory budget of {} bytes is used up", ledger_.budget()),
-                              {{"value", std::to_string(ledger_.used())}, {"limit", std::to_string(ledger_.budget())}});
+  absl::Status status = Error(
+      Reason::kMemoryBudget,
+      fmt::format("the server's memory budget of {} bytes is used up", ledger_.budget()),
+      {{"value", std::to_string(ledger_.used())}, {"limit", std::to_string(ledger_.budget())}});
   SetRetryDelay(kRetryDelay, &status);
   return status;
 }
@@ -195,8 +206,9 @@ absl::Status Admission::Enter(const Request& request) {
 absl::Status Admission::Refusal(const Hold& hold, Instant now) {
   const std::string_view scope = kScopeNames[static_cast<size_t>(hold.scope)];
   const std::string_view limit = kLimitNames[static_cast<size_t>(hold.limit)];
-  absl::Status status = Error(Reason::kQuotaExceeded, fmt::format("the {}'s limit on {} is reached", scope, limit),
-                              {{"scope", std::string(scope)}, {"limit", std::string(limit)}});
+  absl::Status status =
+      Error(Reason::kQuotaExceeded, fmt::format("the {}'s limit on {} is reached", scope, limit),
+            {{"scope", std::string(scope)}, {"limit", std::string(limit)}});
   const bool known = hold.until != Instant::Never() && hold.until > now;
   SetRetryDelay(known ? absl::Ceil(hold.until - now, absl::Milliseconds(1)) : kRetryDelay, &status);
   return status;
@@ -227,7 +239,8 @@ Admission::Node* Admission::TopicNode(const Request& request) {
     return node;
   };
   ++topics_;
-  return make(make(root_.get(), request.project, AdmissionScope::kProject), request.topic, AdmissionScope::kTopic);
+  return make(make(root_.get(), request.project, AdmissionScope::kProject), request.topic,
+              AdmissionScope::kTopic);
 }
 
 std::shared_ptr<Admission::Node> Admission::IdentityNode(std::string_view identity) {
@@ -236,7 +249,9 @@ std::shared_ptr<Admission::Node> Admission::IdentityNode(std::string_view identi
   if (found != identities_.end()) return found->second;
   if (identities_.size() >= sweep_identities_at_) {
     const Instant now = clock_.Now();
-    absl::erase_if(identities_, [&](auto& entry) { return entry.second.use_count() == 1 && entry.second->Idle(now); });
+    absl::erase_if(identities_, [&](auto& entry) {
+      return entry.second.use_count() == 1 && entry.second->Idle(now);
+    });
     sweep_identities_at_ = NextSweep(identities_.size());
   }
   auto node = std::make_shared<Node>();
@@ -271,7 +286,9 @@ std::optional<Admission::Hold> Admission::HeldBy(Node& node, Instant now) {
   if (limits->bytes > 0 && node.bytes >= limits->bytes) {
     return Hold{node.scope, AdmissionLimit::kBytes, Instant::Never()};
   }
-  const auto owed_until = [now](std::optional<TokenBucket>& rate) { return rate ? rate->Take(0, now) : now; };
+  const auto owed_until = [now](std::optional<TokenBucket>& rate) {
+    return rate ? rate->Take(0, now) : now;
+  };
   if (const Instant until = owed_until(node.message_rate); until > now) {
     return Hold{node.scope, AdmissionLimit::kMessageRate, until};
   }
@@ -304,7 +321,8 @@ bool Admission::OthersFirst(const Node& topic, const Node* publisher) {
 
 bool Admission::RoomToWait(const Node& publisher, size_t bytes) const {
   const size_t room = options_.max_waiting - std::min(options_.max_waiting, root_->waiting);
-  const size_t room_bytes = options_.max_waiting_bytes - std::min(options_.max_waiting_bytes, root_->waiting_bytes);
+  const size_t room_bytes =
+      options_.max_waiting_bytes - std::min(options_.max_waiting_bytes, root_->waiting_bytes);
   for (const Node* node = &publisher; node != nullptr; node = node->parent) {
     if (node == root_.get()) return room > 0 && bytes <= room_bytes;
     if (node->waiting >= room || node->waiting_bytes + bytes > room_bytes) return false;
@@ -312,7 +330,8 @@ bool Admission::RoomToWait(const Node& publisher, size_t bytes) const {
   return false;
 }
 
-absl::Status Admission::MayWait(Node& publisher, const Request& request, Instant now, Waiter* waiter) {
+absl::Status Admission::MayWait(Node& publisher, const Request& request, Instant now,
+                                Waiter* waiter) {
   if (!closed_.ok()) return closed_;
   absl::Duration longest;
   std::optional<Hold> hold;
@@ -327,14 +346,16 @@ absl::Status Admission::MayWait(Node& publisher, const Request& request, Instant
   if (publisher.identity != nullptr) consider(*publisher.identity);
   for (Node* node = publisher.parent; node != nullptr; node = node->parent) consider(*node);
   // Nor does anyone wait for what comes too late.
-  const bool in_vain = hold && (patience <= absl::ZeroDuration() || (hold->until != Instant::Never() && hold->until - now > patience));
+  const bool in_vain = hold && (patience <= absl::ZeroDuration() ||
+                                (hold->until != Instant::Never() && hold->until - now > patience));
   if (in_vain) {
     Of(metrics_.refused, hold->scope, hold->limit).Add();
     return Refusal(*hold, now);
   }
   if (!RoomToWait(publisher, request.bytes)) {
     metrics_.refused_queue_full.Add();
-    return RetryableError(Reason::kQuotaExceeded, "too many batches wait to be let in already", kRetryDelay);
+    return RetryableError(Reason::kQuotaExceeded, "too many batches wait to be let in already",
+                          kRetryDelay);
   }
   waiter->hold = hold;
   waiter->until = std::min(now + (hold ? patience : longest), request.deadline);
@@ -348,8 +369,10 @@ void Admission::AdmitLimited(const Request& request, Done done) {
     Node* topic = TopicNode(request);
     const std::shared_ptr<Node> identity = IdentityNode(request.identity);
     bool held = identity != nullptr && HeldBy(*identity, now);
-    for (Node* node = topic; node != nullptr && !held; node = node->parent) held = HeldBy(*node, now).has_value();
-    std::string key = topic->children.empty() && !held ? "" : PublisherKey(request.publisher, request.identity);
+    for (Node* node = topic; node != nullptr && !held; node = node->parent)
+      held = HeldBy(*node, now).has_value();
+    std::string key =
+        topic->children.empty() && !held ? "" : PublisherKey(request.publisher, request.identity);
     auto it = topic->children.find(key);
     if (!held && !OthersFirst(*topic, it == topic->children.end() ? nullptr : it->second.get())) {
       Use(topic, identity.get(), request.messages, request.bytes, now);
@@ -510,7 +533,8 @@ void Admission::Expire(uint64_t id) {
     if (it == waiters_.end()) return;
     const Waiter& waiter = *it->second;
     const Instant now = clock_.Now();
-    const Hold hold = waiter.hold.value_or(Hold{AdmissionScope::kServer, AdmissionLimit::kBatches, Instant::Never()});
+    const Hold hold = waiter.hold.value_or(
+        Hold{AdmissionScope::kServer, AdmissionLimit::kBatches, Instant::Never()});
     const bool late = waiter.deadline <= now;
     if (!late) Of(metrics_.refused, hold.scope, hold.limit).Add();
     Refuse(id, late ? TooLate() : Refusal(hold, now));

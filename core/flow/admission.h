@@ -1,7 +1,8 @@
-// Which batches may be published now. Limits stand on three scopes: the server, each project, each topic; a batch needs
-// room in all three. Where there is none it waits, as long as the scope's policy says and its own deadline allows, or is
-// refused with QUOTA_EXCEEDED and a retry delay. Quotas are rates of a project beyond its limits, and of an identity,
-// which is who publishes, wherever that is; what is over one waits in the same lines.
+// Which batches may be published now. Limits stand on three scopes: the server, each project, each
+// topic; a batch needs room in all three. Where there is none it waits, as long as the scope's
+// policy says and its own deadline allows, or is refused with QUOTA_EXCEEDED and a retry delay.
+// Quotas are rates of a project beyond its limits, and of an identity, which is who publishes,
+// wherever that is; what is over one waits in the same lines.
 //
 //   admission.Admit({.project = "projects/shop", .topic = "projects/shop/topics/orders", .publisher = stream,
 //                    .messages = 100, .bytes = bytes, .deadline = deadline},
@@ -9,21 +10,24 @@
 //                     ...publish, and when that is answered:  admission.Release(*grant);
 //                   });
 //
-// Fairness: who waits is let in round robin, project by project, in a project topic by topic, in a topic publisher by
-// publisher, one batch a turn; of one publisher in the order in which the batches came. A scope that is full holds back
-// only what is below it. And no publisher, topic or project may fill more of the waiting room than it leaves free, so
-// that one that floods does not keep the others out. (Where the policy is to refuse at once there is no line to stand in:
-// who comes first is served.)
+// Fairness: who waits is let in round robin, project by project, in a project topic by topic, in a
+// topic publisher by publisher, one batch a turn; of one publisher in the order in which the
+// batches came. A scope that is full holds back only what is below it. And no publisher, topic or
+// project may fill more of the waiting room than it leaves free, so that one that floods does not
+// keep the others out. (Where the policy is to refuse at once there is no line to stand in: who
+// comes first is served.)
 //
-// A batch is let in while there is room at all, so that a large one never waits for ever: the last may go past a limit in
-// bytes by its own size. Rates allow a burst of one second.
+// A batch is let in while there is room at all, so that a large one never waits for ever: the last
+// may go past a limit in bytes by its own size. Rates allow a burst of one second.
 //
-// Without limits Admit calls back at once, and costs the ledger's atomic operations. Limits may change at any time; once
-// there were some, batches go through the lines even when there are none any more, so that none overtakes those before it.
+// Without limits Admit calls back at once, and costs the ledger's atomic operations. Limits may
+// change at any time; once there were some, batches go through the lines even when there are none
+// any more, so that none overtakes those before it.
 //
-// Thread rule: every member may be called from any thread. Callbacks come with no lock held, before Admit returns where
-// nothing stands in the way, else on the thread of a release or a timer; they must not block. The lock is a leaf but for
-// the timers'. Lifetime: metrics, ledger, clock and timers live longer, and the timers stop before this goes.
+// Thread rule: every member may be called from any thread. Callbacks come with no lock held, before
+// Admit returns where nothing stands in the way, else on the thread of a release or a timer; they
+// must not block. The lock is a leaf but for the timers'. Lifetime: metrics, ledger, clock and
+// timers live longer, and the timers stop before this goes.
 #pragma once
 
 #include <atomic>
@@ -57,7 +61,9 @@ struct AdmissionLimits {
   absl::Duration wait;
 
   bool operator==(const AdmissionLimits&) const = default;
-  bool any() const { return batches > 0 || bytes > 0 || messages_per_second > 0 || bytes_per_second > 0; }
+  bool any() const {
+    return batches > 0 || bytes > 0 || messages_per_second > 0 || bytes_per_second > 0;
+  }
 };
 
 // 0: none.
@@ -131,10 +137,12 @@ class Admission {
             AdmissionMetrics& metrics);
   ~Admission();
 
-  // Errors: RESOURCE_EXHAUSTED (QUOTA_EXCEEDED, MEMORY_BUDGET), DEADLINE_EXCEEDED, and what Close() was told.
+  // Errors: RESOURCE_EXHAUSTED (QUOTA_EXCEEDED, MEMORY_BUDGET), DEADLINE_EXCEEDED, and what Close()
+  // was told.
   template <class F>
   void Admit(const Request& request, F&& done) EXCLUDES(mu_) {
-    if (absl::Status status = Enter(request); !status.ok()) return done(absl::StatusOr<Grant>(std::move(status)));
+    if (absl::Status status = Enter(request); !status.ok())
+      return done(absl::StatusOr<Grant>(std::move(status)));
     if (limited()) return AdmitLimited(request, Done(std::forward<F>(done)));
     metrics_.admitted.Add();
     done(absl::StatusOr<Grant>(Grant{nullptr, request.bytes}));
@@ -148,9 +156,10 @@ class Admission {
   // Refuses all that wait, and from now on all that would have to.
   void Close(const absl::Status& why) EXCLUDES(mu_);
 
-  // Other limits than those it was made with, from now on; the size of the waiting room stays. What is under way counts
-  // against them (but not what was let in while there were none), who waits gets in where they allow it, and where a scope's
-  // limits have changed its rates begin with a full burst.
+  // Other limits than those it was made with, from now on; the size of the waiting room stays. What
+  // is under way counts against them (but not what was let in while there were none), who waits
+  // gets in where they allow it, and where a scope's limits have changed its rates begin with a
+  // full burst.
   void SetLimits(const AdmissionOptions& options) EXCLUDES(mu_);
   // The same for quotas.
   void SetQuotas(AdmissionQuotas quotas) EXCLUDES(mu_);
@@ -188,7 +197,8 @@ class Admission {
   static std::optional<Hold> HeldBy(Node& node, Instant now);
   static bool OthersFirst(const Node& topic, const Node* publisher);
   bool RoomToWait(const Node& publisher, size_t bytes) const REQUIRES(mu_);
-  absl::Status MayWait(Node& publisher, const Request& request, Instant now, Waiter* waiter) REQUIRES(mu_);
+  absl::Status MayWait(Node& publisher, const Request& request, Instant now, Waiter* waiter)
+      REQUIRES(mu_);
   void Wait(Node* publisher, std::unique_ptr<Waiter> waiter) REQUIRES(mu_);
   std::unique_ptr<Waiter> TakeOut(uint64_t id) REQUIRES(mu_);
   static void Use(Node* topic, Node* identity, uint32_t messages, size_t bytes, Instant now);
@@ -230,7 +240,8 @@ class Admission {
   size_t sweep_at_ GUARDED_BY(mu_) = 1024;
   size_t sweep_identities_at_ GUARDED_BY(mu_) = 1024;
   absl::Status closed_ GUARDED_BY(mu_);
-  // Callbacks that are due, called by one thread at a time so that a publisher's batches stay in order.
+  // Callbacks that are due, called by one thread at a time so that a publisher's batches stay in
+  // order.
   std::deque<Told> told_ GUARDED_BY(mu_);
   bool telling_ GUARDED_BY(mu_) = false;
 };

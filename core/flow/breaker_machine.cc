@@ -92,7 +92,8 @@ void BreakerMachine::Tick(Instant now) {
 absl::Duration BreakerMachine::RetryDelay(Instant now) const {
   if (state_ == BreakerState::kClosed) return absl::ZeroDuration();
   // Half-open: nobody knows when the probes end, but then it will not take long.
-  const absl::Duration wait = state_ == BreakerState::kOpen ? open_until() - now : options_.open_time;
+  const absl::Duration wait =
+      state_ == BreakerState::kOpen ? open_until() - now : options_.open_time;
   return std::max(absl::Ceil(wait, absl::Milliseconds(1)), absl::Milliseconds(1));
 }
 
@@ -104,14 +105,16 @@ void BreakerMachine::RecordClosed(const CallCounts& ended, Instant now) {
     Open(BreakerCause::kConsecutiveFailures, now);
   } else if (TooManyFailed()) {
     Open(BreakerCause::kFailureRatio, now);
-  } else if (sum.calls >= options_.minimum_calls && Reaches(sum.slow, sum.calls, options_.slow_ratio)) {
+  } else if (sum.calls >= options_.minimum_calls &&
+             Reaches(sum.slow, sum.calls, options_.slow_ratio)) {
     Open(BreakerCause::kSlowRatio, now);
   }
 }
 
 bool BreakerMachine::TooManyFailed() const {
   const CallCounts& sum = window_.sum();
-  return sum.calls >= options_.minimum_calls && Reaches(sum.failures, sum.calls, options_.failure_ratio);
+  return sum.calls >= options_.minimum_calls &&
+         Reaches(sum.failures, sum.calls, options_.failure_ratio);
 }
 
 void BreakerMachine::Forget(const RollingWindow& calls, Instant now) {

@@ -1,12 +1,12 @@
-// A circuit breaker's states, without a lock, a clock or a record of who calls: CircuitBreaker puts it around calls,
-// DeliveryBreaker around leases.
+// A circuit breaker's states, without a lock, a clock or a record of who calls: CircuitBreaker puts
+// it around calls, DeliveryBreaker around leases.
 //
 //   closed --(failures, slow calls, a stall)--> open --(open time)--> half-open --(enough probes succeed)--> closed
 //                                                ^                        |
 //                                                '----(probes fail)-------'   twice as long as before
 //
-// Ends of calls that began before the last change say nothing about the state they end in: the owner compares epoch() and
-// leaves them out.
+// Ends of calls that began before the last change say nothing about the state they end in: the
+// owner compares epoch() and leaves them out.
 //
 // Thread rule: a plain object; the owner locks.
 #pragma once
@@ -54,21 +54,23 @@ struct BreakerChange {
 class BreakerMachine {
  public:
   // REQUIRES: Validate(options) is OK.
-  explicit BreakerMachine(const BreakerOptions& options) : options_(options), window_(options.window) {}
+  explicit BreakerMachine(const BreakerOptions& options)
+      : options_(options), window_(options.window) {}
 
   // How many calls may begin now; the largest number there is while it is closed.
   uint64_t Available(Instant now);
   // The same, `wanted` at the most; they count as begun.
   uint64_t Admit(uint64_t wanted, Instant now);
 
-  // Calls of this epoch that ended. Earlier ones may be told later, when they all succeeded in time.
+  // Calls of this epoch that ended. Earlier ones may be told later, when they all succeeded in
+  // time.
   void Record(const CallCounts& ended, Instant now);
   // Calls of this epoch that ended and say nothing: if they were probes, others take their places.
   void GiveBack(uint64_t calls);
   // A call does not end.
   void Stalled(Instant now);
-  // Who made these calls is gone, and they count no more: all of them ended while it was closed, and were recorded as of when
-  // they ended. Closes when it would not have opened without them.
+  // Who made these calls is gone, and they count no more: all of them ended while it was closed,
+  // and were recorded as of when they ended. Closes when it would not have opened without them.
   void Forget(const RollingWindow& calls, Instant now);
   // Goes from open to half-open when it is time.
   void Tick(Instant now);
@@ -81,16 +83,19 @@ class BreakerMachine {
   // Counts the changes of state.
   uint64_t epoch() const { return epoch_; }
   // When it goes on to half-open; Never() unless it is open.
-  Instant open_until() const { return state_ == BreakerState::kOpen ? since_ + open_time_ : Instant::Never(); }
+  Instant open_until() const {
+    return state_ == BreakerState::kOpen ? since_ + open_time_ : Instant::Never();
+  }
   // How long who was refused should wait: at least 1 ms, unless it is closed.
   absl::Duration RetryDelay(Instant now) const;
   // In the window, while it is closed.
   const CallCounts& counts() const { return window_.sum(); }
 
-  // Closed, and nothing of late has failed or was slow: calls that succeed in time cannot change anything, and may be told
-  // later, within the time of `slice`.
+  // Closed, and nothing of late has failed or was slow: calls that succeed in time cannot change
+  // anything, and may be told later, within the time of `slice`.
   bool quiet() const {
-    return state_ == BreakerState::kClosed && failures_in_a_row_ == 0 && counts().failures == 0 && counts().slow == 0;
+    return state_ == BreakerState::kClosed && failures_in_a_row_ == 0 && counts().failures == 0 &&
+           counts().slow == 0;
   }
   absl::Duration slice() const { return window_.slice(); }
 

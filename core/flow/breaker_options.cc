@@ -23,7 +23,8 @@ class Checker {
   explicit Checker(std::string_view prefix) : prefix_(prefix) {}
 
   void Count(std::string_view field, uint32_t value, uint32_t low, uint32_t high) {
-    if (value < low || value > high) Refuse(field, std::to_string(value), fmt::format("{} to {}", low, high));
+    if (value < low || value > high)
+      Refuse(field, std::to_string(value), fmt::format("{} to {}", low, high));
   }
   // Written so that it refuses what is not a number.
   void Ratio(std::string_view field, double value) {
@@ -40,7 +41,8 @@ class Checker {
   void Refuse(std::string_view field, const std::string& value, const std::string& limit) {
     if (!status_.ok()) return;
     const std::string path = fmt::format("{}.{}", prefix_, field);
-    status_ = Error(Reason::kInvalidBreakerPolicy, fmt::format("{}: {} is not within {}", path, value, limit),
+    status_ = Error(Reason::kInvalidBreakerPolicy,
+                    fmt::format("{}: {} is not within {}", path, value, limit),
                     {{"field", path}, {"value", value}, {"limit", limit}});
   }
 

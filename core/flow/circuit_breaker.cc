@@ -128,7 +128,8 @@ void CircuitBreaker::OpenIfStalled(Instant now) {
   const bool ever = options_.stalled_call > absl::ZeroDuration();
   const Instant oldest = std::min(OldestCall(), now);
   // Later calls will have begun later.
-  no_stall_before_.store(ever ? oldest + options_.stalled_call : Instant::Never(), std::memory_order_relaxed);
+  no_stall_before_.store(ever ? oldest + options_.stalled_call : Instant::Never(),
+                         std::memory_order_relaxed);
   if (ever && now - oldest >= options_.stalled_call) machine_.Stalled(now);
 }
 
@@ -146,7 +147,8 @@ std::optional<BreakerChange> CircuitBreaker::TakeChange() {
   const std::optional<BreakerChange> change = machine_.TakeChange();
   if (change && change->to == BreakerState::kOpen) ++opened_;
   const uint64_t quiet_epoch = machine_.quiet() ? machine_.epoch() : kNotQuiet;
-  if (quiet_epoch != quiet_epoch_.load(std::memory_order_relaxed)) quiet_epoch_.store(quiet_epoch, std::memory_order_release);
+  if (quiet_epoch != quiet_epoch_.load(std::memory_order_relaxed))
+    quiet_epoch_.store(quiet_epoch, std::memory_order_release);
   return change;
 }
 

@@ -1,5 +1,5 @@
-// A circuit breaker: stops calling what fails, is slow or hangs, and tries it again with a few probes later. What it does
-// when is in breaker_machine.h and breaker_options.h.
+// A circuit breaker: stops calling what fails, is slow or hangs, and tries it again with a few
+// probes later. What it does when is in breaker_machine.h and breaker_options.h.
 //
 //   CircuitBreaker breaker("the mail server", options, clock, [](const BreakerChange& change) {...});
 //
@@ -15,17 +15,18 @@
 //   absl::Status status = CallTheOther();
 //   permit.Record(status.ok() ? CallOutcome::kSuccess : CallOutcome::kFailure);
 //
-// A permit that is dropped without a result says nothing about the other side (most of those who leave early were
-// stopped by a mistake of their own): it counts as kIgnored.
+// A permit that is dropped without a result says nothing about the other side (most of those who
+// leave early were stopped by a mistake of their own): it counts as kIgnored.
 //
-// Time alone changes it too, a call that does not end and the end of the open time. Both are seen by the next Admit; who
-// has a timer calls Tick() as well, and then they are seen without one.
+// Time alone changes it too, a call that does not end and the end of the open time. Both are seen
+// by the next Admit; who has a timer calls Tick() as well, and then they are seen without one.
 //
-// While nothing fails, callers do not meet: calls are counted by stripes (core/base/stripes.h), and what succeeded in time is put
-// together when something does not.
+// While nothing fails, callers do not meet: calls are counted by stripes (core/base/stripes.h), and
+// what succeeded in time is put together when something does not.
 //
-// Thread rule: every member may be called from any thread. The observer is called without a lock, by the thread that
-// caused the change; two changes shortly after each other may come in either order, snapshot() has the last word.
+// Thread rule: every member may be called from any thread. The observer is called without a lock,
+// by the thread that caused the change; two changes shortly after each other may come in either
+// order, snapshot() has the last word.
 #pragma once
 
 #include <array>
@@ -95,8 +96,10 @@ class CircuitBreaker {
     bool recorded_ = false;
   };
 
-  // `name` is of what is called, for refusals. REQUIRES: Validate(options) is OK. `observer` may be null.
-  CircuitBreaker(std::string name, const BreakerOptions& options, const Clock& clock, Observer observer)
+  // `name` is of what is called, for refusals. REQUIRES: Validate(options) is OK. `observer` may be
+  // null.
+  CircuitBreaker(std::string name, const BreakerOptions& options, const Clock& clock,
+                 Observer observer)
       : name_(std::move(name)),
         options_(options),
         clock_(clock),
@@ -120,7 +123,8 @@ class CircuitBreaker {
  private:
   static constexpr uint64_t kNotQuiet = std::numeric_limits<uint64_t>::max();
 
-  // Calls that began on some of the threads, under a lock that those hardly ever fight for. Taken after mu_.
+  // Calls that began on some of the threads, under a lock that those hardly ever fight for. Taken
+  // after mu_.
   struct alignas(kCacheLineBytes) Stripe {
     mutable Mutex mu;
     // That the rest is of.

@@ -1,11 +1,12 @@
-// How much may be on its way to a subscriber: a limit on messages and bytes, of which a part is held here (received and
-// not settled) and a part is granted to the server (and not delivered yet). The rest may be granted.
+// How much may be on its way to a subscriber: a limit on messages and bytes, of which a part is
+// held here (received and not settled) and a part is granted to the server (and not delivered yet).
+// The rest may be granted.
 //
 //   window.Received(10, 1000);  window.Settled(10, 1000);
 //   if (auto grant = window.TakeGrant()) request.credit = *grant;
 //
-// Bytes may go below zero: the last message the server sends may be larger than what was left. Then nothing is granted
-// until as much has been settled.
+// Bytes may go below zero: the last message the server sends may be larger than what was left. Then
+// nothing is granted until as much has been settled.
 //
 // Thread rule: guarded by the owner's lock.
 #pragma once
@@ -35,7 +36,8 @@ struct Credit {
 
 class CreditWindow {
  public:
-  explicit CreditWindow(Credit limit) : free_{std::max<int64_t>(limit.messages, 1), std::max<int64_t>(limit.bytes, 1)} {}
+  explicit CreditWindow(Credit limit)
+      : free_{std::max<int64_t>(limit.messages, 1), std::max<int64_t>(limit.bytes, 1)} {}
 
   void Received(const Credit& size) { granted_ -= size; }
   void Settled(const Credit& size) { free_ += size; }

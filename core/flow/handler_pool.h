@@ -1,22 +1,25 @@
-// Calls a program's handler for messages, on a bounded pool of threads, and answers for it whatever it does.
+// Calls a program's handler for messages, on a bounded pool of threads, and answers for it whatever
+// it does.
 //
 //   auto pool = std::make_shared<HandlerPool<Run>>(clock, timers, options);
 //   pool->Start(1, handler, owner);           // owner->OnHandled(run, event, verdict) says what became of a run
 //   pool->Add(run);
 //   pool->Close();  pool->DropQueue();  pool->WaitIdle(timeout);  pool->GiveUp();  pool->Shutdown(timeout);
 //
-// A handler that throws, whatever it throws, has said Nack(failure_delay). So has one that takes longer than `timeout`:
-// from then on its run is settled, and what it returns later counts as late and for nothing else; until then it keeps its
-// thread. A handler that never returns keeps it for ever: the others go on without, and Shutdown leaves it behind
-// (worker_pool.h), with this pool and the handler kept alive.
+// A handler that throws, whatever it throws, has said Nack(failure_delay). So has one that takes
+// longer than `timeout`: from then on its run is settled, and what it returns later counts as late
+// and for nothing else; until then it keeps its thread. A handler that never returns keeps it for
+// ever: the others go on without, and Shutdown leaves it behind (worker_pool.h), with this pool and
+// the handler kept alive.
 //
-// A Run is some messages in a row, for one call: it has `size_t count() const` and `Run TakeFront(size_t n)`, which cuts
-// off and returns the first n.
+// A Run is some messages in a row, for one call: it has `size_t count() const` and `Run
+// TakeFront(size_t n)`, which cuts off and returns the first n.
 //
-// The queue is bounded by who fills it: a subscriber gives credit for no more than it wants to hold.
+// The queue is bounded by who fills it: a subscriber gives credit for no more than it wants to
+// hold.
 //
-// Thread rule: every member may be called from any thread; the last two waits not from a handler. The owner is called
-// without any lock held. After Shutdown nothing of clock and timers is touched.
+// Thread rule: every member may be called from any thread; the last two waits not from a handler.
+// The owner is called without any lock held. After Shutdown nothing of clock and timers is touched.
 #pragma once
 
 #include <algorithm>
@@ -53,7 +56,8 @@ enum class HandlerEvent {
   kReturnedLate,
 };
 
-// Counted in messages, each when its owner has been told: who sees a verdict here finds it carried out.
+// Counted in messages, each when its owner has been told: who sees a verdict here finds it carried
+// out.
 struct HandlerCounters {
   uint64_t acked = 0;
   // Those that threw or timed out included.
@@ -72,18 +76,25 @@ class HandlerPool : public std::enable_shared_from_this<HandlerPool<Run>> {
   class Owner {
    public:
     virtual ~Owner() = default;
-    // `verdict` is there when the run is to be settled now. With every event but kTimedOut its thread is free again.
-    virtual void OnHandled(const Run& run, HandlerEvent event, const std::optional<Verdict>& verdict) = 0;
+    // `verdict` is there when the run is to be settled now. With every event but kTimedOut its
+    // thread is free again.
+    virtual void OnHandled(const Run& run, HandlerEvent event,
+                           const std::optional<Verdict>& verdict) = 0;
   };
 
   HandlerPool(const Clock& clock, TimerQueue& timers, HandlerOptions options)
-      : clock_(clock), options_(options), alarm_(timers), concurrency_(std::max<size_t>(options.concurrency, 1)) {}
+      : clock_(clock),
+        options_(options),
+        alarm_(timers),
+        concurrency_(std::max<size_t>(options.concurrency, 1)) {}
   ~HandlerPool() { Shutdown(absl::ZeroDuration()); }
 
-  // Once. One call gets `messages_per_call` at the most. What comes from handlers after `owner` is gone is counted only.
+  // Once. One call gets `messages_per_call` at the most. What comes from handlers after `owner` is
+  // gone is counted only.
   void Start(size_t messages_per_call, Handler handler, std::weak_ptr<Owner> owner) EXCLUDES(mu_) {
     const size_t threads = std::max<size_t>(options_.concurrency, 1);
-    auto workers = std::make_unique<WorkerPool>(WorkerPoolOptions{.threads = threads, .max_queued = threads});
+    auto workers =
+        std::make_unique<WorkerPool>(WorkerPoolOptions{.threads = threads, .max_queued = threads});
     MutexLock lock(mu_);
     messages_per_call_ = messages_per_call;
     handler_ = std::make_shared<const Handler>(std::move(handler));
@@ -91,7 +102,8 @@ class HandlerPool : public std::enable_shared_from_this<HandlerPool<Run>> {
     workers_ = std::move(workers);
   }
 
-  // From now on one call at a time, whatever the options say: where the order of messages counts. REQUIRES: no call has begun.
+  // From now on one call at a time, whatever the options say: where the order of messages counts.
+  // REQUIRES: no call has begun.
   void HandleInOrder() EXCLUDES(mu_) {
     MutexLock lock(mu_);
     concurrency_ = 1;
@@ -105,7 +117,8 @@ class HandlerPool : public std::enable_shared_from_this<HandlerPool<Run>> {
     queue_.push_back(std::move(run));
     for (; calls > 0 && working_ < concurrency_; --calls) {
       ++working_;
-      workers_->Submit([self = this->shared_from_this(), handler = handler_] { self->Work(*handler); });
+      workers_->Submit(
+          [self = this->shared_from_this(), handler = handler_] { self->Work(*handler); });
     }
     return true;
   }
@@ -119,7 +132,8 @@ class HandlerPool : public std::enable_shared_from_this<HandlerPool<Run>> {
   // What has not begun; it is forgotten here.
   std::vector<Run> DropQueue() EXCLUDES(mu_) {
     MutexLock lock(mu_);
-    std::vector<Run> dropped(std::make_move_iterator(queue_.begin()), std::make_move_iterator(queue_.end()));
+    std::vector<Run> dropped(std::make_move_iterator(queue_.begin()),
+                             std::make_move_iterator(queue_.end()));
     queue_.clear();
     return dropped;
   }
@@ -151,8 +165,8 @@ class HandlerPool : public std::enable_shared_from_this<HandlerPool<Run>> {
     return workers == nullptr ? 0 : workers->Shutdown(timeout).left_behind;
   }
 
-  // Calls fn(run) for every run whose message it is worth to hold on to: waiting or being handled, in time so far. With no
-  // thread left to come back, what waits is better off elsewhere.
+  // Calls fn(run) for every run whose message it is worth to hold on to: waiting or being handled,
+  // in time so far. With no thread left to come back, what waits is better off elsewhere.
   template <class Fn>
   void ForEachAlive(Fn fn) EXCLUDES(mu_) {
     MutexLock lock(mu_);
@@ -265,7 +279,8 @@ class HandlerPool : public std::enable_shared_from_this<HandlerPool<Run>> {
     return call;
   }
 
-  void Returned(Call& call, const Run& run, HandlerEvent event, std::optional<Verdict> verdict) EXCLUDES(mu_) {
+  void Returned(Call& call, const Run& run, HandlerEvent event, std::optional<Verdict> verdict)
+      EXCLUDES(mu_) {
     std::weak_ptr<Owner> owner;
     {
       MutexLock lock(mu_);
@@ -302,7 +317,8 @@ class HandlerPool : public std::enable_shared_from_this<HandlerPool<Run>> {
     for (const Run& run : late) Count(run, HandlerEvent::kTimedOut, verdict);
   }
 
-  void Count(const Run& run, HandlerEvent event, const std::optional<Verdict>& verdict) REQUIRES(mu_) {
+  void Count(const Run& run, HandlerEvent event, const std::optional<Verdict>& verdict)
+      REQUIRES(mu_) {
     if (verdict) (verdict->acked() ? counters_.acked : counters_.nacked) += run.count();
     if (event == HandlerEvent::kThrew) counters_.threw += run.count();
     if (event == HandlerEvent::kTimedOut) counters_.timed_out += run.count();

@@ -15,7 +15,8 @@ constexpr uint64_t kReservesInLimit = 1000;
 LeaseQuota::LeaseQuota(LeaseLimits limits, TimerQueue& timers, const Clock& clock)
     : limits_(limits),
       unlimited_(limits.server == kNoLimit && limits.subscription == kNoLimit),
-      reserve_(std::min({kMostReserve, limits.server / kReservesInLimit, limits.subscription / kReservesInLimit})),
+      reserve_(std::min({kMostReserve, limits.server / kReservesInLimit,
+                         limits.subscription / kReservesInLimit})),
       timers_(timers),
       clock_(clock) {}
 
@@ -81,7 +82,9 @@ void LeaseQuota::Give(const std::shared_ptr<State>& share, uint64_t count) {
 
 void LeaseQuota::WakeNext() {
   if (taken_ >= limits_.server) return;
-  const auto has_room = [this](const auto& share) { return share->gone || share->held < limits_.subscription; };
+  const auto has_room = [this](const auto& share) {
+    return share->gone || share->held < limits_.subscription;
+  };
   while (true) {
     const auto next = std::find_if(line_.begin(), line_.end(), has_room);
     if (next == line_.end()) return;

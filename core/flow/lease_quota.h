@@ -1,18 +1,20 @@
-// How many messages may be leased (delivered and not settled) at once: of one subscription, and of all together. Who
-// finds no room is called when there is some, in the order of asking, so that one subscription with slow consumers may
-// take the room that is there but not the place in the line.
+// How many messages may be leased (delivered and not settled) at once: of one subscription, and of
+// all together. Who finds no room is called when there is some, in the order of asking, so that one
+// subscription with slow consumers may take the room that is there but not the place in the line.
 //
 //   LeaseQuota quota({.server = 10'000'000, .subscription = 1'000'000}, timers, clock);
 //   LeaseQuota::Share share(quota, [weak] { if (auto s = weak.lock()) s->Pump(); });       // one each
 //   const uint64_t count = share.Room(leased, wanted);   // fewer than wanted: the function is called when there is more
 //   share.Ended(leased);                                  // after leases ended, however they did
 //
-// A share takes a little more than it is asked for, and gives it back later, so that not every message asks the quota: where
-// there are few leases left in the server, others may keep up to 128 each that they do not use.
+// A share takes a little more than it is asked for, and gives it back later, so that not every
+// message asks the quota: where there are few leases left in the server, others may keep up to 128
+// each that they do not use.
 //
-// Thread rule: a share is used by one thread at a time, under a subscription's lock say: the quota's own lock is a leaf
-// but for the timers', and functions are called by the timers, with no lock held. What a share holds is given back when it
-// goes. The quota outlives the shares, and the timers' thread is stopped before the quota goes.
+// Thread rule: a share is used by one thread at a time, under a subscription's lock say: the
+// quota's own lock is a leaf but for the timers', and functions are called by the timers, with no
+// lock held. What a share holds is given back when it goes. The quota outlives the shares, and the
+// timers' thread is stopped before the quota goes.
 #pragma once
 
 #include <cstdint>
@@ -45,10 +47,11 @@ class LeaseQuota {
     Share(const Share&) = delete;
     Share& operator=(const Share&) = delete;
 
-    // How many more than the `in_use` there are may be leased now, `most` at the most. Fewer than that, and `wake` is called
-    // once there is room again.
+    // How many more than the `in_use` there are may be leased now, `most` at the most. Fewer than
+    // that, and `wake` is called once there is room again.
     uint64_t Room(uint64_t in_use, uint64_t most);
-    // So many are leased, whatever the limits are: leases from before. REQUIRES: it has taken nothing yet.
+    // So many are leased, whatever the limits are: leases from before. REQUIRES: it has taken
+    // nothing yet.
     void Hold(uint64_t in_use);
     // Of what it holds, only `in_use` are leased.
     void Ended(uint64_t in_use);

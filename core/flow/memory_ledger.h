@@ -1,11 +1,12 @@
-// What the server's own buffers hold in memory, by part, under one budget. Load is shed in this order as it fills up:
+// What the server's own buffers hold in memory, by part, under one budget. Load is shed in this
+// order as it fills up:
 //
 //   1. The tail cache lets go of its oldest batches, all of them if need be: slow consumers read from the store again.
 //   2. From three quarters on (tight()) streams are promised less at a time: 64 KiB instead of 2 MiB each.
 //   3. At the budget publishes are refused with MEMORY_BUDGET and a retry delay, until what is on its way has gone out.
 //
-// Publishes and the tail cache never take the sum past the budget. Deliveries that were promised are taken as they come
-// (Force): they are what makes room again, and the last quarter is theirs.
+// Publishes and the tail cache never take the sum past the budget. Deliveries that were promised
+// are taken as they come (Force): they are what makes room again, and the last quarter is theirs.
 //
 //   MemoryLedger ledger(size_t{1} << 30);
 //   if (!ledger.Take(MemoryPart::kPublishes, bytes)) return refusal;
@@ -38,8 +39,8 @@ class MemoryLedger {
   // A budget of 0 bounds nothing; the parts are counted all the same.
   explicit MemoryLedger(size_t budget) : budget_(budget) {}
 
-  // Who can let go of something at once: fn(bytes) gives back about that much, through Give. It is called with no lock
-  // of this class. To be set before the first Take.
+  // Who can let go of something at once: fn(bytes) gives back about that much, through Give. It is
+  // called with no lock of this class. To be set before the first Take.
   void SetReclaim(std::function<void(size_t)> reclaim) { reclaim_ = std::move(reclaim); }
 
   // False when there is no room, also after others were asked for it; nothing is taken then.

@@ -1,8 +1,10 @@
-// Whether some call has been under way for too long, without a record of each: calls are counted in two cohorts, and a new
-// one begins when the older one has ended to the last call. What is known of a cohort is when its last call began, so every
-// call in it has been under way at least since then. (The shape is that of the grace periods of read-copy-update.)
+// Whether some call has been under way for too long, without a record of each: calls are counted in
+// two cohorts, and a new one begins when the older one has ended to the last call. What is known of
+// a cohort is when its last call began, so every call in it has been under way at least since then.
+// (The shape is that of the grace periods of read-copy-update.)
 //
-// A stall is seen no later than twice the time that is too long; no call is ever said to be older than it is.
+// A stall is seen no later than twice the time that is too long; no call is ever said to be older
+// than it is.
 //
 // Thread rule: a plain object; the owner locks.
 #pragma once

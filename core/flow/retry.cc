@@ -19,12 +19,14 @@ double Fraction(uint64_t seed) {
 
 }  // namespace
 
-absl::Duration RetryDelay(const std::optional<RetryPolicy>& policy, uint32_t attempts, uint64_t seed) {
+absl::Duration RetryDelay(const std::optional<RetryPolicy>& policy, uint32_t attempts,
+                          uint64_t seed) {
   if (!policy && attempts <= 1) return absl::ZeroDuration();
   const RetryPolicy& bounds = policy ? *policy : kFloor;
   const uint32_t doublings = attempts - (policy ? 1 : 2);
   absl::Duration wait = bounds.minimum;
-  for (uint32_t i = 0; i < doublings && wait < bounds.maximum && wait > absl::ZeroDuration(); ++i) wait *= 2;
+  for (uint32_t i = 0; i < doublings && wait < bounds.maximum && wait > absl::ZeroDuration(); ++i)
+    wait *= 2;
   wait = std::min(wait, bounds.maximum);
   return std::max(bounds.minimum, wait * (1 - kMostJitter * Fraction(seed ^ attempts)));
 }

@@ -1,4 +1,5 @@
-// What became of the calls of the last while, in ten slices that are forgotten one by one. Takes no memory beyond itself.
+// What became of the calls of the last while, in ten slices that are forgotten one by one. Takes no
+// memory beyond itself.
 //
 //   RollingWindow window(absl::Seconds(10));
 //   window.Add({.calls = 1, .failures = 1}, clock.Now());
@@ -24,7 +25,8 @@ struct CallCounts {
 
 class RollingWindow {
  public:
-  explicit RollingWindow(absl::Duration length) : width_(std::max<int64_t>(1, absl::ToInt64Nanoseconds(length) / kSlices)) {}
+  explicit RollingWindow(absl::Duration length)
+      : width_(std::max<int64_t>(1, absl::ToInt64Nanoseconds(length) / kSlices)) {}
 
   // What is told late counts as of when it was, while that is remembered.
   void Add(const CallCounts& counts, Instant when) {
@@ -50,12 +52,14 @@ class RollingWindow {
     newest_end_ = (newest_ + 1) * width_;
   }
 
-  // Takes out what `other` has too. REQUIRES: all of that was added here, by the same times, and the length is the same.
+  // Takes out what `other` has too. REQUIRES: all of that was added here, by the same times, and
+  // the length is the same.
   void Subtract(const RollingWindow& other) {
     const int64_t first = std::max<int64_t>(0, std::max(newest_, other.newest_) - kSlices + 1);
     for (int64_t at = first; at <= std::min(newest_, other.newest_); ++at) {
       const CallCounts& gone = other.slices_[static_cast<size_t>(at % kSlices)];
-      Apply(gone, &slices_[static_cast<size_t>(at % kSlices)], [](uint64_t a, uint64_t b) { return a - b; });
+      Apply(gone, &slices_[static_cast<size_t>(at % kSlices)],
+            [](uint64_t a, uint64_t b) { return a - b; });
       Apply(gone, &sum_, [](uint64_t a, uint64_t b) { return a - b; });
     }
   }

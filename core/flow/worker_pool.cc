@@ -41,7 +41,8 @@ bool WorkerPool::Submit(Job job) {
   return true;
 }
 
-void WorkerPool::ThreadMain(const std::shared_ptr<Shared>& shared, const std::shared_ptr<bool>& busy) {
+void WorkerPool::ThreadMain(const std::shared_ptr<Shared>& shared,
+                            const std::shared_ptr<bool>& busy) {
   NameThisThread("worker");
   MutexLock lock(shared->mu);
   for (;;) {
@@ -63,7 +64,8 @@ void WorkerPool::ThreadMain(const std::shared_ptr<Shared>& shared, const std::sh
 }
 
 bool WorkerPool::AnyBusy() const {
-  return std::any_of(workers_.begin(), workers_.end(), [](const Worker& worker) { return *worker.busy; });
+  return std::any_of(workers_.begin(), workers_.end(),
+                     [](const Worker& worker) { return *worker.busy; });
 }
 
 WorkerPool::Leftover WorkerPool::Shutdown(absl::Duration timeout) {

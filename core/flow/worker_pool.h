@@ -4,15 +4,15 @@
 //   if (!pool.Submit([] {...})) ...               // full, or shut down
 //   pool.Shutdown(absl::Seconds(10));
 //
-// The first thread is started at once, the others when there is work for them. Where the machine gives no more threads
-// the pool goes on with those it has.
+// The first thread is started at once, the others when there is work for them. Where the machine
+// gives no more threads the pool goes on with those it has.
 //
-// Nobody can end a thread from outside. One whose job does not return by the end of Shutdown is left behind: detached, and
-// counted. What it shares with the pool lives as long as it does; what its job holds is for the job to keep alive. When
-// the job returns after all, the thread ends.
+// Nobody can end a thread from outside. One whose job does not return by the end of Shutdown is
+// left behind: detached, and counted. What it shares with the pool lives as long as it does; what
+// its job holds is for the job to keep alive. When the job returns after all, the thread ends.
 //
-// Thread rule: every member may be called from any thread; Shutdown and the destructor not from a job. A job must not
-// throw.
+// Thread rule: every member may be called from any thread; Shutdown and the destructor not from a
+// job. A job must not throw.
 #pragma once
 
 #include <cstddef>

@@ -20,7 +20,9 @@ T LoadAt(std::string_view record, size_t at) {
 absl::Status TooManyMessages(size_t count) {
   return Error(Reason::kTooManyMessages,
                fmt::format("messages: more than {} messages in one request", kMaxMessagesPerBatch),
-               {{"field", "messages"}, {"value", std::to_string(count)}, {"limit", std::to_string(kMaxMessagesPerBatch)}});
+               {{"field", "messages"},
+                {"value", std::to_string(count)},
+                {"limit", std::to_string(kMaxMessagesPerBatch)}});
 }
 
 }  // namespace
@@ -41,11 +43,14 @@ absl::Status Batch::Check(std::string_view record) {
   if (record.size() < kBatchHeaderBytes) return damaged("shorter than its header");
   const auto version = LoadAt<uint8_t>(record, 0);
   if (version > kBatchVersion) {
-    return Error(Reason::kNewerFormat, fmt::format("batch record: version {} is newer than {}, the newest this "
-                                                   "program knows", version, kBatchVersion));
+    return Error(Reason::kNewerFormat,
+                 fmt::format("batch record: version {} is newer than {}, the newest this "
+                             "program knows",
+                             version, kBatchVersion));
   }
   if (version != kBatchVersion) return damaged("no such version");
-  if (LoadAt<uint8_t>(record, 1) > kPlainFlag || LoadAt<uint16_t>(record, 2) != 0) return damaged("flags that mean nothing");
+  if (LoadAt<uint8_t>(record, 1) > kPlainFlag || LoadAt<uint16_t>(record, 2) != 0)
+    return damaged("flags that mean nothing");
   const auto count = LoadAt<uint32_t>(record, 4);
   if (count == 0 || count > kMaxMessagesPerBatch) return damaged("count out of bounds");
   const size_t body = kBatchHeaderBytes + size_t{4} * count;
@@ -92,7 +97,8 @@ absl::StatusOr<Ref<Batch>> Batch::Decode(Offset first, std::string_view record) 
 
 absl::Status Batch::CheckDeadline(const Clock& clock) const {
   if (deadline_ == Instant::Never() || clock.Now() < deadline_) return absl::OkStatus();
-  return Error(Reason::kDeadlineExceeded, "the deadline passed before the batch was written; nothing was stored");
+  return Error(Reason::kDeadlineExceeded,
+               "the deadline passed before the batch was written; nothing was stored");
 }
 
 absl::Status BatchBuilder::Add(std::string_view wire) {
@@ -112,7 +118,8 @@ absl::Status BatchBuilder::Add(std::string_view wire) {
 absl::Status BatchBuilder::Add(const OutgoingMessage& message) {
   if (index() >= kMaxMessagesPerBatch) return TooManyMessages(index() + 1);
   MessageTraits traits;
-  if (absl::Status status = CheckMessage(message, index(), &traits); !status.ok()) return Refuse(std::move(status));
+  if (absl::Status status = CheckMessage(message, index(), &traits); !status.ok())
+    return Refuse(std::move(status));
   std::string* stored = NextScratch();
   AppendWire(message, stored);
   Take(*stored, traits);

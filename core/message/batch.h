@@ -1,17 +1,20 @@
-// A batch of messages, the unit of everything: one publish request is one Batch, one record in the log, one entry in
-// the tail cache, shared by all who deliver it. Its record is what is stored, byte for byte (docs/format.md):
+// A batch of messages, the unit of everything: one publish request is one Batch, one record in the
+// log, one entry in the tail cache, shared by all who deliver it. Its record is what is stored,
+// byte for byte (docs/format.md):
 //
 //   0  u8   version (1)            8  i64  publish time, microseconds since 1970
 //   1  u8   flags                 16  u32  end[count]: where message i ends, from the start of the body
 //   2  u16  0                      .  the messages, each a sluice.v1.Message without fields 3 and 4
 //   4  u32  count, 1 to 1000          (numbers are little-endian)
 //
-// Flag 1 says that every message is plain (MessageView::plain()), so that nobody has to look into them.
+// Flag 1 says that every message is plain (MessageView::plain()), so that nobody has to look into
+// them.
 //
-// The offset of the first message stands beside the record, in the header that the log gives it; message i has offset
-// first + i. Object and record are one allocation.
+// The offset of the first message stands beside the record, in the header that the log gives it;
+// message i has offset first + i. Object and record are one allocation.
 //
-// Thread rule: immutable once appended, and then shared freely; until then it belongs to one thread.
+// Thread rule: immutable once appended, and then shared freely; until then it belongs to one
+// thread.
 #pragma once
 
 #include <cstdint>
@@ -49,7 +52,8 @@ class Batch : public RefCounted<Batch> {
   // A batch of these stored messages, 1 to 1000, as they are. `plain` when all of them are.
   static Ref<Batch> Compose(const std::vector<std::string_view>& messages, bool plain);
 
-  // A copy of a record read from a log, checked in every length; DATA_LOSS when it is not a batch record.
+  // A copy of a record read from a log, checked in every length; DATA_LOSS when it is not a batch
+  // record.
   static absl::StatusOr<Ref<Batch>> Decode(Offset first, std::string_view record);
   // The same check for a batch whose record was read into place.
   static absl::Status Check(std::string_view record);
@@ -84,7 +88,8 @@ class Batch : public RefCounted<Batch> {
   void set_publish_time_us(int64_t us) { std::memcpy(record_ + 8, &us, sizeof us); }
   char* mutable_record() { return record_; }
 
-  // The latest time that one of its messages is to wait for, and which; for the topic that takes it, not stored.
+  // The latest time that one of its messages is to wait for, and which; for the topic that takes
+  // it, not stored.
   int64_t latest_delivery_us() const { return latest_delivery_us_; }
   uint32_t latest_delivery_index() const { return latest_delivery_index_; }
   void set_latest_delivery(int64_t us, uint32_t index) {
@@ -99,16 +104,19 @@ class Batch : public RefCounted<Batch> {
   // From then on it is not to be stored any more. Not part of the record.
   Instant deadline() const { return deadline_; }
   void set_deadline(Instant deadline) { deadline_ = deadline; }
-  // DEADLINE_EXCEEDED when that has passed; for stores, right before they write. Reads the clock only if need be.
+  // DEADLINE_EXCEEDED when that has passed; for stores, right before they write. Reads the clock
+  // only if need be.
   absl::Status CheckDeadline(const Clock& clock) const;
 
-  // For tracing, in memory alone: whether sampled contexts may be in its messages' attributes, and the sampled span that
-  // published it; null when there is none.
+  // For tracing, in memory alone: whether sampled contexts may be in its messages' attributes, and
+  // the sampled span that published it; null when there is none.
   enum class Contexts : uint8_t { kUnknown, kNone };
   Contexts contexts() const { return contexts_; }
   void set_contexts(Contexts contexts) { contexts_ = contexts; }
   const SpanContext* published_by() const { return published_by_.get(); }
-  void set_published_by(SpanContext span) { published_by_ = std::make_unique<SpanContext>(std::move(span)); }
+  void set_published_by(SpanContext span) {
+    published_by_ = std::make_unique<SpanContext>(std::move(span));
+  }
 
   static void Destroy(Batch* batch);
 
@@ -121,7 +129,9 @@ class Batch : public RefCounted<Batch> {
     std::memcpy(&value, record_ + at, sizeof value);
     return value;
   }
-  uint32_t MessageEnd(uint32_t i) const { return Load<uint32_t>(kBatchHeaderBytes + size_t{4} * i); }
+  uint32_t MessageEnd(uint32_t i) const {
+    return Load<uint32_t>(kBatchHeaderBytes + size_t{4} * i);
+  }
 
   Offset first_;
   std::unique_ptr<const ProducerTag> producer_;
@@ -140,10 +150,12 @@ class Batch : public RefCounted<Batch> {
 //   builder.Add(serialized_message);     // any number of times
 //   absl::StatusOr<Ref<Batch>> batch = builder.Build();
 //
-// Errors name the field as `messages[3].attributes["k"]`. After an error the builder is to be cleared.
+// Errors name the field as `messages[3].attributes["k"]`. After an error the builder is to be
+// cleared.
 //
-// In partial mode a message that breaks a limit is no error of the batch: it is left out, and refusals() says which it
-// was and why. The batch may have no message at all then: count() is 0, and there is nothing to build.
+// In partial mode a message that breaks a limit is no error of the batch: it is left out, and
+// refusals() says which it was and why. The batch may have no message at all then: count() is 0,
+// and there is nothing to build.
 class BatchBuilder {
  public:
   enum class Mode { kAllOrNothing, kPartial };
@@ -153,8 +165,9 @@ class BatchBuilder {
     absl::Status why;
   };
 
-  // A serialized sluice.v1.Message or google.pubsub.v1.PubsubMessage. Fields that belong to the server and fields that
-  // are not known are left out of what is stored. `wire` must live until Build().
+  // A serialized sluice.v1.Message or google.pubsub.v1.PubsubMessage. Fields that belong to the
+  // server and fields that are not known are left out of what is stored. `wire` must live until
+  // Build().
   absl::Status Add(std::string_view wire);
   absl::Status Add(const OutgoingMessage& message);
 
@@ -181,7 +194,8 @@ class BatchBuilder {
   bool traced_ = false;
   int64_t latest_delivery_us_ = kDeliverAtOnce;
   uint32_t latest_delivery_index_ = 0;
-  // Messages that had to be written anew. A deque, so that views into it stay valid; kept for the next batch.
+  // Messages that had to be written anew. A deque, so that views into it stay valid; kept for the
+  // next batch.
   std::deque<std::string> scratch_;
   size_t scratch_used_ = 0;
 };

@@ -1,5 +1,5 @@
-// The limits on what clients send, the same in both APIs. Their source is the public Pub/Sub quotas page; the batch
-// count and the request size are also those of the recorded error texts.
+// The limits on what clients send, the same in both APIs. Their source is the public Pub/Sub quotas
+// page; the batch count and the request size are also those of the recorded error texts.
 //
 // Thread rule: constants.
 #pragma once
@@ -37,7 +37,8 @@ inline constexpr absl::Duration kMaxRetention = absl::Hours(31 * 24);
 inline constexpr absl::Duration kDefaultRetention = absl::Hours(7 * 24);
 inline constexpr absl::Duration kMinExpireAfter = absl::Hours(24);
 inline constexpr absl::Duration kMinMessageTtl = absl::Seconds(1);
-// A snapshot lives this long, less the age of the oldest message that it keeps, and is not made for less than the other.
+// A snapshot lives this long, less the age of the oldest message that it keeps, and is not made for
+// less than the other.
 inline constexpr absl::Duration kSnapshotLife = absl::Hours(7 * 24);
 inline constexpr absl::Duration kMinSnapshotLife = absl::Hours(1);
 inline constexpr int64_t kMinRetentionBytes = 1 << 20;

@@ -48,7 +48,8 @@ std::optional<int64_t> ParseTimestamp(std::string_view bytes) {
     if (field.number == 1) seconds = static_cast<int64_t>(field.value);
     if (field.number == 2) nanos = static_cast<int64_t>(field.value);
   }
-  if (!in.ok() || seconds < kMinSeconds || seconds > kMaxSeconds || nanos < 0 || nanos > kMaxNanos) return std::nullopt;
+  if (!in.ok() || seconds < kMinSeconds || seconds > kMaxSeconds || nanos < 0 || nanos > kMaxNanos)
+    return std::nullopt;
   return seconds * 1'000'000 + nanos / 1000;
 }
 
@@ -62,7 +63,8 @@ void AppendTimestampField(std::string* out, uint32_t number, int64_t micros) {
 }
 
 void AppendAttribute(std::string* out, AttributeView attribute) {
-  const size_t entry = BytesFieldSize(attribute.key.size()) + BytesFieldSize(attribute.value.size());
+  const size_t entry =
+      BytesFieldSize(attribute.key.size()) + BytesFieldSize(attribute.value.size());
   const size_t at = out->size();
   out->resize(at + BytesFieldSize(entry));
   char* end = WriteBytesHeader(out->data() + at, kAttributesField, entry);
@@ -75,13 +77,16 @@ MessageView::MessageView(std::string_view bytes) : bytes_(bytes) {
   WireField field;
   while (in.Next(&field)) {
     if (field.number == kDataField && field.type == WireType::kBytes) data_ = field.bytes;
-    if (field.number == kOrderingKeyField && field.type == WireType::kBytes) ordering_key_ = field.bytes;
+    if (field.number == kOrderingKeyField && field.type == WireType::kBytes)
+      ordering_key_ = field.bytes;
     if (field.number == kPriorityField && field.type == WireType::kVarint) {
       priority_ = static_cast<uint32_t>(field.value);
     }
     if (field.type != WireType::kBytes) continue;
-    if (field.number == kDeliverAtField) deliver_at_us_ = ParseTimestamp(field.bytes).value_or(kDeliverAtOnce);
-    if (field.number == kExpireAtField) expire_at_us_ = ParseTimestamp(field.bytes).value_or(kNeverExpires);
+    if (field.number == kDeliverAtField)
+      deliver_at_us_ = ParseTimestamp(field.bytes).value_or(kDeliverAtOnce);
+    if (field.number == kExpireAtField)
+      expire_at_us_ = ParseTimestamp(field.bytes).value_or(kNeverExpires);
   }
   ok_ = in.ok();
 }

@@ -1,5 +1,6 @@
-// A stored message, read where it lies. Its bytes are a serialized sluice.v1.Message without message_id and
-// publish_time, which the batch record holds once for all of its messages (docs/format.md).
+// A stored message, read where it lies. Its bytes are a serialized sluice.v1.Message without
+// message_id and publish_time, which the batch record holds once for all of its messages
+// (docs/format.md).
 //
 //   MessageView message(batch->message(i));
 //   message.data();  message.FindAttribute("colour");
@@ -34,12 +35,12 @@ struct AttributeView {
   std::string_view value;
 };
 
-// Parses one entry of a map<string, string>. Nothing when malformed. `plain`, when given, says whether the entry holds
-// its key and its value once at most, and nothing else.
+// Parses one entry of a map<string, string>. Nothing when malformed. `plain`, when given, says
+// whether the entry holds its key and its value once at most, and nothing else.
 std::optional<AttributeView> ParseAttribute(std::string_view entry, bool* plain = nullptr);
 
-// A google.protobuf.Timestamp as microseconds since 1970, to the microsecond below. Nothing when malformed or not a time of
-// the years 1 to 9999 (google/protobuf/timestamp.proto).
+// A google.protobuf.Timestamp as microseconds since 1970, to the microsecond below. Nothing when
+// malformed or not a time of the years 1 to 9999 (google/protobuf/timestamp.proto).
 std::optional<int64_t> ParseTimestamp(std::string_view bytes);
 // Whether that many microseconds are such a time.
 bool IsTimestamp(int64_t micros);
@@ -65,9 +66,11 @@ class MessageView {
   // Microseconds since 1970; kDeliverAtOnce and kNeverExpires when the message does not say.
   int64_t deliver_at_us() const { return deliver_at_us_; }
   int64_t expire_at_us() const { return expire_at_us_; }
-  // Neither a key nor a priority nor times: nothing that a subscription would treat it differently for.
+  // Neither a key nor a priority nor times: nothing that a subscription would treat it differently
+  // for.
   bool plain() const {
-    return ordering_key_.empty() && priority_ == 0 && deliver_at_us_ == kDeliverAtOnce && expire_at_us_ == kNeverExpires;
+    return ordering_key_.empty() && priority_ == 0 && deliver_at_us_ == kDeliverAtOnce &&
+           expire_at_us_ == kNeverExpires;
   }
 
   // Calls fn(key, value) for each attribute, in stored order.

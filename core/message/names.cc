@@ -49,18 +49,22 @@ std::string Printable(std::string_view name) {
 absl::Status Invalid(std::string_view name, std::string_view shape, std::string_view field) {
   const std::string shown = Printable(name);
   const std::string limit = fmt::format(
-      "{}, P 1 to {} of [A-Za-z0-9][A-Za-z0-9._~+%:-]*, X {} to {} of [A-Za-z][A-Za-z0-9._~+%-]* and not starting with goog",
+      "{}, P 1 to {} of [A-Za-z0-9][A-Za-z0-9._~+%:-]*, X {} to {} of [A-Za-z][A-Za-z0-9._~+%-]* "
+      "and not starting with goog",
       shape, kMaxNameLength, kMinNameLength, kMaxNameLength);
-  return Error(Reason::kInvalidName,
-               fmt::format("{}: invalid resource name given (name={}); it must be {}", field, shown, limit),
-               {{"field", std::string(field)}, {"value", shown}, {"limit", limit}});
+  return Error(
+      Reason::kInvalidName,
+      fmt::format("{}: invalid resource name given (name={}); it must be {}", field, shown, limit),
+      {{"field", std::string(field)}, {"value", shown}, {"limit", limit}});
 }
 
 }  // namespace
 
 absl::StatusOr<size_t> CheckResourceName(std::string_view name, std::string_view collection,
                                          std::string_view field) {
-  const auto invalid = [&] { return Invalid(name, fmt::format("projects/P/{}/X", collection), field); };
+  const auto invalid = [&] {
+    return Invalid(name, fmt::format("projects/P/{}/X", collection), field);
+  };
   if (name.substr(0, kProjects.size()) != kProjects) return invalid();
   const size_t project_end = name.find('/', kProjects.size());
   if (project_end == std::string_view::npos) return invalid();
@@ -75,7 +79,8 @@ absl::StatusOr<size_t> CheckResourceName(std::string_view name, std::string_view
 }
 
 absl::Status CheckProjectName(std::string_view name, std::string_view field) {
-  if (name.substr(0, kProjects.size()) != kProjects || !IsValidProject(name.substr(kProjects.size()))) {
+  if (name.substr(0, kProjects.size()) != kProjects ||
+      !IsValidProject(name.substr(kProjects.size()))) {
     return Invalid(name, "projects/P", field);
   }
   return absl::OkStatus();

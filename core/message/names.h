@@ -16,9 +16,10 @@ namespace sluice {
 // What a deleted topic's subscriptions say their topic is.
 inline constexpr std::string_view kDeletedTopic = "_deleted-topic_";
 
-// The length of "projects/P" when `name` is `projects/P/<collection>/X` with valid P and X, else an INVALID_NAME error
-// that names `field`. P is a project's id or number, also one within a domain ("example.com:my-project"): 1 to 255 of
-// [A-Za-z0-9][A-Za-z0-9._~+%:-]*. X is 3 to 255 of [A-Za-z][A-Za-z0-9._~+%-]*, not starting with "goog".
+// The length of "projects/P" when `name` is `projects/P/<collection>/X` with valid P and X, else an
+// INVALID_NAME error that names `field`. P is a project's id or number, also one within a domain
+// ("example.com:my-project"): 1 to 255 of [A-Za-z0-9][A-Za-z0-9._~+%:-]*. X is 3 to 255 of
+// [A-Za-z][A-Za-z0-9._~+%-]*, not starting with "goog".
 absl::StatusOr<size_t> CheckResourceName(std::string_view name, std::string_view collection,
                                          std::string_view field);
 

@@ -12,7 +12,8 @@ size_t EntrySize(const AttributeView& attribute) {
 // Of the fields that nearly every message has.
 size_t BytesFieldsSize(const OutgoingMessage& message) {
   size_t size = message.data.empty() ? 0 : BytesFieldSize(message.data.size());
-  for (const AttributeView& attribute : message.attributes) size += BytesFieldSize(EntrySize(attribute));
+  for (const AttributeView& attribute : message.attributes)
+    size += BytesFieldSize(EntrySize(attribute));
   if (!message.ordering_key.empty()) size += BytesFieldSize(message.ordering_key.size());
   return size;
 }
@@ -31,8 +32,10 @@ void AppendWire(const OutgoingMessage& message, std::string* out) {
   }
   if (!message.ordering_key.empty()) WriteBytesField(end, kOrderingKeyField, message.ordering_key);
   if (message.priority != 0) AppendVarintField(out, kPriorityField, message.priority);
-  if (message.deliver_at) AppendTimestampField(out, kDeliverAtField, absl::ToUnixMicros(*message.deliver_at));
-  if (message.expire_at) AppendTimestampField(out, kExpireAtField, absl::ToUnixMicros(*message.expire_at));
+  if (message.deliver_at)
+    AppendTimestampField(out, kDeliverAtField, absl::ToUnixMicros(*message.deliver_at));
+  if (message.expire_at)
+    AppendTimestampField(out, kExpireAtField, absl::ToUnixMicros(*message.expire_at));
 }
 
 }  // namespace sluice

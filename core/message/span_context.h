@@ -1,5 +1,6 @@
-// A span's name in the world, as W3C's Trace Context has it: what is carried from program to program so that their spans meet in
-// one trace. server/tracing reads and makes them; a batch may remember which span published it.
+// A span's name in the world, as W3C's Trace Context has it: what is carried from program to
+// program so that their spans meet in one trace. server/tracing reads and makes them; a batch may
+// remember which span published it.
 //
 // Thread rule: a value type.
 #pragma once
@@ -23,7 +24,9 @@ struct SpanContext {
 
   bool sampled() const { return (flags & kSampledFlag) != 0; }
   // The same span.
-  bool SameAs(const SpanContext& other) const { return trace_id == other.trace_id && span_id == other.span_id; }
+  bool SameAs(const SpanContext& other) const {
+    return trace_id == other.trace_id && span_id == other.span_id;
+  }
 };
 
 }  // namespace sluice

@@ -15,7 +15,8 @@ namespace sluice {
 enum class WireForm {
   // May be stored as it is.
   kStorable,
-  // Holds what the server sets, does not know or has not checked; RewriteMessage gives what may be stored.
+  // Holds what the server sets, does not know or has not checked; RewriteMessage gives what may be
+  // stored.
   kNeedsRewrite,
 };
 
@@ -28,13 +29,14 @@ struct MessageTraits {
   int64_t deliver_at_us = kDeliverAtOnce;
 };
 
-// Checks a serialized message against every limit of limits.h. `index` is its place in the request, for the error.
-// `traits` are those of the message when it is accepted.
+// Checks a serialized message against every limit of limits.h. `index` is its place in the request,
+// for the error. `traits` are those of the message when it is accepted.
 absl::StatusOr<WireForm> CheckMessage(std::string_view wire, size_t index, MessageTraits* traits);
 // The same for one that is not in wire form yet.
 absl::Status CheckMessage(const OutgoingMessage& message, size_t index, MessageTraits* traits);
 
-// Appends to `out` the message with its known, client-owned fields only. REQUIRES: CheckMessage accepted it.
+// Appends to `out` the message with its known, client-owned fields only. REQUIRES: CheckMessage
+// accepted it.
 void RewriteMessage(std::string_view wire, std::string* out);
 
 // The error for a request of `bytes`.

@@ -1,5 +1,6 @@
 // Protobuf's wire format, read and written by hand where a full parse would cost a copy. Source:
-// https://protobuf.dev/programming-guides/encoding. Used by the message view, the batch builder and the sessions.
+// https://protobuf.dev/programming-guides/encoding. Used by the message view, the batch builder and
+// the sessions.
 //
 //   WireReader in(bytes);
 //   WireField field;
@@ -33,9 +34,9 @@ class WireReader {
  public:
   explicit WireReader(std::string_view in) : at_(in.data()), end_(in.data() + in.size()) {}
 
-  // False at the end and on malformed input: what some protobuf parser would refuse is refused here, since one message
-  // that it cannot read would take the whole response with it. That includes groups, which proto3 does not have, and
-  // tags and lengths of more than 5 bytes.
+  // False at the end and on malformed input: what some protobuf parser would refuse is refused
+  // here, since one message that it cannot read would take the whole response with it. That
+  // includes groups, which proto3 does not have, and tags and lengths of more than 5 bytes.
   bool Next(WireField* field);
   bool ok() const { return ok_; }
 
@@ -103,7 +104,8 @@ class VarintWriter {
 // Bytes that a field takes whose tag takes one (numbers up to 15).
 inline size_t BytesFieldSize(size_t size) { return 1 + VarintSize(size) + size; }
 
-// The same for a field, where there is room for it (BytesFieldSize). The header is what stands before the bytes.
+// The same for a field, where there is room for it (BytesFieldSize). The header is what stands
+// before the bytes.
 char* WriteBytesHeader(char* out, uint32_t number, size_t size);
 char* WriteBytesField(char* out, uint32_t number, std::string_view bytes);
 
@@ -155,7 +157,8 @@ inline bool WireReader::Next(WireField* field) {
   if (end_ - at_ >= 2) {
     const auto short_tag = static_cast<unsigned char>(at_[0]);
     const auto short_size = static_cast<unsigned char>(at_[1]);
-    const bool is_bytes = (short_tag & 0x87) == static_cast<unsigned char>(WireType::kBytes) && short_tag >= 8;
+    const bool is_bytes =
+        (short_tag & 0x87) == static_cast<unsigned char>(WireType::kBytes) && short_tag >= 8;
     if (is_bytes && short_size < 0x80 && short_size <= end_ - at_ - 2) {
       field->number = short_tag >> 3;
       field->type = WireType::kBytes;

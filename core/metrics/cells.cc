@@ -14,7 +14,8 @@ namespace {
 
 // Address space, all 0; a page of it takes memory when it is first written to.
 uint64_t* NewBlock() {
-  void* block = mmap(nullptr, Cells::kMost * sizeof(uint64_t), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  void* block = mmap(nullptr, Cells::kMost * sizeof(uint64_t), PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (block == MAP_FAILED) std::abort();
   return static_cast<uint64_t*>(block);
 }
@@ -43,7 +44,8 @@ class Cells::Registry {
   void Give(uint32_t first, uint32_t count) EXCLUDES(mu_) {
     MutexLock lock(mu_);
     for (uint64_t* block : blocks_) {
-      for (uint32_t i = first; i < first + count; ++i) std::atomic_ref(block[i]).store(0, std::memory_order_relaxed);
+      for (uint32_t i = first; i < first + count; ++i)
+        std::atomic_ref(block[i]).store(0, std::memory_order_relaxed);
     }
     free_[count].push_back(first);
   }
@@ -70,7 +72,8 @@ class Cells::Registry {
   template <class Fn>
   void ForEach(uint32_t cell, Fn&& fn) EXCLUDES(mu_) {
     MutexLock lock(mu_);
-    for (uint64_t* block : blocks_) fn(std::atomic_ref(block[cell]).load(std::memory_order_relaxed));
+    for (uint64_t* block : blocks_)
+      fn(std::atomic_ref(block[cell]).load(std::memory_order_relaxed));
   }
 
  private:
@@ -110,12 +113,15 @@ std::atomic_ref<uint64_t> Cells::SharedCell(uint32_t i) {
   return std::atomic_ref((mine != nullptr ? mine : Registry::Get().last_block())[first_ + i]);
 }
 
-void Cells::AddShared(uint32_t i, uint64_t n) { SharedCell(i).fetch_add(n, std::memory_order_relaxed); }
+void Cells::AddShared(uint32_t i, uint64_t n) {
+  SharedCell(i).fetch_add(n, std::memory_order_relaxed);
+}
 
 void Cells::AddRealShared(uint32_t i, double amount) {
   const std::atomic_ref<uint64_t> cell = SharedCell(i);
   uint64_t sum = cell.load(std::memory_order_relaxed);
-  while (!cell.compare_exchange_weak(sum, std::bit_cast<uint64_t>(std::bit_cast<double>(sum) + amount),
+  while (!cell.compare_exchange_weak(sum,
+                                     std::bit_cast<uint64_t>(std::bit_cast<double>(sum) + amount),
                                      std::memory_order_relaxed)) {
   }
 }
@@ -130,7 +136,8 @@ uint64_t Cells::Sum(uint32_t i) const {
 double Cells::SumReal(uint32_t i) const {
   if (!shared_.empty()) return std::bit_cast<double>(Sum(i));
   double sum = 0;
-  Registry::Get().ForEach(first_ + i, [&sum](uint64_t value) { sum += std::bit_cast<double>(value); });
+  Registry::Get().ForEach(first_ + i,
+                          [&sum](uint64_t value) { sum += std::bit_cast<double>(value); });
   return sum;
 }
 

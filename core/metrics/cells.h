@@ -1,14 +1,16 @@
-// Sums that many threads add to all the time and few ever read: each thread adds to cells of its own, so that adding is a load
-// and a store, without a locked instruction and without two cores that fight for a line; who reads adds them up.
+// Sums that many threads add to all the time and few ever read: each thread adds to cells of its
+// own, so that adding is a load and a store, without a locked instruction and without two cores
+// that fight for a line; who reads adds them up.
 //
 //   Cells cells(2);
 //   cells.Add(0, 17);
 //   cells.Sum(0);
 //
-// What a thread added stays when it ends; its cells serve the next one. A process has kMost cells: whoever comes later has cells
-// that its threads share, which is slower and no less right.
+// What a thread added stays when it ends; its cells serve the next one. A process has kMost cells:
+// whoever comes later has cells that its threads share, which is slower and no less right.
 //
-// Thread rule: Add and Sum may be called from any thread. Nobody adds any more when the object goes.
+// Thread rule: Add and Sum may be called from any thread. Nobody adds any more when the object
+// goes.
 #pragma once
 
 #include <atomic>
@@ -50,7 +52,8 @@ class Cells {
 
   void AddShared(uint32_t i, uint64_t n);
   void AddRealShared(uint32_t i, double amount);
-  // Cell `i` where threads share it: those of this object, or of a thread that has no cells (any more).
+  // Cell `i` where threads share it: those of this object, or of a thread that has no cells (any
+  // more).
   std::atomic_ref<uint64_t> SharedCell(uint32_t i);
 
   // This thread's cells; null before its first Add and after its end.

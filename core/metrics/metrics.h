@@ -1,8 +1,9 @@
-// What is counted, without saying how it is exported: server/http turns these into Prometheus series, an embedding
-// program may read them directly. Units are base units (seconds, bytes); counters only grow.
+// What is counted, without saying how it is exported: server/http turns these into Prometheus
+// series, an embedding program may read them directly. Units are base units (seconds, bytes);
+// counters only grow.
 //
-// Thread rule: every member may be called from any thread; a reader sees each number whole, the numbers of one moment
-// only approximately together.
+// Thread rule: every member may be called from any thread; a reader sees each number whole, the
+// numbers of one moment only approximately together.
 #pragma once
 
 #include <array>
@@ -75,8 +76,10 @@ struct StoreMetrics {
   Counter backups_failed;
   // When the newest backup was made, in seconds since 1970; 0 when there is none.
   Gauge last_backup_time;
-  Histogram commit_seconds{.00005, .0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, 1, 5};
-  Histogram fsync_seconds{.00005, .0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, 1, 5};
+  Histogram commit_seconds{.00005, .0001, .00025, .0005, .001, .0025, .005,
+                           .01,    .025,  .05,    .1,    .25,  1,     5};
+  Histogram fsync_seconds{.00005, .0001, .00025, .0005, .001, .0025, .005,
+                          .01,    .025,  .05,    .1,    .25,  1,     5};
   Histogram commit_batches{1, 2, 4, 8, 16, 32, 64, 128, 256, 512};
 };
 
@@ -125,9 +128,11 @@ struct EngineMetrics {
   // Refusals by reason.
   std::array<Counter, kReasonCount> refused;
   // From acceptance to durable.
-  Histogram publish_seconds{.00005, .0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, 1, 5};
+  Histogram publish_seconds{.00005, .0001, .00025, .0005, .001, .0025, .005,
+                            .01,    .025,  .05,    .1,    .25,  1,     5};
   // From publish time to the first delivery.
-  Histogram delivery_seconds{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, 1, 5, 30, 300};
+  Histogram delivery_seconds{.0001, .00025, .0005, .001, .0025, .005, .01, .025,
+                             .05,   .1,     .25,   1,    5,     30,   300};
   Histogram batch_messages{1, 2, 5, 10, 25, 50, 100, 250, 500, 1000};
   BreakerMetrics store_breaker;
   BreakerMetrics delivery_breakers;
@@ -145,8 +150,8 @@ struct AdmissionMetrics {
   using PerLimit = std::array<std::array<T, kAdmissionLimits>, kAdmissionScopes>;
 
   Counter admitted;
-  // By the limit that stood in the way when they came: of those that waited, how many there were and how many still do;
-  // those refused, at once or after their wait.
+  // By the limit that stood in the way when they came: of those that waited, how many there were
+  // and how many still do; those refused, at once or after their wait.
   PerLimit<Counter> waited;
   PerLimit<Counter> refused;
   PerLimit<Gauge> waiting;
@@ -154,7 +159,8 @@ struct AdmissionMetrics {
   Counter refused_queue_full;
 };
 
-// Of the handlers of a program that embeds the engine (core/embedded); messages, if nothing else is said.
+// Of the handlers of a program that embeds the engine (core/embedded); messages, if nothing else is
+// said.
 struct HandlerMetrics {
   Counter threw;
   Counter timed_out;
@@ -167,7 +173,8 @@ struct HandlerMetrics {
 
 // Of pushing; requests, if nothing else is said.
 struct PushMetrics {
-  // By what came of them: acknowledged, answered otherwise, not answered in time, no answer to be had.
+  // By what came of them: acknowledged, answered otherwise, not answered in time, no answer to be
+  // had.
   Counter acked;
   Counter refused;
   Counter timed_out;

@@ -8,7 +8,8 @@
 namespace sluice {
 namespace {
 
-// From so many ranges within a block on its bits take less memory: 520 bytes beside some 20 for each.
+// From so many ranges within a block on its bits take less memory: 520 bytes beside some 20 for
+// each.
 constexpr size_t kDense = 32;
 
 }  // namespace
@@ -25,7 +26,9 @@ uint64_t AckSet::Add(OffsetRange range) {
   for (Offset at = range.begin; at < range.end;) {
     const auto block = dense_.lower_bound(BlockOf(at));
     const bool inside = block != dense_.end() && block->first == BlockOf(at);
-    const Offset limit = block == dense_.end() ? kNoEnd : inside ? EndOf(block->first) : BeginOf(block->first);
+    const Offset limit = block == dense_.end() ? kNoEnd
+                         : inside              ? EndOf(block->first)
+                                               : BeginOf(block->first);
     const OffsetRange part{at, std::min(range.end, limit)};
     added += inside ? AddTo(block, part) : AddPlain(part);
     at = part.end;
@@ -37,7 +40,8 @@ uint64_t AckSet::Add(OffsetRange range) {
 
 uint64_t AckSet::AddTo(absl::btree_map<uint64_t, DenseBlock>::iterator block, OffsetRange range) {
   const OffsetRange whole{BeginOf(block->first), EndOf(block->first)};
-  const uint64_t added = block->second.Set(static_cast<uint32_t>(range.begin - whole.begin), static_cast<uint32_t>(range.end - whole.begin));
+  const uint64_t added = block->second.Set(static_cast<uint32_t>(range.begin - whole.begin),
+                                           static_cast<uint32_t>(range.end - whole.begin));
   if (block->second.full()) {
     dense_.erase(block);
     AddPlain(whole);
@@ -47,7 +51,8 @@ uint64_t AckSet::AddTo(absl::btree_map<uint64_t, DenseBlock>::iterator block, Of
 
 uint64_t AckSet::AddPlain(OffsetRange range) {
   uint64_t added = range.size();
-  // Merge with every range that overlaps or touches: those from `first` to `last`, which is excluded.
+  // Merge with every range that overlaps or touches: those from `first` to `last`, which is
+  // excluded.
   auto first = ranges_.upper_bound(range.begin);
   if (first != ranges_.begin() && std::prev(first)->second >= range.begin) --first;
   OffsetRange merged = range;
@@ -62,7 +67,8 @@ uint64_t AckSet::AddPlain(OffsetRange range) {
     ranges_.insert(first, {merged.begin, merged.end});
     Condense(merged.begin);
   } else if (first->first == merged.begin) {
-    // What begins it grows in its place: looking for that once more would cost as much as all the rest.
+    // What begins it grows in its place: looking for that once more would cost as much as all the
+    // rest.
     first->second = merged.end;
     ranges_.erase(std::next(first), last);
   } else {
@@ -104,13 +110,16 @@ void AckSet::RaiseFloor() {
   dense_.erase(dense_.begin(), dense_.lower_bound(BlockOf(floor_)));
   const auto block = dense_.begin();
   if (block == dense_.end() || block->first != BlockOf(floor_)) return;
-  if (block->second.NextSet(static_cast<uint32_t>(floor_ - BeginOf(block->first))) == DenseBlock::kSize) dense_.erase(block);
+  if (block->second.NextSet(static_cast<uint32_t>(floor_ - BeginOf(block->first))) ==
+      DenseBlock::kSize)
+    dense_.erase(block);
 }
 
 Offset AckSet::NextUnacked(Offset from) const {
   for (Offset at = std::max(from, floor_);;) {
     Offset next = at;
-    if (auto it = ranges_.upper_bound(at); it != ranges_.begin()) next = std::max(next, std::prev(it)->second);
+    if (auto it = ranges_.upper_bound(at); it != ranges_.begin())
+      next = std::max(next, std::prev(it)->second);
     if (dense_.empty()) return next;
     if (auto block = dense_.find(BlockOf(next)); block != dense_.end()) {
       const Offset begin = BeginOf(block->first);
@@ -127,7 +136,8 @@ Offset AckSet::UnackedEnd(Offset from, Offset limit) const {
   for (auto block = dense_.lower_bound(BlockOf(from)); block != dense_.end(); ++block) {
     const Offset begin = BeginOf(block->first);
     if (begin >= end) break;
-    const uint32_t set = block->second.NextSet(from > begin ? static_cast<uint32_t>(from - begin) : 0);
+    const uint32_t set =
+        block->second.NextSet(from > begin ? static_cast<uint32_t>(from - begin) : 0);
     if (set < DenseBlock::kSize) return std::min(end, begin + set);
   }
   return end;
@@ -135,7 +145,8 @@ Offset AckSet::UnackedEnd(Offset from, Offset limit) const {
 
 Offset AckSet::end() const {
   Offset end = ranges_.empty() ? floor_ : ranges_.rbegin()->second;
-  if (!dense_.empty()) end = std::max(end, BeginOf(dense_.rbegin()->first) + dense_.rbegin()->second.End());
+  if (!dense_.empty())
+    end = std::max(end, BeginOf(dense_.rbegin()->first) + dense_.rbegin()->second.End());
   return end;
 }
 
@@ -168,7 +179,8 @@ std::optional<AckSet> AckSet::Decode(std::string_view bytes) {
   for (uint64_t i = 0; i < count; ++i) {
     const Offset begin = at + in.Next();
     const Offset end = begin + in.Next();
-    // Ranges neither touch nor are empty, and end before 2^64; past the end of the bytes, distances read as 0.
+    // Ranges neither touch nor are empty, and end before 2^64; past the end of the bytes, distances
+    // read as 0.
     if (begin <= at || end <= begin) return std::nullopt;
     set.Add({begin, end});
     at = end;

@@ -1,6 +1,7 @@
-// Which offsets of a subscription are acknowledged: everything below a floor, and ranges above it. It costs memory for
-// holes, not for messages: some 20 bytes each, or a bit for each message where there are many. Operations are O(log n) in what
-// is stored, for each block of 4,096 offsets that they touch.
+// Which offsets of a subscription are acknowledged: everything below a floor, and ranges above it.
+// It costs memory for holes, not for messages: some 20 bytes each, or a bit for each message where
+// there are many. Operations are O(log n) in what is stored, for each block of 4,096 offsets that
+// they touch.
 //
 //   AckSet acked(Offset(1));
 //   acked.Add({Offset(3), Offset(5)});      // 3 and 4
@@ -69,7 +70,9 @@ class AckSet {
   std::string Encode() const;
   static std::optional<AckSet> Decode(std::string_view bytes);
 
-  bool operator==(const AckSet& other) const { return floor_ == other.floor_ && Ranges() == other.Ranges(); }
+  bool operator==(const AckSet& other) const {
+    return floor_ == other.floor_ && Ranges() == other.Ranges();
+  }
 
  private:
   // No range holds it: they end before it.
@@ -78,11 +81,14 @@ class AckSet {
   // The number of the block that an offset is in, and where the block begins.
   static uint64_t BlockOf(Offset offset) { return offset.value() / DenseBlock::kSize; }
   static Offset BeginOf(uint64_t block) { return Offset(block * DenseBlock::kSize); }
-  static Offset EndOf(uint64_t block) { return block == BlockOf(kNoEnd) ? kNoEnd : BeginOf(block + 1); }
+  static Offset EndOf(uint64_t block) {
+    return block == BlockOf(kNoEnd) ? kNoEnd : BeginOf(block + 1);
+  }
 
   // Whether no range touches what is before `end`.
   bool AllLieBehind(Offset end) const {
-    return (ranges_.empty() || ranges_.begin()->first > end) && (dense_.empty() || BeginOf(dense_.begin()->first) > end);
+    return (ranges_.empty() || ranges_.begin()->first > end) &&
+           (dense_.empty() || BeginOf(dense_.begin()->first) > end);
   }
   // REQUIRES: all of `range` is in it.
   uint64_t AddTo(absl::btree_map<uint64_t, DenseBlock>::iterator block, OffsetRange range);
@@ -93,7 +99,8 @@ class AckSet {
   void RaiseFloor();
 
   Offset floor_;
-  // begin -> end; disjoint, above floor_, none within a dense block. Two touch only where a dense block is in between.
+  // begin -> end; disjoint, above floor_, none within a dense block. Two touch only where a dense
+  // block is in between.
   absl::btree_map<Offset, Offset> ranges_;
   // By number; with bits above the floor, and never all of them.
   absl::btree_map<uint64_t, DenseBlock> dense_;

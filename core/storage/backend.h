@@ -1,11 +1,13 @@
-// What the engine needs of a store, as a few small interfaces: a catalogue of what exists, a log per topic, a cursor per
-// subscription. `memory`, `local` and `jetstream` implement them; tests/conformance holds for each.
+// What the engine needs of a store, as a few small interfaces: a catalogue of what exists, a log
+// per topic, a cursor per subscription. `memory`, `local` and `jetstream` implement them;
+// tests/conformance holds for each.
 //
-// Durable means: what the store's durability promises (design: fsync, os, or nothing for memory). A callback gets its
-// result exactly once, on any thread, possibly before the call returns, and never with a lock of the store held; it must
-// not block. After Close() no callback comes any more.
+// Durable means: what the store's durability promises (design: fsync, os, or nothing for memory). A
+// callback gets its result exactly once, on any thread, possibly before the call returns, and never
+// with a lock of the store held; it must not block. After Close() no callback comes any more.
 //
-// Thread rule: every member may be called from any thread, for one topic or subscription also from several at once.
+// Thread rule: every member may be called from any thread, for one topic or subscription also from
+// several at once.
 #pragma once
 
 #include <cstdint>
@@ -46,19 +48,22 @@ struct SubscriptionRecord {
 // What is remembered of a subscription's progress.
 struct CursorState {
   AckSet acked;
-  // How many deliveries failed, of messages of which one did; gone once acknowledged. What is merely out has not failed.
+  // How many deliveries failed, of messages of which one did; gone once acknowledged. What is
+  // merely out has not failed.
   std::map<Offset, uint32_t> failures;
   // Of what is out, what was told; gone with an acknowledgement or a failure. Some may have passed.
   SavedLeases leases = {};
 
   void Ack(OffsetRange range);
-  // Deliveries of the messages of `range` failed this often by now. Never takes anything back, so that it may be said twice.
+  // Deliveries of the messages of `range` failed this often by now. Never takes anything back, so
+  // that it may be said twice.
   void Fail(OffsetRange range, uint32_t count);
   // Given, extended or over; of what is not acknowledged. Returns whether anything changed.
   bool Lease(const SavedLease& lease);
 };
 
-// What exists. Puts and removals are durable when their callback says OK, and are seen in that order after a restart.
+// What exists. Puts and removals are durable when their callback says OK, and are seen in that
+// order after a restart.
 class Catalogue {
  public:
   struct Contents {
@@ -77,7 +82,8 @@ class Catalogue {
   // The topic's log goes with it.
   virtual void RemoveTopic(TopicId id, StoreDone done) = 0;
   // `initial` is the progress of a new subscription; absent when an existing one changes.
-  virtual void PutSubscription(SubscriptionRecord record, const CursorState* initial, StoreDone done) = 0;
+  virtual void PutSubscription(SubscriptionRecord record, const CursorState* initial,
+                               StoreDone done) = 0;
   // The subscription's cursor goes with it.
   virtual void RemoveSubscription(SubscriptionId id, StoreDone done) = 0;
 };
@@ -101,25 +107,28 @@ class TopicLog {
 
   virtual LogExtent extent() const = 0;
 
-  // Gives the batch the next offsets and stores it. On OK it is durable, and batch->first() says where. Results come in
-  // the order of the offsets. Errors: UNAVAILABLE, RESOURCE_EXHAUSTED (STORAGE_FULL), FAILED_PRECONDITION (TOPIC_DELETED,
-  // after RemoveTopic), DEADLINE_EXCEEDED when the batch's deadline passed before the write began; nothing is stored then.
-  // Once the write began the deadline does not count any more.
+  // Gives the batch the next offsets and stores it. On OK it is durable, and batch->first() says
+  // where. Results come in the order of the offsets. Errors: UNAVAILABLE, RESOURCE_EXHAUSTED
+  // (STORAGE_FULL), FAILED_PRECONDITION (TOPIC_DELETED, after RemoveTopic), DEADLINE_EXCEEDED when
+  // the batch's deadline passed before the write began; nothing is stored then. Once the write
+  // began the deadline does not count any more.
   virtual void Append(Ref<Batch> batch, StoreDone done) = 0;
 
-  // The same, and acknowledges `ranges` of `source`, a cursor of the same store, in one step: a crash leaves all of it or
-  // nothing. REQUIRES: at least one range, none empty.
-  virtual void AppendAndAck(Ref<Batch> batch, std::shared_ptr<Cursor> source, std::vector<OffsetRange> ranges,
-                            StoreDone done) = 0;
+  // The same, and acknowledges `ranges` of `source`, a cursor of the same store, in one step: a
+  // crash leaves all of it or nothing. REQUIRES: at least one range, none empty.
+  virtual void AppendAndAck(Ref<Batch> batch, std::shared_ptr<Cursor> source,
+                            std::vector<OffsetRange> ranges, StoreDone done) = 0;
 
-  // Where a batch with this tag was appended; nothing for one that is new. FAILED_PRECONDITION: PRODUCER_FENCED,
-  // SEQUENCE_TOO_OLD. A batch is known once its Append was answered, also after a restart.
+  // Where a batch with this tag was appended; nothing for one that is new. FAILED_PRECONDITION:
+  // PRODUCER_FENCED, SEQUENCE_TOO_OLD. A batch is known once its Append was answered, also after a
+  // restart.
   virtual absl::StatusOr<std::optional<OffsetRange>> FindProduced(const ProducerTag& tag) const = 0;
 
-  // Batches from the one that holds `from` (or the next one there is) on, in order, at least one if there is any, no
-  // more than `max_bytes` of records beyond the first. Empty at the end. Batches before a damaged one are read as ever; DATA_LOSS
-  // says that the first one is damaged, and with it which others behind it (damage.h); a Read from their end on goes on.
-  // A DATA_LOSS without an extent concerns the topic as a whole, for as long as it lasts.
+  // Batches from the one that holds `from` (or the next one there is) on, in order, at least one if
+  // there is any, no more than `max_bytes` of records beyond the first. Empty at the end. Batches
+  // before a damaged one are read as ever; DATA_LOSS says that the first one is damaged, and with
+  // it which others behind it (damage.h); a Read from their end on goes on. A DATA_LOSS without an
+  // extent concerns the topic as a whole, for as long as it lasts.
   virtual void Read(Offset from, size_t max_bytes, ReadDone done) = 0;
 
   // The first offset published at `time` or later; extent().next when there is none.
@@ -140,11 +149,12 @@ class Cursor {
   // Acknowledges. Without a callback it is saved with the next commit, or soon; with one, at once.
   virtual void Ack(absl::Span<const OffsetRange> ranges, StoreDone done) = 0;
 
-  // Deliveries of the messages of `range` failed this often by now; their leases are over. Saved with the next commit, or soon.
+  // Deliveries of the messages of `range` failed this often by now; their leases are over. Saved
+  // with the next commit, or soon.
   virtual void Failed(OffsetRange range, uint32_t failures) = 0;
 
-  // Leases that are to outlive the engine: given, extended, or over without a failure. Saved with a commit that others make,
-  // or within a second.
+  // Leases that are to outlive the engine: given, extended, or over without a failure. Saved with a
+  // commit that others make, or within a second.
   virtual void Leased(absl::Span<const SavedLease> leases) = 0;
 
   // Begins anew from `state`.

@@ -1,5 +1,6 @@
-// What a store reads in the config of a topic or subscription, which is the engine's otherwise (docs/format.md): its full name, so
-// that errors and reports name what people know, and what it needs to put another config in place of a damaged one.
+// What a store reads in the config of a topic or subscription, which is the engine's otherwise
+// (docs/format.md): its full name, so that errors and reports name what people know, and what it
+// needs to put another config in place of a damaged one.
 //
 // Thread rule: pure functions.
 #pragma once

@@ -6,7 +6,8 @@ namespace sluice {
 
 void CursorState::Ack(OffsetRange range) {
   acked.Add(range);
-  if (!failures.empty()) failures.erase(failures.lower_bound(range.begin), failures.lower_bound(range.end));
+  if (!failures.empty())
+    failures.erase(failures.lower_bound(range.begin), failures.lower_bound(range.end));
   leases.Erase(range);
 }
 
@@ -22,7 +23,8 @@ void CursorState::Fail(OffsetRange range, uint32_t count) {
 bool CursorState::Lease(const SavedLease& lease) {
   if (lease.over()) return leases.Erase(lease.offsets);
   bool changed = false;
-  for (Offset at = acked.NextUnacked(lease.offsets.begin); at < lease.offsets.end; at = acked.NextUnacked(at)) {
+  for (Offset at = acked.NextUnacked(lease.offsets.begin); at < lease.offsets.end;
+       at = acked.NextUnacked(at)) {
     const OffsetRange part{at, acked.UnackedEnd(at, lease.offsets.end)};
     leases.Put(lease.Part(part));
     changed = true;

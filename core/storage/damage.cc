@@ -15,12 +15,14 @@ constexpr std::string_view kLast = "last_message_id";
 
 }  // namespace
 
-absl::Status DamageError(std::string_view topic, OffsetRange lost, std::string_view segment, uint64_t position) {
+absl::Status DamageError(std::string_view topic, OffsetRange lost, std::string_view segment,
+                         uint64_t position) {
   assert(!lost.empty());
   const uint64_t first = lost.begin.value();
   const uint64_t last = lost.end.value() - 1;
   return Error(Reason::kDataLoss,
-               fmt::format("topic {}: the messages with ids {} to {} are damaged on the disk, in journal segment {} at {}. Seek the "
+               fmt::format("topic {}: the messages with ids {} to {} are damaged on the disk, in "
+                           "journal segment {} at {}. Seek the "
                            "subscription to message id {}, or set its skip_damaged",
                            topic, first, last, segment, position, last + 1),
                {{"topic", std::string(topic)},

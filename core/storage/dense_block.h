@@ -1,4 +1,5 @@
-// One bit for each of 4,096 consecutive offsets: what is acknowledged where nearly every second message is.
+// One bit for each of 4,096 consecutive offsets: what is acknowledged where nearly every second
+// message is.
 //
 // Thread rule: a plain container; the owner locks.
 #pragma once
@@ -38,7 +39,8 @@ class DenseBlock {
   // Behind the last bit that is set; 0 when there is none.
   uint32_t End() const {
     for (size_t i = words_.size(); i-- > 0;) {
-      if (words_[i] != 0) return static_cast<uint32_t>(i) * kWord + static_cast<uint32_t>(std::bit_width(words_[i]));
+      if (words_[i] != 0)
+        return static_cast<uint32_t>(i) * kWord + static_cast<uint32_t>(std::bit_width(words_[i]));
     }
     return 0;
   }

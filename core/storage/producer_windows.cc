@@ -15,14 +15,20 @@ absl::StatusOr<std::optional<OffsetRange>> ProducerWindows::Find(const ProducerT
   const Window& window = found->second;
   if (window.epoch > tag.epoch) {
     return Error(Reason::kProducerFenced,
-                 fmt::format("producer {}: epoch {} is over, epoch {} has begun", tag.id, tag.epoch, window.epoch),
-                 {{"field", "producer_epoch"}, {"value", std::to_string(tag.epoch)}, {"limit", std::to_string(window.epoch)}});
+                 fmt::format("producer {}: epoch {} is over, epoch {} has begun", tag.id, tag.epoch,
+                             window.epoch),
+                 {{"field", "producer_epoch"},
+                  {"value", std::to_string(tag.epoch)},
+                  {"limit", std::to_string(window.epoch)}});
   }
   if (tag.sequence < window.begin) {
-    return Error(Reason::kSequenceTooOld,
-                 fmt::format("producer {}: sequence {} is older than what is remembered, which begins at {}", tag.id,
-                             tag.sequence, window.begin),
-                 {{"field", "sequence"}, {"value", std::to_string(tag.sequence)}, {"limit", std::to_string(window.begin)}});
+    return Error(
+        Reason::kSequenceTooOld,
+        fmt::format("producer {}: sequence {} is older than what is remembered, which begins at {}",
+                    tag.id, tag.sequence, window.begin),
+        {{"field", "sequence"},
+         {"value", std::to_string(tag.sequence)},
+         {"limit", std::to_string(window.begin)}});
   }
   auto batch = window.batches.find(tag.sequence);
   if (batch == window.batches.end()) return std::nullopt;
@@ -31,9 +37,9 @@ absl::StatusOr<std::optional<OffsetRange>> ProducerWindows::Find(const ProducerT
 
 void ProducerWindows::Add(const ProducerTag& tag, OffsetRange offsets) {
   if (windows_.size() >= kMaxProducers && !windows_.contains(tag.id)) {
-    windows_.erase(std::min_element(windows_.begin(), windows_.end(), [](const auto& a, const auto& b) {
-      return a.second.last() < b.second.last();
-    }));
+    windows_.erase(std::min_element(
+        windows_.begin(), windows_.end(),
+        [](const auto& a, const auto& b) { return a.second.last() < b.second.last(); }));
   }
   Window& window = windows_[tag.id];
   if (tag.epoch < window.epoch) return;

@@ -1,6 +1,7 @@
-// What a topic remembers of those who number their batches: for each producer its epoch and where its last batches were
-// stored. Bounded: kMaxBatches a producer, as many as a publish stream may have unanswered; kMaxProducers a topic, the one
-// that published least recently being forgotten first.
+// What a topic remembers of those who number their batches: for each producer its epoch and where
+// its last batches were stored. Bounded: kMaxBatches a producer, as many as a publish stream may
+// have unanswered; kMaxProducers a topic, the one that published least recently being forgotten
+// first.
 //
 //   auto before = windows.Find(tag);                 // *before is empty for a batch that is new
 //   windows.Add(tag, {first, end});
@@ -25,8 +26,9 @@ class ProducerWindows {
   static constexpr size_t kMaxBatches = 1024;
   static constexpr size_t kMaxProducers = 256;
 
-  // Where the batch with this tag was stored; nothing for one that is new. FAILED_PRECONDITION: PRODUCER_FENCED when a
-  // later epoch was there, SEQUENCE_TOO_OLD when it is below what is remembered, so that nobody can tell.
+  // Where the batch with this tag was stored; nothing for one that is new. FAILED_PRECONDITION:
+  // PRODUCER_FENCED when a later epoch was there, SEQUENCE_TOO_OLD when it is below what is
+  // remembered, so that nobody can tell.
   absl::StatusOr<std::optional<OffsetRange>> Find(const ProducerTag& tag) const;
 
   // Also of what was added before.

@@ -19,8 +19,10 @@ bool SavedLeases::Erase(OffsetRange range) {
     const SavedLease run = it->second;
     it = runs_.erase(it);
     erased = true;
-    if (run.offsets.begin < range.begin) runs_.emplace(run.offsets.begin, run.Part({run.offsets.begin, range.begin}));
-    if (run.offsets.end > range.end) it = runs_.emplace(range.end, run.Part({range.end, run.offsets.end})).first;
+    if (run.offsets.begin < range.begin)
+      runs_.emplace(run.offsets.begin, run.Part({run.offsets.begin, range.begin}));
+    if (run.offsets.end > range.end)
+      it = runs_.emplace(range.end, run.Part({range.end, run.offsets.end})).first;
   }
   return erased;
 }

@@ -1,5 +1,6 @@
-// Leases as a store keeps them, so that they outlive the engine that gave them (docs/adr/0029): which messages are out, under
-// which ids, until when. At most one per message; runs of messages with consecutive ids are one entry.
+// Leases as a store keeps them, so that they outlive the engine that gave them (docs/adr/0029):
+// which messages are out, under which ids, until when. At most one per message; runs of messages
+// with consecutive ids are one entry.
 //
 //   SavedLeases leases;
 //   leases.Put({.offsets = {Offset(7), Offset(10)}, .first = LeaseId(1), .incarnation = 4711, .until_ms = 1'000'000});

@@ -139,12 +139,15 @@ void Backups::RemovePartial() {
   if (!names.ok()) return;
   for (const std::string& name : *names) {
     const auto backup = NameOfPartial(name);
-    if (!backup || !CheckName("name", std::string(*backup)).ok() || !LooksLikeBackup(files_, PathOf(name))) continue;
+    if (!backup || !CheckName("name", std::string(*backup)).ok() ||
+        !LooksLikeBackup(files_, PathOf(name)))
+      continue;
     const absl::Status status = files_.RemoveFolder(PathOf(name));
     if (status.ok()) {
       Log("unfinished backup removed", {{"name", name}});
     } else {
-      LogWarning("an unfinished backup stays", {{"name", name}, {"error", std::string(status.message())}});
+      LogWarning("an unfinished backup stays",
+                 {{"name", name}, {"error", std::string(status.message())}});
     }
   }
 }
@@ -155,7 +158,8 @@ void Backups::RemoveOld(const BackupOrder& order) {
   for (size_t i = static_cast<size_t>(order.keep); i < complete.size(); ++i) {
     const std::string& name = complete[i].second;
     if (name == order.name) continue;
-    // First under another name, so that what is left of it after a kill is no backup and is removed at the next start.
+    // First under another name, so that what is left of it after a kill is no backup and is removed
+    // at the next start.
     absl::Status status = files_.Rename(PathOf(name), PartialFolder(PathOf(name)));
     if (status.ok()) status = files_.RemoveFolder(PartialFolder(PathOf(name)));
     if (status.ok()) {

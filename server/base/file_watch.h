@@ -4,9 +4,10 @@
 //   watch.Settle("sluice.yaml", id);                          // as it was when it was read
 //   if (watch.Changed({"sluice.yaml", "tls.crt"})) ...         // once a second
 //
-// A change is told once it has been there for two looks, so that a file that is being written is left in peace. The file is
-// looked at where its path leads, whatever links are on the way: Kubernetes changes the files of a config map by
-// exchanging a link to their folder. One that is gone counts as changed, and so does one that is there again.
+// A change is told once it has been there for two looks, so that a file that is being written is
+// left in peace. The file is looked at where its path leads, whatever links are on the way:
+// Kubernetes changes the files of a config map by exchanging a link to their folder. One that is
+// gone counts as changed, and so does one that is there again.
 //
 // Thread rule: a plain object.
 #pragma once
@@ -35,7 +36,8 @@ class FileWatch {
  public:
   // This is what is known of the file.
   void Settle(const std::string& path, const FileId& id) { files_[path] = {id, id}; }
-  // Whether one of them is other than it was known to be; then that is known. A path that is new to it is taken as it is.
+  // Whether one of them is other than it was known to be; then that is known. A path that is new to
+  // it is taken as it is.
   bool Changed(const std::vector<std::string>& paths);
 
  private:

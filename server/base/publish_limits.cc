@@ -20,7 +20,8 @@ std::string SetOne(std::string_view key, std::string_view value, AdmissionLimits
   }
   int64_t amount = 0;
   if (!ParseAmount(value, &amount)) {
-    return std::string(key) + " must be a number of at least 1, such as 500, 20k or 16MiB, not " + std::string(value);
+    return std::string(key) + " must be a number of at least 1, such as 500, 20k or 16MiB, not " +
+           std::string(value);
   }
   if (key == "batches") {
     limits->batches = amount;
@@ -31,7 +32,8 @@ std::string SetOne(std::string_view key, std::string_view value, AdmissionLimits
   } else if (key == "bytes/s") {
     limits->bytes_per_second = static_cast<double>(amount);
   } else {
-    return "there are the limits batches, bytes, messages/s, bytes/s and wait, and no '" + std::string(key) + "'";
+    return "there are the limits batches, bytes, messages/s, bytes/s and wait, and no '" +
+           std::string(key) + "'";
   }
   return "";
 }
@@ -39,16 +41,17 @@ std::string SetOne(std::string_view key, std::string_view value, AdmissionLimits
 }  // namespace
 
 bool ParseAmount(std::string_view text, int64_t* amount) {
-  static constexpr std::array<std::pair<std::string_view, int64_t>, 10> kUnits = {{{"", 1},
-                                                                                  {"k", 1000},
-                                                                                  {"M", 1'000'000},
-                                                                                  {"G", 1'000'000'000},
-                                                                                  {"KiB", 1 << 10},
-                                                                                  {"MiB", 1 << 20},
-                                                                                  {"GiB", 1 << 30},
-                                                                                  {"kB", 1000},
-                                                                                  {"MB", 1'000'000},
-                                                                                  {"GB", 1'000'000'000}}};
+  static constexpr std::array<std::pair<std::string_view, int64_t>, 10> kUnits = {
+      {{"", 1},
+       {"k", 1000},
+       {"M", 1'000'000},
+       {"G", 1'000'000'000},
+       {"KiB", 1 << 10},
+       {"MiB", 1 << 20},
+       {"GiB", 1 << 30},
+       {"kB", 1000},
+       {"MB", 1'000'000},
+       {"GB", 1'000'000'000}}};
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), *amount);
   if (error != std::errc() || *amount < 1) return false;
   const std::string_view suffix(end, static_cast<size_t>(text.data() + text.size() - end));
@@ -75,7 +78,8 @@ std::string ParsePublishLimit(std::string_view text, AdmissionOptions* options) 
     rest.remove_prefix(std::min(item.size() + 1, rest.size()));
     const size_t equals = item.find('=');
     const std::string_view value = equals == std::string_view::npos ? "" : item.substr(equals + 1);
-    if (std::string wrong = SetOne(item.substr(0, equals), value, &limits); !wrong.empty()) return wrong;
+    if (std::string wrong = SetOne(item.substr(0, equals), value, &limits); !wrong.empty())
+      return wrong;
   }
   if (!limits.any()) return "names no limit; such as " + std::string(scope) + ":batches=64";
   *target = limits;

@@ -43,7 +43,8 @@ std::string ReadText(const std::string& path, std::string* text) {
   }
   // It is read several times, so a pipe will not do.
   if (!S_ISREG(found.st_mode)) return "cannot be read: it is no regular file";
-  if (found.st_size > kMaxBytes) return fmt::format("is too large: {} bytes, at most {}", found.st_size, kMaxBytes);
+  if (found.st_size > kMaxBytes)
+    return fmt::format("is too large: {} bytes, at most {}", found.st_size, kMaxBytes);
   std::ifstream in(path, std::ios::binary);
   text->assign(std::istreambuf_iterator<char>(in), {});
   if (!in) return "cannot be read";
@@ -53,18 +54,21 @@ std::string ReadText(const std::string& path, std::string* text) {
 // Looks at every map of a document for keys that are there twice.
 class KeyCheck {
  public:
-  KeyCheck(const ConfigFile& file, std::vector<Mistake>* mistakes) : file_(file), mistakes_(mistakes) {}
+  KeyCheck(const ConfigFile& file, std::vector<Mistake>* mistakes)
+      : file_(file), mistakes_(mistakes) {}
 
   // False where the document does not end: an alias may stand for what it is in.
   bool Visit(const YAML::Node& node, const std::string& path, int depth) {
     constexpr int kDeepest = 32;
     constexpr int kMostNodes = 1'000'000;
     if (depth > kDeepest || ++visited_ > kMostNodes) {
-      mistakes_->push_back({file_.PlaceOf(node.Mark()), path, "is nested too deep, or is too much"});
+      mistakes_->push_back(
+          {file_.PlaceOf(node.Mark()), path, "is nested too deep, or is too much"});
       return false;
     }
     if (node.IsSequence()) {
-      return std::all_of(node.begin(), node.end(), [&](const auto& one) { return Visit(one, path, depth + 1); });
+      return std::all_of(node.begin(), node.end(),
+                         [&](const auto& one) { return Visit(one, path, depth + 1); });
     }
     return !node.IsMap() || VisitMap(node, path, depth);
   }
@@ -81,8 +85,8 @@ class KeyCheck {
       const int line = entry.first.Mark().line + 1;
       const auto [first, is_new] = seen.emplace(entry.first.Scalar(), line);
       if (!is_new) {
-        mistakes_->push_back(
-            {file_.PlaceOf(entry.first.Mark()), key, fmt::format("is there twice, first in line {}", first->second)});
+        mistakes_->push_back({file_.PlaceOf(entry.first.Mark()), key,
+                              fmt::format("is there twice, first in line {}", first->second)});
       }
       if (!Visit(entry.second, key, depth + 1)) return false;
     }
@@ -131,13 +135,14 @@ void ConfigFile::Parse(const std::string& text, std::vector<Mistake>* mistakes) 
   const std::vector<YAML::Node> documents = YAML::LoadAll(text);
   if (documents.empty() || (documents.size() == 1 && documents.front().IsNull())) return;
   if (documents.size() > 1) {
-    mistakes->push_back({path_, "", fmt::format("has {} documents, and one is read", documents.size())});
+    mistakes->push_back(
+        {path_, "", fmt::format("has {} documents, and one is read", documents.size())});
     return;
   }
   const YAML::Node& document = documents.front();
   if (!document.IsMap()) {
-    mistakes->push_back(
-        {PlaceOf(document.Mark()), "", fmt::format("must be a map of settings; it is {}", KindOf(document))});
+    mistakes->push_back({PlaceOf(document.Mark()), "",
+                         fmt::format("must be a map of settings; it is {}", KindOf(document))});
     return;
   }
   if (KeyCheck(*this, mistakes).Visit(document, "", 0)) root_.reset(document);
@@ -163,7 +168,8 @@ void ConfigFile::ApplyMap(const YAML::Node& map, const std::string& section, Set
     } else if (entry.second.IsMap()) {
       ApplyMap(entry.second, path, settings, mistakes);
     } else if (!entry.second.IsNull()) {
-      mistakes->push_back({place, path, fmt::format("must be a map of settings; it is {}", KindOf(entry.second))});
+      mistakes->push_back(
+          {place, path, fmt::format("must be a map of settings; it is {}", KindOf(entry.second))});
     }
   }
 }
@@ -174,12 +180,14 @@ void ConfigFile::ApplyOne(const YAML::Node& node, const std::string& place, Sett
   const auto is_text = [](const YAML::Node& one) { return one.IsScalar(); };
   if (node.IsScalar()) {
     texts = {node.Scalar()};
-  } else if (setting->value.is_list() && node.IsSequence() && std::all_of(node.begin(), node.end(), is_text)) {
+  } else if (setting->value.is_list() && node.IsSequence() &&
+             std::all_of(node.begin(), node.end(), is_text)) {
     for (const auto& one : node) texts.push_back(one.Scalar());
   } else {
     const std::string_view list = setting->value.is_list() ? "a list, each " : "";
     mistakes->push_back(
-        {place, setting->path, fmt::format("must be {}{}; it is {}", list, setting->value.must_be, KindOf(node))});
+        {place, setting->path,
+         fmt::format("must be {}{}; it is {}", list, setting->value.must_be, KindOf(node))});
     return;
   }
   if (const std::string wrong = setting->Set(texts, place); !wrong.empty()) {

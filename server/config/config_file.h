@@ -1,5 +1,5 @@
-// The file of --config: YAML, with the settings (settings.h) in sections, and the topics and subscriptions that are made at
-// the start (startup_file.h).
+// The file of --config: YAML, with the settings (settings.h) in sections, and the topics and
+// subscriptions that are made at the start (startup_file.h).
 //
 //   listen: 0.0.0.0:8085
 //   publish_limit: ["topic:batches=64", "server:bytes=1GiB"]
@@ -10,9 +10,9 @@
 //   const ConfigFile file = ConfigFile::Read("sluice.yaml", &mistakes);
 //   file.Apply(&settings, &mistakes);
 //
-// It is read whole before anything is believed: a key that is not known, or there twice, is a mistake, also below what is
-// not looked at otherwise (the YAML library would take one of the two and say nothing). Every mistake is found, not the
-// first alone, and names its line.
+// It is read whole before anything is believed: a key that is not known, or there twice, is a
+// mistake, also below what is not looked at otherwise (the YAML library would take one of the two
+// and say nothing). Every mistake is found, not the first alone, and names its line.
 //
 // Thread rule: a plain object.
 #pragma once
@@ -42,8 +42,10 @@ class ConfigFile {
   explicit ConfigFile(std::string path) : path_(std::move(path)) {}
 
   void Parse(const std::string& text, std::vector<Mistake>* mistakes);
-  void ApplyMap(const YAML::Node& map, const std::string& section, Settings* settings, std::vector<Mistake>* mistakes) const;
-  void ApplyOne(const YAML::Node& node, const std::string& place, Setting* setting, std::vector<Mistake>* mistakes) const;
+  void ApplyMap(const YAML::Node& map, const std::string& section, Settings* settings,
+                std::vector<Mistake>* mistakes) const;
+  void ApplyOne(const YAML::Node& node, const std::string& place, Setting* setting,
+                std::vector<Mistake>* mistakes) const;
 
   std::string path_;
   YAML::Node root_{YAML::NodeType::Null};

@@ -28,19 +28,25 @@ struct Commands {
 };
 
 void AddCommands(CLI::App& app, Inputs& inputs, Commands& commands) {
-  app.add_option("--config", inputs.file,
-                 "File (YAML) of settings, and of topics and subscriptions to make where they are missing")
+  app.add_option(
+         "--config", inputs.file,
+         "File (YAML) of settings, and of topics and subscriptions to make where they are missing")
       ->type_name("FILE");
   app.add_flag("--check-config", commands.check,
-               "Say what is wrong with the settings, and the files that they name, and end: with 0 when nothing is, else with 2");
-  app.add_flag("--print-config", commands.print, "Print the settings as YAML, with where each comes from, and end");
-  app.add_flag("--print-config-reference", commands.print_reference, "Print docs/configuration.md, and end");
+               "Say what is wrong with the settings, and the files that they name, and end: with 0 "
+               "when nothing is, else with 2");
+  app.add_flag("--print-config", commands.print,
+               "Print the settings as YAML, with where each comes from, and end");
+  app.add_flag("--print-config-reference", commands.print_reference,
+               "Print docs/configuration.md, and end");
 }
 
 void AddSettings(CLI::App& app, const Settings& settings) {
   for (const Setting& setting : settings.all()) {
-    CLI::Option* option = setting.value.is_switch ? app.add_flag(setting.flag()) : app.add_option(setting.flag());
-    option->description(setting.value.is_list() ? setting.help + "; may be repeated" : setting.help);
+    CLI::Option* option =
+        setting.value.is_switch ? app.add_flag(setting.flag()) : app.add_option(setting.flag());
+    option->description(setting.value.is_list() ? setting.help + "; may be repeated"
+                                                : setting.help);
     option->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
     if (!setting.section().empty()) option->group(setting.section());
     if (setting.value.is_switch) continue;
@@ -67,9 +73,10 @@ void TakeExtras(const CLI::App& app, Inputs* inputs) {
   for (const std::string& word : words) {
     const std::string name = is_flag(word) ? word.substr(0, word.find('=')) : word;
     const std::string nearest = is_flag(word) ? Nearest(name, known) : "";
-    inputs->mistakes.push_back(
-        {name, "",
-         nearest.empty() ? "is not known; see sluiced --help" : fmt::format("is not known; did you mean {}?", nearest)});
+    inputs->mistakes.push_back({name, "",
+                                nearest.empty()
+                                    ? "is not known; see sluiced --help"
+                                    : fmt::format("is not known; did you mean {}?", nearest)});
   }
 }
 
@@ -82,7 +89,8 @@ int Run(const Commands& commands, const LoadedSettings& loaded) {
 
 }  // namespace
 
-ParsedFlags ParseFlags(int argc, const char* const* argv, const char* const* environment, Inputs::ReadRest read_rest) {
+ParsedFlags ParseFlags(int argc, const char* const* argv, const char* const* environment,
+                       Inputs::ReadRest read_rest) {
   ParsedFlags parsed;
   parsed.inputs.read_rest = std::move(read_rest);
   const Settings settings;
@@ -108,7 +116,8 @@ ParsedFlags ParseFlags(int argc, const char* const* argv, const char* const* env
   TakeSettings(app, settings, &parsed.inputs);
   parsed.inputs.ReadEnvironment(environment);
   parsed.loaded = LoadSettings(parsed.inputs);
-  if (commands.print || !parsed.loaded.mistakes.empty()) parsed.exit_code = Run(commands, parsed.loaded);
+  if (commands.print || !parsed.loaded.mistakes.empty())
+    parsed.exit_code = Run(commands, parsed.loaded);
   parsed.check = commands.check;
   return parsed;
 }

@@ -20,12 +20,13 @@ struct ParsedFlags {
   // What the server was told, for reading the file again, and what comes of it.
   Inputs inputs;
   LoadedSettings loaded;
-  // When the program is to end at once: 0 for --help, --version and the like, kUsageError for mistakes. What there is to say was said on
-  // the terminal.
+  // When the program is to end at once: 0 for --help, --version and the like, kUsageError for
+  // mistakes. What there is to say was said on the terminal.
   std::optional<int> exit_code;
   // --check-config: the settings by themselves are right.
   bool check = false;
 };
-ParsedFlags ParseFlags(int argc, const char* const* argv, const char* const* environment, Inputs::ReadRest read_rest = nullptr);
+ParsedFlags ParseFlags(int argc, const char* const* argv, const char* const* environment,
+                       Inputs::ReadRest read_rest = nullptr);
 
 }  // namespace sluice::server

@@ -24,7 +24,8 @@ std::vector<std::string> Words(std::string_view text) {
   }
 }
 
-// What stands there is not repeated where it may be wrong: it may be a secret whose name is misspelt.
+// What stands there is not repeated where it may be wrong: it may be a secret whose name is
+// misspelt.
 void CheckName(const std::string& name, const Settings& settings, std::vector<Mistake>* mistakes) {
   std::vector<std::string> known = {std::string(kConfigVariable)};
   for (const Setting& setting : settings.all()) known.push_back(setting.variable());
@@ -32,18 +33,21 @@ void CheckName(const std::string& name, const Settings& settings, std::vector<Mi
   for (std::string& variable : known) variable.erase(0, kPrefix.size());
   const std::string nearest = Nearest(name.substr(kPrefix.size()), known);
   if (!nearest.empty()) {
-    mistakes->push_back({name, "", fmt::format("is not known; did you mean {}{}?", kPrefix, nearest)});
+    mistakes->push_back(
+        {name, "", fmt::format("is not known; did you mean {}{}?", kPrefix, nearest)});
   }
 }
 
 // `name` says what a setting is called there.
 template <class Name>
-void Apply(const Inputs::Given& given, const Name& name, Settings* settings, std::vector<Mistake>* mistakes) {
+void Apply(const Inputs::Given& given, const Name& name, Settings* settings,
+           std::vector<Mistake>* mistakes) {
   for (const auto& [path, texts] : given) {
     Setting* setting = settings->Find(path);
     if (setting == nullptr) continue;
     const std::string place = name(*setting);
-    if (std::string wrong = setting->Set(texts, place); !wrong.empty()) mistakes->push_back({place, "", std::move(wrong)});
+    if (std::string wrong = setting->Set(texts, place); !wrong.empty())
+      mistakes->push_back({place, "", std::move(wrong)});
   }
 }
 
@@ -62,7 +66,8 @@ void Inputs::ReadEnvironment(const char* const* environment) {
       continue;
     }
     const auto& all = settings.all();
-    const auto it = std::find_if(all.begin(), all.end(), [&](const Setting& setting) { return setting.variable() == name; });
+    const auto it = std::find_if(
+        all.begin(), all.end(), [&](const Setting& setting) { return setting.variable() == name; });
     if (it == all.end()) {
       CheckName(name, settings, &mistakes);
     } else {

@@ -9,12 +9,13 @@ namespace {
 
 std::string Plain(std::string_view text) {
   std::string plain(text);
-  for (char& c : plain) c = c == '-' ? '_' : static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  for (char& c : plain)
+    c = c == '-' ? '_' : static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
   return plain;
 }
 
-// Letters to insert, to take away, to change, or to exchange with their neighbour until one text is the other (the "optimal
-// string alignment" distance).
+// Letters to insert, to take away, to change, or to exchange with their neighbour until one text is
+// the other (the "optimal string alignment" distance).
 size_t Distance(std::string_view a, std::string_view b) {
   std::vector<size_t> before(b.size() + 1);
   std::vector<size_t> last(b.size() + 1);
@@ -51,7 +52,8 @@ std::string Nearest(std::string_view word, const std::vector<std::string>& known
   };
   for (const std::string& name : known) consider(Plain(name), name);
   for (const std::string& name : known) {
-    if (const size_t dot = name.rfind('.'); dot != std::string::npos) consider(Plain(name.substr(dot + 1)), name);
+    if (const size_t dot = name.rfind('.'); dot != std::string::npos)
+      consider(Plain(name.substr(dot + 1)), name);
   }
   return nearest;
 }

@@ -11,8 +11,8 @@
 
 namespace sluice::server {
 
-// The one of `known` that is written most like `word`, with the last part of its path alone too; empty when none is near.
-// Big and small letters, - and _ are the same.
+// The one of `known` that is written most like `word`, with the last part of its path alone too;
+// empty when none is near. Big and small letters, - and _ are the same.
 std::string Nearest(std::string_view word, const std::vector<std::string>& known);
 
 }  // namespace sluice::server

@@ -1,5 +1,5 @@
-// What a server can be told. config/settings.h has what they are called on the command line and in files; tests fill them
-// in.
+// What a server can be told. config/settings.h has what they are called on the command line and in
+// files; tests fill them in.
 //
 // Thread rule: a value type.
 #pragma once
@@ -28,7 +28,8 @@ struct Options {
   // HOST:PORT; port 0 for any free one.
   std::string listen = "127.0.0.1:8085";
   std::string http = "127.0.0.1:9095";
-  // HOST:PORT for grpc.health.v1 alone, in plain text, for probes that cannot do TLS; none when empty.
+  // HOST:PORT for grpc.health.v1 alone, in plain text, for probes that cannot do TLS; none when
+  // empty.
   std::string probe;
   // Plain text is for loopback addresses, unless it is meant so.
   bool insecure = false;
@@ -41,8 +42,8 @@ struct Options {
   std::string backup_dir;
   // "fsync" or "os"; for the local store.
   std::string durability = "fsync";
-  // Where they come from, with topics and subscriptions to make where they are missing (config/startup_file.h); none when
-  // empty.
+  // Where they come from, with topics and subscriptions to make where they are missing
+  // (config/startup_file.h); none when empty.
   std::string config_file;
   // For tests; the machine's own when null.
   FileSystem* files = nullptr;
@@ -57,7 +58,8 @@ struct Options {
   int max_streams_per_connection = 10'000;
   size_t max_topics = 1'000'000;
   size_t max_subscriptions = 1'000'000;
-  // Delivered and not settled, of all subscriptions together and of one: each takes up to 100 bytes.
+  // Delivered and not settled, of all subscriptions together and of one: each takes up to 100
+  // bytes.
   LeaseLimits leases = {.server = 10'000'000, .subscription = 1'000'000};
   // For batches on their way, the tail cache and what waits to be sent; 0 for no bound.
   size_t memory_budget_bytes = size_t{1} << 30;

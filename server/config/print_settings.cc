@@ -54,9 +54,11 @@ std::string SettingsAsYaml(const LoadedSettings& loaded) {
   std::string section;
   for (const Setting& setting : loaded.settings->all()) {
     if (setting.section() != section) out += fmt::format("{}:\n", section = setting.section());
-    const std::string name = section.empty() ? setting.path : setting.path.substr(section.size() + 1);
+    const std::string name =
+        section.empty() ? setting.path : setting.path.substr(section.size() + 1);
     const std::string from = setting.from.empty() ? "default" : absl::Utf8SafeCEscape(setting.from);
-    out += fmt::format("{}{}: {}  # {}\n", section.empty() ? "" : "  ", name, AsYaml(setting), from);
+    out +=
+        fmt::format("{}{}: {}  # {}\n", section.empty() ? "" : "  ", name, AsYaml(setting), from);
   }
   if (loaded.resources > 0) {
     out += fmt::format("# and {} topics and subscriptions of {}\n", loaded.resources,
@@ -76,7 +78,8 @@ std::string SettingsReference() {
     }
     out += fmt::format("\n### `{}`\n\n{}.\n\n", setting.path, setting.help);
     out += fmt::format("- `{}`, `{}`\n", setting.flag(), setting.variable());
-    out += fmt::format("- {}{}\n", setting.value.is_list() ? "a list, each " : "", setting.value.must_be);
+    out += fmt::format("- {}{}\n", setting.value.is_list() ? "a list, each " : "",
+                       setting.value.must_be);
     out += fmt::format("- default: {}\n", Or(setting.standard, "none"));
     out += setting.traits.hot ? "- changes while the server runs\n" : "- needs a restart\n";
     if (setting.traits.secret) out += "- a secret: it is shown nowhere\n";

@@ -9,8 +9,8 @@
 
 namespace sluice::server {
 
-// As YAML that --config reads again, each with where it came from; secrets are masked. Topics and subscriptions of the file
-// are not in it.
+// As YAML that --config reads again, each with where it came from; secrets are masked. Topics and
+// subscriptions of the file are not in it.
 std::string SettingsAsYaml(const LoadedSettings& loaded);
 
 // docs/configuration.md.

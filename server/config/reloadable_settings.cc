@@ -12,7 +12,9 @@ namespace {
 
 constexpr absl::Duration kBetweenLooks = absl::Seconds(1);
 
-std::string Listed(const std::vector<std::string>& names) { return fmt::format("{}", fmt::join(names, ", ")); }
+std::string Listed(const std::vector<std::string>& names) {
+  return fmt::format("{}", fmt::join(names, ", "));
+}
 
 }  // namespace
 
@@ -78,7 +80,8 @@ void ReloadableSettings::TakeOver(Settings& now, std::string_view because) const
   Log(LogPart::kConfig, "settings reloaded",
       {{"because", std::string(because)}, {"changed", changed.empty() ? "none" : Listed(changed)}});
   if (left.empty()) return;
-  LogWarning(LogPart::kConfig, "settings that have changed and need a restart", {{"settings", Listed(left)}});
+  LogWarning(LogPart::kConfig, "settings that have changed and need a restart",
+             {{"settings", Listed(left)}});
 }
 
 bool ReloadableSettings::TellListeners() {

@@ -1,5 +1,6 @@
-// Settings that may change while the server runs. The file of --config is read again on SIGHUP, and when it has changed
-// (file_watch.h); what was given by flags and variables stays and beats it as before.
+// Settings that may change while the server runs. The file of --config is read again on SIGHUP, and
+// when it has changed (file_watch.h); what was given by flags and variables stays and beats it as
+// before.
 //
 //   ReloadableSettings settings(inputs, std::move(loaded), metrics);
 //   settings.Add({.name = "certificates",
@@ -9,15 +10,17 @@
 //   settings.RequestReload();                              // SIGHUP
 //   settings.Stop();                                       // before what the listeners use
 //
-// With a mistake in it all settings stay as they are, and the log says what and where. Else those that may change do (`hot`
-// in the table of settings), the log names them, and names those that differ but need a restart. Then every listener is
-// called, whether a setting of its own has changed or not: the files that it reads may be others (certificates, tokens, a
-// policy). A listener that finds something wrong keeps what it has and returns why; that is a failed reload too, but holds
-// up no other.
+// With a mistake in it all settings stay as they are, and the log says what and where. Else those
+// that may change do (`hot` in the table of settings), the log names them, and names those that
+// differ but need a restart. Then every listener is called, whether a setting of its own has
+// changed or not: the files that it reads may be others (certificates, tokens, a policy). A
+// listener that finds something wrong keeps what it has and returns why; that is a failed reload
+// too, but holds up no other.
 //
-// Thread rule: Add before Start, from the thread that makes it; RequestReload from any thread. Look and Reload are what the
-// thread of Start does, once a second and when it is asked, which is also where listeners are called: one at a time, with no
-// lock held. Without Start (in tests) they may be called by hand.
+// Thread rule: Add before Start, from the thread that makes it; RequestReload from any thread. Look
+// and Reload are what the thread of Start does, once a second and when it is asked, which is also
+// where listeners are called: one at a time, with no lock held. Without Start (in tests) they may
+// be called by hand.
 #pragma once
 
 #include <functional>
@@ -38,7 +41,8 @@ class ReloadableSettings {
   struct Listener {
     // For the log.
     std::string name;
-    // Files that it reads besides the settings; a change of one is a reason to reload. May be null, and paths may be empty.
+    // Files that it reads besides the settings; a change of one is a reason to reload. May be null,
+    // and paths may be empty.
     std::function<std::vector<std::string>(const Options&)> files = nullptr;
     std::function<absl::Status(const Options&)> reload;
   };

@@ -1,6 +1,6 @@
-// All settings of the server, in one table (settings_table.cc): what each is called, what it may be, and where in Options it
-// is kept. Flags, environment variables, the file of --config, --help, --print-config and docs/configuration.md come from
-// it.
+// All settings of the server, in one table (settings_table.cc): what each is called, what it may
+// be, and where in Options it is kept. Flags, environment variables, the file of --config, --help,
+// --print-config and docs/configuration.md come from it.
 //
 //   Settings settings;                                    // all at their defaults
 //   Setting* setting = settings.Find("push.max_requests");
@@ -77,8 +77,8 @@ class Settings {
   std::vector<Setting> all_;
 };
 
-// Something wrong in what the server was told: "sluice.yaml:3: push.max_requests: must be a number from 1 to 100000; it is
-// 0".
+// Something wrong in what the server was told: "sluice.yaml:3: push.max_requests: must be a number
+// from 1 to 100000; it is 0".
 struct Mistake {
   // A file with its line, a variable, a flag.
   std::string place;

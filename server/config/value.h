@@ -1,5 +1,5 @@
-// What a setting may be: how its text is read, and how it is written again. Each function makes one kind over the place
-// where the value is kept.
+// What a setting may be: how its text is read, and how it is written again. Each function makes one
+// kind over the place where the value is kept.
 //
 //   Options options;
 //   Value value = Duration(options.shutdown_timeout, absl::Milliseconds(1), absl::Hours(1));
@@ -7,7 +7,8 @@
 //   value.read("30s");         // "", and options.shutdown_timeout is 30 s
 //   value.texts();             // {"30s"}
 //
-// What a text says must not depend on where it stands: flags, variables and files are read by the same functions.
+// What a text says must not depend on where it stands: flags, variables and files are read by the
+// same functions.
 //
 // Thread rule: plain objects. Lifetime: the place lives longer.
 #pragma once
@@ -29,7 +30,8 @@ struct Value {
   std::string type;
   // What it has to be, for the reference and after "must be".
   std::string must_be;
-  // Empty when the text was taken, else what is wrong without the text itself, which may be a secret.
+  // Empty when the text was taken, else what is wrong without the text itself, which may be a
+  // secret.
   std::function<std::string(const std::string&)> read;
   // What `read` takes: one text, any number for a list.
   std::function<std::vector<std::string>()> texts;
@@ -52,11 +54,12 @@ Value Duration(absl::Duration& to, absl::Duration least, absl::Duration most);
 // "1GiB", or in bytes. K, M, G and T with or without i and B are powers of 1,024.
 Value Size(size_t& to);
 // A whole number.
-Value Count(std::function<void(int64_t)> set, std::function<int64_t()> get, int64_t least, int64_t most);
+Value Count(std::function<void(int64_t)> set, std::function<int64_t()> get, int64_t least,
+            int64_t most);
 template <class Integer>
 Value Count(Integer& to, int64_t least, int64_t most) {
-  return Count([&to](int64_t value) { to = static_cast<Integer>(value); }, [&to] { return static_cast<int64_t>(to); }, least,
-               most);
+  return Count([&to](int64_t value) { to = static_cast<Integer>(value); },
+               [&to] { return static_cast<int64_t>(to); }, least, most);
 }
 // Such as 0.01.
 Value Fraction(double& to, double least, double most);
@@ -68,12 +71,13 @@ Value Switch(bool& to);
 // The same, kept the other way round.
 Value SwitchOff(bool& to);
 Value OneOf(std::string& to, std::vector<std::string> choices);
-Value OneOf(std::function<void(size_t)> set, std::function<size_t()> get, std::vector<std::string> choices);
+Value OneOf(std::function<void(size_t)> set, std::function<size_t()> get,
+            std::vector<std::string> choices);
 // An enum whose values count from 0.
 template <class Enum>
 Value OneOf(Enum& to, std::vector<std::string> choices) {
-  return OneOf([&to](size_t value) { to = static_cast<Enum>(value); }, [&to] { return static_cast<size_t>(to); },
-               std::move(choices));
+  return OneOf([&to](size_t value) { to = static_cast<Enum>(value); },
+               [&to] { return static_cast<size_t>(to); }, std::move(choices));
 }
 Value Levels(LogLevels& to);
 // A list, a text for each scope (publish_limits.h).

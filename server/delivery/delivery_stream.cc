@@ -69,7 +69,8 @@ void DeliveryStream::Deliver(std::vector<Delivery>& deliveries) {
     closing = state_ == State::kClosing;
     if (!closing) {
       size_t bytes = 0;
-      for (const Delivery& delivery : deliveries) bytes += delivery.batch->body_bytes(delivery.begin, delivery.end);
+      for (const Delivery& delivery : deliveries)
+        bytes += delivery.batch->body_bytes(delivery.begin, delivery.end);
       held_ += bytes;
       context_.engine.memory().Force(MemoryPart::kOutgoing, bytes);
       if (outgoing_.empty()) {
@@ -98,7 +99,8 @@ void DeliveryStream::Close(const absl::Status& why) {
     }
   }
   if (detach) {
-    // What is on the wire is returned or not once it is known whether it got there (OnWriteDone, OnDone).
+    // What is on the wire is returned or not once it is known whether it got there (OnWriteDone,
+    // OnDone).
     subscription_->Detach(consumer_, /*keeps_leases=*/true);
     if (!unsent.empty()) subscription_->Return(unsent);
   }
@@ -113,8 +115,8 @@ void DeliveryStream::Lose() {
   Close(absl::CancelledError("the client is gone"));
 }
 
-// A client that has said all, and one that the server sends away, has failed nothing. One that vanished may have because of what
-// it held.
+// A client that has said all, and one that the server sends away, has failed nothing. One that
+// vanished may have because of what it held.
 void DeliveryStream::EndLeases() {
   if (!leases_end_ || subscription_ == nullptr) return;
   bool lost = false;
@@ -139,7 +141,8 @@ void DeliveryStream::Advance() {
       finished_ = finish = true;
       end = end_;
     } else {
-      if (state_ == State::kOpen && !read_pending_ && !half_closed_ && front_parts_ + unanswered_ < kMaxUnanswered) {
+      if (state_ == State::kOpen && !read_pending_ && !half_closed_ &&
+          front_parts_ + unanswered_ < kMaxUnanswered) {
         read_pending_ = true;
         // Under the lock: once it is released another thread may finish the stream.
         StartRead(&request_buffer_);
@@ -154,7 +157,8 @@ void DeliveryStream::Advance() {
   Finish(EndCall(context_, rpc_, call_, end));
 }
 
-// Outside the lock: the engine may go on delivering meanwhile. The stream cannot end before this write has.
+// Outside the lock: the engine may go on delivering meanwhile. The stream cannot end before this
+// write has.
 void DeliveryStream::Write(std::vector<Delivery> deliveries) {
   response_ = Encode(&deliveries);
   deliver_span_ = BeginDeliver(context_.tracer, subscription_, response_.deliveries);
@@ -195,9 +199,11 @@ void DeliveryStream::OnWriteDone(bool ok) {
     // The stream may be gone once it is closed.
     const std::shared_ptr<Subscription> subscription = subscription_;
     Lose();
-    // Where leases outlive their stream; once it is detached, so that they do not come to it again. The client may have them all the
-    // same, and exactly once it may not be refused what it acknowledges in time: those wait for their deadline.
-    if (!deliveries.empty() && !subscription->properties().exactly_once) subscription->Return(deliveries);
+    // Where leases outlive their stream; once it is detached, so that they do not come to it again.
+    // The client may have them all the same, and exactly once it may not be refused what it
+    // acknowledges in time: those wait for their deadline.
+    if (!deliveries.empty() && !subscription->properties().exactly_once)
+      subscription->Return(deliveries);
     return;
   }
   Advance();

@@ -1,14 +1,15 @@
-// What the streams of both APIs that deliver do alike: a consumer of a subscription that writes what the engine delivers, with
-// whatever else there is to say, and settles what the client says.
+// What the streams of both APIs that deliver do alike: a consumer of a subscription that writes
+// what the engine delivers, with whatever else there is to say, and settles what the client says.
 //
 //   kAwaitingFirst --first request--> kOpening --attached--> kOpen --the client is done, an error, the engine ends-->
 //   kClosing --nothing being written--> Finish --OnDone--> gone
 //
-// What the engine delivers waits in `outgoing_` until the write before it is done; then all of it, up to a bound, goes
-// into one response. The window bounds what can wait. The next request is read when the one before it was handled.
+// What the engine delivers waits in `outgoing_` until the write before it is done; then all of it,
+// up to a bound, goes into one response. The window bounds what can wait. The next request is read
+// when the one before it was handled.
 //
-// Thread rule: gRPC runs reactions of one stream in parallel, the engine delivers from any thread: one mutex guards all.
-// The stream and the engine each hold a reference.
+// Thread rule: gRPC runs reactions of one stream in parallel, the engine delivers from any thread:
+// one mutex guards all. The stream and the engine each hold a reference.
 #pragma once
 
 #include <memory>
@@ -49,10 +50,12 @@ class DeliveryStream : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::By
  protected:
   enum class State { kAwaitingFirst, kOpening, kOpen, kClosing };
 
-  DeliveryStream(ServiceContext& context, SessionList::Slot slot, Rpc rpc, const grpc::CallbackServerContext& call, Caller caller)
+  DeliveryStream(ServiceContext& context, SessionList::Slot slot, Rpc rpc,
+                 const grpc::CallbackServerContext& call, Caller caller)
       : context_(context), rpc_(rpc), slot_(slot), call_(call), caller_(std::move(caller)) {}
 
-  // What is left to an API. Handle() looks at request_buffer_ and leads to Handled(), perhaps later and on another thread.
+  // What is left to an API. Handle() looks at request_buffer_ and leads to Handled(), perhaps later
+  // and on another thread.
   virtual void Handle(bool first) = 0;
   // What front_parts_ counts belongs to the next write from now on.
   virtual void TakeFront() REQUIRES(mu_) = 0;
@@ -68,7 +71,8 @@ class DeliveryStream : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::By
   // A request was handled: reading goes on, or the stream ends.
   void Handled(const absl::Status& status) EXCLUDES(mu_);
   void Close(const absl::Status& why) EXCLUDES(mu_);
-  // Ends the stream of a client that has said all, once it has been told what became of its acknowledgements.
+  // Ends the stream of a client that has said all, once it has been told what became of its
+  // acknowledgements.
   void EndIfAnswered() EXCLUDES(mu_);
   // Starts whatever can be started now: a read, a write, the end.
   void Advance() EXCLUDES(mu_);
@@ -89,8 +93,8 @@ class DeliveryStream : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::By
   Mutex mu_{LockRank::kSession};
   State state_ GUARDED_BY(mu_) = State::kAwaitingFirst;
   DeliveryWindow window_ GUARDED_BY(mu_);
-  // What else there is to say with the next write, in parts of it; and acknowledgements whose answer is not there yet.
-  // Reading stops while there is much of either.
+  // What else there is to say with the next write, in parts of it; and acknowledgements whose
+  // answer is not there yet. Reading stops while there is much of either.
   size_t front_parts_ GUARDED_BY(mu_) = 0;
   size_t unanswered_ GUARDED_BY(mu_) = 0;
 
@@ -113,7 +117,8 @@ class DeliveryStream : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::By
 
   absl::Status end_ GUARDED_BY(mu_);
   std::vector<Delivery> outgoing_ GUARDED_BY(mu_);
-  // Delivered and not written yet, as it is in the memory ledger; what is left at the end goes with the stream.
+  // Delivered and not written yet, as it is in the memory ledger; what is left at the end goes with
+  // the stream.
   size_t held_ GUARDED_BY(mu_) = 0;
   // The client has said all.
   bool half_closed_ GUARDED_BY(mu_) = false;

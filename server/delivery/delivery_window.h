@@ -1,5 +1,5 @@
-// How much of a client's credit the engine may use at a time: what waits on a stream to be written is bounded in bytes,
-// however much credit a client grants and however slowly it reads.
+// How much of a client's credit the engine may use at a time: what waits on a stream to be written
+// is bounded in bytes, however much credit a client grants and however slowly it reads.
 //
 //   window.Grant(credit.bytes());                        // or Unlimited()
 //   subscription->Grant(id, credit.messages(), window.Take(ledger.tight()));
@@ -29,7 +29,8 @@ class DeliveryWindow {
 
   void Written(int64_t bytes) { open_ -= bytes; }
 
-  // What the engine may deliver more, now. 0 while less than half of the window is free: grants cost a lock each.
+  // What the engine may deliver more, now. 0 while less than half of the window is free: grants
+  // cost a lock each.
   int64_t Take(bool tight) {
     const int64_t window = tight ? kTightBytes : kBytes;
     const int64_t room = window - open_;

@@ -10,13 +10,13 @@
 namespace sluice::server {
 namespace {
 
-// The most that stands around the stored bytes of any message beside head and tail: delivery 1 + 5, message 1 + 5, message id
-// 1 + 1 + 20, publish time 1 + 1 + 11 + 6 (tags, lengths, values).
+// The most that stands around the stored bytes of any message beside head and tail: delivery 1 + 5,
+// message 1 + 5, message id 1 + 1 + 20, publish time 1 + 1 + 11 + 6 (tags, lengths, values).
 constexpr size_t kMaxAroundBytes = 53;
 constexpr size_t kMaxTailBytes = 64;
 
-// google.protobuf.Timestamp as field 4 of a message. Both parts are written even when 0, so that they replace whatever
-// the stored bytes might hold.
+// google.protobuf.Timestamp as field 4 of a message. Both parts are written even when 0, so that
+// they replace whatever the stored bytes might hold.
 char* WritePublishTime(char* out, int64_t time_us) {
   int64_t seconds = time_us / 1'000'000;
   int64_t micros = time_us % 1'000'000;
@@ -70,7 +70,8 @@ class SliceWriter {
   char* Begin() { return reinterpret_cast<char*>(const_cast<uint8_t*>(base_.begin())); }
   void FinishPiece() {
     if (out_ == piece_) return;
-    slices_.push_back(base_.sub(static_cast<size_t>(piece_ - Begin()), static_cast<size_t>(out_ - Begin())));
+    slices_.push_back(
+        base_.sub(static_cast<size_t>(piece_ - Begin()), static_cast<size_t>(out_ - Begin())));
     piece_ = out_;
   }
 
@@ -80,8 +81,8 @@ class SliceWriter {
   std::vector<grpc::Slice> slices_;
 };
 
-void WriteDelivery(SliceWriter* writer, const Delivery& delivery, uint32_t i, std::string_view publish_time,
-                   const DeliveryFrame& frame) {
+void WriteDelivery(SliceWriter* writer, const Delivery& delivery, uint32_t i,
+                   std::string_view publish_time, const DeliveryFrame& frame) {
   const std::string_view stored = delivery.batch->message(i);
   char set_by_us[kMaxTailBytes];
   char* set_end = WriteMessageId(set_by_us, delivery.batch->first() + i);
@@ -95,7 +96,8 @@ void WriteDelivery(SliceWriter* writer, const Delivery& delivery, uint32_t i, st
   const auto tail_size = static_cast<size_t>(tail_end - head_end);
   const size_t message_size = stored.size() + set_size;
   char* out = writer->out();
-  out = WriteBytesHeader(out, frame.delivery_field(), head_size + BytesFieldSize(message_size) + tail_size);
+  out = WriteBytesHeader(out, frame.delivery_field(),
+                         head_size + BytesFieldSize(message_size) + tail_size);
   std::memcpy(out, extra, head_size);
   out = WriteBytesHeader(out + head_size, frame.message_field(), message_size);
   if (stored.size() >= kSharedMessageBytes) {
@@ -112,7 +114,8 @@ void WriteDelivery(SliceWriter* writer, const Delivery& delivery, uint32_t i, st
   writer->Advance(out + tail_size);
 }
 
-// Takes from the front of `deliveries` what fits. Bytes are counted as encoded: many tiny messages fill a response too.
+// Takes from the front of `deliveries` what fits. Bytes are counted as encoded: many tiny messages
+// fill a response too.
 std::vector<Delivery> SplitOff(std::vector<Delivery>* deliveries, size_t max_bytes, size_t around) {
   std::vector<Delivery> taken;
   size_t bytes = 0;
@@ -141,7 +144,8 @@ std::vector<Delivery> SplitOff(std::vector<Delivery>* deliveries, size_t max_byt
 
 }  // namespace
 
-std::string_view Flatten(const grpc::ByteBuffer& buffer, std::vector<grpc::Slice>* slices, std::string* storage) {
+std::string_view Flatten(const grpc::ByteBuffer& buffer, std::vector<grpc::Slice>* slices,
+                         std::string* storage) {
   slices->clear();
   if (!buffer.Dump(slices).ok() || slices->empty()) return {};
   const auto view = [](const grpc::Slice& slice) {
@@ -164,8 +168,8 @@ grpc::ByteBuffer EmptyMessage() {
   return {&nothing, 1};
 }
 
-EncodedDeliveries EncodeDeliveries(std::vector<Delivery>* deliveries, size_t max_bytes, std::string_view front,
-                                   const DeliveryFrame& frame) {
+EncodedDeliveries EncodeDeliveries(std::vector<Delivery>* deliveries, size_t max_bytes,
+                                   std::string_view front, const DeliveryFrame& frame) {
   const size_t around = kMaxAroundBytes + frame.max_bytes();
   std::vector<Delivery> taken = SplitOff(deliveries, max_bytes, around);
   size_t message_bytes = 0;
@@ -185,7 +189,8 @@ EncodedDeliveries EncodeDeliveries(std::vector<Delivery>* deliveries, size_t max
     char publish_time[kMaxTailBytes];
     const char* end = WritePublishTime(publish_time, delivery.batch->publish_time_us());
     const std::string_view time(publish_time, static_cast<size_t>(end - publish_time));
-    for (uint32_t i = delivery.begin; i < delivery.end; ++i) WriteDelivery(&writer, delivery, i, time, frame);
+    for (uint32_t i = delivery.begin; i < delivery.end; ++i)
+      WriteDelivery(&writer, delivery, i, time, frame);
   }
   return {writer.Take(), message_bytes, std::move(taken)};
 }

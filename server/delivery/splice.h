@@ -1,8 +1,9 @@
-// Deliveries as bytes: stored messages spliced into responses, not parsed and serialized again. Both APIs do it the same way;
-// what stands around a message is theirs.
+// Deliveries as bytes: stored messages spliced into responses, not parsed and serialized again.
+// Both APIs do it the same way; what stands around a message is theirs.
 //
-// Each message is the stored bytes followed by its message_id and publish_time: encodings of one message may be concatenated.
-// Small messages are copied into one slice; from kSharedMessageBytes on a slice refers to the batch.
+// Each message is the stored bytes followed by its message_id and publish_time: encodings of one
+// message may be concatenated. Small messages are copied into one slice; from kSharedMessageBytes
+// on a slice refers to the batch.
 //
 // Thread rule: pure functions and a plain writer.
 #pragma once
@@ -18,12 +19,13 @@
 
 namespace sluice::server {
 
-// Where referring becomes cheaper than copying: a slice of its own costs an allocation, two atomic operations and one
-// more piece to write, about as much as copying this.
+// Where referring becomes cheaper than copying: a slice of its own costs an allocation, two atomic
+// operations and one more piece to write, about as much as copying this.
 inline constexpr size_t kSharedMessageBytes = 8 << 10;
 
 // The contiguous bytes of a received buffer; `storage` takes them when they came in pieces.
-std::string_view Flatten(const grpc::ByteBuffer& buffer, std::vector<grpc::Slice>* slices, std::string* storage);
+std::string_view Flatten(const grpc::ByteBuffer& buffer, std::vector<grpc::Slice>* slices,
+                         std::string* storage);
 
 // A grpc buffer with the bytes of a serialized message.
 grpc::ByteBuffer ToBuffer(const google::protobuf::MessageLite& message);
@@ -39,7 +41,8 @@ struct EncodedDeliveries {
   std::vector<Delivery> deliveries = {};
 };
 
-// How an API wraps one message: a repeated field of the response holds `head`, the message as a field, and `tail`.
+// How an API wraps one message: a repeated field of the response holds `head`, the message as a
+// field, and `tail`.
 class DeliveryFrame {
  public:
   virtual ~DeliveryFrame() = default;
@@ -48,7 +51,8 @@ class DeliveryFrame {
   virtual uint32_t message_field() const = 0;
   // The most that WriteHead and WriteTail write together.
   virtual size_t max_bytes() const = 0;
-  // The fields of message `i` of the delivery that stand before and behind the message. They return the end.
+  // The fields of message `i` of the delivery that stand before and behind the message. They return
+  // the end.
   virtual char* WriteHead(char* out, const Delivery& delivery, uint32_t i) const = 0;
   virtual char* WriteTail(char* out, const Delivery& delivery) const = 0;
 };
@@ -56,9 +60,10 @@ class DeliveryFrame {
 // The most bytes that head and tail may have.
 inline constexpr size_t kMaxFrameExtraBytes = 64;
 
-// Splits off deliveries that take at most `max_bytes` encoded (at least one message), leaving the rest in `deliveries`;
-// what is split off is encoded as a response that begins with the fields in `front`.
-EncodedDeliveries EncodeDeliveries(std::vector<Delivery>* deliveries, size_t max_bytes, std::string_view front,
-                                   const DeliveryFrame& frame);
+// Splits off deliveries that take at most `max_bytes` encoded (at least one message), leaving the
+// rest in `deliveries`; what is split off is encoded as a response that begins with the fields in
+// `front`.
+EncodedDeliveries EncodeDeliveries(std::vector<Delivery>* deliveries, size_t max_bytes,
+                                   std::string_view front, const DeliveryFrame& frame);
 
 }  // namespace sluice::server

@@ -1,5 +1,6 @@
-// Metrics of each topic and each subscription, a page at a time in the order of their names: there may be a million, which nobody
-// wants in every scrape. /metrics has the sums, and the first few subscriptions.
+// Metrics of each topic and each subscription, a page at a time in the order of their names: there
+// may be a million, which nobody wants in every scrape. /metrics has the sums, and the first few
+// subscriptions.
 //
 // Thread rule: pure functions of what the engine says of itself.
 #pragma once

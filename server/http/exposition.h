@@ -1,6 +1,6 @@
-// All metrics as Prometheus families. Label sets are bounded: reasons and methods are fixed, topics and subscriptions have
-// series of their own for the first kMaxSeriesPerKind names only; the sums without labels count all of them.
-// docs/operations.md lists the names.
+// All metrics as Prometheus families. Label sets are bounded: reasons and methods are fixed, topics
+// and subscriptions have series of their own for the first kMaxSeriesPerKind names only; the sums
+// without labels count all of them. docs/operations.md lists the names.
 //
 // Thread rule: constant after construction; Collect may run on several threads.
 #pragma once

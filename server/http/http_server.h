@@ -1,8 +1,10 @@
-// HTTP for those who watch: /metrics in Prometheus' text format with pages for each topic and subscription (detail.h), /healthz (the
-// process lives), /readyz (it serves). With certificates it is HTTPS. The pages that name topics and subscriptions need the right
-// to see the server (sluice.server.view) once callers are asked who they are.
+// HTTP for those who watch: /metrics in Prometheus' text format with pages for each topic and
+// subscription (detail.h), /healthz (the process lives), /readyz (it serves). With certificates it
+// is HTTPS. The pages that name topics and subscriptions need the right to see the server
+// (sluice.server.view) once callers are asked who they are.
 //
-// Thread rule: Start and the destructor from one thread; requests are served by a few threads of its own.
+// Thread rule: Start and the destructor from one thread; requests are served by a few threads of
+// its own.
 #pragma once
 
 #include <atomic>
@@ -23,7 +25,8 @@ namespace sluice::server {
 class HttpServer {
  public:
   // `certificates` may be null: plain text.
-  static absl::StatusOr<std::unique_ptr<HttpServer>> Start(const std::string& address, const CertificateStore* certificates,
+  static absl::StatusOr<std::unique_ptr<HttpServer>> Start(const std::string& address,
+                                                           const CertificateStore* certificates,
                                                            ServiceContext& context);
   ~HttpServer();
 

@@ -1,5 +1,5 @@
-// The threads that serve HTTP: two, with a few connections that wait for them. When there are more the thread that accepts
-// connections serves one itself, so that the rest waits with the kernel.
+// The threads that serve HTTP: two, with a few connections that wait for them. When there are more
+// the thread that accepts connections serves one itself, so that the rest waits with the kernel.
 //
 // Thread rule: as httplib::TaskQueue: enqueue and shutdown from the thread that accepts.
 #pragma once

@@ -30,7 +30,8 @@ spdlog::level::level_enum LevelOf(LogLevel level) {
 
 }  // namespace
 
-EventLog::EventLog(spdlog::sink_ptr sink, const Clock& clock) : clock_(clock), logger_("sluiced", std::move(sink)) {
+EventLog::EventLog(spdlog::sink_ptr sink, const Clock& clock)
+    : clock_(clock), logger_("sluiced", std::move(sink)) {
   logger_.set_level(spdlog::level::trace);
   logger_.flush_on(spdlog::level::trace);
   SetFormat(LogFormat::kText);
@@ -39,8 +40,9 @@ EventLog::EventLog(spdlog::sink_ptr sink, const Clock& clock) : clock_(clock), l
 
 void EventLog::SetFormat(LogFormat format) {
   format_ = format;
-  logger_.set_pattern(format == LogFormat::kJson ? R"({"time":"%Y-%m-%dT%H:%M:%S.%e%z","level":"%l",%v)"
-                                                 : "%Y-%m-%dT%H:%M:%S.%e%z %l %v");
+  logger_.set_pattern(format == LogFormat::kJson
+                          ? R"({"time":"%Y-%m-%dT%H:%M:%S.%e%z","level":"%l",%v)"
+                          : "%Y-%m-%dT%H:%M:%S.%e%z %l %v");
 }
 
 void EventLog::SetLevels(const LogLevels& levels) {
@@ -48,7 +50,8 @@ void EventLog::SetLevels(const LogLevels& levels) {
 }
 
 template <class Fields>
-void EventLog::WriteLine(LogLevel level, LogPart part, std::string_view event, const Fields& fields) {
+void EventLog::WriteLine(LogLevel level, LogPart part, std::string_view event,
+                         const Fields& fields) {
   if (format_ == LogFormat::kJson) {
     // The pattern gives the front of the object: time and level.
     nlohmann::ordered_json line;
@@ -73,7 +76,8 @@ void EventLog::WriteLines(const std::vector<HeldEvent>& held) {
 }
 
 // Who asked for debug wants all of it.
-void EventLog::Write(LogLevel level, LogPart part, std::string_view event, const LogFields& fields) {
+void EventLog::Write(LogLevel level, LogPart part, std::string_view event,
+                     const LogFields& fields) {
   if (!Writes(level, part)) return;
   if (level == LogLevel::kDebug) return WriteLine(level, part, event, fields);
   std::vector<HeldEvent> due;

@@ -1,12 +1,13 @@
-// What stands behind the functions of log.h: levels, repeats and the form of a line. Tests make one of their own, with a
-// clock that they drive and a sink that they read.
+// What stands behind the functions of log.h: levels, repeats and the form of a line. Tests make one
+// of their own, with a clock that they drive and a sink that they read.
 //
 //   EventLog log(sink, clock);
 //   log.SetLevels(levels);
 //   log.Write(LogLevel::kWarning, LogPart::kPush, "circuit breaker", {{"endpoint", "https://example.com"}});
 //   log.WriteDue();                       // once a second, for events that were held back
 //
-// Thread rule: SetFormat before the rest; every other member from any thread. Lifetime: the clock lives longer.
+// Thread rule: SetFormat before the rest; every other member from any thread. Lifetime: the clock
+// lives longer.
 #pragma once
 
 #include <array>
@@ -32,7 +33,8 @@ class EventLog {
     return level >= levels_[static_cast<size_t>(part)].load(std::memory_order_relaxed);
   }
 
-  void Write(LogLevel level, LogPart part, std::string_view event, const LogFields& fields) EXCLUDES(mu_);
+  void Write(LogLevel level, LogPart part, std::string_view event, const LogFields& fields)
+      EXCLUDES(mu_);
   // Events that were held back: those whose time has come, and all.
   void WriteDue() EXCLUDES(mu_);
   void WriteHeld() EXCLUDES(mu_);

@@ -1,4 +1,5 @@
-// How much is written to the log, for all parts of the server or for one: "info", "info,push=debug,tls=warning".
+// How much is written to the log, for all parts of the server or for one: "info",
+// "info,push=debug,tls=warning".
 //
 //   LogLevels levels;
 //   const std::string wrong = ParseLogLevels("warning,push=debug", &levels);      // empty

@@ -22,11 +22,13 @@ EventLog& TheLog() {
   return log;
 }
 
-// The libraries below us would write lines of their own on stderr. Later versions of both log through Abseil.
+// The libraries below us would write lines of their own on stderr. Later versions of both log
+// through Abseil.
 void TakeOverLibraryLogs() {
 #if GRPC_CPP_VERSION_MAJOR == 1 && GRPC_CPP_VERSION_MINOR < 65
   gpr_set_log_function([](gpr_log_func_args* args) {
-    if (args->severity == GPR_LOG_SEVERITY_ERROR) LogWarning(LogPart::kGrpc, "grpc", {{"message", args->message}});
+    if (args->severity == GPR_LOG_SEVERITY_ERROR)
+      LogWarning(LogPart::kGrpc, "grpc", {{"message", args->message}});
   });
 #endif
 #if GOOGLE_PROTOBUF_VERSION < 4022000

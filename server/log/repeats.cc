@@ -13,14 +13,15 @@ void Repeats::Take(const Key& key, Window* window, std::vector<HeldEvent>* out) 
 
 // The one that will be over first goes.
 void Repeats::MakePlace(std::vector<HeldEvent>* due) {
-  const auto first = std::min_element(windows_.begin(), windows_.end(),
-                                      [](const auto& a, const auto& b) { return a.second.end < b.second.end; });
+  const auto first =
+      std::min_element(windows_.begin(), windows_.end(),
+                       [](const auto& a, const auto& b) { return a.second.end < b.second.end; });
   Take(first->first, &first->second, due);
   windows_.erase(first);
 }
 
-bool Repeats::MayWrite(LogLevel level, LogPart part, std::string_view event, const LogFields& fields, Instant now,
-                       std::vector<HeldEvent>* due) {
+bool Repeats::MayWrite(LogLevel level, LogPart part, std::string_view event,
+                       const LogFields& fields, Instant now, std::vector<HeldEvent>* due) {
   Key key(level, part, event);
   auto it = windows_.find(key);
   if (it != windows_.end() && it->second.end <= now) {

@@ -1,13 +1,14 @@
-// Keeps an event that comes again and again from filling the log. Of one event (its level, part and text, whatever its
-// fields are) the first 10 within 10 s are written as they come; of the rest of these 10 s the last one, once they are
-// over, with how many it stands for.
+// Keeps an event that comes again and again from filling the log. Of one event (its level, part and
+// text, whatever its fields are) the first 10 within 10 s are written as they come; of the rest of
+// these 10 s the last one, once they are over, with how many it stands for.
 //
 //   std::vector<HeldEvent> due;
 //   if (repeats.MayWrite(event, now, &due)) ...write it;
 //   ...write `due` in any case;
 //   for (const HeldEvent& held : repeats.TakeDue(now)) ...     // once a second
 //
-// It remembers 256 events; who makes place for another is written first. So nothing is lost without a trace.
+// It remembers 256 events; who makes place for another is written first. So nothing is lost without
+// a trace.
 //
 // Thread rule: a plain object; the owner locks.
 #pragma once
@@ -38,9 +39,10 @@ class Repeats {
   static constexpr absl::Duration kWindow = absl::Seconds(10);
   static constexpr size_t kMaxEvents = 256;
 
-  // Whether it is to be written now. `due` gets what was held back and is due, to be written before it.
-  bool MayWrite(LogLevel level, LogPart part, std::string_view event, const LogFields& fields, Instant now,
-                std::vector<HeldEvent>* due);
+  // Whether it is to be written now. `due` gets what was held back and is due, to be written before
+  // it.
+  bool MayWrite(LogLevel level, LogPart part, std::string_view event, const LogFields& fields,
+                Instant now, std::vector<HeldEvent>* due);
   // What was held back and whose 10 s are over.
   std::vector<HeldEvent> TakeDue(Instant now);
   // All that was held back, at the end.

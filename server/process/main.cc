@@ -1,5 +1,6 @@
-// sluiced: starts the server, waits for SIGTERM or SIGINT, drains, ends. A second signal ends the process at once. SIGHUP
-// reads settings, certificates, policy, tokens and keys again. systemd hears of each (sd_notify.h).
+// sluiced: starts the server, waits for SIGTERM or SIGINT, drains, ends. A second signal ends the
+// process at once. SIGHUP reads settings, certificates, policy, tokens and keys again. systemd
+// hears of each (sd_notify.h).
 #include <pthread.h>
 #include <signal.h>
 #include <unistd.h>
@@ -68,7 +69,8 @@ void Listen(ReloadableSettings& settings, Server& server) {
 void EndIn(absl::Duration time) {
   std::thread([time] {
     absl::SleepFor(time);
-    LogError("ended with work undone", {{"error", "the time to shut down is over; the disk hangs"}});
+    LogError("ended with work undone",
+             {{"error", "the time to shut down is over; the disk hangs"}});
     LogHeldBack();
     ::_exit(1);
   }).detach();
@@ -95,7 +97,8 @@ int End(Server& server, const sigset_t& signals) {
 // --check-config, where the settings by themselves are right.
 int Check(const Options& options) {
   const std::vector<absl::Status> mistakes = CheckOptions(options);
-  for (const absl::Status& mistake : mistakes) fmt::print(stderr, "{}\n", std::string(mistake.message()));
+  for (const absl::Status& mistake : mistakes)
+    fmt::print(stderr, "{}\n", std::string(mistake.message()));
   return mistakes.empty() ? 0 : kUsageError;
 }
 
@@ -111,7 +114,8 @@ int Run(ParsedFlags flags) {
     manager.Failed(fmt::format("cannot start: {}", std::string(server.status().message())));
     return 1;
   }
-  ReloadableSettings settings(std::move(flags.inputs), std::move(flags.loaded), (*server)->config_metrics());
+  ReloadableSettings settings(std::move(flags.inputs), std::move(flags.loaded),
+                              (*server)->config_metrics());
   Listen(settings, **server);
   settings.Start();
   Log("ready", {{"grpc", (*server)->grpc_address()},
@@ -119,9 +123,11 @@ int Run(ParsedFlags flags) {
                 {"store", options.store == StoreKind::kLocal ? "local" : "memory"},
                 {"durability", std::string((*server)->engine().durability())},
                 {"version", kVersion}});
-  const std::string status = fmt::format("gRPC on {}, HTTP on {}", (*server)->grpc_address(), (*server)->http_address());
+  const std::string status =
+      fmt::format("gRPC on {}, HTTP on {}", (*server)->grpc_address(), (*server)->http_address());
   manager.Ready(status);
-  auto watchdog = std::make_unique<Watchdog>(manager, [&](absl::Duration timeout) { return (*server)->Alive(timeout); });
+  auto watchdog = std::make_unique<Watchdog>(
+      manager, [&](absl::Duration timeout) { return (*server)->Alive(timeout); });
   const int signal = WaitForEnd(signals, [&] {
     manager.Reloading();
     settings.RequestReload();
@@ -132,7 +138,8 @@ int Run(ParsedFlags flags) {
   manager.Stopping();
   // Draining keeps the time by itself as long as the disk answers.
   EndIn(options.shutdown_timeout + kDiskGrace);
-  Log("draining", {{"signal", std::to_string(signal)}, {"timeout", absl::FormatDuration(options.shutdown_timeout)}});
+  Log("draining", {{"signal", std::to_string(signal)},
+                   {"timeout", absl::FormatDuration(options.shutdown_timeout)}});
   settings.Stop();
   return End(**server, signals);
 }
@@ -141,8 +148,8 @@ int Run(ParsedFlags flags) {
 }  // namespace sluice::server
 
 int main(int argc, char** argv) {
-  // gRPC's mutexes are Abseil's, which look for deadlocks wherever Abseil was built without NDEBUG, as Debian's is: 7 % of
-  // the CPU of a unary call. Ours have a check of their own.
+  // gRPC's mutexes are Abseil's, which look for deadlocks wherever Abseil was built without NDEBUG,
+  // as Debian's is: 7 % of the CPU of a unary call. Ours have a check of their own.
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   auto flags = sluice::server::ParseFlags(argc, argv, environ, sluice::server::CountStartup);
   if (flags.exit_code) return *flags.exit_code;

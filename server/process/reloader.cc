@@ -23,7 +23,9 @@ Reloader::~Reloader() {
 }
 
 void Reloader::Add(Part part) {
-  std::erase_if(part.files, [](const std::string& file) { return file.empty() || file.find("://") != file.npos; });
+  std::erase_if(part.files, [](const std::string& file) {
+    return file.empty() || file.find("://") != file.npos;
+  });
   if (part.files.empty()) return;
   Watched watched{std::move(part), {}};
   // As they are when they are read first.
@@ -66,9 +68,13 @@ void Reloader::Reload(const Part& part) {
   if (status.ok()) {
     Log(part.log, "read again", {{"what", part.what}});
   } else {
-    LogWarning(part.log, "cannot be read again; what there is stays", {{"what", part.what}, {"error", error}});
+    LogWarning(part.log, "cannot be read again; what there is stays",
+               {{"what", part.what}, {"error", error}});
   }
-  (void)audit_.Write({.event = "reload", .decision = status.ok() ? "ok" : "failed", .resource = part.what, .reason = error});
+  (void)audit_.Write({.event = "reload",
+                      .decision = status.ok() ? "ok" : "failed",
+                      .resource = part.what,
+                      .reason = error});
   // At the end, so that who sees it counted finds it told as well.
   part.metrics->Count(status.ok());
 }

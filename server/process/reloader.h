@@ -1,7 +1,9 @@
-// Reads files again while the server runs: when they change, looked at once a second, and all of them when asked. What cannot be read
-// leaves what there is; each time is a line in the log and in the audit log, and is counted.
+// Reads files again while the server runs: when they change, looked at once a second, and all of
+// them when asked. What cannot be read leaves what there is; each time is a line in the log and in
+// the audit log, and is counted.
 //
-// Thread rule: Add before Start, Start and the destructor from one thread; Now from any. One thread of its own does it all.
+// Thread rule: Add before Start, Start and the destructor from one thread; Now from any. One thread
+// of its own does it all.
 #pragma once
 
 #include <functional>

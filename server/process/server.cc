@@ -22,13 +22,15 @@
 namespace sluice::server {
 namespace {
 
-// A publish request of 10,000,000 bytes with the names and tags around it; the largest delivery is smaller than twice.
+// A publish request of 10,000,000 bytes with the names and tags around it; the largest delivery is
+// smaller than twice.
 constexpr int kMaxReceiveBytes = 11'000'000;
 constexpr int kMaxSendBytes = 22'000'000;
 constexpr int kMaxMetadataBytes = 16 << 10;
 constexpr int kSecondMs = 1000;
 
-// Once our own streams have ended, what is still open are short calls, and health watches that would never end.
+// Once our own streams have ended, what is still open are short calls, and health watches that
+// would never end.
 constexpr absl::Duration kOtherCallsTimeout = absl::Seconds(2);
 // A push request that is cut off comes again, so an endpoint that hangs need not be waited for.
 constexpr absl::Duration kPushTimeout = absl::Seconds(5);
@@ -36,8 +38,9 @@ constexpr absl::Duration kPushTimeout = absl::Seconds(5);
 // either.
 constexpr absl::Duration kTraceTimeout = absl::Seconds(3);
 
-// A call that comes in the moment in which gRPC shuts down is ended with CANCELLED, which clients do not try again. So calls are refused with
-// UNAVAILABLE until none has come for a while, or it has been too long.
+// A call that comes in the moment in which gRPC shuts down is ended with CANCELLED, which clients
+// do not try again. So calls are refused with UNAVAILABLE until none has come for a while, or it
+// has been too long.
 constexpr absl::Duration kQuiet = absl::Milliseconds(50);
 constexpr absl::Duration kLongestUnrest = absl::Seconds(1);
 
@@ -64,7 +67,8 @@ void SetLimits(grpc::ServerBuilder& builder, const Options& options) {
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, options.max_streams_per_connection);
   // Without this a second server on the same port would silently take half of the connections.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
-  // Clients that ping every 20 s, with or without calls, are welcome; dead ones are noticed within half a minute.
+  // Clients that ping every 20 s, with or without calls, are welcome; dead ones are noticed within
+  // half a minute.
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 10 * kSecondMs);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 20 * kSecondMs);
@@ -79,22 +83,25 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(Options options) {
   if (absl::Status status = server->CheckAddresses(); !status.ok()) return status;
   if (absl::Status status = server->OpenSecurity(); !status.ok()) return status;
   if (absl::Status status = server->OpenEngine(); !status.ok()) return status;
-  server->access_->SetStoredPolicy(
-      [engine = server->engine_.get()](std::string_view resource) { return StoredPolicyOf(*engine, resource); });
-  server->context_ = std::make_unique<ServiceContext>(*server->engine_, StreamLimitsOf(server->options_),
-                                                      server->options_.publish, *server->access_, server->security_metrics_);
+  server->access_->SetStoredPolicy([engine = server->engine_.get()](std::string_view resource) {
+    return StoredPolicyOf(*engine, resource);
+  });
+  server->context_ = std::make_unique<ServiceContext>(
+      *server->engine_, StreamLimitsOf(server->options_), server->options_.publish,
+      *server->access_, server->security_metrics_);
   server->context_->admission.SetQuotas(server->access_->Quotas());
   if (absl::Status status = server->StartTracing(); !status.ok()) return status;
   FileSystem* const files = server->options_.files;
-  server->backups_ =
-      std::make_unique<Backups>(server->local_, server->options_.backup_dir,
-                                files == nullptr ? PosixFileSystem() : *files, server->metrics_.store);
+  server->backups_ = std::make_unique<Backups>(server->local_, server->options_.backup_dir,
+                                               files == nullptr ? PosixFileSystem() : *files,
+                                               server->metrics_.store);
   server->context_->backups = server->backups_.get();
   if (absl::Status status = server->StartPush(); !status.ok()) return status;
   if (absl::Status status = server->CreateFromFile(); !status.ok()) return status;
   if (absl::Status status = server->StartGrpc(); !status.ok()) return status;
   if (absl::Status status = server->StartProbe(); !status.ok()) return status;
-  auto http = HttpServer::Start(server->options_.http, server->certificates_.get(), *server->context_);
+  auto http =
+      HttpServer::Start(server->options_.http, server->certificates_.get(), *server->context_);
   if (!http.ok()) return http.status();
   server->http_ = *std::move(http);
   server->StartReloader();
@@ -104,7 +111,9 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(Options options) {
 
 absl::Status Server::CheckAddresses() const {
   const bool tls = options_.tls.enabled();
-  if (absl::Status status = CheckExposure("listen", options_.listen, tls, options_.insecure); !status.ok()) return status;
+  if (absl::Status status = CheckExposure("listen", options_.listen, tls, options_.insecure);
+      !status.ok())
+    return status;
   return CheckExposure("http", options_.http, tls, options_.insecure);
 }
 
@@ -140,14 +149,24 @@ absl::Status Server::ReloadPolicy() {
 
 void Server::StartReloader() {
   reloader_ = std::make_unique<Reloader>(*audit_);
-  reloader_->Add({"policy", {options_.auth.policy_file}, [this] { return ReloadPolicy(); }, &security_metrics_.policy});
-  reloader_->Add({"tokens", {options_.auth.tokens_file}, [this] { return access_->ReloadTokens(); }, &security_metrics_.tokens});
-  reloader_->Add({"keys", {options_.auth.jwt_keys}, [this] { return access_->ReloadKeys(); }, &security_metrics_.keys});
+  reloader_->Add({"policy",
+                  {options_.auth.policy_file},
+                  [this] { return ReloadPolicy(); },
+                  &security_metrics_.policy});
+  reloader_->Add({"tokens",
+                  {options_.auth.tokens_file},
+                  [this] { return access_->ReloadTokens(); },
+                  &security_metrics_.tokens});
+  reloader_->Add({"keys",
+                  {options_.auth.jwt_keys},
+                  [this] { return access_->ReloadKeys(); },
+                  &security_metrics_.keys});
   reloader_->Add({"certificates",
                   {options_.tls.cert, options_.tls.key, options_.tls.client_ca},
                   [this] {
                     absl::Status status = certificates_->Reload(clock_.WallNow());
-                    security_metrics_.certificate_expiry.Set(absl::ToUnixSeconds(certificates_->current()->expires));
+                    security_metrics_.certificate_expiry.Set(
+                        absl::ToUnixSeconds(certificates_->current()->expires));
                     return status;
                   },
                   &security_metrics_.certificates,
@@ -166,7 +185,9 @@ void Server::EndStreamsThatMayNot() {
   const uint64_t generation = access_->generation();
   const bool changed = generation != std::exchange(checked_generation_, generation);
   const size_t ended = context_->sessions.EndIf([&](const StreamAccess& stream) {
-    return changed || clock_.WallNow() >= stream.caller.identity->expires ? access_->CheckAgain(stream) : absl::OkStatus();
+    return changed || clock_.WallNow() >= stream.caller.identity->expires
+               ? access_->CheckAgain(stream)
+               : absl::OkStatus();
   });
   security_metrics_.ended_streams.Add(ended);
 }
@@ -178,7 +199,8 @@ absl::Status Server::StartProbe() {
   builder.AddListeningPort(options_.probe, grpc::InsecureServerCredentials(), &probe_port_);
   probe_ = builder.BuildAndStart();
   if (probe_ == nullptr || probe_port_ == 0) {
-    return Error(Reason::kAddressUnusable, fmt::format("cannot listen on {}: is the port in use?", options_.probe),
+    return Error(Reason::kAddressUnusable,
+                 fmt::format("cannot listen on {}: is the port in use?", options_.probe),
                  {{"field", "probe"}, {"value", options_.probe}});
   }
   return absl::OkStatus();
@@ -193,7 +215,8 @@ void Server::StopProbe() {
 absl::Status Server::OpenEngine() {
   std::unique_ptr<Backend> backend;
   if (options_.store == StoreKind::kMemory) {
-    backend = std::make_unique<MemoryBackend>(std::make_shared<MemoryStore>(), &clock_, AppendResults::kOwnThread);
+    backend = std::make_unique<MemoryBackend>(std::make_shared<MemoryStore>(), &clock_,
+                                              AppendResults::kOwnThread);
   } else {
     LocalOptions local;
     local.data_dir = options_.data_dir;
@@ -208,11 +231,16 @@ absl::Status Server::OpenEngine() {
   EngineOptions engine_options = EngineOptionsOf(options_);
   engine_options.on_breaker = [this](const BreakerEvent& event) { OnBreaker(event); };
   engine_options.on_damage = [](const DamageEvent& event) {
-    LogWarning(LogPart::kStore, event.skipped ? "a subscription skips damaged messages" : "a subscription waits at damaged messages",
-               {{"subscription", event.subscription}, {"error", std::string(event.error.message())}});
+    LogWarning(
+        LogPart::kStore,
+        event.skipped ? "a subscription skips damaged messages"
+                      : "a subscription waits at damaged messages",
+        {{"subscription", event.subscription}, {"error", std::string(event.error.message())}});
   };
   engine_options.on_held_full = [](const std::string& subscription) {
-    LogWarning(LogPart::kServer, "a subscription holds back as many messages as it may; newer ones wait", {{"subscription", subscription}});
+    LogWarning(LogPart::kServer,
+               "a subscription holds back as many messages as it may; newer ones wait",
+               {{"subscription", subscription}});
   };
   // Nothing changes before there is something to tell.
   engine_options.on_configured = [this](const std::shared_ptr<Subscription>& subscription) {
@@ -222,17 +250,21 @@ absl::Status Server::OpenEngine() {
   if (!engine.ok()) return engine.status();
   engine_ = *std::move(engine);
   if (local_ != nullptr) {
-    for (const std::string& warning : local_->warnings()) LogWarning(LogPart::kStore, warning, {{"data_dir", options_.data_dir}});
+    for (const std::string& warning : local_->warnings())
+      LogWarning(LogPart::kStore, warning, {{"data_dir", options_.data_dir}});
   }
   if (const uint64_t damaged = engine_->backend_stats().damaged_stretches; damaged > 0) {
-    LogWarning(LogPart::kStore, "parts of the journal cannot be read; consumers that need nothing else end with DATA_LOSS",
-               {{"places", std::to_string(damaged)}, {"data_dir", options_.data_dir}});
+    LogWarning(
+        LogPart::kStore,
+        "parts of the journal cannot be read; consumers that need nothing else end with DATA_LOSS",
+        {{"places", std::to_string(damaged)}, {"data_dir", options_.data_dir}});
   }
   return absl::OkStatus();
 }
 
 absl::Status Server::StartPush() {
-  if (auto authorities = ReadAuthorities("push.ca", options_.push.http.ca_file); !authorities.ok()) return authorities.status();
+  if (auto authorities = ReadAuthorities("push.ca", options_.push.http.ca_file); !authorities.ok())
+    return authorities.status();
   context_->push_to_private = options_.push.http.private_addresses;
   PushOptions push = options_.push;
   push.on_breaker = [this](const BreakerEvent& event) { OnBreaker(event); };
@@ -250,9 +282,10 @@ absl::Status Server::CreateFromFile() {
   if (file->topics.empty() && file->subscriptions.empty()) return absl::OkStatus();
   auto made = CreateMissing(*file, context_->push_to_private, *engine_);
   if (!made.ok()) return made.status();
-  Log(LogPart::kConfig, "made what was missing", {{"file", options_.config_file},
-                                                  {"topics", std::to_string(made->topics)},
-                                                  {"subscriptions", std::to_string(made->subscriptions)}});
+  Log(LogPart::kConfig, "made what was missing",
+      {{"file", options_.config_file},
+       {"topics", std::to_string(made->topics)},
+       {"subscriptions", std::to_string(made->subscriptions)}});
   return absl::OkStatus();
 }
 
@@ -267,7 +300,8 @@ absl::Status Server::StartGrpc() {
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   grpc::ServerBuilder builder;
   SetLimits(builder, options_);
-  credentials_ = certificates_ != nullptr ? TlsCredentials(*certificates_) : grpc::InsecureServerCredentials();
+  credentials_ =
+      certificates_ != nullptr ? TlsCredentials(*certificates_) : grpc::InsecureServerCredentials();
   builder.AddListeningPort(options_.listen, credentials_, &grpc_port_);
   builder.RegisterService(pubsub_.get());
   builder.RegisterService(admin_.get());
@@ -277,14 +311,19 @@ absl::Status Server::StartGrpc() {
   builder.RegisterCallbackGenericService(unknown_.get());
   grpc_ = builder.BuildAndStart();
   if (grpc_ == nullptr || grpc_port_ == 0) {
-    return Error(Reason::kAddressUnusable, fmt::format("cannot listen on {}: is the port in use?", options_.listen),
+    return Error(Reason::kAddressUnusable,
+                 fmt::format("cannot listen on {}: is the port in use?", options_.listen),
                  {{"field", "--listen"}, {"value", options_.listen}});
   }
   return absl::OkStatus();
 }
 
-std::string Server::grpc_address() const { return fmt::format("{}:{}", HostOf(options_.listen), grpc_port_); }
-std::string Server::http_address() const { return fmt::format("{}:{}", HostOf(options_.http), http_port()); }
+std::string Server::grpc_address() const {
+  return fmt::format("{}:{}", HostOf(options_.listen), grpc_port_);
+}
+std::string Server::http_address() const {
+  return fmt::format("{}:{}", HostOf(options_.http), http_port());
+}
 
 void Server::SetAccepting(bool accepting) {
   {
@@ -300,7 +339,8 @@ void Server::SetAccepting(bool accepting) {
 void Server::TellHealth() {
   MutexLock lock(health_mu_);
   if (health_.empty()) return;
-  const bool publish = accepting_ && store_writable_ && engine_->store_breaker().state != BreakerState::kOpen;
+  const bool publish =
+      accepting_ && store_writable_ && engine_->store_breaker().state != BreakerState::kOpen;
   for (grpc::HealthCheckServiceInterface* const health : health_) {
     // Ready is who can serve: when publishing does not work, consumers are still welcome.
     health->SetServingStatus("", accepting_);
@@ -344,14 +384,16 @@ void Server::OnBreaker(const BreakerEvent& event) {
   if (event.kind == BreakerKind::kStore) TellHealth();
 }
 
-// Under durability os a reaction may be the one that writes, so that a disk that hangs keeps calls waiting; the breaker opens then.
+// Under durability os a reaction may be the one that writes, so that a disk that hangs keeps calls
+// waiting; the breaker opens then.
 bool Server::Alive(absl::Duration timeout) {
   return AnswersHealth(*grpc_, timeout) || engine_->store_breaker().state != BreakerState::kClosed;
 }
 
 void Server::WaitUntilQuiet(absl::Time end) {
   uint64_t before = context_->rpcs.started() + 1;
-  for (uint64_t now = before - 1; now != before && absl::Now() < end; now = context_->rpcs.started()) {
+  for (uint64_t now = before - 1; now != before && absl::Now() < end;
+       now = context_->rpcs.started()) {
     before = now;
     absl::SleepFor(kQuiet);
   }
@@ -363,11 +405,14 @@ absl::Status Server::Drain() {
   const absl::Time end = absl::Now() + options_.shutdown_timeout - for_flush;
   reloader_ = nullptr;
   SetAccepting(false);
-  context_->admission.Close(RetryableError(Reason::kDraining, "the server is shutting down", absl::Seconds(1)));
-  context_->sessions.EndAll(RetryableError(Reason::kDraining, "the server is shutting down", absl::Seconds(1)));
+  context_->admission.Close(
+      RetryableError(Reason::kDraining, "the server is shutting down", absl::Seconds(1)));
+  context_->sessions.EndAll(
+      RetryableError(Reason::kDraining, "the server is shutting down", absl::Seconds(1)));
   backups_->Stop();
   context_->sessions.WaitEmpty(end - absl::Now());
-  access_->Close(RetryableError(Reason::kDraining, "the server is shutting down", absl::Seconds(1)));
+  access_->Close(
+      RetryableError(Reason::kDraining, "the server is shutting down", absl::Seconds(1)));
   WaitUntilQuiet(std::min(end, absl::Now() + kLongestUnrest));
   {
     MutexLock lock(health_mu_);
@@ -376,8 +421,10 @@ absl::Status Server::Drain() {
   grpc_->Shutdown(absl::ToChronoTime(std::min(end, absl::Now() + kOtherCallsTimeout)));
   grpc_->Wait();
   push_->Stop(std::min(end - absl::Now(), kPushTimeout));
-  if (tracer_ != nullptr) tracer_->exporter().BeginStop(std::min(options_.shutdown_timeout / 5, kTraceTimeout));
-  absl::Status closed = engine_->Shutdown(std::max(end - absl::Now(), absl::ZeroDuration()) + for_flush);
+  if (tracer_ != nullptr)
+    tracer_->exporter().BeginStop(std::min(options_.shutdown_timeout / 5, kTraceTimeout));
+  absl::Status closed =
+      engine_->Shutdown(std::max(end - absl::Now(), absl::ZeroDuration()) + for_flush);
   if (tracer_ != nullptr) tracer_->exporter().Join();
   // The last to go: until now probes were told how it is.
   StopProbe();

@@ -4,8 +4,8 @@
 //   (*server)->grpc_port();
 //   (*server)->Drain();          // from a plain thread; afterwards the server can be destroyed
 //
-// Drain: not ready, no new streams, open streams end with UNAVAILABLE, calls under way finish, the store is saved; all
-// within options.shutdown_timeout.
+// Drain: not ready, no new streams, open streams end with UNAVAILABLE, calls under way finish, the
+// store is saved; all within options.shutdown_timeout.
 //
 // Thread rule: Start and Drain from one plain thread (not a gRPC reaction, not a signal handler).
 #pragma once
@@ -58,11 +58,12 @@ class Server {
 
   const SecurityMetrics& security_metrics() const { return security_metrics_; }
 
-  // Reads certificates, policy, tokens and keys again, and opens the audit log anew; soon, on a thread of the server's.
+  // Reads certificates, policy, tokens and keys again, and opens the audit log anew; soon, on a
+  // thread of the server's.
   void Reload();
 
-  // Whether the server answers calls within `timeout`, which it blocks for at the most; or does not because it waits for the
-  // store, which a restart would not mend. Until Drain.
+  // Whether the server answers calls within `timeout`, which it blocks for at the most; or does not
+  // because it waits for the store, which a restart would not mend. Until Drain.
   bool Alive(absl::Duration timeout);
 
   absl::Status Drain();
@@ -82,8 +83,8 @@ class Server {
   absl::Status ReloadPolicy();
   void StartReloader();
   void EndStreamsThatMayNot();
-  // Says to those who ask for grpc.health.v1 what is now: "" and "readiness" that it serves, "publish" that the store takes
-  // messages.
+  // Says to those who ask for grpc.health.v1 what is now: "" and "readiness" that it serves,
+  // "publish" that the store takes messages.
   void TellHealth() EXCLUDES(health_mu_);
   // Blocks while clients go on calling.
   void WaitUntilQuiet(absl::Time end);

@@ -22,10 +22,12 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 absl::Status Invalid(const Mistake& mistake) {
-  return Error(Reason::kInvalidConfig, mistake.ToText(), {{"field", "--config"}, {"value", mistake.place}});
+  return Error(Reason::kInvalidConfig, mistake.ToText(),
+               {{"field", "--config"}, {"value", mistake.place}});
 }
 
-// Scalars become strings, which protobuf's JSON takes for numbers too; true and false as they are, unless quoted.
+// Scalars become strings, which protobuf's JSON takes for numbers too; true and false as they are,
+// unless quoted.
 Json ToJson(const YAML::Node& node) {
   if (node.IsMap()) {
     Json map = Json::object();
@@ -39,13 +41,15 @@ Json ToJson(const YAML::Node& node) {
   }
   if (!node.IsScalar()) return nullptr;
   const bool plain = node.Tag() == "?";
-  if (plain && (node.Scalar() == "true" || node.Scalar() == "false")) return node.Scalar() == "true";
+  if (plain && (node.Scalar() == "true" || node.Scalar() == "false"))
+    return node.Scalar() == "true";
   return node.Scalar();
 }
 
 class Reader {
  public:
-  Reader(const ConfigFile& file, std::vector<Mistake>* mistakes) : file_(file), mistakes_(mistakes) {}
+  Reader(const ConfigFile& file, std::vector<Mistake>* mistakes)
+      : file_(file), mistakes_(mistakes) {}
 
   StartupFile Read() {
     StartupFile startup;
@@ -57,8 +61,8 @@ class Reader {
       Wrong(project, "project", "must be a text");
     }
     ReadList(root["topics"], "topics", {{"name", "topics"}}, &startup.topics);
-    ReadList(root["subscriptions"], "subscriptions", {{"name", "subscriptions"}, {"topic", "topics"}},
-             &startup.subscriptions);
+    ReadList(root["subscriptions"], "subscriptions",
+             {{"name", "subscriptions"}, {"topic", "topics"}}, &startup.subscriptions);
     return startup;
   }
 
@@ -109,17 +113,19 @@ class Reader {
 
 // The same error, of something that stands there.
 absl::Status At(const std::string& place, const absl::Status& status) {
-  return Error(ReasonOf(status).value_or(Reason::kInternal), fmt::format("{}: {}", place, std::string(status.message())),
-               MetadataOf(status));
+  return Error(ReasonOf(status).value_or(Reason::kInternal),
+               fmt::format("{}: {}", place, std::string(status.message())), MetadataOf(status));
 }
 
 // Waits for what `create` begins. False for what is there already.
 template <class Config, class Create>
-absl::StatusOr<bool> CreateOne(const std::string& place, const absl::StatusOr<Config>& config, Create&& create) {
+absl::StatusOr<bool> CreateOne(const std::string& place, const absl::StatusOr<Config>& config,
+                               Create&& create) {
   absl::Status status = config.status();
   if (config.ok()) {
     std::promise<absl::Status> made;
-    create(*config, [&made](const absl::StatusOr<Config>& result) { made.set_value(result.status()); });
+    create(*config,
+           [&made](const absl::StatusOr<Config>& result) { made.set_value(result.status()); });
     status = made.get_future().get();
   }
   if (absl::IsAlreadyExists(status)) return false;
@@ -127,7 +133,8 @@ absl::StatusOr<bool> CreateOne(const std::string& place, const absl::StatusOr<Co
   return true;
 }
 
-absl::StatusOr<SubscriptionConfig> Checked(const v1::Subscription& subscription, bool push_to_private) {
+absl::StatusOr<SubscriptionConfig> Checked(const v1::Subscription& subscription,
+                                           bool push_to_private) {
   auto config = FromProto(subscription);
   if (!config.ok()) return config;
   if (absl::Status status = CheckPush(*config, push_to_private); !status.ok()) return status;
@@ -171,19 +178,21 @@ absl::StatusOr<StartupFile> ReadStartupFile(const std::string& path) {
 absl::StatusOr<Made> CreateMissing(const StartupFile& file, bool push_to_private, Engine& engine) {
   Made made;
   for (const auto& [topic, place] : file.topics) {
-    auto one = CreateOne(place, FromProto(topic), [&](const TopicConfig& config, Engine::Done<TopicConfig> done) {
-      engine.CreateTopic(config, std::move(done));
-    });
+    auto one = CreateOne(place, FromProto(topic),
+                         [&](const TopicConfig& config, Engine::Done<TopicConfig> done) {
+                           engine.CreateTopic(config, std::move(done));
+                         });
     if (!one.ok()) return one.status();
     made.topics += *one ? 1 : 0;
   }
   for (const auto& [subscription, place] : file.subscriptions) {
     auto start = FromProto(subscription.start(), "start");
     if (!start.ok()) return At(place, start.status());
-    auto one = CreateOne(place, Checked(subscription, push_to_private),
-                         [&](const SubscriptionConfig& config, Engine::Done<SubscriptionConfig> done) {
-                           engine.CreateSubscription(config, *start, std::move(done));
-                         });
+    auto one =
+        CreateOne(place, Checked(subscription, push_to_private),
+                  [&](const SubscriptionConfig& config, Engine::Done<SubscriptionConfig> done) {
+                    engine.CreateSubscription(config, *start, std::move(done));
+                  });
     if (!one.ok()) return one.status();
     made.subscriptions += *one ? 1 : 0;
   }

@@ -1,5 +1,5 @@
-// The part of the file of --config (config_file.h) that names topics and subscriptions to be made at the start where they
-// are missing.
+// The part of the file of --config (config_file.h) that names topics and subscriptions to be made
+// at the start where they are missing.
 //
 //   project: local                      # of short names; "local" when absent
 //   topics:
@@ -43,7 +43,8 @@ struct StartupFile {
 StartupFile ReadStartup(const ConfigFile& file, std::vector<Mistake>* mistakes);
 // The same, for how many it names alone (Inputs::read_rest).
 size_t CountStartup(const ConfigFile& file, std::vector<Mistake>* mistakes);
-// INVALID_ARGUMENT (INVALID_CONFIG) names the file, the line and what is wrong there, in settings too: the first of it.
+// INVALID_ARGUMENT (INVALID_CONFIG) names the file, the line and what is wrong there, in settings
+// too: the first of it.
 absl::StatusOr<StartupFile> ReadStartupFile(const std::string& path);
 
 // How many were made. Waits until they are durable. Errors name the place.

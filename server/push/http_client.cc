@@ -35,7 +35,8 @@ HttpOutcome ShuttingDown() { return {.error = "the server is shutting down"}; }
 
 bool HttpRequest::HasHeader(std::string_view name) const {
   return std::any_of(headers.begin(), headers.end(), [&](const std::string& header) {
-    return header.size() > name.size() && header[name.size()] == ':' && absl::StartsWithIgnoreCase(header, ToAbsl(name));
+    return header.size() > name.size() && header[name.size()] == ':' &&
+           absl::StartsWithIgnoreCase(header, ToAbsl(name));
   });
 }
 
@@ -43,7 +44,10 @@ bool HttpRequest::HasHeader(std::string_view name) const {
 class HttpClient::Transfer {
  public:
   Transfer(Waiting waiting, const HttpClientOptions& options)
-      : request_(std::move(waiting.request)), done_(std::move(waiting.done)), options_(options), easy_(curl_easy_init()) {
+      : request_(std::move(waiting.request)),
+        done_(std::move(waiting.done)),
+        options_(options),
+        easy_(curl_easy_init()) {
     SetRequest();
     SetLimits();
   }
@@ -81,7 +85,8 @@ class HttpClient::Transfer {
   }
 
   void SetRequest() {
-    for (const std::string& header : request_.headers) headers_ = curl_slist_append(headers_, header.c_str());
+    for (const std::string& header : request_.headers)
+      headers_ = curl_slist_append(headers_, header.c_str());
     // A large body is not to wait for leave to be sent.
     headers_ = curl_slist_append(headers_, "Expect:");
     Set(CURLOPT_URL, request_.url.c_str());
@@ -155,7 +160,9 @@ class HttpClient::Transfer {
 
 // What the thread works with.
 struct HttpClient::Multi {
-  Multi() : handle(curl_multi_init()) { curl_multi_setopt(handle, CURLMOPT_MAXCONNECTS, kIdleConnections); }
+  Multi() : handle(curl_multi_init()) {
+    curl_multi_setopt(handle, CURLMOPT_MAXCONNECTS, kIdleConnections);
+  }
   ~Multi() { curl_multi_cleanup(handle); }
 
   void Begin(std::unique_ptr<Transfer> transfer) {
@@ -182,7 +189,9 @@ struct HttpClient::Multi {
 };
 
 HttpClient::HttpClient(HttpClientOptions options)
-    : options_(std::move(options)), multi_((InitCurl(), std::make_unique<Multi>())), thread_([this] { ThreadMain(); }) {}
+    : options_(std::move(options)),
+      multi_((InitCurl(), std::make_unique<Multi>())),
+      thread_([this] { ThreadMain(); }) {}
 
 HttpClient::~HttpClient() { Stop(); }
 
@@ -208,7 +217,8 @@ void HttpClient::ThreadMain() {
   NameThisThread("push");
   std::vector<Waiting> waiting;
   while (TakeWaiting(&waiting)) {
-    for (Waiting& next : waiting) multi_->Begin(std::make_unique<Transfer>(std::move(next), options_));
+    for (Waiting& next : waiting)
+      multi_->Begin(std::make_unique<Transfer>(std::move(next), options_));
     waiting.clear();
     int running = 0;
     curl_multi_perform(multi_->handle, &running);
@@ -216,7 +226,8 @@ void HttpClient::ThreadMain() {
     curl_multi_poll(multi_->handle, nullptr, 0, kPollMs, nullptr);
   }
   for (const Waiting& next : waiting) next.done(ShuttingDown());
-  while (!multi_->transfers.empty()) multi_->End(multi_->transfers.begin()->first, CURLE_ABORTED_BY_CALLBACK);
+  while (!multi_->transfers.empty())
+    multi_->End(multi_->transfers.begin()->first, CURLE_ABORTED_BY_CALLBACK);
 }
 
 void HttpClient::Stop() {

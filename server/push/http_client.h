@@ -5,12 +5,13 @@
 //              .timeout = absl::Seconds(10)},
 //             [](const HttpOutcome& outcome) {...});
 //
-// Redirects are not followed, proxies are not used, and of an answer only its code counts: what a server sends beyond 64 KiB of
-// headers or of body is not waited for. A 102 is taken as the answer, since push endpoints may say so and nothing else.
+// Redirects are not followed, proxies are not used, and of an answer only its code counts: what a
+// server sends beyond 64 KiB of headers or of body is not waited for. A 102 is taken as the answer,
+// since push endpoints may say so and nothing else.
 //
-// Thread rule: Post may be called from any thread; how many may be under way is for the caller to bound. Callbacks come on the
-// client's thread and must not block; every one comes, those of requests cut off by Stop before it returns. Stop from a plain
-// thread.
+// Thread rule: Post may be called from any thread; how many may be under way is for the caller to
+// bound. Callbacks come on the client's thread and must not block; every one comes, those of
+// requests cut off by Stop before it returns. Stop from a plain thread.
 #pragma once
 
 #include <functional>

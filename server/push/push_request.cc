@@ -18,13 +18,16 @@ std::string TimeText(const Batch& batch) {
   return absl::FormatTime("%Y-%m-%d%ET%H:%M:%E3SZ", batch.publish_time(), absl::UTCTimeZone());
 }
 
-std::string IdOf(const PushedMessage& message) { return std::to_string((message.batch->first() + message.index).value()); }
+std::string IdOf(const PushedMessage& message) {
+  return std::to_string((message.batch->first() + message.index).value());
+}
 
 std::string Wrapped(const SubscriptionConfig& subscription, const PushedMessage& pushed) {
   const MessageView message = pushed.view();
   nlohmann::ordered_json inner;
   auto& attributes = inner["attributes"] = nlohmann::ordered_json::object();
-  message.ForEachAttribute([&](std::string_view key, std::string_view value) { attributes[std::string(key)] = value; });
+  message.ForEachAttribute(
+      [&](std::string_view key, std::string_view value) { attributes[std::string(key)] = value; });
   inner["data"] = absl::Base64Escape({message.data().data(), message.data().size()});
   inner["messageId"] = inner["message_id"] = IdOf(pushed);
   inner["publishTime"] = inner["publish_time"] = TimeText(*pushed.batch);
@@ -37,16 +40,31 @@ std::string Wrapped(const SubscriptionConfig& subscription, const PushedMessage&
   return outer.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
-// A name that a program may choose: those that say how the request is to be read, or who it is from, are not its own.
+// A name that a program may choose: those that say how the request is to be read, or who it is
+// from, are not its own.
 bool MayBeHeader(std::string_view name) {
-  static constexpr std::array<std::string_view, 14> kReserved = {
-      "authorization", "connection", "content-encoding", "content-length", "expect", "host", "keep-alive",
-      "proxy-authorization", "te", "trailer", "transfer-encoding", "upgrade", "user-agent", "cookie"};
+  static constexpr std::array<std::string_view, 14> kReserved = {"authorization",
+                                                                 "connection",
+                                                                 "content-encoding",
+                                                                 "content-length",
+                                                                 "expect",
+                                                                 "host",
+                                                                 "keep-alive",
+                                                                 "proxy-authorization",
+                                                                 "te",
+                                                                 "trailer",
+                                                                 "transfer-encoding",
+                                                                 "upgrade",
+                                                                 "user-agent",
+                                                                 "cookie"};
   constexpr std::string_view kMarks = "!#$%&'*+-.^_`|~";
-  const auto token = [&](char c) { return absl::ascii_isalnum(static_cast<unsigned char>(c)) || kMarks.find(c) != kMarks.npos; };
+  const auto token = [&](char c) {
+    return absl::ascii_isalnum(static_cast<unsigned char>(c)) || kMarks.find(c) != kMarks.npos;
+  };
   std::string lower(name);
   absl::AsciiStrToLower(&lower);
-  return !name.empty() && std::all_of(name.begin(), name.end(), token) && !absl::StartsWith(lower, "x-goog-") &&
+  return !name.empty() && std::all_of(name.begin(), name.end(), token) &&
+         !absl::StartsWith(lower, "x-goog-") &&
          std::find(kReserved.begin(), kReserved.end(), lower) == kReserved.end();
 }
 
@@ -56,7 +74,8 @@ bool MayBeHeaderValue(std::string_view value) {
   });
 }
 
-std::vector<std::string> MetadataHeaders(const SubscriptionConfig& subscription, const PushedMessage& pushed) {
+std::vector<std::string> MetadataHeaders(const SubscriptionConfig& subscription,
+                                         const PushedMessage& pushed) {
   const MessageView message = pushed.view();
   std::vector<std::string> headers = {
       fmt::format("x-goog-pubsub-subscription-name: {}", subscription.name.full()),
@@ -66,9 +85,11 @@ std::vector<std::string> MetadataHeaders(const SubscriptionConfig& subscription,
   if (MayBeHeaderValue(message.ordering_key())) {
     headers.push_back(fmt::format("x-goog-pubsub-ordering-key: {}", message.ordering_key()));
   }
-  if (subscription.dead_letter) headers.push_back(fmt::format("x-goog-pubsub-delivery-attempt: {}", pushed.attempt));
+  if (subscription.dead_letter)
+    headers.push_back(fmt::format("x-goog-pubsub-delivery-attempt: {}", pushed.attempt));
   message.ForEachAttribute([&](std::string_view key, std::string_view value) {
-    if (MayBeHeader(key) && MayBeHeaderValue(value)) headers.push_back(fmt::format("{}: {}", key, value));
+    if (MayBeHeader(key) && MayBeHeaderValue(value))
+      headers.push_back(fmt::format("{}: {}", key, value));
   });
   return headers;
 }
@@ -77,18 +98,22 @@ std::vector<std::string> MetadataHeaders(const SubscriptionConfig& subscription,
 
 HttpRequest MakePushRequest(const SubscriptionConfig& subscription, const PushedMessage& message) {
   const PushConfig& push = *subscription.push;
-  HttpRequest request{.url = push.endpoint, .headers = {}, .body = {}, .timeout = subscription.ack_deadline};
+  HttpRequest request{
+      .url = push.endpoint, .headers = {}, .body = {}, .timeout = subscription.ack_deadline};
   if (push.wrapped) {
     request.headers = {"Content-Type: application/json"};
     request.body = Wrapped(subscription, message);
     return request;
   }
   if (push.metadata_headers) request.headers = MetadataHeaders(subscription, message);
-  if (!request.HasHeader("content-type")) request.headers.emplace_back("Content-Type: application/octet-stream");
+  if (!request.HasHeader("content-type"))
+    request.headers.emplace_back("Content-Type: application/octet-stream");
   request.body = message.view().data();
   return request;
 }
 
-bool Acknowledges(int code) { return code == 102 || code == 200 || code == 201 || code == 202 || code == 204; }
+bool Acknowledges(int code) {
+  return code == 102 || code == 200 || code == 201 || code == 202 || code == 204;
+}
 
 }  // namespace sluice::server

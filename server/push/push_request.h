@@ -5,8 +5,8 @@
 //   not wrapped  POST the data; with metadata_headers the rest of the message as x-goog-pubsub-* headers, and each attribute
 //                that can be a header as one
 //
-// Both shapes are those of https://cloud.google.com/pubsub/docs/push and .../payload-unwrapping, message_id and publish_time in both
-// spellings included.
+// Both shapes are those of https://cloud.google.com/pubsub/docs/push and .../payload-unwrapping,
+// message_id and publish_time in both spellings included.
 //
 // Thread rule: pure functions.
 #pragma once

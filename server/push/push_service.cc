@@ -11,7 +11,8 @@ namespace sluice::server {
 namespace {
 
 constexpr size_t kWorkers = 2;
-// How many of those that wait for a slot are told of one that is free: some of them may have as many as they may.
+// How many of those that wait for a slot are told of one that is free: some of them may have as
+// many as they may.
 constexpr size_t kToldOfASlot = 4;
 
 // Backs off from 100 ms to 60 s, as the service does.
@@ -37,7 +38,8 @@ PushService::PushService(Engine& engine, PushMetrics& metrics, PushOptions optio
       workers_({.threads = kWorkers, .max_queued = options_.max_requests}) {}
 
 void PushService::Start() {
-  for (const auto& subscription : engine_.ListSubscriptions("", "", SIZE_MAX)) OnConfigured(subscription);
+  for (const auto& subscription : engine_.ListSubscriptions("", "", SIZE_MAX))
+    OnConfigured(subscription);
 }
 
 void PushService::OnConfigured(const std::shared_ptr<Subscription>& subscription) {
@@ -71,7 +73,8 @@ void PushService::Forget(SubscriptionId id, const Pusher* pusher) {
 std::shared_ptr<CircuitBreaker> PushService::BreakerOf(const std::string& endpoint) {
   const auto tell = [this, endpoint](const BreakerChange& change) {
     metrics_.breakers.CountChange(static_cast<size_t>(change.to));
-    if (options_.on_breaker) options_.on_breaker({BreakerKind::kPush, std::string(WithoutQuery(endpoint)), change});
+    if (options_.on_breaker)
+      options_.on_breaker({BreakerKind::kPush, std::string(WithoutQuery(endpoint)), change});
   };
   MutexLock lock(mu_);
   std::erase_if(breakers_, [](const auto& entry) { return entry.second.expired(); });
@@ -103,7 +106,8 @@ void PushService::AdvanceWaiting() {
   std::vector<std::weak_ptr<Pusher>> next;
   {
     MutexLock lock(mu_);
-    for (; next.size() < kToldOfASlot && !waiting_.empty(); waiting_.pop_front()) next.push_back(waiting_.front());
+    for (; next.size() < kToldOfASlot && !waiting_.empty(); waiting_.pop_front())
+      next.push_back(waiting_.front());
   }
   for (const auto& weak : next) {
     if (auto pusher = weak.lock()) pusher->OnSlot();

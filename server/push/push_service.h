@@ -1,12 +1,14 @@
-// All push subscriptions of a server: a Pusher for each, the HTTP client they share, and the circuit breakers of endpoints.
+// All push subscriptions of a server: a Pusher for each, the HTTP client they share, and the
+// circuit breakers of endpoints.
 //
 //   PushService push(engine, metrics.push, {...});
 //   push.Start();                            // those there are
 //   push.OnConfigured(subscription);         // as the engine tells of them
 //   push.Stop(absl::Seconds(10));            // before the engine shuts down
 //
-// The requests under way are bounded together. An endpoint may have as many as are free: so those that hang leave as much as
-// each of them has for the next, and never take all (Choudhury and Hahne, "Dynamic queue length thresholds", 1998).
+// The requests under way are bounded together. An endpoint may have as many as are free: so those
+// that hang leave as much as each of them has for the next, and never take all (Choudhury and
+// Hahne, "Dynamic queue length thresholds", 1998).
 //
 // Thread rule: every member may be called from any thread, Stop from a plain thread.
 #pragma once
@@ -48,7 +50,8 @@ class PushService {
   // Where bodies are made, which may take a while.
   WorkerPool& workers() { return workers_; }
   std::shared_ptr<CircuitBreaker> BreakerOf(const std::string& endpoint) EXCLUDES(mu_);
-  // Room for one more request of a pusher that has `held`. Without any, and where it is to `wait`, it is told when to try again.
+  // Room for one more request of a pusher that has `held`. Without any, and where it is to `wait`,
+  // it is told when to try again.
   bool TakeSlot(const std::shared_ptr<Pusher>& pusher, size_t held, bool wait) EXCLUDES(mu_);
   void GiveSlot() EXCLUDES(mu_);
   // Tells those that wait for a slot that there is one.

@@ -27,7 +27,8 @@ void Count(const HttpOutcome& outcome, bool acked, absl::Duration took, PushMetr
   metrics->seconds.Observe(took);
 }
 
-// The endpoint goes on with the trace. Where an attribute of the message is such a header already, with that one.
+// The endpoint goes on with the trace. Where an attribute of the message is such a header already,
+// with that one.
 void CarryTrace(const std::shared_ptr<ActiveSpan>& span, HttpRequest* push) {
   if (span == nullptr || push->HasHeader("traceparent")) return;
   push->headers.push_back(fmt::format("traceparent: {}", FormatTraceparent(span->context())));
@@ -35,8 +36,10 @@ void CarryTrace(const std::shared_ptr<ActiveSpan>& span, HttpRequest* push) {
 
 absl::Status StatusOf(const HttpOutcome& outcome) {
   if (Acknowledges(outcome.code)) return absl::OkStatus();
-  if (outcome.code != 0) return absl::UnavailableError(fmt::format("the endpoint answered {}", outcome.code));
-  return outcome.timed_out ? absl::DeadlineExceededError(outcome.error) : absl::UnavailableError(outcome.error);
+  if (outcome.code != 0)
+    return absl::UnavailableError(fmt::format("the endpoint answered {}", outcome.code));
+  return outcome.timed_out ? absl::DeadlineExceededError(outcome.error)
+                           : absl::UnavailableError(outcome.error);
 }
 
 }  // namespace
@@ -62,8 +65,8 @@ void Pusher::Attach() {
     MutexLock lock(mu_);
     if (stopped_ || consumer_ || std::exchange(attaching_, true)) return;
   }
-  auto consumer = subscription_->Attach(shared_from_this(),
-                                        {.client_id = "push", .leases_outlive_it = true, .pushes = true});
+  auto consumer = subscription_->Attach(
+      shared_from_this(), {.client_id = "push", .leases_outlive_it = true, .pushes = true});
   // Its topic is gone, or it is detached: nothing comes any more.
   if (!consumer.ok()) return service_.Forget(subscription_->id(), this);
   bool stopped = false;
@@ -107,9 +110,13 @@ void Pusher::Deliver(std::vector<Delivery>& deliveries) {
     for (const Delivery& delivery : deliveries) {
       granted_ -= delivery.count();
       for (uint32_t i = 0; i < delivery.count(); ++i) {
-        Job job{{delivery.batch, delivery.begin + i, delivery.attempt}, delivery.first_lease + i, {}, 0};
+        Job job{{delivery.batch, delivery.begin + i, delivery.attempt},
+                delivery.first_lease + i,
+                {},
+                0};
         if (target_->config.ordered) job.key = job.message.view().ordering_key();
-        job.bytes = static_cast<int64_t>(delivery.batch->body_bytes(delivery.begin + i, delivery.begin + i + 1));
+        job.bytes = static_cast<int64_t>(
+            delivery.batch->body_bytes(delivery.begin + i, delivery.begin + i + 1));
         service_.engine().memory().Force(MemoryPart::kOutgoing, static_cast<size_t>(job.bytes));
         waiting_.push_back(std::move(job));
       }
@@ -216,7 +223,8 @@ void Pusher::Send(Request request) {
   auto send = [self = shared_from_this(), shared] {
     const Instant began = self->service_.engine().clock().Now();
     const SubscriptionConfig& config = shared->target->config;
-    if (self->subscription_->Extend(kAnyone, shared->job.leases(), config.ack_deadline + kLeaseMargin) == 0) {
+    if (self->subscription_->Extend(kAnyone, shared->job.leases(),
+                                    config.ack_deadline + kLeaseMargin) == 0) {
       return self->Answered(*shared, began, std::nullopt);
     }
     if (Tracer* const tracer = self->service_.tracer()) {
@@ -227,20 +235,23 @@ void Pusher::Send(Request request) {
     MemoryLedger& memory = self->service_.engine().memory();
     const size_t size = push.body.size();
     memory.Force(MemoryPart::kOutgoing, size);
-    self->service_.http().Post(std::move(push), [self, shared, began, &memory, size](const HttpOutcome& outcome) {
-      memory.Give(MemoryPart::kOutgoing, size);
-      self->Answered(*shared, began, outcome);
-    });
+    self->service_.http().Post(std::move(push),
+                               [self, shared, began, &memory, size](const HttpOutcome& outcome) {
+                                 memory.Give(MemoryPart::kOutgoing, size);
+                                 self->Answered(*shared, began, outcome);
+                               });
   };
   // There is room for as many as there are slots; only a pool that is shut down takes none.
   if (!service_.workers().Submit(std::move(send))) Answered(*shared, Instant(), std::nullopt);
 }
 
 bool Pusher::RefusesAgain(const Job& job, const HttpOutcome& outcome, Instant now) const {
-  return outcome.code != 0 && job.message.attempt > 1 && acked_at_ != Instant() && now - acked_at_ < kLately;
+  return outcome.code != 0 && job.message.attempt > 1 && acked_at_ != Instant() &&
+         now - acked_at_ < kLately;
 }
 
-void Pusher::Answered(const Request& request, Instant began, const std::optional<HttpOutcome>& outcome) {
+void Pusher::Answered(const Request& request, Instant began,
+                      const std::optional<HttpOutcome>& outcome) {
   const Job& job = request.job;
   const bool acked = outcome && Acknowledges(outcome->code);
   const Instant now = service_.engine().clock().Now();
@@ -264,7 +275,8 @@ void Pusher::Answered(const Request& request, Instant began, const std::optional
     --under_way_;
     busy_keys_.erase(job.key);
     bytes_left_ += job.bytes;
-    if (says_something) window_ = acked ? std::min(window_ + 1, kMaxWindow) : std::max(window_ / 2, 1u);
+    if (says_something)
+      window_ = acked ? std::min(window_ + 1, kMaxWindow) : std::max(window_ / 2, 1u);
   }
   service_.engine().memory().Give(MemoryPart::kOutgoing, static_cast<size_t>(job.bytes));
   service_.metrics().under_way.Add(-1);
@@ -281,7 +293,8 @@ void Pusher::Grant() {
     MutexLock lock(mu_);
     if (!consumer_ || stopped_ || paused_) return;
     // One at a time while the breaker tries whether the endpoint is back.
-    const bool one = target_->breaker->state() != BreakerState::kClosed || service_.engine().memory().tight();
+    const bool one =
+        target_->breaker->state() != BreakerState::kClosed || service_.engine().memory().tight();
     const int64_t window = one ? 1 : window_;
     const int64_t held = granted_ + under_way_ + static_cast<int64_t>(waiting_.size());
     messages = std::max<int64_t>(window - held, 0);

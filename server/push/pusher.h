@@ -1,17 +1,21 @@
-// The consumer of one push subscription: each message it gets is one request to the endpoint, and the answer settles it.
+// The consumer of one push subscription: each message it gets is one request to the endpoint, and
+// the answer settles it.
 //
-// How many requests may be under way is a window: it begins small, grows by one with each success (so doubles with each round
-// of answers) and is halved by each failure. A message that an endpoint refuses again while it acknowledges others says nothing about the
-// endpoint: it counts neither there nor for the breaker. While the endpoint's circuit breaker is open nothing is taken from the engine, and what
-// was taken is given back: messages wait in the log.
+// How many requests may be under way is a window: it begins small, grows by one with each success
+// (so doubles with each round of answers) and is halved by each failure. A message that an endpoint
+// refuses again while it acknowledges others says nothing about the endpoint: it counts neither
+// there nor for the breaker. While the endpoint's circuit breaker is open nothing is taken from the
+// engine, and what was taken is given back: messages wait in the log.
 //
 //   engine --(credit)--> waiting_ --(key free, breaker, slot)--> under way --(answer)--> acknowledged or refused
 //
 // Messages with an ordering key go one at a time for each key.
 //
-// A lease is renewed when its request begins; a message whose lease was lost while it waited is not sent.
+// A lease is renewed when its request begins; a message whose lease was lost while it waited is not
+// sent.
 //
-// Thread rule: every member may be called from any thread; the engine and the HTTP client call back.
+// Thread rule: every member may be called from any thread; the engine and the HTTP client call
+// back.
 #pragma once
 
 #include <cstdint>
@@ -67,7 +71,9 @@ class Pusher final : public Consumer, public std::enable_shared_from_this<Pusher
     int64_t bytes = 0;
 
     LeaseRange leases() const { return {lease, lease}; }
-    Delivery delivery() const { return {message.batch, message.index, message.index + 1, lease, message.attempt}; }
+    Delivery delivery() const {
+      return {message.batch, message.index, message.index + 1, lease, message.attempt};
+    }
   };
   struct Request {
     Job job;
@@ -99,10 +105,13 @@ class Pusher final : public Consumer, public std::enable_shared_from_this<Pusher
   void Resume() EXCLUDES(mu_);
   void Send(Request request) EXCLUDES(mu_);
   // nullopt where nothing was sent.
-  void Answered(const Request& request, Instant began, const std::optional<HttpOutcome>& outcome) EXCLUDES(mu_);
-  // Whether the endpoint refuses a message that it had refused before, and has acknowledged another one lately.
+  void Answered(const Request& request, Instant began, const std::optional<HttpOutcome>& outcome)
+      EXCLUDES(mu_);
+  // Whether the endpoint refuses a message that it had refused before, and has acknowledged another
+  // one lately.
   bool RefusesAgain(const Job& job, const HttpOutcome& outcome, Instant now) const REQUIRES(mu_);
-  // Asks the engine for as much as the window has room for; while memory is tight, for no more than one at a time.
+  // Asks the engine for as much as the window has room for; while memory is tight, for no more than
+  // one at a time.
   void Grant() EXCLUDES(mu_);
 
   PushService& service_;
@@ -117,7 +126,8 @@ class Pusher final : public Consumer, public std::enable_shared_from_this<Pusher
   uint32_t under_way_ GUARDED_BY(mu_) = 0;
   // When the endpoint acknowledged a message last.
   Instant acked_at_ GUARDED_BY(mu_);
-  // Granted to the engine and not delivered yet; below 0 for what came when it had just been taken back.
+  // Granted to the engine and not delivered yet; below 0 for what came when it had just been taken
+  // back.
   int64_t granted_ GUARDED_BY(mu_) = 0;
   // To be granted.
   int64_t bytes_left_ GUARDED_BY(mu_) = kMaxBytes;

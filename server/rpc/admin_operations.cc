@@ -8,7 +8,8 @@ absl::Status AdminOperations::CheckPushOf(const SubscriptionConfig& config) cons
   return CheckPush(config, context_.push_to_private);
 }
 
-void AdminOperations::CreateTopic(absl::StatusOr<TopicConfig> wanted, const Done<TopicConfig>& done) const {
+void AdminOperations::CreateTopic(absl::StatusOr<TopicConfig> wanted,
+                                  const Done<TopicConfig>& done) const {
   wanted.ok() ? engine_.CreateTopic(*std::move(wanted), done) : done(wanted.status());
 }
 
@@ -29,14 +30,16 @@ void AdminOperations::DeleteTopic(NameField name, const StatusDone& done) const 
   parsed.ok() ? engine_.DeleteTopic(*parsed, done) : done(parsed.status());
 }
 
-void AdminOperations::CreateSubscription(absl::StatusOr<SubscriptionConfig> wanted, const absl::StatusOr<StartPosition>& start,
+void AdminOperations::CreateSubscription(absl::StatusOr<SubscriptionConfig> wanted,
+                                         const absl::StatusOr<StartPosition>& start,
                                          const Done<SubscriptionConfig>& done) const {
   absl::Status status = wanted.ok() ? CheckPushOf(*wanted) : wanted.status();
   if (status.ok()) status = start.status();
   status.ok() ? engine_.CreateSubscription(*std::move(wanted), *start, done) : done(status);
 }
 
-absl::StatusOr<std::shared_ptr<Subscription>> AdminOperations::FindSubscription(NameField name) const {
+absl::StatusOr<std::shared_ptr<Subscription>> AdminOperations::FindSubscription(
+    NameField name) const {
   auto parsed = SubscriptionName::Parse(name.name, name.field);
   if (!parsed.ok()) return parsed.status();
   return engine_.FindSubscription(*parsed);
@@ -58,18 +61,21 @@ void AdminOperations::DetachSubscription(NameField name, const StatusDone& done)
   parsed.ok() ? engine_.DetachSubscription(*parsed, done) : done(parsed.status());
 }
 
-void AdminOperations::Seek(NameField name, const absl::StatusOr<SeekTarget>& to, const StatusDone& done) const {
+void AdminOperations::Seek(NameField name, const absl::StatusOr<SeekTarget>& to,
+                           const StatusDone& done) const {
   auto parsed = SubscriptionName::Parse(name.name, name.field);
   if (!parsed.ok()) return done(parsed.status());
   if (!to.ok()) return done(to.status());
   std::visit([&](const auto& target) { engine_.Seek(*parsed, target, done); }, *to);
 }
 
-void AdminOperations::CreateSnapshot(NameField name, NameField subscription, Labels labels, const Done<Snapshot>& done) const {
+void AdminOperations::CreateSnapshot(NameField name, NameField subscription, Labels labels,
+                                     const Done<Snapshot>& done) const {
   auto parsed = SnapshotName::Parse(name.name, name.field);
   if (!parsed.ok()) return done(parsed.status());
   auto source = SubscriptionName::Parse(subscription.name, subscription.field);
-  source.ok() ? engine_.CreateSnapshot(*parsed, *source, std::move(labels), done) : done(source.status());
+  source.ok() ? engine_.CreateSnapshot(*parsed, *source, std::move(labels), done)
+              : done(source.status());
 }
 
 absl::StatusOr<Snapshot> AdminOperations::GetSnapshot(NameField name) const {

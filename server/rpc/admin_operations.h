@@ -1,5 +1,6 @@
-// What both APIs do with topics, subscriptions and snapshots, in the engine's terms: a name is read, what there is is found, changed and put
-// back. An API reads its requests and writes its answers (FromProto and ToProto, FromGoogle and ToGoogle), and that is all it does itself.
+// What both APIs do with topics, subscriptions and snapshots, in the engine's terms: a name is
+// read, what there is is found, changed and put back. An API reads its requests and writes its
+// answers (FromProto and ToProto, FromGoogle and ToGoogle), and that is all it does itself.
 //
 //   admin_.UpdateTopic({request->topic().name(), "topic.name"}, [&](TopicConfig* config) { return Merge(mask, wanted, config); },
 //                      AnswerWith(finish, [response](const TopicConfig& updated) { *response->mutable_topic() = ToProto(updated); }));
@@ -66,18 +67,22 @@ class AdminOperations {
     status.ok() ? engine_.UpdateTopic(*std::move(config), done) : done(status);
   }
   void DeleteTopic(NameField name, const StatusDone& done) const;
-  // A page of those of the request's project. add(config) puts one into the response and returns its name.
+  // A page of those of the request's project. add(config) puts one into the response and returns
+  // its name.
   template <class Request, class Response, class Add>
   absl::Status ListTopics(const Request& request, Response* response, const Add& add) const {
-    return List("topics", request, response, &Engine::ListTopics, [&](const auto& topic) { return add(topic->config()); });
+    return List("topics", request, response, &Engine::ListTopics,
+                [&](const auto& topic) { return add(topic->config()); });
   }
 
-  void CreateSubscription(absl::StatusOr<SubscriptionConfig> wanted, const absl::StatusOr<StartPosition>& start,
+  void CreateSubscription(absl::StatusOr<SubscriptionConfig> wanted,
+                          const absl::StatusOr<StartPosition>& start,
                           const Done<SubscriptionConfig>& done) const;
   absl::StatusOr<std::shared_ptr<Subscription>> FindSubscription(NameField name) const;
   absl::StatusOr<SubscriptionConfig> GetSubscription(NameField name) const;
   template <class Change>
-  void UpdateSubscription(NameField name, const Change& change, const Done<SubscriptionConfig>& done) const {
+  void UpdateSubscription(NameField name, const Change& change,
+                          const Done<SubscriptionConfig>& done) const {
     auto config = GetSubscription(name);
     absl::Status status = config.ok() ? change(&*config) : config.status();
     if (status.ok()) status = CheckPushOf(*config);
@@ -92,14 +97,16 @@ class AdminOperations {
                 [&](const auto& subscription) { return add(subscription->config()); });
   }
 
-  void CreateSnapshot(NameField name, NameField subscription, Labels labels, const Done<Snapshot>& done) const;
+  void CreateSnapshot(NameField name, NameField subscription, Labels labels,
+                      const Done<Snapshot>& done) const;
   absl::StatusOr<Snapshot> GetSnapshot(NameField name) const;
   // change(&labels) may refuse.
   template <class Change>
   void UpdateSnapshot(NameField name, const Change& change, const Done<Snapshot>& done) const {
     auto snapshot = GetSnapshot(name);
     absl::Status status = snapshot.ok() ? change(&snapshot->labels) : snapshot.status();
-    status.ok() ? engine_.UpdateSnapshot(snapshot->name, std::move(snapshot->labels), done) : done(status);
+    status.ok() ? engine_.UpdateSnapshot(snapshot->name, std::move(snapshot->labels), done)
+                : done(status);
   }
   void DeleteSnapshot(NameField name, const StatusDone& done) const;
   template <class Request, class Response, class Add>
@@ -109,12 +116,16 @@ class AdminOperations {
 
  private:
   template <class Request, class Response, class Items, class Add>
-  absl::Status List(const std::string& kind, const Request& request, Response* response, Items items, const Add& add) const {
+  absl::Status List(const std::string& kind, const Request& request, Response* response,
+                    Items items, const Add& add) const {
     const std::string& project = request.project();
     if (absl::Status status = CheckProjectName(project, "project"); !status.ok()) return status;
     return ListPage(
         kind + " of " + project, request, response,
-        [&](std::string_view after, size_t limit) { return (engine_.*items)(project, after, limit); }, add);
+        [&](std::string_view after, size_t limit) {
+          return (engine_.*items)(project, after, limit);
+        },
+        add);
   }
   absl::Status CheckPushOf(const SubscriptionConfig& config) const;
 

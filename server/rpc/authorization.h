@@ -1,5 +1,5 @@
-// Whether a call may be made: the table of calls (rpc_table.h) says which rights it needs, the request of what, and server/security
-// whether the caller has them.
+// Whether a call may be made: the table of calls (rpc_table.h) says which rights it needs, the
+// request of what, and server/security whether the caller has them.
 //
 //   Caller caller;
 //   if (absl::Status may = Authorize(context.access, *call, Rpc::kCreateTopic, *request, &caller); !may.ok()) ...
@@ -18,12 +18,14 @@
 
 namespace sluice::server {
 
-// Who calls, whether they have all of the rights, and a line in the audit log if the call changes something. `*caller` says who.
-// UNAUTHENTICATED, PERMISSION_DENIED, UNAVAILABLE (AUDIT_UNAVAILABLE).
-absl::Status Authorize(Access& access, const grpc::CallbackServerContext& call, Rpc rpc, const google::protobuf::Message& request,
-                       Caller* caller);
+// Who calls, whether they have all of the rights, and a line in the audit log if the call changes
+// something. `*caller` says who. UNAUTHENTICATED, PERMISSION_DENIED, UNAVAILABLE
+// (AUDIT_UNAVAILABLE).
+absl::Status Authorize(Access& access, const grpc::CallbackServerContext& call, Rpc rpc,
+                       const google::protobuf::Message& request, Caller* caller);
 // The same for a call whose message is read otherwise, and needs one right on one resource.
-absl::Status Authorize(Access& access, const grpc::CallbackServerContext& call, Rpc rpc, std::string_view resource, Caller* caller);
+absl::Status Authorize(Access& access, const grpc::CallbackServerContext& call, Rpc rpc,
+                       std::string_view resource, Caller* caller);
 
 // A change that was allowed was not made: the audit log hears of it.
 void ChangeFailed(Access& access, const Caller& caller, Rpc rpc, const absl::Status& status);

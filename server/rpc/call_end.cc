@@ -13,7 +13,8 @@ namespace {
 
 // Nobody but us can do anything about these.
 bool IsOurs(absl::StatusCode code) {
-  return code == absl::StatusCode::kInternal || code == absl::StatusCode::kUnknown || code == absl::StatusCode::kDataLoss;
+  return code == absl::StatusCode::kInternal || code == absl::StatusCode::kUnknown ||
+         code == absl::StatusCode::kDataLoss;
 }
 
 LogFields FieldsOf(Rpc rpc, const grpc::CallbackServerContext& call, const absl::Status& status) {
@@ -40,14 +41,16 @@ void LogFailure(Rpc rpc, const grpc::CallbackServerContext& call, const absl::St
   }
 }
 
-grpc::Status EndCall(ServiceContext& context, Rpc rpc, const grpc::CallbackServerContext& call, const absl::Status& status) {
+grpc::Status EndCall(ServiceContext& context, Rpc rpc, const grpc::CallbackServerContext& call,
+                     const absl::Status& status) {
   grpc::Status answer = ToGrpc(status);
   context.rpcs.of(rpc).Handled(answer.error_code());
   LogFailure(rpc, call, status);
   return answer;
 }
 
-grpc::Status EndUnary(ServiceContext& context, Rpc rpc, const grpc::CallbackServerContext& call, const absl::Status& status) {
+grpc::Status EndUnary(ServiceContext& context, Rpc rpc, const grpc::CallbackServerContext& call,
+                      const absl::Status& status) {
   if (status.ok()) context.rpcs.of(rpc).sent.Add();
   return EndCall(context, rpc, call, status);
 }

@@ -10,7 +10,9 @@ namespace {
 constexpr char kDomain[] = "sluice";
 
 // A status that was not made by Error() is a defect of ours, unless it says OK.
-Reason ReasonOrInternal(const absl::Status& status) { return ReasonOf(status).value_or(Reason::kInternal); }
+Reason ReasonOrInternal(const absl::Status& status) {
+  return ReasonOf(status).value_or(Reason::kInternal);
+}
 
 std::string MessageOf(const absl::Status& status) { return std::string(status.message()); }
 

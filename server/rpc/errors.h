@@ -1,5 +1,6 @@
-// The one place where errors of the house become errors of gRPC: the code of the reason's category, a google.rpc.ErrorInfo
-// (domain "sluice", the reason, field, value and limit as metadata) and, where waiting helps, a RetryInfo.
+// The one place where errors of the house become errors of gRPC: the code of the reason's category,
+// a google.rpc.ErrorInfo (domain "sluice", the reason, field, value and limit as metadata) and,
+// where waiting helps, a RetryInfo.
 //
 // Thread rule: pure functions.
 #pragma once

@@ -24,20 +24,24 @@ std::string Digest(std::string_view list, std::string_view name) {
 
 }  // namespace
 
-absl::StatusOr<PageRequest> ParsePage(std::string_view list, int32_t page_size, std::string_view page_token) {
+absl::StatusOr<PageRequest> ParsePage(std::string_view list, int32_t page_size,
+                                      std::string_view page_token) {
   if (page_size < 0) {
-    return Error(Reason::kInvalidPage, fmt::format("page_size: {}, but it must not be negative", page_size),
+    return Error(Reason::kInvalidPage,
+                 fmt::format("page_size: {}, but it must not be negative", page_size),
                  {{"field", "page_size"}, {"value", std::to_string(page_size)}, {"limit", "0"}});
   }
   PageRequest page;
-  page.size = page_size == 0 ? kDefaultPageSize : std::min(static_cast<size_t>(page_size), kMaxPageSize);
+  page.size =
+      page_size == 0 ? kDefaultPageSize : std::min(static_cast<size_t>(page_size), kMaxPageSize);
   if (page_token.empty()) return page;
   std::string decoded;
   if (absl::WebSafeBase64Unescape(ToAbsl(page_token), &decoded) && decoded.size() > kDigestDigits) {
     page.after = decoded.substr(kDigestDigits);
     if (decoded.substr(0, kDigestDigits) == Digest(list, page.after)) return page;
   }
-  return Error(Reason::kInvalidPage, "page_token: not a token of this list", {{"field", "page_token"}});
+  return Error(Reason::kInvalidPage, "page_token: not a token of this list",
+               {{"field", "page_token"}});
 }
 
 std::string PageToken(std::string_view list, std::string_view last_name) {

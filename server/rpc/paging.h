@@ -1,5 +1,6 @@
-// Page tokens: where the next page begins, bound to the list they are for, so that a token that was forged or belongs to
-// another list is refused. Stable: what is created or deleted meanwhile moves nothing else.
+// Page tokens: where the next page begins, bound to the list they are for, so that a token that was
+// forged or belongs to another list is refused. Stable: what is created or deleted meanwhile moves
+// nothing else.
 //
 // Thread rule: pure functions.
 #pragma once
@@ -18,14 +19,17 @@ struct PageRequest {
 };
 
 // INVALID_PAGE names the field. `list` says which list it is.
-absl::StatusOr<PageRequest> ParsePage(std::string_view list, int32_t page_size, std::string_view page_token);
+absl::StatusOr<PageRequest> ParsePage(std::string_view list, int32_t page_size,
+                                      std::string_view page_token);
 
 std::string PageToken(std::string_view list, std::string_view last_name);
 
-// One page of the list called `list_name`: the request's size and token, and items(after, limit) in the order of their names.
-// add(item) puts one into the response and returns its name; next_page_token is set where there are more.
+// One page of the list called `list_name`: the request's size and token, and items(after, limit) in
+// the order of their names. add(item) puts one into the response and returns its name;
+// next_page_token is set where there are more.
 template <class Request, class Response, class Items, class Add>
-absl::Status ListPage(const std::string& list_name, const Request& request, Response* response, Items&& items, Add&& add) {
+absl::Status ListPage(const std::string& list_name, const Request& request, Response* response,
+                      Items&& items, Add&& add) {
   auto page = ParsePage(list_name, request.page_size(), request.page_token());
   if (!page.ok()) return page.status();
   size_t count = 0;

@@ -31,12 +31,16 @@ void ToProto(absl::Duration d, google::protobuf::Duration* out) {
 void ToProto(absl::Time t, google::protobuf::Timestamp* out) {
   const int64_t seconds = absl::ToUnixSeconds(t);
   out->set_seconds(seconds);
-  out->set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(t - absl::FromUnixSeconds(seconds))));
+  out->set_nanos(
+      static_cast<int32_t>(absl::ToInt64Nanoseconds(t - absl::FromUnixSeconds(seconds))));
 }
 
-absl::Duration AckDeadlineFrom(int32_t seconds) { return seconds == 0 ? kMinAckDeadline : absl::Seconds(seconds); }
+absl::Duration AckDeadlineFrom(int32_t seconds) {
+  return seconds == 0 ? kMinAckDeadline : absl::Seconds(seconds);
+}
 
-absl::StatusOr<absl::Time> SeekTimeFrom(const google::protobuf::Timestamp& time, std::string_view field) {
+absl::StatusOr<absl::Time> SeekTimeFrom(const google::protobuf::Timestamp& time,
+                                        std::string_view field) {
   if (time.seconds() >= kMinSeconds && time.seconds() <= kMaxSeconds) return FromProto(time);
   return Error(Reason::kInvalidStartPosition,
                fmt::format("{}: {} s is not a time of the years 1 to 9999", field, time.seconds()),

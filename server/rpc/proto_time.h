@@ -22,6 +22,7 @@ void ToProto(absl::Time t, google::protobuf::Timestamp* out);
 absl::Duration AckDeadlineFrom(int32_t seconds);
 
 // The time to seek to. INVALID_START_POSITION names `field` when it is not of the years 1 to 9999.
-absl::StatusOr<absl::Time> SeekTimeFrom(const google::protobuf::Timestamp& time, std::string_view field);
+absl::StatusOr<absl::Time> SeekTimeFrom(const google::protobuf::Timestamp& time,
+                                        std::string_view field);
 
 }  // namespace sluice::server

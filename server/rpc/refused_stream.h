@@ -16,7 +16,8 @@ class RefusedStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
   void OnDone() override { delete this; }
 };
 
-inline RefusedStream* RefuseStream(ServiceContext& context, Rpc rpc, const grpc::CallbackServerContext& call,
+inline RefusedStream* RefuseStream(ServiceContext& context, Rpc rpc,
+                                   const grpc::CallbackServerContext& call,
                                    const absl::Status& status) {
   CountRefusal(status, context.metrics.engine);
   context.rpcs.of(rpc).started.Add();

@@ -10,7 +10,8 @@ std::string FieldAt(const google::protobuf::Message& request, std::string_view p
   const google::protobuf::Message* message = &request;
   for (;;) {
     const size_t dot = path.find('.');
-    const auto* const field = message->GetDescriptor()->FindFieldByName(std::string(path.substr(0, dot)));
+    const auto* const field =
+        message->GetDescriptor()->FindFieldByName(std::string(path.substr(0, dot)));
     // A path that is not there is a mistake in the table, which a test would have found.
     if (field == nullptr) std::abort();
     const auto* const reflection = message->GetReflection();

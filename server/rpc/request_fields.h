@@ -10,8 +10,8 @@
 
 namespace sluice::server {
 
-// "subscription.name" of a request: the string there, empty when a message on the way is not set. REQUIRES a path of messages to a
-// string.
+// "subscription.name" of a request: the string there, empty when a message on the way is not set.
+// REQUIRES a path of messages to a string.
 std::string FieldAt(const google::protobuf::Message& request, std::string_view path);
 
 }  // namespace sluice::server

@@ -1,5 +1,5 @@
-// The usual grpc_server_* counters, by method and code. The set of methods is fixed when the server is built, so the
-// number of series is bounded.
+// The usual grpc_server_* counters, by method and code. The set of methods is fixed when the server
+// is built, so the number of series is bounded.
 //
 // Thread rule: every member may be called from any thread.
 #pragma once
@@ -37,7 +37,8 @@ class RpcMetrics {
   // Calls and streams that were begun.
   uint64_t started() const {
     uint64_t sum = 0;
-    for (const RpcCounters& counters : counters_) sum += static_cast<uint64_t>(counters.started.value());
+    for (const RpcCounters& counters : counters_)
+      sum += static_cast<uint64_t>(counters.started.value());
     return sum;
   }
 

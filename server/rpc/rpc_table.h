@@ -1,5 +1,5 @@
-// The calls that there are: one table, which is all there is to read about what each is called, who may make it, and which of them
-// are in the audit log.
+// The calls that there are: one table, which is all there is to read about what each is called, who
+// may make it, and which of them are in the audit log.
 //
 //   EntryOf(Rpc::kCreateTopic).full_name;          // "sluice.v1.Admin/CreateTopic"
 //   for (const Need& need : EntryOf(Rpc::kCreateSubscription).access.needs) ...
@@ -76,7 +76,8 @@ enum class Rpc {
 };
 inline constexpr size_t kRpcCount = static_cast<size_t>(Rpc::kUnknown) + 1;
 
-// A right, and where the request names the resource: a path of fields, "" for the server. An optional field may be empty.
+// A right, and where the request names the resource: a path of fields, "" for the server. An
+// optional field may be empty.
 struct Need {
   Right right;
   std::string_view field;

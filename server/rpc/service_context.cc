@@ -83,8 +83,8 @@ bool SessionList::WaitEmpty(absl::Duration timeout) {
   return true;
 }
 
-// Under the lock, so that no session goes away meanwhile; to end one only starts something, and sessions are not
-// destroyed by the thread that ends them.
+// Under the lock, so that no session goes away meanwhile; to end one only starts something, and
+// sessions are not destroyed by the thread that ends them.
 void SessionList::EndAll(const absl::Status& why) {
   MutexLock lock(mu_);
   draining_ = why;
@@ -93,8 +93,8 @@ void SessionList::EndAll(const absl::Status& why) {
   }
 }
 
-absl::Status ServiceContext::AllowStream(SessionList::Slot slot, const Caller& caller, Rpc rpc, Right right,
-                                         const std::string& resource) {
+absl::Status ServiceContext::AllowStream(SessionList::Slot slot, const Caller& caller, Rpc rpc,
+                                         Right right, const std::string& resource) {
   if (!access.enabled()) return absl::OkStatus();
   const std::string_view method = EntryOf(rpc).full_name;
   StreamAccess stream{caller, method, right, resource};

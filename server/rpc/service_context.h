@@ -1,5 +1,5 @@
-// What every service of the server shares, and the list of its open streams, through which they are ended when the
-// server drains.
+// What every service of the server shares, and the list of its open streams, through which they are
+// ended when the server drains.
 //
 // Thread rule: constant after construction; the parts guard themselves.
 #pragma once
@@ -35,7 +35,8 @@ struct StreamLimits {
   size_t together = SIZE_MAX;
 };
 
-// Open streams, bounded in number. A session takes a slot, joins with it, and leaves with it before it is destroyed.
+// Open streams, bounded in number. A session takes a slot, joins with it, and leaves with it before
+// it is destroyed.
 class SessionList {
  public:
   struct Entry {
@@ -75,17 +76,19 @@ class Backups;
 class Tracer;
 
 struct ServiceContext {
-  ServiceContext(Engine& the_engine, const StreamLimits& streams, const AdmissionOptions& limits, Access& the_access,
-                 SecurityMetrics& security_metrics)
+  ServiceContext(Engine& the_engine, const StreamLimits& streams, const AdmissionOptions& limits,
+                 Access& the_access, SecurityMetrics& security_metrics)
       : engine(the_engine),
         metrics(the_engine.metrics()),
         access(the_access),
         security(security_metrics),
         sessions(streams),
-        admission(limits, the_engine.memory(), the_engine.clock(), the_engine.timers(), the_engine.metrics().admission) {}
+        admission(limits, the_engine.memory(), the_engine.clock(), the_engine.timers(),
+                  the_engine.metrics().admission) {}
 
   // Whether a stream may be about a resource. If so it is asked again when rights change.
-  absl::Status AllowStream(SessionList::Slot slot, const Caller& caller, Rpc rpc, Right right, const std::string& resource);
+  absl::Status AllowStream(SessionList::Slot slot, const Caller& caller, Rpc rpc, Right right,
+                           const std::string& resource);
 
   Engine& engine;
   Metrics& metrics;

@@ -18,7 +18,8 @@ UnaryFinish BeginUnary(ServiceContext& context, Rpc rpc, const grpc::CallbackSer
 }
 
 UnaryFinish BeginUnary(ServiceContext& context, Rpc rpc, const grpc::CallbackServerContext& call,
-                       const google::protobuf::Message& request, grpc::ServerUnaryReactor* reactor) {
+                       const google::protobuf::Message& request,
+                       grpc::ServerUnaryReactor* reactor) {
   UnaryFinish finish = BeginUnary(context, rpc, call, reactor);
   Caller caller;
   if (absl::Status may = Authorize(context.access, call, rpc, request, &caller); !may.ok()) {
@@ -26,17 +27,20 @@ UnaryFinish BeginUnary(ServiceContext& context, Rpc rpc, const grpc::CallbackSer
     return nullptr;
   }
   if (caller.identity == nullptr || !EntryOf(rpc).access.administrative) return finish;
-  return [&context, rpc, caller = std::move(caller), finish = std::move(finish)](const absl::Status& status) {
+  return [&context, rpc, caller = std::move(caller),
+          finish = std::move(finish)](const absl::Status& status) {
     if (!status.ok()) ChangeFailed(context.access, caller, rpc, status);
     finish(status);
   };
 }
 
-grpc::ServerUnaryReactor* AnswerUnary(ServiceContext& context, Rpc rpc, grpc::CallbackServerContext* call,
+grpc::ServerUnaryReactor* AnswerUnary(ServiceContext& context, Rpc rpc,
+                                      grpc::CallbackServerContext* call,
                                       const google::protobuf::Message& request,
                                       const std::function<absl::Status()>& answer) {
   grpc::ServerUnaryReactor* reactor = call->DefaultReactor();
-  if (const UnaryFinish finish = BeginUnary(context, rpc, *call, request, reactor)) finish(answer());
+  if (const UnaryFinish finish = BeginUnary(context, rpc, *call, request, reactor))
+    finish(answer());
   return reactor;
 }
 

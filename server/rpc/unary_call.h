@@ -1,4 +1,5 @@
-// What every unary call does with its beginning and its end: count it, ask whether the caller may, and answer in the terms of gRPC.
+// What every unary call does with its beginning and its end: count it, ask whether the caller may,
+// and answer in the terms of gRPC.
 //
 //   Reactor* reactor = call->DefaultReactor();                             // once for a call
 //   auto finish = BeginUnary(context, Rpc::kCreateTopic, *call, *request, reactor);
@@ -19,16 +20,19 @@ namespace sluice::server {
 
 using UnaryFinish = std::function<void(const absl::Status&)>;
 
-// Counts a call's start, and gives the function that ends it. What it needs is asked by whoever begins it so.
+// Counts a call's start, and gives the function that ends it. What it needs is asked by whoever
+// begins it so.
 UnaryFinish BeginUnary(ServiceContext& context, Rpc rpc, const grpc::CallbackServerContext& call,
                        grpc::ServerUnaryReactor* reactor);
 
-// The same, when the caller may (server/security/auth/rights.h); nothing when they may not: then the call has ended.
+// The same, when the caller may (server/security/auth/rights.h); nothing when they may not: then
+// the call has ended.
 UnaryFinish BeginUnary(ServiceContext& context, Rpc rpc, const grpc::CallbackServerContext& call,
                        const google::protobuf::Message& request, grpc::ServerUnaryReactor* reactor);
 
 // For calls that answer at once. `answer` is not called when the caller may not.
-grpc::ServerUnaryReactor* AnswerUnary(ServiceContext& context, Rpc rpc, grpc::CallbackServerContext* call,
+grpc::ServerUnaryReactor* AnswerUnary(ServiceContext& context, Rpc rpc,
+                                      grpc::CallbackServerContext* call,
                                       const google::protobuf::Message& request,
                                       const std::function<absl::Status()>& answer);
 

@@ -25,8 +25,8 @@ class UnknownMethods final : public grpc::CallbackGenericService {
    public:
     explicit Refusal(const std::string& method) {
       const bool schemas = method.find("google.pubsub.v1.SchemaService/") != std::string::npos;
-      Finish({grpc::StatusCode::UNIMPLEMENTED,
-              schemas ? "this server does not keep schemas yet" : "this server has no method " + method});
+      Finish({grpc::StatusCode::UNIMPLEMENTED, schemas ? "this server does not keep schemas yet"
+                                                       : "this server has no method " + method});
     }
     void OnDone() override { delete this; }
   };

@@ -12,12 +12,16 @@ namespace {
 // A collector that comes back is found within this.
 constexpr int kMaxReconnectMs = 5000;
 
-absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> CredentialsOf(const TraceOptions& options) {
+absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> CredentialsOf(
+    const TraceOptions& options) {
   if (!options.tls()) {
-    for (const auto& [field, file] : {std::pair("trace.ca", options.ca_file), std::pair("trace.headers", options.headers_file)}) {
+    for (const auto& [field, file] : {std::pair("trace.ca", options.ca_file),
+                                      std::pair("trace.headers", options.headers_file)}) {
       if (file.empty()) continue;
-      return Error(Reason::kInvalidConfig, std::string(field) + ": " + file + ": trace.endpoint has to begin with https:// for it",
-                   {{"field", field}, {"value", file}});
+      return Error(
+          Reason::kInvalidConfig,
+          std::string(field) + ": " + file + ": trace.endpoint has to begin with https:// for it",
+          {{"field", field}, {"value", file}});
     }
     return grpc::InsecureChannelCredentials();
   }

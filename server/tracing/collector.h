@@ -33,7 +33,8 @@ class Collector {
 
 class GrpcCollector final : public Collector {
  public:
-  // Connects with the first call. INVALID_ARGUMENT (INVALID_CONFIG) says which file does not do, where, and why.
+  // Connects with the first call. INVALID_ARGUMENT (INVALID_CONFIG) says which file does not do,
+  // where, and why.
   static absl::StatusOr<std::unique_ptr<Collector>> Open(const TraceOptions& options);
 
   grpc::Status Export(const collector::ExportTraceServiceRequest& request, absl::Duration timeout,

@@ -170,7 +170,9 @@ std::optional<SpanContext> ContextOf(const grpc::CallbackServerContext& call) {
   const auto& metadata = call.client_metadata();
   const auto [begin, end] = metadata.equal_range({kTraceparent.data(), kTraceparent.size()});
   if (begin == end || std::next(begin) != end) return std::nullopt;
-  const auto text = [](const grpc::string_ref& ref) { return std::string_view(ref.data(), ref.size()); };
+  const auto text = [](const grpc::string_ref& ref) {
+    return std::string_view(ref.data(), ref.size());
+  };
   auto context = ParseTraceparent(text(begin->second));
   if (!context) return std::nullopt;
   // It may come in parts.

@@ -18,16 +18,21 @@ namespace {
 constexpr size_t kMaxHeaders = 16;
 constexpr size_t kMaxHeaderBytes = 4096;
 
-// gRPC ends the program for a header that it does not allow, so nothing else may get there: its rules are those of
-// https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md, Custom-Metadata. Binary headers and its own are not for this.
+// gRPC ends the program for a header that it does not allow, so nothing else may get there: its
+// rules are those of https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md,
+// Custom-Metadata. Binary headers and its own are not for this.
 bool IsName(std::string_view name) {
-  const auto allowed = [](char c) { return absl::ascii_islower(c) || absl::ascii_isdigit(c) || c == '-' || c == '_' || c == '.'; };
-  return !name.empty() && std::all_of(name.begin(), name.end(), allowed) && !absl::StartsWith(ToAbsl(name), "grpc-") &&
-         !absl::EndsWith(ToAbsl(name), "-bin") && name != "content-type" && name != "te";
+  const auto allowed = [](char c) {
+    return absl::ascii_islower(c) || absl::ascii_isdigit(c) || c == '-' || c == '_' || c == '.';
+  };
+  return !name.empty() && std::all_of(name.begin(), name.end(), allowed) &&
+         !absl::StartsWith(ToAbsl(name), "grpc-") && !absl::EndsWith(ToAbsl(name), "-bin") &&
+         name != "content-type" && name != "te";
 }
 
 bool IsValue(std::string_view value) {
-  return !value.empty() && std::all_of(value.begin(), value.end(), [](char c) { return c >= ' ' && c <= '~'; });
+  return !value.empty() &&
+         std::all_of(value.begin(), value.end(), [](char c) { return c >= ' ' && c <= '~'; });
 }
 
 }  // namespace
@@ -45,12 +50,16 @@ absl::StatusOr<ExportHeaders> ReadExportHeaders(const std::string& path) {
     };
     line = absl::StripAsciiWhitespace(line);
     if (line.empty() || line.front() == '#') continue;
-    if (line.size() > kMaxHeaderBytes) return wrong(fmt::format("a header has at most {} bytes", kMaxHeaderBytes));
-    if (headers.size() == kMaxHeaders) return wrong(fmt::format("there may be {} headers", kMaxHeaders));
+    if (line.size() > kMaxHeaderBytes)
+      return wrong(fmt::format("a header has at most {} bytes", kMaxHeaderBytes));
+    if (headers.size() == kMaxHeaders)
+      return wrong(fmt::format("there may be {} headers", kMaxHeaders));
     const size_t colon = line.find(':');
     std::string name = absl::AsciiStrToLower(absl::StripAsciiWhitespace(line.substr(0, colon)));
     if (colon == line.npos || !IsName(name)) {
-      return wrong("must be name: value, the name of letters, digits, - _ and ., none of gRPC's own and none ending in -bin");
+      return wrong(
+          "must be name: value, the name of letters, digits, - _ and ., none of gRPC's own and "
+          "none ending in -bin");
     }
     std::string value(absl::StripAsciiWhitespace(line.substr(colon + 1)));
     if (!IsValue(value)) return wrong("the value must be printable ASCII, and be there");

@@ -32,14 +32,15 @@ std::optional<absl::Duration> RetryDelayOf(const grpc::Status& status) {
   for (const auto& detail : details.details()) {
     google::rpc::RetryInfo retry;
     if (!detail.UnpackTo(&retry)) continue;
-    return std::max(absl::Seconds(retry.retry_delay().seconds()) + absl::Nanoseconds(retry.retry_delay().nanos()),
+    return std::max(absl::Seconds(retry.retry_delay().seconds()) +
+                        absl::Nanoseconds(retry.retry_delay().nanos()),
                     absl::ZeroDuration());
   }
   return std::nullopt;
 }
 
-// Whether OTLP says to try again after this code. RESOURCE_EXHAUSTED is for good unless the collector says when it has recovered
-// (https://opentelemetry.io/docs/specs/otlp/#failures).
+// Whether OTLP says to try again after this code. RESOURCE_EXHAUSTED is for good unless the
+// collector says when it has recovered (https://opentelemetry.io/docs/specs/otlp/#failures).
 bool MayBeRetried(grpc::StatusCode code, bool has_delay) {
   switch (code) {
     case grpc::StatusCode::RESOURCE_EXHAUSTED:
@@ -156,7 +157,8 @@ void SpanExporter::Send(const std::vector<Span>& spans) {
     if (status.ok()) return Sent(response, spans.size());
     Failed(status);
     const auto delay = RetryDelayOf(status);
-    if (!MayBeRetried(status.error_code(), delay.has_value())) return metrics_.dropped_rejected.Add(spans.size());
+    if (!MayBeRetried(status.error_code(), delay.has_value()))
+      return metrics_.dropped_rejected.Add(spans.size());
     if (attempt == options_.attempts) return metrics_.dropped_unreachable.Add(spans.size());
     if (!Wait(delay.value_or(backoff))) return metrics_.dropped_shutdown.Add(spans.size());
     backoff = std::min(2 * backoff, kMaxBackoff);

@@ -52,8 +52,8 @@ std::shared_ptr<ActiveSpan> BeginSettle(Tracer& tracer, std::string_view operati
                                         const std::optional<SpanContext>& call);
 }  // namespace tracing_internal
 
-// `topic` is a topic's full name, `messages` are those of the request, whatever they are. `batch` is made of them, and learns
-// of the span; null where they are refused.
+// `topic` is a topic's full name, `messages` are those of the request, whatever they are. `batch`
+// is made of them, and learns of the span; null where they are refused.
 inline std::shared_ptr<ActiveSpan> BeginPublish(Tracer* tracer, std::string_view topic,
                                                 const std::vector<std::string_view>& messages,
                                                 Batch* batch,

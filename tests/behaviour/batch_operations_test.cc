@@ -11,9 +11,11 @@ class BatchOperations : public BrokerFixture {
 };
 
 TEST_F(BatchOperations, ABatchGoesWhenItHasItsMessages) {
-  auto publisher = *broker_->OpenPublisher(kTopic, {.batch_messages = 3, .batch_delay = absl::Hours(1)});
+  auto publisher =
+      *broker_->OpenPublisher(kTopic, {.batch_messages = 3, .batch_delay = absl::Hours(1)});
   std::vector<uint64_t> ids;
-  for (int i = 0; i < 7; ++i) publisher->Publish({.data = "x"}, [&](const auto& id) { ids.push_back(*id); });
+  for (int i = 0; i < 7; ++i)
+    publisher->Publish({.data = "x"}, [&](const auto& id) { ids.push_back(*id); });
   EXPECT_EQ(ids, (std::vector<uint64_t>{1, 2, 3, 4, 5, 6}));
   EXPECT_EQ(batches(), 2u);
   publisher->Flush();
@@ -21,7 +23,8 @@ TEST_F(BatchOperations, ABatchGoesWhenItHasItsMessages) {
 }
 
 TEST_F(BatchOperations, ABatchGoesWhenItHasItsBytes) {
-  auto publisher = *broker_->OpenPublisher(kTopic, {.batch_bytes = 1000, .batch_delay = absl::Hours(1)});
+  auto publisher =
+      *broker_->OpenPublisher(kTopic, {.batch_bytes = 1000, .batch_delay = absl::Hours(1)});
   const std::string data(400, 'x');
   for (int i = 0; i < 3; ++i) publisher->Publish({.data = data}, nullptr);
   EXPECT_EQ(messages(), 2u) << "the third did not fit beside the first two";
@@ -63,18 +66,20 @@ TEST_F(BatchOperations, ABatchIsStoredWholeOrNotAtAll) {
   EXPECT_EQ(ReasonOf(publisher->PublishBatch(messages).get().status()), Reason::kEmptyMessage);
   EXPECT_EQ(this->messages(), 0u);
   messages[1].data = "y";
-  EXPECT_EQ(publisher->PublishBatch(messages).get().value_or(0), 2u) << "in its place behind what was collected";
+  EXPECT_EQ(publisher->PublishBatch(messages).get().value_or(0), 2u)
+      << "in its place behind what was collected";
   EXPECT_EQ(before.get().value_or(0), 1u);
 }
 
 TEST_F(BatchOperations, OneVerdictSettlesAWholeBatch) {
   std::atomic<size_t> calls = 0;
   std::atomic<size_t> received = 0;
-  auto subscriber = broker_->SubscribeBatches(kSubscription, [&](std::span<const Message> messages) {
-    ++calls;
-    received += messages.size();
-    return Verdict::Ack();
-  });
+  auto subscriber =
+      broker_->SubscribeBatches(kSubscription, [&](std::span<const Message> messages) {
+        ++calls;
+        received += messages.size();
+        return Verdict::Ack();
+      });
   Publish(std::vector<std::string>(500, "x"));
   WaitUntil([&] { return stats().backlog_messages == 0; });
   EXPECT_EQ(received, 500u);

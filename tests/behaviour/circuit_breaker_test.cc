@@ -31,23 +31,29 @@ class CircuitBreakerBehaviour : public EngineFixture {
     options.run_timers = false;
     options.store_breaker = breaker;
     options.on_breaker = [this](const BreakerEvent& event) {
-      events_.push_back(std::string(ToString(event.change.to)) + ": " + std::string(ToString(event.change.cause)));
+      events_.push_back(std::string(ToString(event.change.to)) + ": " +
+                        std::string(ToString(event.change.cause)));
     };
-    auto engine = Engine::Open(std::make_unique<FaultyBackend>(std::make_unique<MemoryBackend>(store_), faults_), clock_,
-                               metrics_, options);
+    auto engine = Engine::Open(
+        std::make_unique<FaultyBackend>(std::make_unique<MemoryBackend>(store_), faults_), clock_,
+        metrics_, options);
     ASSERT_TRUE(engine.ok()) << engine.status();
     engine_ = *std::move(engine);
   }
-  std::optional<Reason> Try(std::string_view topic = "orders") { return ReasonOf(Publish(topic, {"a"}).status()); }
+  std::optional<Reason> Try(std::string_view topic = "orders") {
+    return ReasonOf(Publish(topic, {"a"}).status());
+  }
   // A batch that its publisher gives up after `timeout`.
-  void PublishWithin(absl::Duration timeout, Topic::PublishDone done = [](const auto&) {}) {
+  void PublishWithin(
+      absl::Duration timeout, Topic::PublishDone done = [](const auto&) {}) {
     Ref<Batch> batch = MakeBatch({"a"});
     batch->set_deadline(clock_.Now() + timeout);
     FindTopic("orders")->Publish(std::move(batch), std::move(done));
   }
   void OpenByFailing() {
     faults_.FailWith(Error(Reason::kStorageUnavailable, "broken"));
-    for (uint32_t i = 0; i < options_.consecutive_failures; ++i) EXPECT_EQ(Try(), Reason::kStorageUnavailable);
+    for (uint32_t i = 0; i < options_.consecutive_failures; ++i)
+      EXPECT_EQ(Try(), Reason::kStorageUnavailable);
     EXPECT_EQ(state(), BreakerState::kOpen);
   }
   BreakerState state() const { return engine_->store_breaker().state; }
@@ -82,9 +88,11 @@ TEST_F(CircuitBreakerBehaviour, RecoversByItselfThroughAProbe) {
   Advance(options_.open_time * 2);
   EXPECT_TRUE(Publish("orders", {"a"}).ok());
   EXPECT_TRUE(Publish("orders", {"b"}).ok());
-  EXPECT_THAT(events_, ElementsAre("open: failures one after the other", "half-open: time for probes",
-                                   "open: probes failed", "half-open: time for probes", "closed: probes succeeded"));
-  EXPECT_EQ(FindTopic("orders")->log().extent().next, Offset(3)) << "what was refused is not stored";
+  EXPECT_THAT(events_, ElementsAre("open: failures one after the other",
+                                   "half-open: time for probes", "open: probes failed",
+                                   "half-open: time for probes", "closed: probes succeeded"));
+  EXPECT_EQ(FindTopic("orders")->log().extent().next, Offset(3))
+      << "what was refused is not stored";
 }
 
 TEST_F(CircuitBreakerBehaviour, AStoreThatHangsMakesPublishesFailFast) {
@@ -107,7 +115,8 @@ TEST_F(CircuitBreakerBehaviour, AStoreThatHangsMakesPublishesFailFast) {
 TEST_F(CircuitBreakerBehaviour, AStoreThatHangsIsSeenWithoutAnotherPublish) {
   faults_.Stall();
   FindTopic("orders")->Publish(MakeBatch({"a"}), [](const auto&) {});
-  for (absl::Duration d; d < options_.stalled_call - absl::Seconds(1); d += absl::Seconds(1)) Advance(absl::Seconds(1));
+  for (absl::Duration d; d < options_.stalled_call - absl::Seconds(1); d += absl::Seconds(1))
+    Advance(absl::Seconds(1));
   EXPECT_EQ(state(), BreakerState::kClosed);
   Advance(absl::Seconds(1) + StoreBreaker::kWatchInterval);
   EXPECT_EQ(state(), BreakerState::kOpen);
@@ -136,14 +145,17 @@ TEST_F(CircuitBreakerBehaviour, AFullStoreKeepsItsOwnReason) {
 }
 
 TEST_F(CircuitBreakerBehaviour, MistakesOfPublishersDoNotCount) {
-  for (const Reason reason : {Reason::kTopicDeleted, Reason::kProducerFenced, Reason::kTooMuchInFlight}) {
+  for (const Reason reason :
+       {Reason::kTopicDeleted, Reason::kProducerFenced, Reason::kTooMuchInFlight}) {
     faults_.FailWith(Error(reason, "not the store's fault"));
     for (int i = 0; i < 100; ++i) EXPECT_EQ(Try(), reason);
   }
   auto deleted = FindTopic("other");
   deleted->SetDeleted(true);
   for (int i = 0; i < 100; ++i) {
-    deleted->Publish(MakeBatch({"a"}), [](const auto& p) { EXPECT_EQ(ReasonOf(p.status()), Reason::kTopicNotFound); });
+    deleted->Publish(MakeBatch({"a"}), [](const auto& p) {
+      EXPECT_EQ(ReasonOf(p.status()), Reason::kTopicNotFound);
+    });
   }
   EXPECT_EQ(state(), BreakerState::kClosed);
   EXPECT_EQ(counted().rejections.value(), 0u);
@@ -151,8 +163,9 @@ TEST_F(CircuitBreakerBehaviour, MistakesOfPublishersDoNotCount) {
 
 TEST_F(CircuitBreakerBehaviour, DeadlinesOfPublishersDoNotCount) {
   for (int i = 0; i < 1000; ++i) {
-    PublishWithin(-absl::Microseconds(1),
-                  [](const auto& p) { EXPECT_EQ(ReasonOf(p.status()), Reason::kDeadlineExceeded); });
+    PublishWithin(-absl::Microseconds(1), [](const auto& p) {
+      EXPECT_EQ(ReasonOf(p.status()), Reason::kDeadlineExceeded);
+    });
     ASSERT_TRUE(Publish("other", {"b"}).ok()) << "somebody else's, after " << i;
   }
   EXPECT_EQ(state(), BreakerState::kClosed);

@@ -99,7 +99,8 @@ TEST_F(ConcurrencyLimits, APublisherWithoutRoomRefusesOrWaitsAsItWasSaid) {
   Latch began(1);
   Latch go(1);
   auto publisher = *broker_->OpenPublisher(
-      kTopic, {.batch_messages = 1, .max_messages = 2, .when_full = PublisherOptions::WhenFull::kReject});
+      kTopic,
+      {.batch_messages = 1, .max_messages = 2, .when_full = PublisherOptions::WhenFull::kReject});
   std::thread holds([&] {
     publisher->Publish({.data = "first"}, [&](const auto& id) {
       EXPECT_TRUE(id.ok());

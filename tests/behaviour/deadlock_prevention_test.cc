@@ -1,5 +1,5 @@
-// The end in the middle of everything: it comes, and in time. Debug builds check the order of locks on the way
-// (core/base/lock_order.h, with its own tests in unit/base_lock_order_test.cc).
+// The end in the middle of everything: it comes, and in time. Debug builds check the order of locks
+// on the way (core/base/lock_order.h, with its own tests in unit/base_lock_order_test.cc).
 #include "tests/support/broker_fixture.h"
 #include "tests/support/temp_folder.h"
 
@@ -12,10 +12,12 @@ class DeadlockPrevention : public testing::TestWithParam<bool> {
   static constexpr std::string_view kSubscription = "projects/test/subscriptions/billing";
 
   std::unique_ptr<Broker> Open() {
-    return *Broker::Open({.folder = GetParam() ? folder_.path() : "", .durability = Durability::kOs});
+    return *Broker::Open(
+        {.folder = GetParam() ? folder_.path() : "", .durability = Durability::kOs});
   }
 
-  // Publishes, subscribes, acknowledges, creates, changes and deletes, until the broker takes no more.
+  // Publishes, subscribes, acknowledges, creates, changes and deletes, until the broker takes no
+  // more.
   static void DoEverything(Broker& broker, Latch& busy, int thread) {
     auto publisher = broker.OpenPublisher(kTopic);
     bool open = publisher.ok();
@@ -28,12 +30,14 @@ class DeadlockPrevention : public testing::TestWithParam<bool> {
           auto subscriber = broker.Subscribe(kSubscription, [](const Message& message) {
             return message.id() % 5 == 0 ? Verdict::Nack() : Verdict::Ack();
           });
-          if (subscriber.ok() && round % 3 == 0) static_cast<void>((*subscriber)->Close(absl::Seconds(30)));
+          if (subscriber.ok() && round % 3 == 0)
+            static_cast<void>((*subscriber)->Close(absl::Seconds(30)));
           break;
         }
         case 2: {
           const std::string name = "projects/test/topics/other" + std::to_string(thread);
-          const std::string subscription = "projects/test/subscriptions/other" + std::to_string(thread);
+          const std::string subscription =
+              "projects/test/subscriptions/other" + std::to_string(thread);
           static_cast<void>(broker.CreateTopic(name));
           static_cast<void>(broker.CreateSubscription(subscription, name));
           if (round % 2 == 0) static_cast<void>(broker.DeleteSubscription(subscription));
@@ -41,7 +45,8 @@ class DeadlockPrevention : public testing::TestWithParam<bool> {
           break;
         }
         default: {
-          auto subscription = broker.engine().FindSubscription(*SubscriptionName::Parse(kSubscription));
+          auto subscription =
+              broker.engine().FindSubscription(*SubscriptionName::Parse(kSubscription));
           if (!subscription.ok()) break;
           SubscriptionConfig config = (*subscription)->config();
           config.ack_deadline = absl::Seconds(10 + round % 20);
@@ -67,7 +72,8 @@ TEST_P(DeadlockPrevention, CloseDuringEverythingComesToAnEnd) {
     static_cast<void>(broker->CreateSubscription(kSubscription, kTopic));
     Latch busy(kThreads);
     std::vector<std::thread> threads;
-    for (int t = 0; t < kThreads; ++t) threads.emplace_back([&, t] { DoEverything(*broker, busy, t); });
+    for (int t = 0; t < kThreads; ++t)
+      threads.emplace_back([&, t] { DoEverything(*broker, busy, t); });
     busy.Wait();
     EXPECT_TRUE(broker->Close(absl::Minutes(1)).ok());
     for (std::thread& thread : threads) thread.join();
@@ -115,7 +121,8 @@ TEST_P(DeadlockPrevention, TwoMayCloseAtOnceAndNeitherWaitsInVain) {
     auto broker = Open();
     static_cast<void>(broker->CreateTopic(kTopic));
     static_cast<void>(broker->CreateSubscription(kSubscription, kTopic));
-    auto subscriber = broker->Subscribe(kSubscription, [](const Message&) { return Verdict::Ack(); });
+    auto subscriber =
+        broker->Subscribe(kSubscription, [](const Message&) { return Verdict::Ack(); });
     auto publisher = *broker->OpenPublisher(kTopic);
     for (int i = 0; i < 20; ++i) publisher->Publish({.data = "x"}, nullptr);
     std::thread closes([&] { EXPECT_TRUE((*subscriber)->Close(absl::Minutes(5)).ok()); });

@@ -1,4 +1,5 @@
-// Closing loses nothing, takes no longer than it was given, and leaves each message acknowledged or free for others.
+// Closing loses nothing, takes no longer than it was given, and leaves each message acknowledged or
+// free for others.
 #include <set>
 
 #include "tests/support/broker_fixture.h"
@@ -104,8 +105,10 @@ TEST_F(GracefulShutdown, HandlersMayPublishUntilTheyAreDone) {
   std::thread opener([&] {
     // Close has begun when no subscriber can be added any more.
     WaitUntil([&] {
-      return !broker_->Subscribe(kSubscription, [](const Message&) { return Verdict::Nack(); },
-                                 {.max_outstanding_messages = 1}).ok();
+      return !broker_
+                  ->Subscribe(kSubscription, [](const Message&) { return Verdict::Nack(); },
+                              {.max_outstanding_messages = 1})
+                  .ok();
     });
     go.CountDown();
   });
@@ -115,7 +118,8 @@ TEST_F(GracefulShutdown, HandlersMayPublishUntilTheyAreDone) {
   subscriber = nullptr;
   broker_ = nullptr;
   Open();
-  const auto topic = broker_->engine().FindTopic(*TopicName::Parse("projects/test/topics/invoices"));
+  const auto topic =
+      broker_->engine().FindTopic(*TopicName::Parse("projects/test/topics/invoices"));
   EXPECT_EQ((*topic)->stats().extent.next, Offset(2));
 }
 
@@ -130,8 +134,8 @@ TEST_F(GracefulShutdown, WhatWasCollectedIsPublishedAndAnswered) {
   EXPECT_TRUE(broker_->Close(absl::Seconds(1)).ok()) << "closing again says the same";
 }
 
-// Publishers, handlers that fail now and then, and the end in the middle of it, again and again over one store: what was
-// answered with an id is handled in the end.
+// Publishers, handlers that fail now and then, and the end in the middle of it, again and again
+// over one store: what was answered with an id is handled in the end.
 TEST_F(GracefulShutdown, NothingThatWasAnsweredIsLost) {
   std::set<uint64_t> published;
   std::set<uint64_t> handled;

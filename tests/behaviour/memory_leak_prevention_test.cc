@@ -1,5 +1,5 @@
-// Memory stays flat however many messages go through. What leaks outright AddressSanitizer finds (preset asan); this finds
-// what is kept and should not be.
+// Memory stays flat however many messages go through. What leaks outright AddressSanitizer finds
+// (preset asan); this finds what is kept and should not be.
 #include "tests/support/broker_fixture.h"
 #include "tests/support/footprint.h"
 
@@ -13,16 +13,16 @@ TEST(MemoryLeakPrevention, TenMillionMessagesLeaveMemoryFlat) {
   ASSERT_TRUE(broker->CreateTopic(kTopic).ok());
   ASSERT_TRUE(broker->CreateSubscription(kSubscription, kTopic).ok());
   std::atomic<uint64_t> handled = 0;
-  auto subscriber = broker->SubscribeBatches(
-      kSubscription,
-      [&](std::span<const Message> messages) {
-        handled += messages.size();
-        return Verdict::Ack();
-      },
-      {.max_outstanding_messages = 10'000});
+  auto subscriber = broker->SubscribeBatches(kSubscription,
+                                             [&](std::span<const Message> messages) {
+                                               handled += messages.size();
+                                               return Verdict::Ack();
+                                             },
+                                             {.max_outstanding_messages = 10'000});
   auto publisher = *broker->OpenPublisher(kTopic);
   const std::string data(100, 'x');
-  const std::vector<OutgoingMessage> batch(kBatch, {.data = data, .attributes = {{"key", "value"}}});
+  const std::vector<OutgoingMessage> batch(kBatch,
+                                           {.data = data, .attributes = {{"key", "value"}}});
   Footprint warm;
   size_t most = 0;
   for (uint64_t published = 0; published < kMessages; published += kBatch) {
@@ -61,7 +61,8 @@ TEST(MemoryLeakPrevention, FailuresLeaveMemoryFlat) {
     // Measured when nothing is on its way.
     const bool measure = i == kMessages / 10 || i == kMessages;
     const int most = measure ? 0 : 2000;
-    while ((*subscriber)->counters().acked + most < static_cast<uint64_t>(i)) std::this_thread::yield();
+    while ((*subscriber)->counters().acked + most < static_cast<uint64_t>(i))
+      std::this_thread::yield();
     if (i == kMessages / 10) warm = Footprint::Now();
   }
   const Footprint end = Footprint::Now();

@@ -1,4 +1,5 @@
-// A handler that throws, returns late or never returns costs its message a redelivery, and nothing else.
+// A handler that throws, returns late or never returns costs its message a redelivery, and nothing
+// else.
 #include <stdexcept>
 
 #include "tests/support/broker_fixture.h"
@@ -65,7 +66,9 @@ TEST_F(PanicRecovery, AHandlerThatReturnsLateWasNackedAndItsVerdictDoesNotCount)
   Advance(absl::Seconds(2));   // and again, after the failure delay
   second.Wait();
   first_may_return.CountDown();
-  WaitUntil([&] { return subscriber->counters().returned_late == 1 && subscriber->counters().nacked == 2; });
+  WaitUntil([&] {
+    return subscriber->counters().returned_late == 1 && subscriber->counters().nacked == 2;
+  });
   const SubscriberCounters counters = subscriber->counters();
   EXPECT_EQ(counters.timed_out, 1u);
   EXPECT_EQ(counters.acked, 0u);

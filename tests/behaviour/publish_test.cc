@@ -17,7 +17,11 @@ TEST_F(Publish, WithoutADelayAMessageGoesAtOnce) {
 
 TEST_F(Publish, AMessageArrivesAsItWasWithAnIdAndATime) {
   auto publisher = *broker_->OpenPublisher(kTopic);
-  const auto id = publisher->Publish({.data = "a", .attributes = {{"colour", "red"}}, .ordering_key = "k", .priority = 7}).get();
+  const auto id =
+      publisher
+          ->Publish(
+              {.data = "a", .attributes = {{"colour", "red"}}, .ordering_key = "k", .priority = 7})
+          .get();
   ASSERT_TRUE(id.ok()) << id.status();
   std::atomic<bool> came = false;
   auto subscriber = Subscribe([&](const Message& message) {
@@ -36,7 +40,8 @@ TEST_F(Publish, AMessageArrivesAsItWasWithAnIdAndATime) {
 
 TEST_F(Publish, IdsGrowInTheOrderOfPublishing) {
   auto publisher = *broker_->OpenPublisher(kTopic);
-  for (uint64_t id = 1; id <= 5; ++id) EXPECT_EQ(publisher->Publish({.data = "x"}).get().value_or(0), id);
+  for (uint64_t id = 1; id <= 5; ++id)
+    EXPECT_EQ(publisher->Publish({.data = "x"}).get().value_or(0), id);
 }
 
 TEST_F(Publish, ADeletedTopicIsSaidSo) {

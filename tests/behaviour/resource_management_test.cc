@@ -22,7 +22,8 @@ void Live(const BrokerOptions& options) {
   ASSERT_TRUE(broker->Close(absl::Minutes(1)).ok());
 }
 
-// What is left after so many lives, from the first ones on: what libraries set up once does not count.
+// What is left after so many lives, from the first ones on: what libraries set up once does not
+// count.
 void ExpectNothingLeft(const BrokerOptions& options, int lives, size_t heap_bytes) {
   for (int i = 0; i < 10; ++i) Live(options);
   const Footprint before = Footprint::Now();
@@ -39,7 +40,8 @@ TEST(ResourceManagement, AThousandTimesInMemoryLeavesNothing) {
 
 TEST(ResourceManagement, AThousandTimesInAFolderLeavesNothing) {
   TempFolder folder;
-  ExpectNothingLeft({.folder = folder.path(), .durability = Durability::kOs}, kSanitized ? 20 : 1000, 65536);
+  ExpectNothingLeft({.folder = folder.path(), .durability = Durability::kOs},
+                    kSanitized ? 20 : 1000, 65536);
 }
 
 TEST(ResourceManagement, AThousandSubscribersLeaveNothing) {

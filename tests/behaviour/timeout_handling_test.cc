@@ -57,7 +57,8 @@ TEST_F(TimeoutHandling, LeasesLastAsLongAsTheHandlerRuns) {
 }
 
 TEST_F(TimeoutHandling, LeasesAreNotProlongedPastTheirMaximum) {
-  auto subscriber = HoldOne({.concurrency = 1, .handler_timeout = absl::Hours(1), .max_lease = absl::Seconds(25)});
+  auto subscriber = HoldOne(
+      {.concurrency = 1, .handler_timeout = absl::Hours(1), .max_lease = absl::Seconds(25)});
   for (int i = 0; i < 24; ++i) Advance(absl::Seconds(1));
   EXPECT_EQ(stats().expired_leases, 0u);
   Advance(absl::Seconds(1));
@@ -66,7 +67,8 @@ TEST_F(TimeoutHandling, LeasesAreNotProlongedPastTheirMaximum) {
 }
 
 TEST_F(TimeoutHandling, AMessageWhoseLeaseWasLostWhileItWaitedIsNotHandled) {
-  auto subscriber = HoldOne({.concurrency = 1, .handler_timeout = absl::Hours(1), .max_lease = absl::Seconds(20)});
+  auto subscriber = HoldOne(
+      {.concurrency = 1, .handler_timeout = absl::Hours(1), .max_lease = absl::Seconds(20)});
   Publish({"waits"});
   // Somebody else takes it when its lease is over.
   for (int i = 0; i < 21; ++i) Advance(absl::Seconds(1));

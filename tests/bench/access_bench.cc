@@ -1,4 +1,5 @@
-// What a call costs where callers are asked who they are: a JWT that is new and one that is known, a right that is looked up.
+// What a call costs where callers are asked who they are: a JWT that is new and one that is known,
+// a right that is looked up.
 //
 //   build/release/bin/access_bench
 #include <cstdlib>
@@ -20,7 +21,9 @@ class Setup {
   Setup() {
     std::string policy = "bindings:\n";
     for (int i = 0; i < 100; ++i) {
-      policy += fmt::format("  - {{role: editor, members: [\"jwt:service-{}\"], resources: [projects/team-{}/*]}}\n", i, i);
+      policy += fmt::format(
+          "  - {{role: editor, members: [\"jwt:service-{}\"], resources: [projects/team-{}/*]}}\n",
+          i, i);
     }
     options_.policy_file = folder_.Write("policy.yaml", policy);
     options_.jwt_keys = folder_.Write("keys.json", KeySetOf({key_}));
@@ -33,7 +36,10 @@ class Setup {
   Authenticator& authenticator() { return *authenticator_; }
   Access& access() { return *access_; }
   std::string Bearer(int number) const {
-    return "Bearer " + key_.Sign({{"iss", "https://issuer.example"}, {"aud", "sluice"}, {"sub", "service-50"}, {"jti", number},
+    return "Bearer " + key_.Sign({{"iss", "https://issuer.example"},
+                                  {"aud", "sluice"},
+                                  {"sub", "service-50"},
+                                  {"jti", number},
                                   {"exp", absl::ToUnixSeconds(absl::Now()) + 3600}});
   }
 

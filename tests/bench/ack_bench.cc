@@ -1,13 +1,15 @@
-// What a day of acknowledgements out of order costs: of every hundred messages one is held back, as by a consumer that waits for
-// something else, and the others are acknowledged. At 1,000 messages a second that makes 864,000 holes in a day. One thread,
-// nothing but the containers of a subscription.
+// What a day of acknowledgements out of order costs: of every hundred messages one is held back, as
+// by a consumer that waits for something else, and the others are acknowledged. At 1,000 messages a
+// second that makes 864,000 holes in a day. One thread, nothing but the containers of a
+// subscription.
 //
 //   build/release/bin/ack_bench
 //
-// `time` is for two acknowledgements: of 99 new messages, which are leased before, and of one of those held back: the oldest
-// (in_order), or any, which with many of them is a cache miss at every step down the trees.
-// Counters, per message held back: `state_bytes` for what is known to be acknowledged, in the engine and in the store's cursor;
-// `lease_bytes` for its lease, as long as a consumer keeps it; `saved_bytes` in the view.
+// `time` is for two acknowledgements: of 99 new messages, which are leased before, and of one of
+// those held back: the oldest (in_order), or any, which with many of them is a cache miss at every
+// step down the trees. Counters, per message held back: `state_bytes` for what is known to be
+// acknowledged, in the engine and in the store's cursor; `lease_bytes` for its lease, as long as a
+// consumer keeps it; `saved_bytes` in the view.
 #include <malloc.h>
 
 #include <random>
@@ -33,8 +35,12 @@ class Progress {
  public:
   // Leases the next hundred messages and acknowledges all but the first.
   void AckAllButOne() {
-    const LeaseId first = leases_.Add({.first = {}, .offset = next_, .count = kStride, .consumer = kConsumer,
-                                       .deadline = Instant(static_cast<int64_t>(next_.value()) * 1'000'000)});
+    const LeaseId first =
+        leases_.Add({.first = {},
+                     .offset = next_,
+                     .count = kStride,
+                     .consumer = kConsumer,
+                     .deadline = Instant(static_cast<int64_t>(next_.value()) * 1'000'000)});
     Ack({first + 1, first + (kStride - 1)});
     held_.push_back(first);
     next_ += kStride;
@@ -72,7 +78,9 @@ void HeldBack(benchmark::State& state) {
   const size_t before = HeapBytes();
   for (size_t i = 0; i < count; ++i) progress.AckAllButOne();
   const size_t with_leases = HeapBytes();
-  const auto each = [count](size_t bytes) { return static_cast<double>(bytes) / static_cast<double>(count); };
+  const auto each = [count](size_t bytes) {
+    return static_cast<double>(bytes) / static_cast<double>(count);
+  };
   {
     const AckSet copy = progress.acked();
     const size_t one = HeapBytes() - with_leases;
@@ -84,7 +92,8 @@ void HeldBack(benchmark::State& state) {
   size_t oldest = 0;
   for (auto _ : state) {
     progress.AckAllButOne();
-    // The newest takes the place of the one that goes, so that the places are in the order of age, all around.
+    // The newest takes the place of the one that goes, so that the places are in the order of age,
+    // all around.
     progress.AckHeld(in_order ? oldest++ % count : random() % count);
   }
   if (progress.leases().count() != count) std::abort();

@@ -1,6 +1,7 @@
-// A broker that does nothing: what the load of google.pubsub.v1 needs and no more, in memory, with typed protobuf and one queue for
-// each subscription. No leases, no checks, no disk; acknowledgements are read and forgotten. What it reaches is what gRPC gives on
-// a machine; figures of sluiced are ratios to it.
+// A broker that does nothing: what the load of google.pubsub.v1 needs and no more, in memory, with
+// typed protobuf and one queue for each subscription. No leases, no checks, no disk;
+// acknowledgements are read and forgotten. What it reaches is what gRPC gives on a machine; figures
+// of sluiced are ratios to it.
 //
 //   bare_broker            # prints its port, and goes on until it is killed
 #include <atomic>
@@ -31,7 +32,8 @@ Queue& QueueOf(const std::string& name) {
   return queues[name.substr(name.rfind('/'))];
 }
 
-class Stream final : public grpc::ServerBidiReactor<pubsub::StreamingPullRequest, pubsub::StreamingPullResponse> {
+class Stream final
+    : public grpc::ServerBidiReactor<pubsub::StreamingPullRequest, pubsub::StreamingPullResponse> {
  public:
   Stream() { StartRead(&request_); }
 
@@ -56,7 +58,8 @@ class Stream final : public grpc::ServerBidiReactor<pubsub::StreamingPullRequest
       if (writing_ || queue_->messages.empty() || queue_->stream != this) return;
       writing_ = true;
       response_.Clear();
-      for (size_t i = 0; i < kMostInAResponse && !queue_->messages.empty(); ++i, queue_->messages.pop_front()) {
+      for (size_t i = 0; i < kMostInAResponse && !queue_->messages.empty();
+           ++i, queue_->messages.pop_front()) {
         auto& received = *response_.add_received_messages();
         *received.mutable_message() = std::move(queue_->messages.front());
         received.set_ack_id(received.message().message_id());
@@ -95,7 +98,9 @@ grpc::ServerUnaryReactor* Ok(Call* call) {
 }
 
 class Publisher final : public pubsub::Publisher::CallbackService {
-  grpc::ServerUnaryReactor* CreateTopic(Call* call, const pubsub::Topic*, pubsub::Topic*) override { return Ok(call); }
+  grpc::ServerUnaryReactor* CreateTopic(Call* call, const pubsub::Topic*, pubsub::Topic*) override {
+    return Ok(call);
+  }
   grpc::ServerUnaryReactor* DeleteTopic(Call* call, const pubsub::DeleteTopicRequest* request,
                                         google::protobuf::Empty*) override {
     Queue& queue = QueueOf(request->topic());
@@ -112,7 +117,8 @@ class Publisher final : public pubsub::Publisher::CallbackService {
       for (const auto& message : request->messages()) {
         *response->add_message_ids() = std::to_string(++next_id_);
         queue.messages.push_back(message);
-        queue.messages.back().set_message_id(response->message_ids().at(response->message_ids_size() - 1));
+        queue.messages.back().set_message_id(
+            response->message_ids().at(response->message_ids_size() - 1));
       }
       stream = queue.stream;
     }
@@ -124,14 +130,16 @@ class Publisher final : public pubsub::Publisher::CallbackService {
 };
 
 class Subscriber final : public pubsub::Subscriber::CallbackService {
-  grpc::ServerUnaryReactor* CreateSubscription(Call* call, const pubsub::Subscription*, pubsub::Subscription*) override {
+  grpc::ServerUnaryReactor* CreateSubscription(Call* call, const pubsub::Subscription*,
+                                               pubsub::Subscription*) override {
     return Ok(call);
   }
   grpc::ServerUnaryReactor* DeleteSubscription(Call* call, const pubsub::DeleteSubscriptionRequest*,
                                                google::protobuf::Empty*) override {
     return Ok(call);
   }
-  grpc::ServerBidiReactor<pubsub::StreamingPullRequest, pubsub::StreamingPullResponse>* StreamingPull(Call*) override {
+  grpc::ServerBidiReactor<pubsub::StreamingPullRequest, pubsub::StreamingPullResponse>*
+  StreamingPull(Call*) override {
     return new Stream;
   }
 };

@@ -1,6 +1,7 @@
-// A publish stream that does nothing: sluice.v1 as far as `sluice bench --publish-only` needs it, where each request's messages are
-// counted and each batch is answered: typed protobuf, no checks, no store. What it reaches is what a stream of gRPC carries on
-// a machine; figures of sluiced's publish stream are ratios to it.
+// A publish stream that does nothing: sluice.v1 as far as `sluice bench --publish-only` needs it,
+// where each request's messages are counted and each batch is answered: typed protobuf, no checks,
+// no store. What it reaches is what a stream of gRPC carries on a machine; figures of sluiced's
+// publish stream are ratios to it.
 //
 //   counting_stream        # prints its port, and goes on until it is killed
 #include <cstdio>
@@ -72,7 +73,9 @@ class Stream final : public grpc::ServerBidiReactor<v1::PublishRequest, v1::Publ
 };
 
 class PubSub final : public v1::PubSub::CallbackService {
-  grpc::ServerBidiReactor<v1::PublishRequest, v1::PublishResponse>* Publish(Call*) override { return new Stream; }
+  grpc::ServerBidiReactor<v1::PublishRequest, v1::PublishResponse>* Publish(Call*) override {
+    return new Stream;
+  }
 };
 
 grpc::ServerUnaryReactor* Ok(Call* call) {
@@ -83,10 +86,12 @@ grpc::ServerUnaryReactor* Ok(Call* call) {
 
 // Anything may be made and deleted.
 class Admin final : public v1::Admin::CallbackService {
-  grpc::ServerUnaryReactor* CreateTopic(Call* call, const v1::CreateTopicRequest*, v1::CreateTopicResponse*) override {
+  grpc::ServerUnaryReactor* CreateTopic(Call* call, const v1::CreateTopicRequest*,
+                                        v1::CreateTopicResponse*) override {
     return Ok(call);
   }
-  grpc::ServerUnaryReactor* DeleteTopic(Call* call, const v1::DeleteTopicRequest*, v1::DeleteTopicResponse*) override {
+  grpc::ServerUnaryReactor* DeleteTopic(Call* call, const v1::DeleteTopicRequest*,
+                                        v1::DeleteTopicResponse*) override {
     return Ok(call);
   }
   grpc::ServerUnaryReactor* CreateSubscription(Call* call, const v1::CreateSubscriptionRequest*,

@@ -1,10 +1,11 @@
-// The engine alone: memory store, one subscription, every message published singly with headers, delivered to a consumer
-// in process and acknowledged there. Time and allocations are per message, the whole way.
+// The engine alone: memory store, one subscription, every message published singly with headers,
+// delivered to a consumer in process and acknowledged there. Time and allocations are per message,
+// the whole way.
 //
 //   build/release/bin/engine_bench --benchmark_min_time=2
 //
-// With N threads each publishes to a topic of its own; `time` is then thread-seconds per message (wall time of a thread
-// over its messages, so on 2 cores 8 threads share what 2 can do).
+// With N threads each publishes to a topic of its own; `time` is then thread-seconds per message
+// (wall time of a thread over its messages, so on 2 cores 8 threads share what 2 can do).
 #include <atomic>
 #include <cstdlib>
 #include <new>
@@ -58,15 +59,19 @@ void PublishDeliverAck(benchmark::State& state) {
       bytes_before = allocated_bytes;
     }
     if (!builder.Add(message).ok()) std::abort();
-    topic->Publish(*builder.Build(), [&published](const auto& result) { published += result.ok() ? 1 : 0; });
+    topic->Publish(*builder.Build(),
+                   [&published](const auto& result) { published += result.ok() ? 1 : 0; });
   }
   const auto messages = static_cast<double>(state.iterations());
-  if (published != static_cast<uint64_t>(state.iterations()) || consumer->seen() != published) std::abort();
+  if (published != static_cast<uint64_t>(state.iterations()) || consumer->seen() != published)
+    std::abort();
   state.SetItemsProcessed(state.iterations());
-  state.counters["allocs"] = benchmark::Counter(static_cast<double>(allocations - allocations_before) / messages,
-                                                benchmark::Counter::kAvgThreads);
-  state.counters["new_bytes"] = benchmark::Counter(static_cast<double>(allocated_bytes - bytes_before) / messages,
-                                                   benchmark::Counter::kAvgThreads);
+  state.counters["allocs"] =
+      benchmark::Counter(static_cast<double>(allocations - allocations_before) / messages,
+                         benchmark::Counter::kAvgThreads);
+  state.counters["new_bytes"] =
+      benchmark::Counter(static_cast<double>(allocated_bytes - bytes_before) / messages,
+                         benchmark::Counter::kAvgThreads);
   topic = nullptr;
 }
 BENCHMARK(PublishDeliverAck)->UseRealTime();

@@ -1,4 +1,5 @@
-// What the engine's features cost: filters, ordering keys, many leases. One thread, memory store, in process.
+// What the engine's features cost: filters, ordering keys, many leases. One thread, memory store,
+// in process.
 //
 //   build/release/bin/feature_bench
 //
@@ -34,9 +35,12 @@ void FilterOfThreeTerms(benchmark::State& state) {
       R"(attributes.region = "europe" AND hasPrefix(attributes.kind, "order.") AND priority >= 3)");
   BatchBuilder builder;
   for (int i = 0; i < kBatch; ++i) {
-    OutgoingMessage message{.data = "a payload of some bytes", .priority = static_cast<uint32_t>(i % 10)};
-    message.attributes = {{"content-type", "application/json"}, {"region", i % 2 == 0 ? "europe" : "asia"},
-                          {"kind", "order.created"}, {"tenant", "blue"}};
+    OutgoingMessage message{.data = "a payload of some bytes",
+                            .priority = static_cast<uint32_t>(i % 10)};
+    message.attributes = {{"content-type", "application/json"},
+                          {"region", i % 2 == 0 ? "europe" : "asia"},
+                          {"kind", "order.created"},
+                          {"tenant", "blue"}};
     if (!builder.Add(message).ok()) std::abort();
   }
   const Ref<Batch> batch = *builder.Build();
@@ -66,9 +70,12 @@ void FilteredSubscriptions(benchmark::State& state) {
   BatchBuilder builder;
   for (auto _ : state) {
     for (const std::string& shard : shards) {
-      if (!builder.Add({.data = "a payload of some bytes", .attributes = {{"shard", shard}}}).ok()) std::abort();
+      if (!builder.Add({.data = "a payload of some bytes", .attributes = {{"shard", shard}}}).ok())
+        std::abort();
     }
-    topic->Publish(*builder.Build(), [](const auto& published) { if (!published.ok()) std::abort(); });
+    topic->Publish(*builder.Build(), [](const auto& published) {
+      if (!published.ok()) std::abort();
+    });
   }
   uint64_t seen = 0;
   for (const auto& consumer : consumers) seen += consumer->seen();
@@ -77,7 +84,8 @@ void FilteredSubscriptions(benchmark::State& state) {
 }
 BENCHMARK(FilteredSubscriptions)->Arg(1)->Arg(10)->Arg(50)->Arg(100);
 
-// The same messages with 100,000 keys, to a subscription that keeps their order and to one that does not.
+// The same messages with 100,000 keys, to a subscription that keeps their order and to one that
+// does not.
 void OrderingKeys(benchmark::State& state) {
   constexpr uint32_t kKeys = 100'000;
   BenchEngine engine;
@@ -92,14 +100,17 @@ void OrderingKeys(benchmark::State& state) {
       const std::string key = "customer-" + std::to_string(random() % kKeys);
       if (!builder.Add({.data = "a payload of some bytes", .ordering_key = key}).ok()) std::abort();
     }
-    topic->Publish(*builder.Build(), [](const auto& published) { if (!published.ok()) std::abort(); });
+    topic->Publish(*builder.Build(), [](const auto& published) {
+      if (!published.ok()) std::abort();
+    });
   }
   if (consumer->seen() != static_cast<uint64_t>(state.iterations()) * kBatch) std::abort();
   SetPerItem(state, kBatch);
 }
 BENCHMARK(OrderingKeys)->ArgName("ordered")->Arg(0)->Arg(1);
 
-// A backlog of a million messages, each with a key of its own, of which a consumer takes a thousand and keeps them.
+// A backlog of a million messages, each with a key of its own, of which a consumer takes a thousand
+// and keeps them.
 void AMillionKeysInTheBacklog(benchmark::State& state) {
   constexpr int kKeys = 1'000'000;
   constexpr int64_t kInFlight = 1000;
@@ -114,7 +125,9 @@ void AMillionKeysInTheBacklog(benchmark::State& state) {
       const std::string key = "customer-" + std::to_string(i);
       if (!builder.Add({.data = "x", .ordering_key = key}).ok()) std::abort();
       if (builder.count() < 1000) continue;
-      topic->Publish(*builder.Build(), [](const auto& published) { if (!published.ok()) std::abort(); });
+      topic->Publish(*builder.Build(), [](const auto& published) {
+        if (!published.ok()) std::abort();
+      });
     }
     const size_t before = HeapBytes();
     class Holder : public Consumer {
@@ -134,12 +147,16 @@ void AMillionKeysInTheBacklog(benchmark::State& state) {
 }
 BENCHMARK(AMillionKeysInTheBacklog)->Iterations(1)->Unit(benchmark::kMillisecond);
 
-// Each lease apart from its neighbours, which is the worst case: those delivered together are one run.
+// Each lease apart from its neighbours, which is the worst case: those delivered together are one
+// run.
 class Leases {
  public:
   explicit Leases(uint32_t count) {
     for (uint32_t i = 0; i < count; ++i) {
-      table.Add({.first = {}, .offset = Offset(1 + uint64_t{2} * i), .count = 1, .consumer = ConsumerId(1),
+      table.Add({.first = {},
+                 .offset = Offset(1 + uint64_t{2} * i),
+                 .count = 1,
+                 .consumer = ConsumerId(1),
                  .deadline = Instant(1'000'000 + i * int64_t{1000})});
     }
   }
@@ -176,7 +193,8 @@ void LeaseExpiry(benchmark::State& state) {
   for (auto _ : state) {
     Lease expired;
     const Instant due = leases.table.next_deadline();
-    if (leases.table.TakeExpired(due, [&](const Lease& lease) { expired = lease; }) != 1) std::abort();
+    if (leases.table.TakeExpired(due, [&](const Lease& lease) { expired = lease; }) != 1)
+      std::abort();
     expired.deadline = Instant(later += 1000);
     leases.table.Add(expired);
   }

@@ -1,5 +1,5 @@
-// What the server does with an Acknowledge or a ModifyAckDeadline request of 1,000 ids: from the bytes of the request to the answer,
-// without gRPC.
+// What the server does with an Acknowledge or a ModifyAckDeadline request of 1,000 ids: from the
+// bytes of the request to the answer, without gRPC.
 #include <algorithm>
 #include <cstdlib>
 #include <random>
@@ -34,9 +34,12 @@ class Leases : public BenchEngine {
     config.topic = NameOfTopic("acks");
     config.exactly_once = exactly_once;
     topic_ = MakeTopic("acks");
-    engine().CreateSubscription(config, Latest{}, [](const auto& made) { if (!made.ok()) std::abort(); });
+    engine().CreateSubscription(config, Latest{}, [](const auto& made) {
+      if (!made.ok()) std::abort();
+    });
     subscription_ = *engine().FindSubscription(config.name);
-    const ConsumerId id = *subscription_->Attach(consumer_, {.client_id = {}, .leases_outlive_it = true});
+    const ConsumerId id =
+        *subscription_->Attach(consumer_, {.client_id = {}, .leases_outlive_it = true});
     subscription_->Grant(id, kEndlessCredit, Subscription::kNoByteLimit);
   }
 
@@ -48,8 +51,9 @@ class Leases : public BenchEngine {
     for (const Delivery& delivery : consumer_->held) {
       for (uint32_t i = 0; i < delivery.count(); ++i) {
         std::string& id = ids.emplace_back(kAckIdSize, ' ');
-        WriteAckId(id.data(), {subscription_->id(), engine().incarnation(), delivery.first_lease + i,
-                               delivery.batch->first() + delivery.begin + i});
+        WriteAckId(id.data(),
+                   {subscription_->id(), engine().incarnation(), delivery.first_lease + i,
+                    delivery.batch->first() + delivery.begin + i});
       }
     }
     if (ids.size() != kIds) std::abort();
@@ -63,7 +67,9 @@ class Leases : public BenchEngine {
   void Acknowledge(const std::string& request) {
     AckScan scan;
     if (!ScanAcknowledge(request, &scan)) std::abort();
-    AcknowledgeIds(engine(), subscription_, scan.ack_ids, {}, [](const auto& outcome) { if (!outcome.ok()) std::abort(); });
+    AcknowledgeIds(engine(), subscription_, scan.ack_ids, {}, [](const auto& outcome) {
+      if (!outcome.ok()) std::abort();
+    });
   }
   void Extend(const std::string& request) {
     AckScan scan;
@@ -77,7 +83,9 @@ class Leases : public BenchEngine {
     for (int i = 0; i < 100; ++i) {
       if (!builder_.Add(OutgoingMessage{.data = payload_}).ok()) std::abort();
     }
-    topic_->Publish(*builder_.Build(), [](const auto& published) { if (!published.ok()) std::abort(); });
+    topic_->Publish(*builder_.Build(), [](const auto& published) {
+      if (!published.ok()) std::abort();
+    });
   }
 
   const std::string payload_ = std::string(100, 'x');
@@ -106,11 +114,14 @@ void ModifyAckDeadline1000(benchmark::State& state, bool exactly_once, bool shuf
 
 BENCHMARK_CAPTURE(Acknowledge1000, in_order, false, false)->Unit(benchmark::kMicrosecond);
 BENCHMARK_CAPTURE(Acknowledge1000, shuffled, false, true)->Unit(benchmark::kMicrosecond);
-BENCHMARK_CAPTURE(Acknowledge1000, exactly_once_in_order, true, false)->Unit(benchmark::kMicrosecond);
-BENCHMARK_CAPTURE(Acknowledge1000, exactly_once_shuffled, true, true)->Unit(benchmark::kMicrosecond);
+BENCHMARK_CAPTURE(Acknowledge1000, exactly_once_in_order, true, false)
+    ->Unit(benchmark::kMicrosecond);
+BENCHMARK_CAPTURE(Acknowledge1000, exactly_once_shuffled, true, true)
+    ->Unit(benchmark::kMicrosecond);
 BENCHMARK_CAPTURE(ModifyAckDeadline1000, in_order, false, false)->Unit(benchmark::kMicrosecond);
 BENCHMARK_CAPTURE(ModifyAckDeadline1000, shuffled, false, true)->Unit(benchmark::kMicrosecond);
-BENCHMARK_CAPTURE(ModifyAckDeadline1000, exactly_once_shuffled, true, true)->Unit(benchmark::kMicrosecond);
+BENCHMARK_CAPTURE(ModifyAckDeadline1000, exactly_once_shuffled, true, true)
+    ->Unit(benchmark::kMicrosecond);
 
 }  // namespace
 }  // namespace sluice::server

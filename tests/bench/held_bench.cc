@@ -1,10 +1,11 @@
-// What messages that are held back (behind a failed one of their key, or because they are due later) cost the others of their
-// subscription. In process, over a store in a temporary folder, durability `os`.
+// What messages that are held back (behind a failed one of their key, or because they are due
+// later) cost the others of their subscription. In process, over a store in a temporary folder,
+// durability `os`.
 //
 //   build/release/bin/held_bench
 //
-// p50 and p99 are of single messages of other keys, 1,000 a second, from the call that publishes to the delivery; `held_mib` is how much
-// the process grew while the others were held.
+// p50 and p99 are of single messages of other keys, 1,000 a second, from the call that publishes to
+// the delivery; `held_mib` is how much the process grew while the others were held.
 #include <malloc.h>
 
 #include <algorithm>
@@ -42,7 +43,8 @@ enum class Held {
   kDueLater,
 };
 
-// Nacks what has the key, for longer than the benchmark takes; of what says when it was sent it notes how long it took.
+// Nacks what has the key, for longer than the benchmark takes; of what says when it was sent it
+// notes how long it took.
 class Picky : public Consumer {
  public:
   void Deliver(std::vector<Delivery>& deliveries) override {
@@ -59,7 +61,8 @@ class Picky : public Consumer {
         acked.push_back(lease);
         if (message.data() == kFiller) continue;
         MutexLock lock(mu_);
-        took_us_.push_back(absl::ToDoubleMicroseconds(now - absl::FromUnixNanos(std::stoll(std::string(message.data())))));
+        took_us_.push_back(absl::ToDoubleMicroseconds(
+            now - absl::FromUnixNanos(std::stoll(std::string(message.data())))));
       }
     }
     if (!acked.empty()) subscription->Ack(id, acked);
@@ -86,19 +89,24 @@ class HeldStory {
     config.ordered = true;
     picky_->subscription = engine_.Subscribe("sub", "topic", config, Earliest{}, 0)->subscription;
     picky_->id = *picky_->subscription->Attach(picky_, {});
-    picky_->subscription->Grant(picky_->id, BenchEngine::kEndlessCredit, Subscription::kNoByteLimit);
+    picky_->subscription->Grant(picky_->id, BenchEngine::kEndlessCredit,
+                                Subscription::kNoByteLimit);
   }
 
   void Hold(int64_t messages, Held how) {
     OutgoingMessage held{.data = kFiller};
-    if (how == Held::kDueLater) held.deliver_at = absl::Now() + absl::Hours(1);
-    else held.ordering_key = kHeldKey;
+    if (how == Held::kDueLater)
+      held.deliver_at = absl::Now() + absl::Hours(1);
+    else
+      held.ordering_key = kHeldKey;
     for (; messages > 0; messages -= kBatch) {
       for (int i = 0; i < kBatch; ++i) {
         if (held.deliver_at) *held.deliver_at += absl::Microseconds(1);
         if (!builder_.Add(held).ok()) std::abort();
         const std::string other = std::to_string(i);
-        if (how == Held::kBetweenOthers && !builder_.Add({.data = kFiller, .ordering_key = other}).ok()) std::abort();
+        if (how == Held::kBetweenOthers &&
+            !builder_.Add({.data = kFiller, .ordering_key = other}).ok())
+          std::abort();
         if (builder_.count() == kBatch) Publish();
       }
       while (published_ - done_ > 16) std::this_thread::yield();
@@ -111,7 +119,11 @@ class HeldStory {
     absl::Time next = absl::Now();
     for (int i = 0; i < kOthers; ++i, next += kPace) {
       absl::SleepFor(next - absl::Now());
-      if (!builder_.Add({.data = std::to_string(absl::ToUnixNanos(absl::Now())), .ordering_key = std::to_string(i)}).ok()) std::abort();
+      if (!builder_
+               .Add({.data = std::to_string(absl::ToUnixNanos(absl::Now())),
+                     .ordering_key = std::to_string(i)})
+               .ok())
+        std::abort();
       Publish();
     }
     std::vector<double> took = picky_->took_us();
@@ -128,7 +140,10 @@ class HeldStory {
       ++done_;
     });
   }
-  std::unique_ptr<Backend> OpenStore() { return *LocalBackend::Open({.data_dir = folder_.path(), .durability = Durability::kOs}, clock_, metrics_); }
+  std::unique_ptr<Backend> OpenStore() {
+    return *LocalBackend::Open({.data_dir = folder_.path(), .durability = Durability::kOs}, clock_,
+                               metrics_);
+  }
 
   TempFolder folder_;
   SystemClock clock_;
@@ -152,9 +167,21 @@ void BesideHeld(benchmark::State& state, Held how) {
     state.counters["with_others_mib"] = ResidentMib() - before;
   }
 }
-BENCHMARK_CAPTURE(BesideHeld, of_one_key, Held::kOfOneKey)->Arg(0)->Arg(5'000'000)->Iterations(1)->Unit(benchmark::kSecond);
-BENCHMARK_CAPTURE(BesideHeld, between_others, Held::kBetweenOthers)->Arg(0)->Arg(5'000'000)->Iterations(1)->Unit(benchmark::kSecond);
-BENCHMARK_CAPTURE(BesideHeld, due_later, Held::kDueLater)->Arg(0)->Arg(5'000'000)->Iterations(1)->Unit(benchmark::kSecond);
+BENCHMARK_CAPTURE(BesideHeld, of_one_key, Held::kOfOneKey)
+    ->Arg(0)
+    ->Arg(5'000'000)
+    ->Iterations(1)
+    ->Unit(benchmark::kSecond);
+BENCHMARK_CAPTURE(BesideHeld, between_others, Held::kBetweenOthers)
+    ->Arg(0)
+    ->Arg(5'000'000)
+    ->Iterations(1)
+    ->Unit(benchmark::kSecond);
+BENCHMARK_CAPTURE(BesideHeld, due_later, Held::kDueLater)
+    ->Arg(0)
+    ->Arg(5'000'000)
+    ->Iterations(1)
+    ->Unit(benchmark::kSecond);
 
 }  // namespace
 }  // namespace sluice

@@ -1,5 +1,5 @@
-// A collector that takes spans and forgets them, at a cost that is not to be seen beside a server's: for figures of tracing on a
-// machine where both run.
+// A collector that takes spans and forgets them, at a cost that is not to be seen beside a
+// server's: for figures of tracing on a machine where both run.
 //
 //   span_sink        # prints its port, and goes on until it is killed
 #include <cstdio>
@@ -10,7 +10,8 @@
 namespace trace = opentelemetry::proto::collector::trace::v1;
 
 // Requests stay bytes.
-class Sink final : public trace::TraceService::WithRawCallbackMethod_Export<trace::TraceService::Service> {
+class Sink final
+    : public trace::TraceService::WithRawCallbackMethod_Export<trace::TraceService::Service> {
   grpc::ServerUnaryReactor* Export(grpc::CallbackServerContext* call, const grpc::ByteBuffer*,
                                    grpc::ByteBuffer* response) override {
     *response = grpc::ByteBuffer(nullptr, 0);

@@ -1,4 +1,5 @@
-// AppendAndAck: messages move to another topic and are acknowledged where they came from, both or neither.
+// AppendAndAck: messages move to another topic and are acknowledged where they came from, both or
+// neither.
 #include "gmock/gmock.h"
 #include "tests/conformance/store_test.h"
 
@@ -11,13 +12,15 @@ class AppendAndAckTest : public StoreTest {
  protected:
   absl::Status Move(std::vector<OffsetRange> ranges, const std::vector<std::string>& payloads) {
     Answer<absl::Status> moved;
-    target_log_->AppendAndAck(MakeBatch(payloads), backend_->OpenCursor(source_), std::move(ranges), moved.callback());
+    target_log_->AppendAndAck(MakeBatch(payloads), backend_->OpenCursor(source_), std::move(ranges),
+                              moved.callback());
     return moved.Wait();
   }
   std::vector<std::string> Stored() {
     std::vector<std::string> payloads;
     for (const Ref<Batch>& batch : ReadAll(*backend_->OpenLog(target_), 1, 1000)) {
-      for (uint32_t i = 0; i < batch->count(); ++i) payloads.emplace_back(MessageView(batch->message(i)).data());
+      for (uint32_t i = 0; i < batch->count(); ++i)
+        payloads.emplace_back(MessageView(batch->message(i)).data());
     }
     return payloads;
   }
@@ -44,7 +47,8 @@ TEST_P(AppendAndAckTest, DoesBothAndSurvivesAReopen) {
 }
 
 TEST_P(AppendAndAckTest, TakesSeveralRangesInOneStep) {
-  ASSERT_EQ(Move({Range(2, 3), Range(5, 8), Range(9, 10)}, {"b", "e", "f", "g", "i"}), absl::OkStatus());
+  ASSERT_EQ(Move({Range(2, 3), Range(5, 8), Range(9, 10)}, {"b", "e", "f", "g", "i"}),
+            absl::OkStatus());
   for (int pass = 0; pass < 2; ++pass) {
     EXPECT_THAT(Stored(), ElementsAre("b", "e", "f", "g", "i"));
     const AckSet acked = backend_->OpenCursor(source_)->state().acked;

@@ -18,7 +18,8 @@ class CatalogueTest : public StoreTest {
   std::map<uint64_t, std::string> Subscriptions() {
     std::map<uint64_t, std::string> subscriptions;
     const auto contents = catalogue().Load();
-    for (const SubscriptionRecord& record : contents->subscriptions) subscriptions[record.id.value()] = record.config;
+    for (const SubscriptionRecord& record : contents->subscriptions)
+      subscriptions[record.id.value()] = record.config;
     return subscriptions;
   }
 };
@@ -107,7 +108,8 @@ TEST_P(CatalogueTest, ForgetsWhatWasRemoved) {
   ASSERT_EQ(RemoveSubscription(subscription), absl::OkStatus());
   for (int round = 0; round < 2; ++round) {
     EXPECT_EQ(Topics(), (std::map<uint64_t, std::string>{{kept_topic.value(), "topic"}}));
-    EXPECT_EQ(Subscriptions(), (std::map<uint64_t, std::string>{{kept_subscription.value(), "subscription"}}));
+    EXPECT_EQ(Subscriptions(),
+              (std::map<uint64_t, std::string>{{kept_subscription.value(), "subscription"}}));
     Reopen();
   }
 }

@@ -29,7 +29,8 @@ TEST_P(ConcurrencyTest, AppendersGetConsecutiveOffsetsAndResultsInTheirOrder) {
     std::vector<Answer<absl::Status>> answers(kAppends);
     for (int i = 0; i < kAppends; ++i) {
       Ref<Batch> batch = MakeBatchOf(t + 1, 10);
-      log->Append(batch, [&, batch, answer = answers[static_cast<size_t>(i)].callback()](const absl::Status& status) {
+      log->Append(batch, [&, batch, answer = answers[static_cast<size_t>(i)].callback()](
+                             const absl::Status& status) {
         {
           MutexLock lock(mu);
           results.push_back({batch->first(), batch->end()});
@@ -92,13 +93,15 @@ TEST_P(ConcurrencyTest, ReadersSeeARowWithoutGapsWhileItGrowsAndIsTrimmed) {
   OnThreads([&](int t) {
     for (int i = 0; i < 60; ++i) {
       if (t % 2 == 0) {
-        EXPECT_EQ(Append(*log, MakeBatchOf(5, 20, 1000, static_cast<char>('a' + t))), absl::OkStatus());
+        EXPECT_EQ(Append(*log, MakeBatchOf(5, 20, 1000, static_cast<char>('a' + t))),
+                  absl::OkStatus());
         if (i % 10 == 9) log->Trim(log->extent().next - 20);
         continue;
       }
       const auto read = Read(*log, log->extent().first.value(), 2000);
       for (size_t b = 1; b < read.size(); ++b) EXPECT_EQ(read[b]->first(), read[b - 1]->end());
-      for (const Ref<Batch>& batch : read) EXPECT_EQ(Batch::Check(batch->record()), absl::OkStatus());
+      for (const Ref<Batch>& batch : read)
+        EXPECT_EQ(Batch::Check(batch->record()), absl::OkStatus());
       EXPECT_GE(OffsetAt(*log, absl::FromUnixSeconds(2000)), Offset(1));
     }
   });

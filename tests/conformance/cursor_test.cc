@@ -9,7 +9,8 @@ using Failures = std::map<Offset, uint32_t>;
 
 class CursorTest : public StoreTest {
  protected:
-  CursorTest() : subscription_(NewSubscription(StateAt(1))), cursor_(backend_->OpenCursor(subscription_)) {}
+  CursorTest()
+      : subscription_(NewSubscription(StateAt(1))), cursor_(backend_->OpenCursor(subscription_)) {}
 
   void ReopenCursor() {
     cursor_ = nullptr;
@@ -53,7 +54,8 @@ TEST_P(CursorTest, RemembersAcksInAnyOrder) {
 }
 
 TEST_P(CursorTest, AnAckTwiceIsAnAckOnce) {
-  for (int i = 0; i < 3; ++i) ASSERT_EQ(Ack(*cursor_, {Range(3, 6), Range(4, 5)}), absl::OkStatus());
+  for (int i = 0; i < 3; ++i)
+    ASSERT_EQ(Ack(*cursor_, {Range(3, 6), Range(4, 5)}), absl::OkStatus());
   for (int round = 0; round < 2; ++round) {
     EXPECT_EQ(cursor_->state().acked.above_floor(), 3);
     ReopenCursor();
@@ -101,7 +103,8 @@ TEST_P(CursorTest, RemembersHowOftenADeliveryFailed) {
   cursor_->Failed(Range(10, 13), 2);
   cursor_->Failed(Range(11, 12), 3);
   for (int round = 0; round < 2; ++round) {
-    EXPECT_EQ(cursor_->state().failures, (Failures{{Offset(10), 2}, {Offset(11), 3}, {Offset(12), 2}}));
+    EXPECT_EQ(cursor_->state().failures,
+              (Failures{{Offset(10), 2}, {Offset(11), 3}, {Offset(12), 2}}));
     ReopenCursor();
   }
 }
@@ -117,7 +120,10 @@ TEST_P(CursorTest, ForgetsTheFailuresOfWhatIsAcknowledged) {
 }
 
 SavedLease LeaseOf(uint64_t begin, uint64_t end, uint64_t first = 100, int64_t until_ms = 5000) {
-  return {.offsets = Range(begin, end), .first = LeaseId(first), .incarnation = 4'000'000'000, .until_ms = until_ms};
+  return {.offsets = Range(begin, end),
+          .first = LeaseId(first),
+          .incarnation = 4'000'000'000,
+          .until_ms = until_ms};
 }
 
 std::vector<SavedLease> LeasesIn(const Cursor& cursor) {
@@ -131,7 +137,8 @@ TEST_P(CursorTest, RemembersLeasesAndTheirNewDeadlines) {
   cursor_->Leased(std::vector{LeaseOf(10, 20), LeaseOf(30, 31, 1)});
   cursor_->Leased(std::vector{LeaseOf(12, 14, 102, 9000)});
   for (int round = 0; round < 2; ++round) {
-    EXPECT_EQ(LeasesIn(*cursor_), (std::vector{LeaseOf(10, 12), LeaseOf(12, 14, 102, 9000), LeaseOf(14, 20, 104), LeaseOf(30, 31, 1)}));
+    EXPECT_EQ(LeasesIn(*cursor_), (std::vector{LeaseOf(10, 12), LeaseOf(12, 14, 102, 9000),
+                                               LeaseOf(14, 20, 104), LeaseOf(30, 31, 1)}));
     ReopenCursor();
   }
 }
@@ -143,7 +150,8 @@ TEST_P(CursorTest, ForgetsTheLeasesOfWhatIsAcknowledgedFailedOrGivenBack) {
   cursor_->Failed(Range(15, 16), 1);
   cursor_->Leased(std::vector{SavedLease{.offsets = Range(17, 18)}});
   for (int round = 0; round < 2; ++round) {
-    EXPECT_EQ(LeasesIn(*cursor_), (std::vector{LeaseOf(11, 12, 101), LeaseOf(13, 15, 103), LeaseOf(16, 17, 106), LeaseOf(18, 20, 108)}));
+    EXPECT_EQ(LeasesIn(*cursor_), (std::vector{LeaseOf(11, 12, 101), LeaseOf(13, 15, 103),
+                                               LeaseOf(16, 17, 106), LeaseOf(18, 20, 108)}));
     ReopenCursor();
   }
 }

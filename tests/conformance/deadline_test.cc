@@ -16,14 +16,19 @@ class DeadlineTest : public StoreTest {
     batch->set_deadline(deadline);
     return batch;
   }
-  Ref<Batch> Late(const std::string& payload) { return BatchDue(payload, clock_.Now() + absl::Nanoseconds(-1)); }
-  Ref<Batch> InTime(const std::string& payload) { return BatchDue(payload, clock_.Now() + absl::Hours(1)); }
+  Ref<Batch> Late(const std::string& payload) {
+    return BatchDue(payload, clock_.Now() + absl::Nanoseconds(-1));
+  }
+  Ref<Batch> InTime(const std::string& payload) {
+    return BatchDue(payload, clock_.Now() + absl::Hours(1));
+  }
 
   std::vector<std::string> Stored() {
     std::vector<std::string> payloads;
     for (const Ref<Batch>& batch : ReadAll(*backend_->OpenLog(topic_), 1, 1000)) {
       EXPECT_EQ(batch->first(), Offset(payloads.size() + 1));
-      for (uint32_t i = 0; i < batch->count(); ++i) payloads.emplace_back(MessageView(batch->message(i)).data());
+      for (uint32_t i = 0; i < batch->count(); ++i)
+        payloads.emplace_back(MessageView(batch->message(i)).data());
     }
     return payloads;
   }
@@ -67,7 +72,8 @@ TEST_P(DeadlineTest, TheLateOnesOfManyLeaveNoHole) {
 TEST_P(DeadlineTest, WhatIsLateAcknowledgesNothing) {
   const SubscriptionId source = NewSubscription(StateAt(1));
   Answer<absl::Status> moved;
-  backend_->OpenLog(topic_)->AppendAndAck(Late("late"), backend_->OpenCursor(source), {Range(1, 2)}, moved.callback());
+  backend_->OpenLog(topic_)->AppendAndAck(Late("late"), backend_->OpenCursor(source), {Range(1, 2)},
+                                          moved.callback());
   EXPECT_EQ(ReasonOf(moved.Wait()), Reason::kDeadlineExceeded);
   EXPECT_FALSE(backend_->OpenCursor(source)->state().acked.Contains(Offset(1)));
   EXPECT_THAT(Stored(), IsEmpty());

@@ -89,12 +89,14 @@ TEST_P(LogTest, KeepsEveryByteOfARecord) {
 
 TEST_P(LogTest, KeepsTheLargestBatches) {
   const size_t most = kMaxRequestBytes - 16;  // what is left of the limit beside tag and length
-  const std::vector<Ref<Batch>> batches = {MakeBatchOf(1000, 1), MakeBatchOf(1, most), MakeBatchOf(1000, 9'900)};
+  const std::vector<Ref<Batch>> batches = {MakeBatchOf(1000, 1), MakeBatchOf(1, most),
+                                           MakeBatchOf(1000, 9'900)};
   for (const Ref<Batch>& batch : batches) ASSERT_EQ(Append(*log_, batch), absl::OkStatus());
   for (int round = 0; round < 2; ++round) {
     const auto read = ReadAll(*log_, 1, 1);
     ASSERT_EQ(read.size(), batches.size());
-    for (size_t i = 0; i < read.size(); ++i) EXPECT_TRUE(read[i]->record() == batches[i]->record()) << i;
+    for (size_t i = 0; i < read.size(); ++i)
+      EXPECT_TRUE(read[i]->record() == batches[i]->record()) << i;
     EXPECT_EQ(log_->extent().next, Offset(2002));
     ReopenLog();
   }

@@ -8,7 +8,8 @@ namespace {
 class LogTrimTest : public StoreTest {
  protected:
   LogTrimTest() : topic_(NewTopic()), log_(backend_->OpenLog(topic_)) {
-    for (int i = 1; i <= 10; ++i) EXPECT_EQ(Append(*log_, MakeBatchOf(10, 10, 100 * i)), absl::OkStatus());
+    for (int i = 1; i <= 10; ++i)
+      EXPECT_EQ(Append(*log_, MakeBatchOf(10, 10, 100 * i)), absl::OkStatus());
   }
 
   void ReopenLog() {

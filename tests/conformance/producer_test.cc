@@ -66,7 +66,8 @@ TEST_P(ProducerTest, ALaterEpochFencesAndBeginsAnew) {
 }
 
 TEST_P(ProducerTest, OneBatchTooManyForgetsTheOldest) {
-  for (uint64_t sequence = 1; sequence <= ProducerWindows::kMaxBatches; ++sequence) Publish({"till", 0, sequence});
+  for (uint64_t sequence = 1; sequence <= ProducerWindows::kMaxBatches; ++sequence)
+    Publish({"till", 0, sequence});
   EXPECT_TRUE(Find({"till", 0, 1}).has_value());
   Publish({"till", 0, ProducerWindows::kMaxBatches + 1});
   ReopenAll();
@@ -75,7 +76,8 @@ TEST_P(ProducerTest, OneBatchTooManyForgetsTheOldest) {
 }
 
 TEST_P(ProducerTest, OneProducerTooManyForgetsTheOneThatPublishedLeastRecently) {
-  for (size_t i = 0; i < ProducerWindows::kMaxProducers; ++i) Publish({"producer-" + std::to_string(i), 0, 1});
+  for (size_t i = 0; i < ProducerWindows::kMaxProducers; ++i)
+    Publish({"producer-" + std::to_string(i), 0, 1});
   Publish({"producer-0", 0, 2});
   Publish({"one-more", 0, 1});
   EXPECT_TRUE(Find({"producer-0", 0, 1}).has_value());

@@ -23,7 +23,8 @@ namespace sluice {
 // Bytes to read of a log: all of it.
 inline constexpr size_t kEverything = size_t{1} << 30;
 
-// A place where a store's content lives while backends over it come and go. One backend is open at a time.
+// A place where a store's content lives while backends over it come and go. One backend is open at
+// a time.
 class StoreFixture {
  public:
   virtual ~StoreFixture() = default;
@@ -38,7 +39,9 @@ struct StoreCase {
 
 std::vector<StoreCase> AllStores();
 
-inline std::string StoreName(const testing::TestParamInfo<StoreCase>& info) { return info.param.name; }
+inline std::string StoreName(const testing::TestParamInfo<StoreCase>& info) {
+  return info.param.name;
+}
 
 class StoreTest : public testing::TestWithParam<StoreCase> {
  protected:
@@ -76,7 +79,8 @@ class StoreTest : public testing::TestWithParam<StoreCase> {
     catalogue().RemoveTopic(id, answer.callback());
     return answer.Wait();
   }
-  absl::Status PutSubscription(SubscriptionId id, const CursorState* initial, std::string config = "subscription") {
+  absl::Status PutSubscription(SubscriptionId id, const CursorState* initial,
+                               std::string config = "subscription") {
     Answer<absl::Status> answer;
     catalogue().PutSubscription({id, std::move(config)}, initial, answer.callback());
     return answer.Wait();

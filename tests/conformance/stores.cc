@@ -10,7 +10,9 @@ class MemoryStoreFixture final : public StoreFixture {
  public:
   explicit MemoryStoreFixture(AppendResults results) : results_(results) {}
 
-  absl::StatusOr<std::unique_ptr<Backend>> Open() override { return std::make_unique<MemoryBackend>(store_, nullptr, results_); }
+  absl::StatusOr<std::unique_ptr<Backend>> Open() override {
+    return std::make_unique<MemoryBackend>(store_, nullptr, results_);
+  }
 
  private:
   const AppendResults results_;
@@ -22,7 +24,8 @@ class LocalStoreFixture final : public StoreFixture {
   explicit LocalStoreFixture(Durability durability) : durability_(durability) {}
 
   absl::StatusOr<std::unique_ptr<Backend>> Open() override {
-    return LocalBackend::Open({.data_dir = folder_.path(), .durability = durability_}, clock_, metrics_);
+    return LocalBackend::Open({.data_dir = folder_.path(), .durability = durability_}, clock_,
+                              metrics_);
   }
 
  private:
@@ -37,7 +40,8 @@ class LocalStoreFixture final : public StoreFixture {
 std::vector<StoreCase> AllStores() {
   return {
       {"memory", [] { return std::make_unique<MemoryStoreFixture>(AppendResults::kInline); }},
-      {"memory_results_on_a_thread", [] { return std::make_unique<MemoryStoreFixture>(AppendResults::kOwnThread); }},
+      {"memory_results_on_a_thread",
+       [] { return std::make_unique<MemoryStoreFixture>(AppendResults::kOwnThread); }},
       {"local_fsync", [] { return std::make_unique<LocalStoreFixture>(Durability::kFsync); }},
       {"local_os", [] { return std::make_unique<LocalStoreFixture>(Durability::kOs); }},
   };

@@ -1,5 +1,6 @@
-// Flips single bits in the files of a local store and opens it. A bit in the view costs a rebuild and nothing else; so does a view that
-// is gone. With one in the journal the store opens too, says DATA_LOSS where it must, and never gives anything wrong.
+// Flips single bits in the files of a local store and opens it. A bit in the view costs a rebuild
+// and nothing else; so does a view that is gone. With one in the journal the store opens too, says
+// DATA_LOSS where it must, and never gives anything wrong.
 //
 //   build/dev/bin/bit_flip_test --flips=1000 --seed=7
 //   build/dev/bin/bit_flip_test --fix-checksums=1      # a store that does not see flips in records: must be seen
@@ -82,12 +83,14 @@ Flip FlipOne(const std::string& folder, std::mt19937& random, bool fix_checksums
 int Run(const Flags& flags) {
   const auto seed = static_cast<uint32_t>(flags.Number("seed", std::random_device()()));
   const int64_t flips = flags.Number("flips", 100);
-  const int64_t flips_each = std::max<int64_t>(1, flips / std::max<int64_t>(1, flags.Number("lives", 4)));
+  const int64_t flips_each =
+      std::max<int64_t>(1, flips / std::max<int64_t>(1, flags.Number("lives", 4)));
   const bool fix_checksums = flags.Number("fix-checksums", 0) != 0;
   fmt::print("seed {}\n", seed);
   std::mt19937 random(seed);
   int64_t bad = 0;
-  const auto judge = [&](StoreLife& life, const std::string& folder, StoreLife::Promise promise, const std::string& what) {
+  const auto judge = [&](StoreLife& life, const std::string& folder, StoreLife::Promise promise,
+                         const std::string& what) {
     const std::string problem = life.Judge(folder, kEnd, promise);
     if (problem.empty()) return;
     ++bad;
@@ -99,7 +102,8 @@ int Run(const Flags& flags) {
     const std::string copy = folder.path() + "/copy";
     StoreLife::Mark now = 0;
     FaultFiles files;
-    StoreLife life(live, files, Durability::kFsync, static_cast<uint32_t>(random()), [&now] { return ++now; });
+    StoreLife life(live, files, Durability::kFsync, static_cast<uint32_t>(random()),
+                   [&now] { return ++now; });
     life.Live(static_cast<int>(flags.Number("steps", 400)));
     // In order, or as if the process were killed.
     if (random() % 2 == 0) files.StopWorld();
@@ -115,8 +119,10 @@ int Run(const Flags& flags) {
       copy_anew();
       const Flip flip = FlipOne(copy, random, fix_checksums);
       const bool in_journal = flip.file.find("/journal/") != std::string::npos;
-      judge(life, copy, in_journal ? StoreLife::Promise::kNothingWrong : StoreLife::Promise::kAcknowledged,
-            fmt::format("flip {}: bit {} of byte {} in {}", done, flip.bit, flip.at, flip.file.substr(copy.size())));
+      judge(life, copy,
+            in_journal ? StoreLife::Promise::kNothingWrong : StoreLife::Promise::kAcknowledged,
+            fmt::format("flip {}: bit {} of byte {} in {}", done, flip.bit, flip.at,
+                        flip.file.substr(copy.size())));
     }
   }
   fmt::print("{} flips, {} bad\n", flips, bad);

@@ -1,6 +1,7 @@
-// Kills sluiced with SIGKILL at random moments under load, starts it again on the same folder, and proves at the end:
-// nothing acknowledged to a publisher is lost, nothing is stored twice, nothing is delivered that was not published, the
-// first deliveries of a publisher's messages come in its order, and the attempts of a message never go back.
+// Kills sluiced with SIGKILL at random moments under load, starts it again on the same folder, and
+// proves at the end: nothing acknowledged to a publisher is lost, nothing is stored twice, nothing
+// is delivered that was not published, the first deliveries of a publisher's messages come in its
+// order, and the attempts of a message never go back.
 //
 //   build/release/bin/crash_test --server=build/release/bin/sluiced --kills=30 --durability=fsync
 #include <signal.h>
@@ -55,7 +56,8 @@ class Lane {
     v1::Subscription subscription;
     subscription.set_name(subscription_);
     subscription.set_topic(topic_);
-    if (auto made = admin.CreateSubscription(subscription); !made.ok()) Die(made.status().ToString());
+    if (auto made = admin.CreateSubscription(subscription); !made.ok())
+      Die(made.status().ToString());
     client::PublisherOptions options;
     options.batch_messages = 20;
     options.max_messages = 500;
@@ -63,17 +65,21 @@ class Lane {
     publisher_ = std::make_unique<client::Publisher>(connection_, topic_, options);
     client::SubscriberOptions receive;
     receive.concurrency = 1;
-    receive.finished = [this](const absl::Status& status) { Problem("the subscriber ended: " + status.ToString()); };
-    subscriber_ = std::make_unique<client::Subscriber>(connection_, client::SubscriberTarget{.subscription = subscription_},
-                                                       receive);
-    subscriber_->StartBatches([this](std::span<const client::ReceivedMessage> messages) { return Receive(messages); });
+    receive.finished = [this](const absl::Status& status) {
+      Problem("the subscriber ended: " + status.ToString());
+    };
+    subscriber_ = std::make_unique<client::Subscriber>(
+        connection_, client::SubscriberTarget{.subscription = subscription_}, receive);
+    subscriber_->StartBatches(
+        [this](std::span<const client::ReceivedMessage> messages) { return Receive(messages); });
     thread_ = std::thread([this] { Publish(); });
   }
 
   void StopPublishing() {
     stop_ = true;
     thread_.join();
-    if (absl::Status status = publisher_->Close(absl::Seconds(60)); !status.ok()) Problem(status.ToString());
+    if (absl::Status status = publisher_->Close(absl::Seconds(60)); !status.ok())
+      Problem(status.ToString());
   }
   void Finish() { subscriber_->Stop(absl::Seconds(10)).IgnoreError(); }
 
@@ -105,14 +111,15 @@ class Lane {
         MutexLock lock(mu_);
         published_ = sequence + 1;
       }
-      publisher_->Publish({.data = std::to_string(sequence)}, [this, sequence](const absl::StatusOr<uint64_t>& id) {
-        MutexLock lock(mu_);
-        if (id.ok()) {
-          accepted_count_ += accepted_.Add({Offset(sequence), Offset(sequence + 1)});
-        } else {
-          problems_.push_back("a message was refused: " + id.status().ToString());
-        }
-      });
+      publisher_->Publish(
+          {.data = std::to_string(sequence)}, [this, sequence](const absl::StatusOr<uint64_t>& id) {
+            MutexLock lock(mu_);
+            if (id.ok()) {
+              accepted_count_ += accepted_.Add({Offset(sequence), Offset(sequence + 1)});
+            } else {
+              problems_.push_back("a message was refused: " + id.status().ToString());
+            }
+          });
     }
   }
 
@@ -120,17 +127,22 @@ class Lane {
     MutexLock lock(mu_);
     for (const client::ReceivedMessage& message : messages) {
       const uint64_t sequence = std::stoull(std::string(message.data));
-      if (sequence >= published_) problems_.push_back(fmt::format("{} was never published", sequence));
+      if (sequence >= published_)
+        problems_.push_back(fmt::format("{} was never published", sequence));
       if (ids_.size() <= sequence) ids_.resize(sequence + 1);
       uint64_t& id = ids_[sequence];
-      if (id != 0 && id != message.id) problems_.push_back(fmt::format("{} is stored twice, as {} and {}", sequence, id, message.id));
+      if (id != 0 && id != message.id)
+        problems_.push_back(
+            fmt::format("{} is stored twice, as {} and {}", sequence, id, message.id));
       id = message.id;
-      if (sequence > next_new_) problems_.push_back(fmt::format("{} came before {}", sequence, next_new_));
+      if (sequence > next_new_)
+        problems_.push_back(fmt::format("{} came before {}", sequence, next_new_));
       if (sequence == next_new_) ++next_new_;
       if (delivered_.Add({Offset(sequence), Offset(sequence + 1)}) == 0) ++duplicates_;
       uint32_t& attempt = attempts_[message.id];
       if (message.attempt < attempt) {
-        problems_.push_back(fmt::format("id {}: attempt {} after attempt {}", message.id, message.attempt, attempt));
+        problems_.push_back(fmt::format("id {}: attempt {} after attempt {}", message.id,
+                                        message.attempt, attempt));
       }
       attempt = message.attempt;
     }
@@ -174,8 +186,9 @@ int Run(const Flags& flags) {
   fmt::print("seed {}\n", seed);
   std::mt19937 random(seed);
   TempFolder folder;
-  ServerProcess server(flags.server, {"--store=" + flags.store, "--data-dir=" + folder.path() + "/store",
-                                      "--durability=" + flags.durability});
+  ServerProcess server(flags.server,
+                       {"--store=" + flags.store, "--data-dir=" + folder.path() + "/store",
+                        "--durability=" + flags.durability});
   server.Start();
   std::vector<std::unique_ptr<Lane>> lanes;
   for (size_t i = 0; i < flags.topics; ++i) {
@@ -209,8 +222,8 @@ int Run(const Flags& flags) {
       if (++problems <= 10) fmt::print("problem: {}\n", problem);
     }
   }
-  fmt::print("acknowledged {}, lost {}, duplicates {}, problems {}, kills {}\n", accepted, lost, duplicates, problems,
-             flags.kills);
+  fmt::print("acknowledged {}, lost {}, duplicates {}, problems {}, kills {}\n", accepted, lost,
+             duplicates, problems, flags.kills);
   return lost == 0 && problems == 0 && accepted > 0 ? 0 : 1;
 }
 
@@ -220,7 +233,9 @@ int Run(const Flags& flags) {
 int main(int argc, char** argv) {
   sluice::Flags flags;
   CLI::App app("Kills the server under load and counts what is lost.");
-  app.add_option("--server", flags.server, "The sluiced to run")->check(CLI::ExistingFile)->capture_default_str();
+  app.add_option("--server", flags.server, "The sluiced to run")
+      ->check(CLI::ExistingFile)
+      ->capture_default_str();
   app.add_option("--store", flags.store)->capture_default_str();
   app.add_option("--durability", flags.durability)->capture_default_str();
   app.add_option("--kills", flags.kills)->capture_default_str();

@@ -16,7 +16,8 @@ void Put(std::string* bytes, uint64_t offset, std::string_view data) {
 
 }  // namespace
 
-DiskImage::DiskImage(const std::vector<DiskOp>& ops, size_t cut, std::mt19937& random) : random_(random) {
+DiskImage::DiskImage(const std::vector<DiskOp>& ops, size_t cut, std::mt19937& random)
+    : random_(random) {
   for (size_t at = 0; at < cut; ++at) Apply(ops, at);
   for (const auto& [file, pending] : unsynced_data_) LoseData(ops, pending);
   for (const auto& [folder, pending] : unsynced_names_) LoseNames(ops, pending);
@@ -76,8 +77,10 @@ void DiskImage::ApplyName(const DiskOp& op) {
 void DiskImage::Tear(const DiskOp& op) {
   const uint64_t sector = OneIn(2) ? 512 : 4096;
   for (uint64_t at = 0; at < op.data.size();) {
-    const uint64_t end = std::min<uint64_t>((op.offset + at) / sector * sector + sector - op.offset, op.data.size());
-    if (OneIn(2)) Put(&data_[op.file], op.offset + at, std::string_view(op.data).substr(at, end - at));
+    const uint64_t end =
+        std::min<uint64_t>((op.offset + at) / sector * sector + sector - op.offset, op.data.size());
+    if (OneIn(2))
+      Put(&data_[op.file], op.offset + at, std::string_view(op.data).substr(at, end - at));
     at = end;
   }
 }
@@ -89,7 +92,7 @@ void DiskImage::LoseData(const std::vector<DiskOp>& ops, const Pending& pending)
   for (const size_t i : pending) {
     const auto fate = reached == kEverything ? kEverything : static_cast<int>(random_() % 3);
     if (fate == kNothing) continue;
-    fate == kSome && ops[i].kind == DiskOp::Kind::kWrite ? Tear(ops[i]) : ApplyData(ops[i]);
+    fate == kSome&& ops[i].kind == DiskOp::Kind::kWrite ? Tear(ops[i]) : ApplyData(ops[i]);
   }
 }
 

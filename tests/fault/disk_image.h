@@ -1,5 +1,6 @@
-// The folder as a disk may have it when the power goes after some of the recorded operations: what was synced is there, of what
-// was not each write may be lost, whole, or there in some of its sectors, and each change of a name may be lost.
+// The folder as a disk may have it when the power goes after some of the recorded operations: what
+// was synced is there, of what was not each write may be lost, whole, or there in some of its
+// sectors, and each change of a name may be lost.
 //
 //   DiskImage image(ops, cut, random);
 //   image.WriteTo(recorded_folder, new_folder);

@@ -81,18 +81,24 @@ void Written(int fd, uint64_t offset, const iovec* parts, int count, ssize_t wri
   const auto it = state.files.find(fd);
   if (!state.on || written <= 0 || it == state.files.end()) return;
   std::string data;
-  for (int i = 0; i < count; ++i) data.append(static_cast<const char*>(parts[i].iov_base), parts[i].iov_len);
+  for (int i = 0; i < count; ++i)
+    data.append(static_cast<const char*>(parts[i].iov_base), parts[i].iov_len);
   data.resize(static_cast<size_t>(written));
-  state.Add({.kind = DiskOp::Kind::kWrite, .file = it->second, .offset = offset, .data = std::move(data)});
+  state.Add({.kind = DiskOp::Kind::kWrite,
+             .file = it->second,
+             .offset = offset,
+             .data = std::move(data)});
 }
 
 void Sized(int fd, DiskOp::Kind kind, uint64_t size) {
   Recording& state = State();
   const auto it = state.files.find(fd);
-  if (state.on && it != state.files.end()) state.Add({.kind = kind, .file = it->second, .offset = size});
+  if (state.on && it != state.files.end())
+    state.Add({.kind = kind, .file = it->second, .offset = size});
 }
 
-// A sync covers what was there when it began. It need not be made: no cut but those that are simulated comes.
+// A sync covers what was there when it began. It need not be made: no cut but those that are
+// simulated comes.
 bool Synced(int fd) {
   Recording& state = State();
   const std::lock_guard lock(state.mu);
@@ -243,7 +249,8 @@ int fallocate(int fd, int mode, off_t offset, off_t size) {
   SLUICE_REAL(fallocate);
   const std::lock_guard lock(State().mu);
   const int result = real(fd, mode, offset, size);
-  if (result == 0 && mode == 0) sluice::Sized(fd, DiskOp::Kind::kGrow, static_cast<uint64_t>(offset + size));
+  if (result == 0 && mode == 0)
+    sluice::Sized(fd, DiskOp::Kind::kGrow, static_cast<uint64_t>(offset + size));
   return result;
 }
 
@@ -254,7 +261,8 @@ int rename(const char* from, const char* to) noexcept {
   const int result = real(from, to);
   if (result != 0 || !state.Sees(from)) return result;
   state.Add({.kind = DiskOp::Kind::kRename, .name = from, .to = to});
-  if (auto it = state.by_path.extract(std::string(from)); !it.empty()) state.by_path[to] = it.mapped();
+  if (auto it = state.by_path.extract(std::string(from)); !it.empty())
+    state.by_path[to] = it.mapped();
   return result;
 }
 
@@ -297,7 +305,8 @@ int mkdir(const char* path, mode_t mode) noexcept {
   SLUICE_REAL(mkdir);
   const std::lock_guard lock(State().mu);
   const int result = real(path, mode);
-  if (result == 0 && State().Sees(path)) State().Add({.kind = DiskOp::Kind::kMakeFolder, .name = path});
+  if (result == 0 && State().Sees(path))
+    State().Add({.kind = DiskOp::Kind::kMakeFolder, .name = path});
   return result;
 }
 

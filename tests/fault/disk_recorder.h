@@ -1,14 +1,17 @@
-// Records what this process does to the files of one folder: every write, sync, truncation, rename, link and removal, by whomever,
-// RocksDB included. The program's own definitions of the calls stand before those of the C library, which they call.
+// Records what this process does to the files of one folder: every write, sync, truncation, rename,
+// link and removal, by whomever, RocksDB included. The program's own definitions of the calls stand
+// before those of the C library, which they call.
 //
 //   DiskRecorder& disk = DiskRecorder::Start(folder);    // the folder as it is then is on the disk
 //   ... use the store ...
 //   size_t now = disk.Mark();                            // what comes later has a higher number
 //   std::vector<DiskOp> ops = disk.Stop();
 //
-// Not seen: what goes through FILE* or mmap. The store does neither, and of RocksDB it is the info log alone.
+// Not seen: what goes through FILE* or mmap. The store does neither, and of RocksDB it is the info
+// log alone.
 //
-// Thread rule: one recording at a time; calls are recorded from any thread, in the order in which they took effect.
+// Thread rule: one recording at a time; calls are recorded from any thread, in the order in which
+// they took effect.
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,7 @@
-// Cuts the power of a local store at random moments: a store lives through everything while each operation on its files is recorded,
-// RocksDB's as well; then its folder is made as a disk may have it when the power goes after any of them, and opened. Under fsync
-// everything acknowledged is there; under os it is the store as it was some time before.
+// Cuts the power of a local store at random moments: a store lives through everything while each
+// operation on its files is recorded, RocksDB's as well; then its folder is made as a disk may have
+// it when the power goes after any of them, and opened. Under fsync everything acknowledged is
+// there; under os it is the store as it was some time before.
 //
 //   build/dev/bin/power_cut_test --durability=fsync --cuts=500 --seed=7
 //   build/dev/bin/power_cut_test --durability=fsync --skip-syncs=20     # the disk lies about 20 % of the syncs: must be seen
@@ -30,11 +31,14 @@ void SkipSyncs(std::vector<DiskOp>& ops, uint32_t percent, std::mt19937& random)
 }
 
 int Run(const Flags& flags) {
-  const Durability durability = flags.Text("durability", "fsync") == "os" ? Durability::kOs : Durability::kFsync;
-  const auto promise = durability == Durability::kOs ? StoreLife::Promise::kSomeTime : StoreLife::Promise::kAcknowledged;
+  const Durability durability =
+      flags.Text("durability", "fsync") == "os" ? Durability::kOs : Durability::kFsync;
+  const auto promise = durability == Durability::kOs ? StoreLife::Promise::kSomeTime
+                                                     : StoreLife::Promise::kAcknowledged;
   const auto seed = static_cast<uint32_t>(flags.Number("seed", std::random_device()()));
   const auto cuts = flags.Number("cuts", 50);
-  const auto cuts_each = std::max<int64_t>(1, cuts / std::max<int64_t>(1, flags.Number("lives", 5)));
+  const auto cuts_each =
+      std::max<int64_t>(1, cuts / std::max<int64_t>(1, flags.Number("lives", 5)));
   const auto skip = static_cast<uint32_t>(flags.Number("skip-syncs", 0));
   fmt::print("seed {}\n", seed);
   std::mt19937 random(seed);
@@ -44,7 +48,8 @@ int Run(const Flags& flags) {
     TempFolder folder;
     const std::string live = folder.path() + "/live";
     DiskRecorder& disk = DiskRecorder::Start(live);
-    StoreLife life(live + "/store", PosixFileSystem(), durability, static_cast<uint32_t>(random()), [&disk] { return disk.Mark(); });
+    StoreLife life(live + "/store", PosixFileSystem(), durability, static_cast<uint32_t>(random()),
+                   [&disk] { return disk.Mark(); });
     const size_t first_cut = disk.Mark();
     life.Live(static_cast<int>(flags.Number("steps", 400)));
     std::vector<DiskOp> ops = disk.Stop();

@@ -43,8 +43,13 @@ std::string ConfigOf(std::string_view kind, uint64_t id) {
 
 }  // namespace
 
-StoreLife::StoreLife(std::string folder, FileSystem& files, Durability durability, uint32_t seed, std::function<Mark()> mark)
-    : folder_(std::move(folder)), files_(files), durability_(durability), mark_(std::move(mark)), random_(seed) {
+StoreLife::StoreLife(std::string folder, FileSystem& files, Durability durability, uint32_t seed,
+                     std::function<Mark()> mark)
+    : folder_(std::move(folder)),
+      files_(files),
+      durability_(durability),
+      mark_(std::move(mark)),
+      random_(seed) {
   Open();
 }
 
@@ -87,9 +92,10 @@ void StoreLife::Live(int steps) {
 
 void StoreLife::Step() {
   const uint32_t dice = Random(100);
-  const auto alive = static_cast<size_t>(std::count_if(topics_.begin(), topics_.end(), [](const auto& topic) {
-    return topic.second.removed.begun == SIZE_MAX;
-  }));
+  const auto alive =
+      static_cast<size_t>(std::count_if(topics_.begin(), topics_.end(), [](const auto& topic) {
+        return topic.second.removed.begun == SIZE_MAX;
+      }));
   if (alive < kTopics) return CreateTopic();
   if (dice < 2) return RemoveTopic();
   if (dice < 3) {
@@ -105,12 +111,16 @@ void StoreLife::Step() {
 void StoreLife::CreateTopic() {
   Catalogue& catalogue = store_->catalogue();
   const uint64_t id = catalogue.NewId();
-  Do(&topics_[id].created, [&](StoreDone done) { catalogue.PutTopic({TopicId(id), ConfigOf("topics", id)}, std::move(done)); });
+  Do(&topics_[id].created, [&](StoreDone done) {
+    catalogue.PutTopic({TopicId(id), ConfigOf("topics", id)}, std::move(done));
+  });
   const uint64_t subscription = catalogue.NewId();
   subscriptions_[subscription].topic = id;
   const CursorState start;
   Do(&subscriptions_[subscription].created, [&](StoreDone done) {
-    catalogue.PutSubscription({SubscriptionId(subscription), ConfigOf("subscriptions", subscription)}, &start, std::move(done));
+    catalogue.PutSubscription(
+        {SubscriptionId(subscription), ConfigOf("subscriptions", subscription)}, &start,
+        std::move(done));
   });
 }
 
@@ -123,12 +133,14 @@ uint64_t StoreLife::RandomTopic() {
 
 void StoreLife::RemoveTopic() {
   const uint64_t id = RandomTopic();
-  Do(&topics_[id].removed, [&](StoreDone done) { store_->catalogue().RemoveTopic(TopicId(id), std::move(done)); });
+  Do(&topics_[id].removed,
+     [&](StoreDone done) { store_->catalogue().RemoveTopic(TopicId(id), std::move(done)); });
 }
 
 // A few batches at once, so that commits have several records.
 void StoreLife::AppendSome() {
-  std::vector<std::pair<Answer<absl::Status>, std::vector<std::shared_ptr<Call>>>> answers(1 + Random(4));
+  std::vector<std::pair<Answer<absl::Status>, std::vector<std::shared_ptr<Call>>>> answers(
+      1 + Random(4));
   for (auto& [answer, calls] : answers) {
     const uint64_t id = RandomTopic();
     TopicFacts& topic = topics_[id];
@@ -181,10 +193,12 @@ std::string StoreLife::Judge(const std::string& folder, Mark cut, Promise promis
     auto opened = LocalBackend::Open(OptionsOf(folder), clock_, metrics_);
     if (!opened.ok()) return "it does not open: " + opened.status().ToString();
     for (const auto& [id, facts] : topics_) {
-      if (auto problem = JudgeTopic(**opened, id, facts, cut, promise); !problem.empty()) return problem;
+      if (auto problem = JudgeTopic(**opened, id, facts, cut, promise); !problem.empty())
+        return problem;
     }
     for (const auto& [id, facts] : subscriptions_) {
-      if (auto problem = JudgeSubscription(**opened, id, facts, cut, promise); !problem.empty()) return problem;
+      if (auto problem = JudgeSubscription(**opened, id, facts, cut, promise); !problem.empty())
+        return problem;
     }
     if (promise == Promise::kNothingWrong) return "";
     if ((*opened)->stats().damaged_stretches > 0) return "it counts damaged places";
@@ -195,25 +209,28 @@ std::string StoreLife::Judge(const std::string& folder, Mark cut, Promise promis
   return verified->damages.empty() ? "" : "verify finds damage: " + verified->damages.front();
 }
 
-std::string StoreLife::JudgeTopic(LocalBackend& store, uint64_t id, const TopicFacts& facts, Mark cut,
-                                  Promise promise) const {
+std::string StoreLife::JudgeTopic(LocalBackend& store, uint64_t id, const TopicFacts& facts,
+                                  Mark cut, Promise promise) const {
   auto log = store.OpenLog(TopicId(id));
   if (log == nullptr) {
     const bool must_be = facts.created.done <= cut && facts.removed.begun > cut;
     return must_be && promise == Promise::kAcknowledged ? fmt::format("topic {} is gone", id) : "";
   }
   if (facts.created.begun > cut) return fmt::format("topic {} is there before it was created", id);
-  if (facts.removed.done <= cut && promise == Promise::kAcknowledged) return fmt::format("topic {} came back", id);
+  if (facts.removed.done <= cut && promise == Promise::kAcknowledged)
+    return fmt::format("topic {} came back", id);
   return JudgeMessages(*log, id, facts, cut, promise);
 }
 
-std::string StoreLife::JudgeMessages(TopicLog& log, uint64_t id, const TopicFacts& facts, Mark cut, Promise promise) const {
+std::string StoreLife::JudgeMessages(TopicLog& log, uint64_t id, const TopicFacts& facts, Mark cut,
+                                     Promise promise) const {
   Offset trimmed(1);
   for (const auto& [when, floor] : facts.trims) {
     if (when <= cut) trimmed = std::max(trimmed, floor);
   }
   const LogExtent extent = log.extent();
-  if (extent.first > trimmed) return fmt::format("topic {} begins at {}, but was trimmed to {}", id, extent.first.value(),
+  if (extent.first > trimmed)
+    return fmt::format("topic {} begins at {}, but was trimmed to {}", id, extent.first.value(),
                        trimmed.value());
   Offset at = extent.first;
   for (;;) {
@@ -221,12 +238,16 @@ std::string StoreLife::JudgeMessages(TopicLog& log, uint64_t id, const TopicFact
     log.Read(at, size_t{1} << 20, answer.callback());
     const auto batches = answer.Wait();
     if (!batches.ok()) {
-      const bool may_be = promise == Promise::kNothingWrong && ReasonOf(batches.status()) == Reason::kDataLoss;
-      if (!may_be) return fmt::format("topic {} cannot be read at {}: {}", id, at.value(), batches.status().ToString());
+      const bool may_be =
+          promise == Promise::kNothingWrong && ReasonOf(batches.status()) == Reason::kDataLoss;
+      if (!may_be)
+        return fmt::format("topic {} cannot be read at {}: {}", id, at.value(),
+                           batches.status().ToString());
       // Without an extent it is the topic's settings that are lost.
       const auto lost = DamagedMessages(batches.status());
       if (lost && (at < lost->begin || at >= lost->end)) {
-        return fmt::format("topic {} cannot be read at {}, and the error is of others: {}", id, at.value(), batches.status().ToString());
+        return fmt::format("topic {} cannot be read at {}, and the error is of others: {}", id,
+                           at.value(), batches.status().ToString());
       }
       at = lost ? lost->end : at + 1;
       if (at >= extent.next) return "";
@@ -235,7 +256,9 @@ std::string StoreLife::JudgeMessages(TopicLog& log, uint64_t id, const TopicFact
     if (batches->empty()) break;
     for (const auto& batch : *batches) {
       // The first one may reach back across the floor; damage lets `at` stand within one.
-      if (batch->first() > at) return fmt::format("topic {}: messages {} to {} are missing", id, at.value(), batch->first().value());
+      if (batch->first() > at)
+        return fmt::format("topic {}: messages {} to {} are missing", id, at.value(),
+                           batch->first().value());
       for (uint32_t i = 0; i < batch->count(); ++i) {
         if (MessageView(batch->message(i)).data() != TextOf(id, batch->first() + i)) {
           return fmt::format("topic {}: message {} is another one", id, batch->first().value() + i);
@@ -244,20 +267,24 @@ std::string StoreLife::JudgeMessages(TopicLog& log, uint64_t id, const TopicFact
       at = batch->end();
     }
   }
-  if (at < extent.next) return fmt::format("topic {} ends at {}, before {}", id, at.value(), extent.next.value());
+  if (at < extent.next)
+    return fmt::format("topic {} ends at {}, before {}", id, at.value(), extent.next.value());
   if (promise != Promise::kAcknowledged) return "";
   for (Offset offset = at; offset <= Offset(facts.messages.size()); ++offset) {
-    if (facts.messages[offset - Offset(1)]->done <= cut) return fmt::format("topic {}: message {} is lost", id, offset.value());
+    if (facts.messages[offset - Offset(1)]->done <= cut)
+      return fmt::format("topic {}: message {} is lost", id, offset.value());
   }
   for (const auto& [tag, range] : facts.produced) {
     if (facts.messages[range.begin - Offset(1)]->done > cut) continue;
     auto found = log.FindProduced(tag);
-    if (!found.ok() || *found != range) return fmt::format("topic {}: batch {} of its producer is forgotten", id, tag.sequence);
+    if (!found.ok() || *found != range)
+      return fmt::format("topic {}: batch {} of its producer is forgotten", id, tag.sequence);
   }
   return "";
 }
 
-std::string StoreLife::JudgeSubscription(LocalBackend& store, uint64_t id, const SubscriptionFacts& facts, Mark cut,
+std::string StoreLife::JudgeSubscription(LocalBackend& store, uint64_t id,
+                                         const SubscriptionFacts& facts, Mark cut,
                                          Promise promise) const {
   auto cursor = store.OpenCursor(SubscriptionId(id));
   if (cursor == nullptr) {
@@ -271,16 +298,20 @@ std::string StoreLife::JudgeSubscription(LocalBackend& store, uint64_t id, const
     asked_for.Add(range);
     if (promise != Promise::kAcknowledged || call.done > cut) continue;
     for (Offset offset = range.begin; offset < range.end; ++offset) {
-      if (!acked.Contains(offset)) return fmt::format("subscription {}: the acknowledgement of {} is lost", id, offset.value());
+      if (!acked.Contains(offset))
+        return fmt::format("subscription {}: the acknowledgement of {} is lost", id,
+                           offset.value());
     }
   }
   AckSet both = asked_for;
   both.Add({Offset(1), acked.floor()});
   acked.ForEachRange([&](OffsetRange range) { both.Add(range); });
-  if (both != asked_for) return fmt::format("subscription {} has acknowledged what nobody asked for", id);
+  if (both != asked_for)
+    return fmt::format("subscription {} has acknowledged what nobody asked for", id);
   auto log = store.OpenLog(TopicId(facts.topic));
   if (log != nullptr && promise != Promise::kNothingWrong && acked.floor() > log->extent().next) {
-    return fmt::format("subscription {} has acknowledged what topic {} does not have", id, facts.topic);
+    return fmt::format("subscription {} has acknowledged what topic {} does not have", id,
+                       facts.topic);
   }
   return "";
 }
@@ -293,11 +324,13 @@ std::string StoreLife::JudgeGoingOn(LocalBackend& store) const {
     const Offset next = log->extent().next;
     Answer<absl::Status> appended;
     log->Append(BatchOf(id, next, 1), appended.callback());
-    if (absl::Status status = appended.Wait(); !status.ok()) return "it takes no messages: " + status.ToString();
+    if (absl::Status status = appended.Wait(); !status.ok())
+      return "it takes no messages: " + status.ToString();
     Answer<absl::StatusOr<std::vector<Ref<Batch>>>> answer;
     log->Read(next, size_t{1} << 20, answer.callback());
     const auto read = answer.Wait();
-    if (!read.ok() || read->size() != 1 || (*read)[0]->first() != next) return fmt::format("topic {} does not go on", id);
+    if (!read.ok() || read->size() != 1 || (*read)[0]->first() != next)
+      return fmt::format("topic {} does not go on", id);
   }
   return "";
 }

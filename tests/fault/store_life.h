@@ -1,6 +1,7 @@
-// A local store that lives through everything at random (appends of several topics, acknowledgements, trims, checkpoints, deleted and
-// relocated segments, topics and subscriptions that come and go, restarts), and what its callers know of it: what was begun and
-// what was answered when. Afterwards any copy of the folder can be judged by that.
+// A local store that lives through everything at random (appends of several topics,
+// acknowledgements, trims, checkpoints, deleted and relocated segments, topics and subscriptions
+// that come and go, restarts), and what its callers know of it: what was begun and what was
+// answered when. Afterwards any copy of the folder can be judged by that.
 //
 //   StoreLife life(folder, PosixFileSystem(), Durability::kFsync, seed, [&disk] { return disk.Mark(); });
 //   life.Live(400);
@@ -33,7 +34,8 @@ class StoreLife {
   // A point in time.
   using Mark = size_t;
 
-  StoreLife(std::string folder, FileSystem& files, Durability durability, uint32_t seed, std::function<Mark()> mark);
+  StoreLife(std::string folder, FileSystem& files, Durability durability, uint32_t seed,
+            std::function<Mark()> mark);
 
   void Live(int steps);
   void Close();
@@ -73,10 +75,12 @@ class StoreLife {
   uint64_t RandomTopic();
   uint32_t Random(uint32_t below) { return random_() % below; }
 
-  std::string JudgeTopic(LocalBackend& store, uint64_t id, const TopicFacts& facts, Mark cut, Promise promise) const;
-  std::string JudgeMessages(TopicLog& log, uint64_t id, const TopicFacts& facts, Mark cut, Promise promise) const;
-  std::string JudgeSubscription(LocalBackend& store, uint64_t id, const SubscriptionFacts& facts, Mark cut,
-                                Promise promise) const;
+  std::string JudgeTopic(LocalBackend& store, uint64_t id, const TopicFacts& facts, Mark cut,
+                         Promise promise) const;
+  std::string JudgeMessages(TopicLog& log, uint64_t id, const TopicFacts& facts, Mark cut,
+                            Promise promise) const;
+  std::string JudgeSubscription(LocalBackend& store, uint64_t id, const SubscriptionFacts& facts,
+                                Mark cut, Promise promise) const;
   std::string JudgeGoingOn(LocalBackend& store) const;
 
   const std::string folder_;

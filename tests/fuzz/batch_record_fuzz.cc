@@ -1,5 +1,5 @@
-// Any bytes as a batch record, and any pieces as messages of a batch: a record that passes its check can be read from end
-// to end, and what the builder makes passes it.
+// Any bytes as a batch record, and any pieces as messages of a batch: a record that passes its
+// check can be read from end to end, and what the builder makes passes it.
 #include <string>
 #include <vector>
 

@@ -1,5 +1,5 @@
-// Any text as a filter, with any bytes as a message behind the first zero: nothing crashes, errors are of one kind, and
-// a filter and its negation never agree.
+// Any text as a filter, with any bytes as a message behind the first zero: nothing crashes, errors
+// are of one kind, and a filter and its negation never agree.
 #include <string>
 
 #include "core/base/error.h"
@@ -15,7 +15,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const auto filter = Filter::Compile(text);
   if (!filter.ok()) {
     const auto reason = ReasonOf(filter.status());
-    fuzz::Check(reason == Reason::kInvalidFilter || reason == Reason::kInvalidUtf8, "errors say that the filter is wrong");
+    fuzz::Check(reason == Reason::kInvalidFilter || reason == Reason::kInvalidUtf8,
+                "errors say that the filter is wrong");
     return 0;
   }
   const bool matches = filter->Matches(message);
@@ -24,6 +25,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     return 0;
   }
   const auto negated = Filter::Compile("-(" + std::string(text) + ")");
-  if (negated.ok()) fuzz::Check(negated->Matches(message) != matches, "a filter and its negation never agree");
+  if (negated.ok())
+    fuzz::Check(negated->Matches(message) != matches, "a filter and its negation never agree");
   return 0;
 }

@@ -1,5 +1,5 @@
-// Any bytes as a journal record and as each of its payloads: nothing is read past the end, what is decoded encodes to the
-// same meaning, and a record with a changed byte is never taken for whole.
+// Any bytes as a journal record and as each of its payloads: nothing is read past the end, what is
+// decoded encodes to the same meaning, and a record with a changed byte is never taken for whole.
 #include <string>
 
 #include "core/message/batch.h"
@@ -27,17 +27,21 @@ void WriteRecord(std::string_view bytes, size_t damage) {
   EncodeHeader(header, bytes, record.data());
   record.append(bytes);
   const auto decoded = DecodeHeader(record);
-  Check(decoded && decoded->length == bytes.size() && decoded->kind == header.kind && decoded->id == header.id &&
-            decoded->count == header.count && decoded->starts_commit == header.starts_commit,
+  Check(decoded && decoded->length == bytes.size() && decoded->kind == header.kind &&
+            decoded->id == header.id && decoded->count == header.count &&
+            decoded->starts_commit == header.starts_commit,
         "a header reads back as it was written");
   Check(ChecksumHolds(record, *decoded), "a whole record holds its checksum");
-  record[damage % record.size()] = static_cast<char>(record[damage % record.size()] ^ (1 << damage % 8));
+  record[damage % record.size()] =
+      static_cast<char>(record[damage % record.size()] ^ (1 << damage % 8));
   const auto damaged = DecodeHeader(record);
-  Check(!damaged || record.size() < kRecordHeaderBytes + damaged->length || !ChecksumHolds(record, *damaged),
+  Check(!damaged || record.size() < kRecordHeaderBytes + damaged->length ||
+            !ChecksumHolds(record, *damaged),
         "a changed byte is noticed");
 }
 
-// Applying a change takes time and memory for every message it names; a checksum stands before it in the store.
+// Applying a change takes time and memory for every message it names; a checksum stands before it
+// in the store.
 bool Small(const CursorDelta& delta) {
   uint64_t named = 0;
   for (const Failure& failure : delta.failed) {

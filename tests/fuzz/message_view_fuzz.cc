@@ -1,5 +1,5 @@
-// Any bytes as a message: the check never reads past them, and what it accepts can be stored, read back and means the
-// same.
+// Any bytes as a message: the check never reads past them, and what it accepts can be stored, read
+// back and means the same.
 #include <map>
 #include <string>
 
@@ -23,7 +23,8 @@ Attributes AttributesOf(const MessageView& message) {
 void One(std::string_view wire) {
   const MessageView message(wire);
   const Attributes attributes = AttributesOf(message);
-  for (const auto& [key, value] : attributes) Check(message.FindAttribute(key) == value, "the last value of a key counts");
+  for (const auto& [key, value] : attributes)
+    Check(message.FindAttribute(key) == value, "the last value of a key counts");
   MessageTraits traits;
   const auto form = CheckMessage(wire, 0, &traits);
   if (!form.ok()) return;

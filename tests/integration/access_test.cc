@@ -1,4 +1,5 @@
-// Who may do what, through real calls: every RPC there is, two teams that cannot see each other, streams that end when rights do.
+// Who may do what, through real calls: every RPC there is, two teams that cannot see each other,
+// streams that end when rights do.
 #include "gmock/gmock.h"
 #include "google/iam/v1/iam_policy.grpc.pb.h"
 #include "google/protobuf/descriptor.h"
@@ -21,8 +22,9 @@ bindings:
   - {role: editor, members: [token:b], resources: [projects/team-b/*]}
   - {role: admin, members: [token:root], resources: ["*"]}
 )";
-const char* const kServices[] = {"sluice.v1.PubSub", "sluice.v1.Admin", "google.pubsub.v1.Publisher",
-                                 "google.pubsub.v1.Subscriber", "google.iam.v1.IAMPolicy"};
+const char* const kServices[] = {"sluice.v1.PubSub", "sluice.v1.Admin",
+                                 "google.pubsub.v1.Publisher", "google.pubsub.v1.Subscriber",
+                                 "google.iam.v1.IAMPolicy"};
 
 class AccessTest : public SecurityTest {
  protected:
@@ -33,7 +35,8 @@ class AccessTest : public SecurityTest {
   }
 
   // One request to a method, by its name; the status that it ends with.
-  grpc::Status CallRaw(const std::string& token, const std::string& method, const std::string& request) {
+  grpc::Status CallRaw(const std::string& token, const std::string& method,
+                       const std::string& request) {
     grpc::GenericStub stub(client_->channel());
     grpc::ClientContext context;
     Prepare(&context, token);
@@ -74,7 +77,8 @@ std::string ResourceFor(Right right) {
   const std::string_view name = NameOf(right);
   if (name.find(".list") != name.npos) return "projects/team-b";
   if (name.find("subscriptions.") != name.npos) return "projects/team-b/subscriptions/billing";
-  return name.find("snapshots.") != name.npos ? "projects/team-b/snapshots/before" : "projects/team-b/topics/orders";
+  return name.find("snapshots.") != name.npos ? "projects/team-b/snapshots/before"
+                                              : "projects/team-b/topics/orders";
 }
 
 std::optional<Rpc> RpcOf(const std::string& service, const std::string& method) {
@@ -89,7 +93,8 @@ TEST_F(AccessTest, EveryRpcThereIsHasARightAndAsksForIt) {
   google::protobuf::DynamicMessageFactory factory;
   int methods = 0;
   for (const char* service_name : kServices) {
-    const auto* service = google::protobuf::DescriptorPool::generated_pool()->FindServiceByName(service_name);
+    const auto* service =
+        google::protobuf::DescriptorPool::generated_pool()->FindServiceByName(service_name);
     ASSERT_NE(service, nullptr) << service_name;
     for (int i = 0; i < service->method_count(); ++i) {
       const auto* method = service->method(i);
@@ -98,24 +103,29 @@ TEST_F(AccessTest, EveryRpcThereIsHasARightAndAsksForIt) {
       ASSERT_TRUE(rpc) << name << " is not in the table of rights";
       const Needs& needs = EntryOf(*rpc).access;
       ++methods;
-      const std::unique_ptr<google::protobuf::Message> request(factory.GetPrototype(method->input_type())->New());
+      const std::unique_ptr<google::protobuf::Message> request(
+          factory.GetPrototype(method->input_type())->New());
       for (const Need& need : needs.needs) {
-        if (!need.field.empty() && !need.optional) SetField(request.get(), need.field, ResourceFor(need.right));
+        if (!need.field.empty() && !need.optional)
+          SetField(request.get(), need.field, ResourceFor(need.right));
       }
       // Of rights that are all optional one is asked for.
       if (!needs.needs.empty() && needs.needs.front().optional) {
         SetField(request.get(), needs.needs.front().field, ResourceFor(needs.needs.front().right));
       }
       const std::string bytes = request->SerializeAsString();
-      EXPECT_EQ(CodeAndReason(CallRaw("", name, bytes)), "UNAUTHENTICATED/CREDENTIALS_MISSING") << name;
+      EXPECT_EQ(CodeAndReason(CallRaw("", name, bytes)), "UNAUTHENTICATED/CREDENTIALS_MISSING")
+          << name;
       if (needs.openness != Openness::kRights) continue;
-      EXPECT_EQ(CodeAndReason(CallRaw("a", name, bytes)), "PERMISSION_DENIED/PERMISSION_DENIED") << name;
+      EXPECT_EQ(CodeAndReason(CallRaw("a", name, bytes)), "PERMISSION_DENIED/PERMISSION_DENIED")
+          << name;
       const grpc::Status root = CallRaw("root", name, bytes);
       EXPECT_NE(root.error_code(), grpc::StatusCode::PERMISSION_DENIED) << name;
       EXPECT_NE(root.error_code(), grpc::StatusCode::UNAUTHENTICATED) << name;
     }
   }
-  EXPECT_EQ(methods, static_cast<int>(kRpcCount) - 1) << "and the table has no RPC that there is not";
+  EXPECT_EQ(methods, static_cast<int>(kRpcCount) - 1)
+      << "and the table has no RPC that there is not";
 }
 
 TEST_F(AccessTest, EachRightOfACallWithSeveralIsAskedFor) {
@@ -127,14 +137,19 @@ TEST_F(AccessTest, EachRightOfACallWithSeveralIsAskedFor) {
     request.mutable_subscription()->set_name("projects/team-a/subscriptions/billing");
     request.mutable_subscription()->set_topic(topic);
     if (!dead_letters.empty()) {
-      request.mutable_subscription()->mutable_dead_letter_policy()->set_dead_letter_topic(dead_letters);
+      request.mutable_subscription()->mutable_dead_letter_policy()->set_dead_letter_topic(
+          dead_letters);
     }
-    return CodeAndReason(As("a", *Admin(), &v1::Admin::Stub::CreateSubscription, request, &response));
+    return CodeAndReason(
+        As("a", *Admin(), &v1::Admin::Stub::CreateSubscription, request, &response));
   };
-  EXPECT_EQ(create("projects/team-b/topics/orders", ""), "PERMISSION_DENIED/PERMISSION_DENIED") << "to read what others publish";
-  EXPECT_EQ(create("projects/team-a/topics/orders", "projects/team-b/topics/orders"), "PERMISSION_DENIED/PERMISSION_DENIED")
+  EXPECT_EQ(create("projects/team-b/topics/orders", ""), "PERMISSION_DENIED/PERMISSION_DENIED")
+      << "to read what others publish";
+  EXPECT_EQ(create("projects/team-a/topics/orders", "projects/team-b/topics/orders"),
+            "PERMISSION_DENIED/PERMISSION_DENIED")
       << "to publish where one may not";
-  EXPECT_EQ(create("projects/team-a/topics/orders", "projects/team-a/topics/orders"), "INVALID_ARGUMENT/INVALID_DEAD_LETTER_POLICY");
+  EXPECT_EQ(create("projects/team-a/topics/orders", "projects/team-a/topics/orders"),
+            "INVALID_ARGUMENT/INVALID_DEAD_LETTER_POLICY");
   EXPECT_EQ(create("projects/team-a/topics/orders", ""), "OK");
 }
 
@@ -144,16 +159,22 @@ TEST_F(AccessTest, NamesCannotBeGuessedFromErrors) {
   const grpc::Status not_there = GetTopicAs("a", "projects/team-b/topics/hidden");
   EXPECT_EQ(CodeAndReason(there), "PERMISSION_DENIED/PERMISSION_DENIED");
   EXPECT_EQ(CodeAndReason(not_there), CodeAndReason(there));
-  EXPECT_EQ(CodeAndReason(GetTopicAs("a", "projects/team-b/topics/!")), CodeAndReason(there)) << "nor from names that are none";
-  EXPECT_EQ(CodeAndReason(CreateTopicAs("a", "projects/team-b/topics/there")), CodeAndReason(there));
-  EXPECT_EQ(CodeAndReason(PublishAs("a", "projects/team-b/topics/there")), CodeAndReason(PublishAs("a", "projects/team-b/topics/nothing")));
-  EXPECT_THAT(there.error_message(), HasSubstr("token:a may not pubsub.topics.get on projects/team-b/topics/there"));
+  EXPECT_EQ(CodeAndReason(GetTopicAs("a", "projects/team-b/topics/!")), CodeAndReason(there))
+      << "nor from names that are none";
+  EXPECT_EQ(CodeAndReason(CreateTopicAs("a", "projects/team-b/topics/there")),
+            CodeAndReason(there));
+  EXPECT_EQ(CodeAndReason(PublishAs("a", "projects/team-b/topics/there")),
+            CodeAndReason(PublishAs("a", "projects/team-b/topics/nothing")));
+  EXPECT_THAT(there.error_message(),
+              HasSubstr("token:a may not pubsub.topics.get on projects/team-b/topics/there"));
   EXPECT_EQ(InfoOf(there).metadata().at("right"), "pubsub.topics.get");
 }
 
 TEST_F(AccessTest, BadCredentialsAreToldAndThenHeldBack) {
   ASSERT_TRUE(CreateTopicAs("a", "projects/team-a/topics/orders").ok());
-  const auto guess = [&] { return CodeAndReason(GetTopicAs("guess", "projects/team-a/topics/orders")); };
+  const auto guess = [&] {
+    return CodeAndReason(GetTopicAs("guess", "projects/team-a/topics/orders"));
+  };
   int told = 0;
   std::string last = guess();
   // A machine that is slow gets another try for each second.
@@ -178,7 +199,8 @@ TEST_F(AccessTest, AStreamEndsWhenItsRightIsTakenAway) {
   server_->Reload();
   EXPECT_FALSE(stream->Read(&response));
   EXPECT_EQ(CodeAndReason(stream->Finish()), "PERMISSION_DENIED/PERMISSION_DENIED");
-  EXPECT_EQ(CodeAndReason(PublishAs("a", "projects/team-a/topics/orders")), "PERMISSION_DENIED/PERMISSION_DENIED");
+  EXPECT_EQ(CodeAndReason(PublishAs("a", "projects/team-a/topics/orders")),
+            "PERMISSION_DENIED/PERMISSION_DENIED");
 }
 
 TEST_F(AccessTest, AStreamEndsWhenItsTokenIsTakenAway) {
@@ -259,15 +281,19 @@ TEST_F(AccessTest, WhatAnAdministratorDoesAndWhatIsDeniedIsWrittenDown) {
   EXPECT_EQ(lines[4]["event"], "authentication");
   EXPECT_THAT(std::string(lines[4]["reason"]), HasSubstr("CREDENTIALS_INVALID"));
   EXPECT_EQ(lines[5]["event"], "reload");
-  for (const auto& line : lines) EXPECT_THAT(line.dump(), testing::Not(HasSubstr("sluice_"))) << "no secret";
+  for (const auto& line : lines)
+    EXPECT_THAT(line.dump(), testing::Not(HasSubstr("sluice_"))) << "no secret";
 }
 
 TEST_F(AccessTest, WithoutAnAuditLogThatCanBeWrittenNothingIsChanged) {
   server_ = nullptr;
   options_.audit.file = "/dev/full";
   Start();
-  EXPECT_EQ(CodeAndReason(CreateTopicAs("a", "projects/team-a/topics/orders")), "UNAVAILABLE/AUDIT_UNAVAILABLE");
-  EXPECT_EQ(CodeAndReason(GetTopicAs("a", "projects/team-a/topics/orders")), "NOT_FOUND/TOPIC_NOT_FOUND") << "it was not made";
+  EXPECT_EQ(CodeAndReason(CreateTopicAs("a", "projects/team-a/topics/orders")),
+            "UNAVAILABLE/AUDIT_UNAVAILABLE");
+  EXPECT_EQ(CodeAndReason(GetTopicAs("a", "projects/team-a/topics/orders")),
+            "NOT_FOUND/TOPIC_NOT_FOUND")
+      << "it was not made";
   server_ = nullptr;
   options_.audit.required = false;
   Start();
@@ -282,7 +308,8 @@ TEST_F(AccessTest, AQuotaOfTheCallerIsHeld) {
   ASSERT_TRUE(CreateTopicAs("b", "projects/team-b/topics/orders").ok());
   // Three more than there are, so that nobody waits for the two seconds and more that it takes.
   grpc::Status status;
-  for (int i = 0; i < 50 && status.ok(); ++i) status = PublishAs("a", "projects/team-a/topics/orders", 4);
+  for (int i = 0; i < 50 && status.ok(); ++i)
+    status = PublishAs("a", "projects/team-a/topics/orders", 4);
   EXPECT_EQ(CodeAndReason(status), "RESOURCE_EXHAUSTED/QUOTA_EXCEEDED");
   EXPECT_EQ(InfoOf(status).metadata().at("scope"), "identity");
   for (int i = 0; i < 50; ++i) ASSERT_TRUE(PublishAs("b", "projects/team-b/topics/orders").ok());

@@ -29,7 +29,9 @@ class AdmissionTest : public ServerTest {
     CreateBoth("others");
   }
   // So that the topic owes for a minute and a half.
-  void UseUp(const std::string& topic) { client_->Publish(topic, std::vector<std::string>(1000, "x")); }
+  void UseUp(const std::string& topic) {
+    client_->Publish(topic, std::vector<std::string>(1000, "x"));
+  }
 
   static v1::PublishBatchRequest RequestOf(const std::string& topic, const std::string& payload) {
     v1::PublishBatchRequest request;
@@ -58,7 +60,10 @@ TEST_F(AdmissionTest, WhatIsOverALimitIsRefusedWithTheLimitAndADelay) {
   EXPECT_GT(retry.retry_delay().seconds(), 10);
   EXPECT_TRUE(PublishOne("others").ok()) << "another topic has its own";
   const std::string page = Metrics();
-  EXPECT_THAT(page, HasSubstr("\nsluice_admission_refused_total{scope=\"topic\",limit=\"messages_per_second\"} 1\n"));
+  EXPECT_THAT(
+      page,
+      HasSubstr(
+          "\nsluice_admission_refused_total{scope=\"topic\",limit=\"messages_per_second\"} 1\n"));
   EXPECT_THAT(page, HasSubstr("\nsluice_refused_requests_total{reason=\"QUOTA_EXCEEDED\"} 1\n"));
   EXPECT_THAT(page, HasSubstr("\nsluice_admission_admitted_total 2\n"));
 }
@@ -80,7 +85,9 @@ TEST_F(AdmissionTest, ABatchThatWaitsUntilItsTimeoutIsNotStoredAndTheStreamGoesO
   stream.Close();
   EXPECT_EQ(CodeAndReason(stream.End()), "OK");
   EXPECT_EQ(client_->Stats("orders").backlog_messages(), 1000);
-  EXPECT_THAT(Metrics(), HasSubstr("\nsluice_admission_waiting{scope=\"topic\",limit=\"messages_per_second\"} 0\n"));
+  EXPECT_THAT(
+      Metrics(),
+      HasSubstr("\nsluice_admission_waiting{scope=\"topic\",limit=\"messages_per_second\"} 0\n"));
 }
 
 TEST_F(AdmissionTest, ACallWhoseDeadlinePassesStoresNothing) {
@@ -89,8 +96,9 @@ TEST_F(AdmissionTest, ACallWhoseDeadlinePassesStoresNothing) {
   grpc::ClientContext context;
   context.set_deadline(std::chrono::system_clock::now() + std::chrono::milliseconds(50));
   v1::PublishBatchResponse response;
-  EXPECT_EQ(client_->pubsub().PublishBatch(&context, RequestOf("orders", "late"), &response).error_code(),
-            grpc::StatusCode::DEADLINE_EXCEEDED);
+  EXPECT_EQ(
+      client_->pubsub().PublishBatch(&context, RequestOf("orders", "late"), &response).error_code(),
+      grpc::StatusCode::DEADLINE_EXCEEDED);
   AwaitMetric("sluice_refused_requests_total{reason=\"DEADLINE_EXCEEDED\"} 1");
   EXPECT_EQ(client_->Stats("orders").backlog_messages(), 1000);
 }
@@ -101,7 +109,8 @@ TEST_F(AdmissionTest, BatchesOfAStreamThatWaitKeepTheirOrder) {
   Start();
   CreateBoth("orders");
   PublishStream stream(*client_);
-  for (uint64_t i = 0; i < 15; ++i) stream.Send("orders", i, std::vector<std::string>(100, std::to_string(i)));
+  for (uint64_t i = 0; i < 15; ++i)
+    stream.Send("orders", i, std::vector<std::string>(100, std::to_string(i)));
   stream.Close();
   const auto results = stream.Take(15);
   ASSERT_EQ(results.size(), 15u);
@@ -141,7 +150,8 @@ TEST_F(AdmissionTest, TopicsAndSubscriptionsHaveALimit) {
   Start();
   CreateBoth("orders");
   EXPECT_EQ(CodeAndReason(client_->CreateTopic("others")), "RESOURCE_EXHAUSTED/TOO_MANY_TOPICS");
-  EXPECT_EQ(CodeAndReason(client_->CreateSubscription("others", "orders")), "RESOURCE_EXHAUSTED/TOO_MANY_SUBSCRIPTIONS");
+  EXPECT_EQ(CodeAndReason(client_->CreateSubscription("others", "orders")),
+            "RESOURCE_EXHAUSTED/TOO_MANY_SUBSCRIPTIONS");
 }
 
 TEST_F(AdmissionTest, NothingIsTakenThatTheMemoryBudgetHasNoRoomFor) {
@@ -150,7 +160,8 @@ TEST_F(AdmissionTest, NothingIsTakenThatTheMemoryBudgetHasNoRoomFor) {
   CreateBoth("orders");
   const grpc::Status refused = PublishOne("orders", std::string(2 << 20, 'x'));
   EXPECT_EQ(CodeAndReason(refused), "RESOURCE_EXHAUSTED/MEMORY_BUDGET");
-  // Many times the budget, with a subscriber that is behind: the cache gives way, and nothing is left over.
+  // Many times the budget, with a subscriber that is behind: the cache gives way, and nothing is
+  // left over.
   for (int i = 0; i < 40; ++i) client_->Publish("orders", {std::string(400 << 10, 'x')});
   SubscribeStream stream(*client_, "orders", 1000);
   EXPECT_EQ(stream.Take(40).size(), 40u);
@@ -162,7 +173,9 @@ TEST_F(AdmissionTest, NothingIsTakenThatTheMemoryBudgetHasNoRoomFor) {
 
 TEST(PublishLimitTest, ReadsScopesLimitsAndUnits) {
   AdmissionOptions options;
-  EXPECT_EQ(ParsePublishLimit("topic:batches=64,bytes=16MiB,messages/s=20k,bytes/s=1000,wait=250ms", &options), "");
+  EXPECT_EQ(ParsePublishLimit("topic:batches=64,bytes=16MiB,messages/s=20k,bytes/s=1000,wait=250ms",
+                              &options),
+            "");
   EXPECT_EQ(options.topic.batches, 64);
   EXPECT_EQ(options.topic.bytes, 16 << 20);
   EXPECT_EQ(options.topic.messages_per_second, 20'000);
@@ -176,10 +189,12 @@ TEST(PublishLimitTest, ReadsScopesLimitsAndUnits) {
 
 TEST(PublishLimitTest, SaysWhatIsWrong) {
   AdmissionOptions options;
-  for (const char* text : {"", "topic", "batches=1", "planet:batches=1", "topic:", "topic:wait=1s", "topic:batches",
-                           "topic:batches=", "topic:batches=0", "topic:batches=-1", "topic:batches=1.5", "topic:batches=x",
-                           "topic:bytes=1XiB", "topic:bytes=99999999999G", "topic:speed=1", "topic:batches=1,wait=1",
-                           "topic:batches=1,wait=-1s", "topic:batches=1,wait=11m", "topic:batches=1,,bytes=1"}) {
+  for (const char* text :
+       {"", "topic", "batches=1", "planet:batches=1", "topic:", "topic:wait=1s", "topic:batches",
+        "topic:batches=", "topic:batches=0", "topic:batches=-1", "topic:batches=1.5",
+        "topic:batches=x", "topic:bytes=1XiB", "topic:bytes=99999999999G", "topic:speed=1",
+        "topic:batches=1,wait=1", "topic:batches=1,wait=-1s", "topic:batches=1,wait=11m",
+        "topic:batches=1,,bytes=1"}) {
     EXPECT_NE(ParsePublishLimit(text, &options), "") << text;
   }
   EXPECT_FALSE(options.topic.any());

@@ -35,7 +35,8 @@ class BreakerTest : public ServerTest {
   }
   v1::Breaker StoreBreaker() {
     v1::GetBreakersResponse response;
-    EXPECT_TRUE(client_->Call(&v1::Admin::Stub::GetBreakers, v1::GetBreakersRequest(), &response).ok());
+    EXPECT_TRUE(
+        client_->Call(&v1::Admin::Stub::GetBreakers, v1::GetBreakersRequest(), &response).ok());
     return response.store();
   }
   // 1 is SERVING, 2 NOT_SERVING.
@@ -49,12 +50,14 @@ TEST_F(BreakerTest, AClosedBreakerIsShownAndTheServerReady) {
   EXPECT_FALSE(StoreBreaker().has_retry_delay());
   EXPECT_EQ(Health("readiness"), 1u);
   EXPECT_EQ(Health("publish"), 1u);
-  EXPECT_THAT(HttpGet(server_->http_port(), "/metrics").body, HasSubstr("\nsluice_store_breaker_state 0\n"));
+  EXPECT_THAT(HttpGet(server_->http_port(), "/metrics").body,
+              HasSubstr("\nsluice_store_breaker_state 0\n"));
 }
 
 TEST_F(BreakerTest, ABrokenDiskEndsInFastRefusalsWithARetryDelayAndConsumersAreServed) {
   files_.FailSyncs(true);
-  for (int i = 0; i < 5; ++i) EXPECT_EQ(CodeAndReason(TryPublish()), "UNAVAILABLE/STORAGE_UNAVAILABLE");
+  for (int i = 0; i < 5; ++i)
+    EXPECT_EQ(CodeAndReason(TryPublish()), "UNAVAILABLE/STORAGE_UNAVAILABLE");
   // At once, unless this machine is so slow that a probe is due.
   grpc::Status status = TryPublish();
   while (CodeAndReason(status) == "UNAVAILABLE/STORAGE_UNAVAILABLE") status = TryPublish();
@@ -75,10 +78,12 @@ TEST_F(BreakerTest, ABrokenDiskEndsInFastRefusalsWithARetryDelayAndConsumersAreS
   EXPECT_EQ(Health("publish"), 2u);
   // Whoever looks at these keeps sending consumers.
   EXPECT_EQ(HttpGet(server_->http_port(), "/readyz").status, 200);
-  for (const char* service : {"", "readiness", "liveness"}) EXPECT_EQ(Health(service), 1u) << service;
+  for (const char* service : {"", "readiness", "liveness"})
+    EXPECT_EQ(Health(service), 1u) << service;
 }
 
-// An append that does not come back for 5 s opens it; a second later it is half-open, without a publish.
+// An append that does not come back for 5 s opens it; a second later it is half-open, without a
+// publish.
 TEST_F(BreakerTest, TheHealthOfPublishingFollowsTheBreakerAndReadinessDoesNot) {
   Latch released(1);
   files_.OnSync([&released] { released.Wait(); });

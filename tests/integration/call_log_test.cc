@@ -55,7 +55,8 @@ TEST_F(CallLogTest, ARefusedCallIsToldAtDebugWithWhatTheClientCallsIt) {
   TellAll();
   EXPECT_EQ(CodeAndReason(AskForNothing()), "NOT_FOUND/TOPIC_NOT_FOUND");
   const std::string log = Logged();
-  EXPECT_THAT(log, HasSubstr("debug a call was refused rpc=sluice.v1.PubSub/PublishBatch code=NOT_FOUND reason=TOPIC_NOT_FOUND error="));
+  EXPECT_THAT(log, HasSubstr("debug a call was refused rpc=sluice.v1.PubSub/PublishBatch "
+                             "code=NOT_FOUND reason=TOPIC_NOT_FOUND error="));
   EXPECT_THAT(log, HasSubstr(" peer=ipv4:127.0.0.1:"));
   EXPECT_THAT(log, HasSubstr(" request_id=request-17 trace_id=4bf92f3577b34da6a3ce929d0e0e4736"));
   EXPECT_THAT(log, Not(HasSubstr("secret payload")));
@@ -71,7 +72,8 @@ TEST_F(CallLogTest, SoIsAStream) {
   stream->Write(request);
   EXPECT_EQ(CodeAndReason(stream->Finish()), "NOT_FOUND/SUBSCRIPTION_NOT_FOUND");
   const std::string log = Logged();
-  EXPECT_THAT(log, HasSubstr("debug a call was refused rpc=sluice.v1.PubSub/Subscribe code=NOT_FOUND"));
+  EXPECT_THAT(log,
+              HasSubstr("debug a call was refused rpc=sluice.v1.PubSub/Subscribe code=NOT_FOUND"));
   EXPECT_THAT(log, HasSubstr(" request_id=request-17 trace_id="));
 }
 
@@ -85,7 +87,8 @@ TEST_F(CallLogTest, WhatTheServerDoesWrongIsAWarning) {
   LogFailure(Rpc::kCreateTopic, call, absl::DataLossError("segment 7 is damaged"));
   LogFailure(Rpc::kCreateTopic, call, absl::NotFoundError("there is no such topic"));
   const std::string log = Logged();
-  EXPECT_THAT(log, HasSubstr("warning a call failed rpc=sluice.v1.Admin/CreateTopic code=DATA_LOSS error=\"segment 7 is damaged\"\n"));
+  EXPECT_THAT(log, HasSubstr("warning a call failed rpc=sluice.v1.Admin/CreateTopic code=DATA_LOSS "
+                             "error=\"segment 7 is damaged\"\n"));
   EXPECT_THAT(log, Not(HasSubstr("no such topic")));
 }
 

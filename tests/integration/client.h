@@ -29,22 +29,38 @@
 namespace sluice::server {
 
 inline std::string TopicPath(const std::string& id) { return "projects/test/topics/" + id; }
-inline std::string SubscriptionPath(const std::string& id) { return "projects/test/subscriptions/" + id; }
+inline std::string SubscriptionPath(const std::string& id) {
+  return "projects/test/subscriptions/" + id;
+}
 
 // The google.rpc.ErrorInfo of a status; empty without one.
 inline google::rpc::ErrorInfo InfoOf(const grpc::Status& status) {
   google::rpc::ErrorInfo info;
   google::rpc::Status details;
-  if (details.ParseFromString(status.error_details()) && details.details_size() > 0) details.details(0).UnpackTo(&info);
+  if (details.ParseFromString(status.error_details()) && details.details_size() > 0)
+    details.details(0).UnpackTo(&info);
   return info;
 }
 
 // "INVALID_ARGUMENT/NO_MESSAGES": the code and the reason together, as tests compare them.
 inline std::string CodeAndReason(const grpc::Status& status) {
-  static constexpr const char* kCodes[] = {
-      "OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS",
-      "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED",
-      "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED"};
+  static constexpr const char* kCodes[] = {"OK",
+                                           "CANCELLED",
+                                           "UNKNOWN",
+                                           "INVALID_ARGUMENT",
+                                           "DEADLINE_EXCEEDED",
+                                           "NOT_FOUND",
+                                           "ALREADY_EXISTS",
+                                           "PERMISSION_DENIED",
+                                           "RESOURCE_EXHAUSTED",
+                                           "FAILED_PRECONDITION",
+                                           "ABORTED",
+                                           "OUT_OF_RANGE",
+                                           "UNIMPLEMENTED",
+                                           "INTERNAL",
+                                           "UNAVAILABLE",
+                                           "DATA_LOSS",
+                                           "UNAUTHENTICATED"};
   if (status.ok()) return "OK";
   return std::string(kCodes[status.error_code()]) + "/" + InfoOf(status).reason();
 }
@@ -56,8 +72,8 @@ class Client {
     arguments.SetMaxReceiveMessageSize(-1);
     // A connection of its own, even to a port that another test used.
     arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-    channel_ = grpc::CreateCustomChannel("127.0.0.1:" + std::to_string(port), grpc::InsecureChannelCredentials(),
-                                         arguments);
+    channel_ = grpc::CreateCustomChannel("127.0.0.1:" + std::to_string(port),
+                                         grpc::InsecureChannelCredentials(), arguments);
     pubsub_ = v1::PubSub::NewStub(channel_);
     admin_ = v1::Admin::NewStub(channel_);
   }
@@ -71,7 +87,8 @@ class Client {
 
   // Any method of Admin: Call(&v1::Admin::Stub::GetTopic, request, &response).
   template <class Request, class Response>
-  grpc::Status Call(grpc::Status (v1::Admin::Stub::*method)(grpc::ClientContext*, const Request&, Response*),
+  grpc::Status Call(grpc::Status (v1::Admin::Stub::*method)(grpc::ClientContext*, const Request&,
+                                                            Response*),
                     const Request& request, Response* response) {
     grpc::ClientContext context;
     SetDeadline(&context);
@@ -122,7 +139,8 @@ class Client {
     return response.stats();
   }
 
-  grpc::Status PublishBatch(const v1::PublishBatchRequest& request, v1::PublishBatchResponse* response) {
+  grpc::Status PublishBatch(const v1::PublishBatchRequest& request,
+                            v1::PublishBatchResponse* response) {
     grpc::ClientContext context;
     SetDeadline(&context);
     return pubsub_->PublishBatch(&context, request, response);
@@ -189,7 +207,8 @@ class SubscribeStream {
     stream_ = client.pubsub().Subscribe(&context_);
   }
   // Opens a subscription; with credit when `messages` is not 0.
-  SubscribeStream(Client& client, const std::string& subscription, int64_t messages = 0, int64_t bytes = 0)
+  SubscribeStream(Client& client, const std::string& subscription, int64_t messages = 0,
+                  int64_t bytes = 0)
       : SubscribeStream(client) {
     v1::SubscribeRequest request;
     request.set_subscription(SubscriptionPath(subscription));
@@ -252,7 +271,8 @@ class SubscribeStream {
       Keep(response);
     }
     std::vector<v1::Delivery> taken;
-    for (; taken.size() < count && !waiting_.empty(); waiting_.pop_front()) taken.push_back(waiting_.front());
+    for (; taken.size() < count && !waiting_.empty(); waiting_.pop_front())
+      taken.push_back(waiting_.front());
     return taken;
   }
   std::vector<std::string> TakeData(size_t count) {
@@ -278,7 +298,8 @@ class SubscribeStream {
   void Keep(const v1::SubscribeResponse& response) {
     waiting_.insert(waiting_.end(), response.deliveries().begin(), response.deliveries().end());
     for (const v1::AckResult& result : response.ack_results()) {
-      ack_results_.push_back(std::to_string(result.range().first()) + "-" + std::to_string(result.range().last()) + " " +
+      ack_results_.push_back(std::to_string(result.range().first()) + "-" +
+                             std::to_string(result.range().last()) + " " +
                              (result.has_error() ? result.error().reason() : "OK"));
     }
   }

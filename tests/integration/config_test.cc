@@ -45,7 +45,8 @@ TEST_F(ConfigProgramTest, FilesThatSettingsNameAreCheckedWithoutAServer) {
   const std::string tokens = folder_.Write("tokens.yaml", "tokens: [{name: a}]\n");
   const std::string keys = folder_.Write("keys.json", "{}");
   const std::string pem = folder_.Write("tls.pem", "no certificate");
-  Write("listen: 0.0.0.0:0\nauth: {policy: " + policy + ", tokens: " + tokens + ", jwt_keys: " + keys + ", jwt_issuer: me}\n");
+  Write("listen: 0.0.0.0:0\nauth: {policy: " + policy + ", tokens: " + tokens +
+        ", jwt_keys: " + keys + ", jwt_issuer: me}\n");
   const Ended plain = Run({"--check-config", "--config=" + path_});
   EXPECT_EQ(plain.exit_code, 2);
   EXPECT_THAT(plain.output, HasSubstr("listen: 0.0.0.0:0"));
@@ -53,22 +54,26 @@ TEST_F(ConfigProgramTest, FilesThatSettingsNameAreCheckedWithoutAServer) {
   EXPECT_THAT(plain.output, HasSubstr(policy + ":2: bindings[0].members: none are named"));
   EXPECT_THAT(plain.output, HasSubstr(tokens + ":1: "));
   EXPECT_THAT(plain.output, HasSubstr(keys + ": the keys are no JSON Web Key Set"));
-  const Ended tls = Run({"--check-config", "--listen=0.0.0.0:0", "--tls-cert=" + pem, "--tls-key=" + pem});
+  const Ended tls =
+      Run({"--check-config", "--listen=0.0.0.0:0", "--tls-cert=" + pem, "--tls-key=" + pem});
   EXPECT_EQ(tls.exit_code, 2);
   EXPECT_THAT(tls.output, HasSubstr(pem));
   const std::string no_authority = "push.ca: " + pem + ": there is no certificate (PEM) in it";
   EXPECT_THAT(Run({"--check-config", "--push-ca=" + pem}).output, HasSubstr(no_authority));
-  EXPECT_THAT(Run({"--store=memory", "--listen=127.0.0.1:0", "--push-ca=" + pem}).output, HasSubstr(no_authority));
+  EXPECT_THAT(Run({"--store=memory", "--listen=127.0.0.1:0", "--push-ca=" + pem}).output,
+              HasSubstr(no_authority));
 }
 
 TEST_F(ConfigProgramTest, MistakesEndTheStartWithTwo) {
   Write("max_topics: 0\n");
-  const Ended ended = Run({"--config=" + path_, "--listen=nowhere", "--max-topcs=1"}, {"SLUICED_HTTP=nowhere"});
+  const Ended ended =
+      Run({"--config=" + path_, "--listen=nowhere", "--max-topcs=1"}, {"SLUICED_HTTP=nowhere"});
   EXPECT_EQ(ended.exit_code, 2);
-  EXPECT_EQ(ended.output, "--max-topcs: is not known; did you mean --max-topics?\n" + path_ +
-                              ":1: max_topics: must be a number from 1 to 1000000000; it is 0\n"
-                              "SLUICED_HTTP: must be HOST:PORT with a port from 0 to 65535; it is nowhere\n"
-                              "--listen: must be HOST:PORT with a port from 0 to 65535; it is nowhere\n");
+  EXPECT_EQ(ended.output,
+            "--max-topcs: is not known; did you mean --max-topics?\n" + path_ +
+                ":1: max_topics: must be a number from 1 to 1000000000; it is 0\n"
+                "SLUICED_HTTP: must be HOST:PORT with a port from 0 to 65535; it is nowhere\n"
+                "--listen: must be HOST:PORT with a port from 0 to 65535; it is nowhere\n");
 }
 
 TEST_F(ConfigProgramTest, TheCommandLineIsCheckedAsItWas) {
@@ -95,9 +100,10 @@ TEST_F(ConfigProgramTest, TheCommandLineIsCheckedAsItWas) {
 
 TEST_F(ConfigProgramTest, WhatIsPrintedIsReadAgain) {
   Write("store: memory\n");
-  const Ended printed = Run({"--print-config", "--config=" + path_, "--publish-limit=topic:batches=64", "--publish-limit",
-                             "server:bytes=1GiB", "--push-refuse-private", "--memory-budget=1GB"},
-                            {"SLUICED_LOG_LEVEL=info,push=debug"});
+  const Ended printed =
+      Run({"--print-config", "--config=" + path_, "--publish-limit=topic:batches=64",
+           "--publish-limit", "server:bytes=1GiB", "--push-refuse-private", "--memory-budget=1GB"},
+          {"SLUICED_LOG_LEVEL=info,push=debug"});
   EXPECT_EQ(printed.exit_code, 0) << printed.output;
   EXPECT_THAT(printed.output, HasSubstr("\nstore: memory  # " + path_ + ":1\n"));
   EXPECT_THAT(printed.output, HasSubstr("\nmemory_budget: 1GiB  # --memory-budget\n"));
@@ -160,8 +166,10 @@ TEST_F(ConfigSignalTest, LimitsOnPublishingChangeWithTheFileAlone) {
   request.set_topic(TopicPath("orders"));
   for (int i = 0; i < 100; ++i) request.add_messages()->set_data("x");
   v1::PublishBatchResponse response;
-  EXPECT_EQ(CodeAndReason(client_->PublishBatch(request, &response)), "OK") << "up to the burst, and over it once";
-  EXPECT_EQ(CodeAndReason(client_->PublishBatch(request, &response)), "RESOURCE_EXHAUSTED/QUOTA_EXCEEDED");
+  EXPECT_EQ(CodeAndReason(client_->PublishBatch(request, &response)), "OK")
+      << "up to the burst, and over it once";
+  EXPECT_EQ(CodeAndReason(client_->PublishBatch(request, &response)),
+            "RESOURCE_EXHAUSTED/QUOTA_EXCEEDED");
   Write("publish_limit: []\n");
   AwaitReloads("ok", 2);
   EXPECT_EQ(CodeAndReason(client_->PublishBatch(request, &response)), "OK");

@@ -1,5 +1,5 @@
-// SIGTERM in the middle of the work, again and again: every client is told UNAVAILABLE and nothing else, the process ends without an
-// error, and what was acknowledged to a publisher is delivered.
+// SIGTERM in the middle of the work, again and again: every client is told UNAVAILABLE and nothing
+// else, the process ends without an error, and what was acknowledged to a publisher is delivered.
 #include <atomic>
 #include <memory>
 #include <set>
@@ -48,7 +48,8 @@ class Book {
 
 class DrainTest : public testing::Test {
  protected:
-  DrainTest() : process_(SLUICED, {"--data-dir=" + folder_.path() + "/data", "--shutdown-timeout=10s"}) {}
+  DrainTest()
+      : process_(SLUICED, {"--data-dir=" + folder_.path() + "/data", "--shutdown-timeout=10s"}) {}
 
   int Start() {
     process_.Start();

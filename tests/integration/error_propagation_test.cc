@@ -58,7 +58,8 @@ TEST_F(ErrorPropagation, FullDiskRefusesMessagesServesAndTakesAcksAndThenAccepts
   server_ = nullptr;
 }
 
-// A topic "damaged" of which the second message cannot be read, with a subscription "damaged" that begins at the first.
+// A topic "damaged" of which the second message cannot be read, with a subscription "damaged" that
+// begins at the first.
 class DamagedRecord : public ErrorPropagation {
  protected:
   void SetUp() override {
@@ -77,10 +78,13 @@ class DamagedRecord : public ErrorPropagation {
     for (const auto& entry : std::filesystem::recursive_directory_iterator(options_.data_dir)) {
       if (entry.path().extension() != ".journal") continue;
       std::ifstream in(entry.path(), std::ios::binary);
-      const std::string bytes((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
+      const std::string bytes((std::istreambuf_iterator<char>(in)),
+                              std::istreambuf_iterator<char>());
       const size_t at = bytes.find("find this payload");
       if (at == std::string::npos) continue;
-      std::fstream(entry.path(), std::ios::binary | std::ios::in | std::ios::out).seekp(static_cast<std::streamoff>(at)).put('!');
+      std::fstream(entry.path(), std::ios::binary | std::ios::in | std::ios::out)
+          .seekp(static_cast<std::streamoff>(at))
+          .put('!');
     }
     Start();
   }
@@ -97,7 +101,8 @@ class DamagedRecord : public ErrorPropagation {
     request.mutable_subscription()->set_name(SubscriptionPath("damaged"));
     request.mutable_subscription()->set_skip_damaged(skip);
     request.mutable_update_mask()->add_paths("skip_damaged");
-    const grpc::Status status = client_->Call(&v1::Admin::Stub::UpdateSubscription, request, &response);
+    const grpc::Status status =
+        client_->Call(&v1::Admin::Stub::UpdateSubscription, request, &response);
     EXPECT_EQ(response.subscription().skip_damaged(), skip);
     return status;
   }
@@ -113,7 +118,8 @@ TEST_F(DamagedRecord, IsDataLossForItsTopicAndTheOthersServeOn) {
   damaged.Ack(got[0].delivery_id());
   const grpc::Status end = damaged.End();
   EXPECT_EQ(CodeAndReason(end), "DATA_LOSS/DATA_LOSS");
-  EXPECT_THAT(end.error_message(), HasSubstr(TopicPath("damaged") + ": the messages with ids 2 to 2"));
+  EXPECT_THAT(end.error_message(),
+              HasSubstr(TopicPath("damaged") + ": the messages with ids 2 to 2"));
   EXPECT_EQ(client_->Stats("damaged").backlog_messages(), 2u);
   SubscribeStream sound(*client_, "sound", 10);
   EXPECT_THAT(sound.TakeData(1), ElementsAre("sound"));
@@ -182,9 +188,11 @@ TEST_F(DamagedRecord, IsPassedByPushesAfterASeek) {
   request.mutable_subscription()->set_name(SubscriptionPath("damaged"));
   request.mutable_subscription()->mutable_push()->set_endpoint(endpoint.url("/push"));
   request.mutable_update_mask()->add_paths("push");
-  ASSERT_EQ(CodeAndReason(client_->Call(&v1::Admin::Stub::UpdateSubscription, request, &response)), "OK");
+  ASSERT_EQ(CodeAndReason(client_->Call(&v1::Admin::Stub::UpdateSubscription, request, &response)),
+            "OK");
   const auto backlog_is = [&](int64_t messages) {
-    for (int i = 0; i < 4000 && client_->Stats("damaged").backlog_messages() != messages; ++i) absl::SleepFor(absl::Milliseconds(10));
+    for (int i = 0; i < 4000 && client_->Stats("damaged").backlog_messages() != messages; ++i)
+      absl::SleepFor(absl::Milliseconds(10));
     return client_->Stats("damaged").backlog_messages() == messages;
   };
   EXPECT_TRUE(backlog_is(2));

@@ -43,7 +43,8 @@ TEST(ErrorReasonsTest, EveryReasonHasItsValueInTheEnumAndInItsCategory) {
   for (int i = 0; i < kReasonCount; ++i) {
     const auto reason = static_cast<Reason>(i);
     v1::ErrorReason value{};
-    ASSERT_TRUE(v1::ErrorReason_Parse(fmt::format("ERROR_REASON_{}", ReasonName(reason)), &value)) << ReasonName(reason);
+    ASSERT_TRUE(v1::ErrorReason_Parse(fmt::format("ERROR_REASON_{}", ReasonName(reason)), &value))
+        << ReasonName(reason);
     EXPECT_EQ(value / 100, CategoryOf(ReasonCode(reason))) << ReasonName(reason);
   }
   EXPECT_EQ(v1::ErrorReason_descriptor()->value_count(), kReasonCount + 1) << "all and UNSPECIFIED";
@@ -55,8 +56,9 @@ TEST(ErrorReasonsTest, TheDocumentHasEveryReasonWithItsCode) {
   page << in.rdbuf();
   for (int i = 0; i < kReasonCount; ++i) {
     const auto reason = static_cast<Reason>(i);
-    EXPECT_THAT(page.str(), testing::HasSubstr(fmt::format("\n| {} | {} | ", ReasonName(reason),
-                                                           absl::StatusCodeToString(ReasonCode(reason)))));
+    EXPECT_THAT(page.str(),
+                testing::HasSubstr(fmt::format("\n| {} | {} | ", ReasonName(reason),
+                                               absl::StatusCodeToString(ReasonCode(reason)))));
   }
 }
 

@@ -1,5 +1,5 @@
-// A server in the test's own process, on ports of its own, over the memory store or over a folder that goes with the
-// test.
+// A server in the test's own process, on ports of its own, over the memory store or over a folder
+// that goes with the test.
 //
 // Thread rule: one thread.
 #pragma once
@@ -70,9 +70,9 @@ class StoreTest : public ServerTest, public ::testing::WithParamInterface<StoreK
   }
 };
 
-#define SLUICE_OVER_EVERY_STORE(suite)                                                                         \
-  INSTANTIATE_TEST_SUITE_P(, suite, ::testing::Values(StoreKind::kMemory, StoreKind::kLocal), [](const auto& i) { \
-    return i.param == StoreKind::kLocal ? "local" : "memory";                                                  \
-  })
+#define SLUICE_OVER_EVERY_STORE(suite)                                   \
+  INSTANTIATE_TEST_SUITE_P(                                              \
+      , suite, ::testing::Values(StoreKind::kMemory, StoreKind::kLocal), \
+      [](const auto& i) { return i.param == StoreKind::kLocal ? "local" : "memory"; })
 
 }  // namespace sluice::server

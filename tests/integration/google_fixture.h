@@ -1,5 +1,5 @@
-// A server, and the stubs of google.pubsub.v1 with which tests talk to it. Topic and subscription are called "orders" where a
-// call does not say.
+// A server, and the stubs of google.pubsub.v1 with which tests talk to it. Topic and subscription
+// are called "orders" where a call does not say.
 //
 // Thread rule: one thread.
 #pragma once
@@ -27,7 +27,8 @@ class GoogleTest : public StoreTest {
   }
 
   template <class Stub, class Request, class Response>
-  grpc::Status Call(Stub& stub, grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
+  grpc::Status Call(Stub& stub,
+                    grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
                     const Request& request, Response* response) {
     grpc::ClientContext context;
     Client::SetDeadline(&context);
@@ -44,7 +45,8 @@ class GoogleTest : public StoreTest {
     ASSERT_TRUE(MakeTopic("orders").ok());
     subscription.set_name(SubscriptionPath("orders"));
     subscription.set_topic(TopicPath("orders"));
-    const auto status = Call(*subscriber_, &pubsub::Subscriber::Stub::CreateSubscription, subscription, &made_);
+    const auto status =
+        Call(*subscriber_, &pubsub::Subscriber::Stub::CreateSubscription, subscription, &made_);
     ASSERT_TRUE(status.ok()) << status.error_message();
   }
   std::vector<std::string> Publish(const std::vector<std::string>& payloads) {
@@ -68,7 +70,8 @@ class GoogleTest : public StoreTest {
   }
   static std::vector<std::string> DataOf(const pubsub::PullResponse& response) {
     std::vector<std::string> data;
-    for (const auto& received : response.received_messages()) data.push_back(received.message().data());
+    for (const auto& received : response.received_messages())
+      data.push_back(received.message().data());
     return data;
   }
   static std::vector<std::string> IdsOf(const pubsub::PullResponse& response) {
@@ -142,7 +145,9 @@ class PullStream {
 
  private:
   grpc::ClientContext context_;
-  std::unique_ptr<grpc::ClientReaderWriter<pubsub::StreamingPullRequest, pubsub::StreamingPullResponse>> stream_;
+  std::unique_ptr<
+      grpc::ClientReaderWriter<pubsub::StreamingPullRequest, pubsub::StreamingPullResponse>>
+      stream_;
 };
 
 }  // namespace sluice::server

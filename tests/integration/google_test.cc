@@ -1,5 +1,5 @@
-// google.pubsub.v1 through real gRPC, beside the native API on the same port. What the official clients make of it is in
-// tests/interop.
+// google.pubsub.v1 through real gRPC, beside the native API on the same port. What the official
+// clients make of it is in tests/interop.
 #include "gmock/gmock.h"
 #include "server/log/log.h"
 #include "tests/integration/google_fixture.h"
@@ -150,11 +150,15 @@ TEST_P(GoogleTest, ExactlyOnceRefusesIdsOneByOne) {
   const grpc::Status status = Acknowledge({ids[0], ids[1]});
   SetLogLevels({});
   const std::string log = testing::internal::GetCapturedStderr();
-  EXPECT_THAT(log, HasSubstr("a call was refused rpc=google.pubsub.v1.Subscriber/Acknowledge code=INVALID_ARGUMENT reason=INVALID_ACK_ID"));
-  EXPECT_THAT(log, HasSubstr("acknowledgements were refused subscription=projects/test/subscriptions/orders"));
+  EXPECT_THAT(log, HasSubstr("a call was refused rpc=google.pubsub.v1.Subscriber/Acknowledge "
+                             "code=INVALID_ARGUMENT reason=INVALID_ACK_ID"));
+  EXPECT_THAT(
+      log,
+      HasSubstr("acknowledgements were refused subscription=projects/test/subscriptions/orders"));
   EXPECT_THAT(log, HasSubstr("acknowledged already: 1"));
   EXPECT_EQ(CodeAndReason(status), "INVALID_ARGUMENT/EXACTLY_ONCE_ACKID_FAILURE");
-  EXPECT_THAT(status.error_message(), HasSubstr("Some acknowledgement ids in the request were invalid."));
+  EXPECT_THAT(status.error_message(),
+              HasSubstr("Some acknowledgement ids in the request were invalid."));
   EXPECT_EQ(InfoOf(status).domain(), "pubsub.googleapis.com");
   EXPECT_EQ(InfoOf(status).metadata_size(), 1);
   EXPECT_EQ(InfoOf(status).metadata().at(ids[0]), "PERMANENT_FAILURE_INVALID_ACK_ID");
@@ -192,7 +196,8 @@ TEST_P(GoogleTest, ExactlyOnceLeavesWhatAStreamWasJustWritingLeased) {
   stream.Cancel();
   while (client_->Stats("orders").consumers() > 0) {
   }
-  for (int i = 0; i < 100; ++i) ASSERT_GT(client_->Stats("orders").leased_messages(), 0) << "the client may have it";
+  for (int i = 0; i < 100; ++i)
+    ASSERT_GT(client_->Stats("orders").leased_messages(), 0) << "the client may have it";
 }
 
 TEST_P(GoogleTest, ExactlyOnceRefusesTheIdOfAnotherSubscriptionAndConfirmsItsOwnOfTheSameLease) {
@@ -202,7 +207,8 @@ TEST_P(GoogleTest, ExactlyOnceRefusesTheIdOfAnotherSubscriptionAndConfirmsItsOwn
   pubsub::Subscription other;
   other.set_name(SubscriptionPath("other"));
   other.set_topic(TopicPath("orders"));
-  ASSERT_TRUE(Call(*subscriber_, &pubsub::Subscriber::Stub::CreateSubscription, other, &other).ok());
+  ASSERT_TRUE(
+      Call(*subscriber_, &pubsub::Subscriber::Stub::CreateSubscription, other, &other).ok());
   Publish({"a"});
   pubsub::PullRequest pull;
   pubsub::PullResponse pulled;
@@ -247,7 +253,8 @@ TEST_P(GoogleTest, AStreamEndsWithTheReasonOfItsSubscription) {
   pubsub::DetachSubscriptionRequest detach;
   pubsub::DetachSubscriptionResponse nothing;
   detach.set_subscription(SubscriptionPath("orders"));
-  EXPECT_TRUE(Call(*publisher_, &pubsub::Publisher::Stub::DetachSubscription, detach, &nothing).ok());
+  EXPECT_TRUE(
+      Call(*publisher_, &pubsub::Publisher::Stub::DetachSubscription, detach, &nothing).ok());
   EXPECT_EQ(CodeAndReason(detached.Finish()), "FAILED_PRECONDITION/SUBSCRIPTION_DETACHED");
   ASSERT_TRUE(client_->DeleteSubscription("orders").ok());
   PullStream gone(*subscriber_);
@@ -276,7 +283,9 @@ TEST_P(GoogleTest, ADeletedTopicsBacklogIsDeliveredAndCanBeSought) {
   pubsub::Snapshot made;
   snapshot.set_name("projects/test/snapshots/before");
   snapshot.set_subscription(SubscriptionPath("orders"));
-  EXPECT_EQ(CodeAndReason(Call(*subscriber_, &pubsub::Subscriber::Stub::CreateSnapshot, snapshot, &made)), "OK");
+  EXPECT_EQ(
+      CodeAndReason(Call(*subscriber_, &pubsub::Subscriber::Stub::CreateSnapshot, snapshot, &made)),
+      "OK");
   EXPECT_EQ(made.topic(), "_deleted-topic_");
   for (int round = 0; round < 2; ++round) {
     const auto response = Pull(10);
@@ -286,7 +295,8 @@ TEST_P(GoogleTest, ADeletedTopicsBacklogIsDeliveredAndCanBeSought) {
     pubsub::SeekResponse sought;
     seek.set_subscription(SubscriptionPath("orders"));
     seek.set_snapshot(snapshot.name());
-    EXPECT_EQ(CodeAndReason(Call(*subscriber_, &pubsub::Subscriber::Stub::Seek, seek, &sought)), "OK");
+    EXPECT_EQ(CodeAndReason(Call(*subscriber_, &pubsub::Subscriber::Stub::Seek, seek, &sought)),
+              "OK");
   }
 }
 
@@ -348,8 +358,9 @@ TEST_P(GoogleTest, ListsComeInPages) {
   EXPECT_EQ(response.topics(0).name(), TopicPath("ccc"));
   EXPECT_EQ(response.next_page_token(), "");
   request.set_page_token("forged");
-  EXPECT_EQ(CodeAndReason(Call(*publisher_, &pubsub::Publisher::Stub::ListTopics, request, &response)),
-            "INVALID_ARGUMENT/INVALID_PAGE");
+  EXPECT_EQ(
+      CodeAndReason(Call(*publisher_, &pubsub::Publisher::Stub::ListTopics, request, &response)),
+      "INVALID_ARGUMENT/INVALID_PAGE");
 }
 
 TEST_P(GoogleTest, WhatThisServerDoesNotDoIsRefusedAndNotStored) {
@@ -369,50 +380,64 @@ TEST_P(GoogleTest, ErrorsHaveTheServicesTexts) {
   MakeBoth();
   const auto text = [](const grpc::Status& status) { return status.error_message(); };
   EXPECT_EQ(text(MakeTopic("orders")), "Resource already exists in the project (resource=orders).");
-  EXPECT_EQ(text(MakeTopic("x")),
-            "Invalid resource name given (name=projects/test/topics/x). Refer to "
-            "https://cloud.google.com/pubsub/docs/pubsub-basics#resource_names for more information.");
+  EXPECT_EQ(
+      text(MakeTopic("x")),
+      "Invalid resource name given (name=projects/test/topics/x). Refer to "
+      "https://cloud.google.com/pubsub/docs/pubsub-basics#resource_names for more information.");
   pubsub::PublishRequest publish;
   pubsub::PublishResponse published;
   publish.set_topic(TopicPath("orders"));
-  const auto publishes = [&] { return text(Call(*publisher_, &pubsub::Publisher::Stub::Publish, publish, &published)); };
-  EXPECT_EQ(publishes(), "The value for message_count is too small. You passed 0 in the request, but the minimum value is 1.");
+  const auto publishes = [&] {
+    return text(Call(*publisher_, &pubsub::Publisher::Stub::Publish, publish, &published));
+  };
+  EXPECT_EQ(publishes(),
+            "The value for message_count is too small. You passed 0 in the request, but the "
+            "minimum value is 1.");
   for (int i = 0; i < 1100; ++i) publish.add_messages()->set_data("x");
   EXPECT_EQ(publishes(),
-            "The value for message_count is too large. You passed 1100 in the request, but the maximum value is 1000.");
+            "The value for message_count is too large. You passed 1100 in the request, but the "
+            "maximum value is 1000.");
   publish.clear_messages();
   publish.add_messages()->set_data(std::string(10'000'000, 'x'));
-  EXPECT_EQ(publishes(), "The value for request_size is too large. You passed " + std::to_string(publish.ByteSizeLong()) +
+  EXPECT_EQ(publishes(), "The value for request_size is too large. You passed " +
+                             std::to_string(publish.ByteSizeLong()) +
                              " in the request, but the maximum value is 10000000.");
   publish.set_topic(TopicPath("none"));
   publish.clear_messages();
   publish.add_messages()->set_data("x");
   EXPECT_EQ(publishes(), "Resource not found (resource=none).");
   EXPECT_EQ(text(ModifyAckDeadline({"x"}, 601)),
-            "Invalid ack deadline given (ack_deadline=601). The ack deadline must be between 0 and 600 seconds.");
+            "Invalid ack deadline given (ack_deadline=601). The ack deadline must be between 0 and "
+            "600 seconds.");
   EXPECT_EQ(text(Acknowledge({})), "You have not specified an ack ID in the request.");
-  EXPECT_EQ(text(Acknowledge({"x"})), "You have passed an invalid ack ID to the service (ack_id=x).");
+  EXPECT_EQ(text(Acknowledge({"x"})),
+            "You have passed an invalid ack ID to the service (ack_id=x).");
   pubsub::PullRequest pull;
   pubsub::PullResponse pulled;
   pull.set_subscription(SubscriptionPath("orders"));
   EXPECT_EQ(text(Call(*subscriber_, &pubsub::Subscriber::Stub::Pull, pull, &pulled)),
             "You have passed an invalid argument to the service (argument=max_messages).");
   EXPECT_EQ(text(Update("", {})),
-            "The update_mask in the UpdateSubscriptionRequest must be set, and must contain a non-empty paths list.");
+            "The update_mask in the UpdateSubscriptionRequest must be set, and must contain a "
+            "non-empty paths list.");
   EXPECT_EQ(text(Update("filter", {})),
-            "Invalid update_mask provided in the UpdateSubscriptionRequest: the 'filter' field in the Subscription is not "
+            "Invalid update_mask provided in the UpdateSubscriptionRequest: the 'filter' field in "
+            "the Subscription is not "
             "mutable.");
   EXPECT_EQ(text(Update("pushConfig", {})),
-            "Invalid update_mask provided in the UpdateSubscriptionRequest: pushConfig is not a known Subscription field. "
+            "Invalid update_mask provided in the UpdateSubscriptionRequest: pushConfig is not a "
+            "known Subscription field. "
             "Note that field paths must be of the form 'push_config' rather than 'pushConfig'.");
   pubsub::Subscription wanted;
   wanted.mutable_message_retention_duration()->set_seconds(599);
   EXPECT_EQ(text(Update("message_retention_duration", wanted)),
-            "The value for message retention duration is out of bounds. You passed 9m59s in the request, but the value must "
+            "The value for message retention duration is out of bounds. You passed 9m59s in the "
+            "request, but the value must "
             "be between 10m and 744h.");
   wanted.mutable_expiration_policy()->mutable_ttl()->set_seconds(3600);
   EXPECT_EQ(text(Update("expiration_policy", wanted)),
-            "The value for expiration duration is too small. You passed 1h in the request, but the minimum value is 24h.");
+            "The value for expiration duration is too small. You passed 1h in the request, but the "
+            "minimum value is 24h.");
 }
 
 SLUICE_OVER_EVERY_STORE(GoogleTest);

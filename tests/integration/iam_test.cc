@@ -36,7 +36,8 @@ class IamTest : public GoogleTest {
     request.set_resource(resource);
     return Call(*iam_, &iam::IAMPolicy::Stub::GetIamPolicy, request, &policy_);
   }
-  std::vector<std::string> Test(const std::string& resource, const std::vector<std::string>& permissions) {
+  std::vector<std::string> Test(const std::string& resource,
+                                const std::vector<std::string>& permissions) {
     iam::TestIamPermissionsRequest request;
     iam::TestIamPermissionsResponse response;
     request.set_resource(resource);
@@ -72,7 +73,8 @@ TEST_P(IamTest, EachKindOfResourceKeepsItsPolicyAlsoWhenItIsUpdated) {
   snapshot.set_name("projects/test/snapshots/before");
   snapshot.set_subscription(SubscriptionPath("orders"));
   ASSERT_TRUE(Call(*subscriber_, &pubsub::Subscriber::Stub::CreateSnapshot, snapshot, &made).ok());
-  const std::vector<std::string> resources = {TopicPath("orders"), SubscriptionPath("orders"), snapshot.name()};
+  const std::vector<std::string> resources = {TopicPath("orders"), SubscriptionPath("orders"),
+                                              snapshot.name()};
   for (const std::string& resource : resources) {
     ASSERT_TRUE(Get(resource).ok());
     EXPECT_THAT(policy_.bindings(), IsEmpty());
@@ -123,12 +125,15 @@ TEST_P(IamTest, WhatTheMaskDoesNotNameStays) {
 TEST_P(IamTest, WhatCannotBeAPolicyIsRefused) {
   MakeBoth();
   const std::string topic = TopicPath("orders");
-  EXPECT_EQ(CodeAndReason(Set(SetRequest(topic, "viewer", {"allUsers"}))), "INVALID_ARGUMENT/INVALID_POLICY");
-  EXPECT_EQ(CodeAndReason(Set(SetRequest(topic, "roles/viewer", {"a@example.com"}))), "INVALID_ARGUMENT/INVALID_POLICY");
+  EXPECT_EQ(CodeAndReason(Set(SetRequest(topic, "viewer", {"allUsers"}))),
+            "INVALID_ARGUMENT/INVALID_POLICY");
+  EXPECT_EQ(CodeAndReason(Set(SetRequest(topic, "roles/viewer", {"a@example.com"}))),
+            "INVALID_ARGUMENT/INVALID_POLICY");
   const std::vector<std::string> most(1500, "allUsers");
   EXPECT_TRUE(Set(SetRequest(topic, "roles/viewer", most)).ok());
   const std::vector<std::string> too_many(1501, "allUsers");
-  EXPECT_EQ(CodeAndReason(Set(SetRequest(topic, "roles/viewer", too_many))), "INVALID_ARGUMENT/INVALID_POLICY");
+  EXPECT_EQ(CodeAndReason(Set(SetRequest(topic, "roles/viewer", too_many))),
+            "INVALID_ARGUMENT/INVALID_POLICY");
   auto version = SetRequest(topic, "roles/viewer", {"allUsers"});
   version.mutable_policy()->set_version(2);
   EXPECT_EQ(CodeAndReason(Set(version)), "INVALID_ARGUMENT/INVALID_POLICY");
@@ -138,7 +143,8 @@ TEST_P(IamTest, WhatCannotBeAPolicyIsRefused) {
   iam::SetIamPolicyRequest none;
   none.set_resource(topic);
   EXPECT_EQ(CodeAndReason(Set(none)), "INVALID_ARGUMENT/INVALID_REQUEST");
-  EXPECT_EQ(CodeAndReason(Set(SetRequest("projects/test", "roles/viewer", {}))), "INVALID_ARGUMENT/INVALID_NAME");
+  EXPECT_EQ(CodeAndReason(Set(SetRequest("projects/test", "roles/viewer", {}))),
+            "INVALID_ARGUMENT/INVALID_NAME");
 }
 
 TEST_P(IamTest, OfWhatIsNotThereNobodyHasAPermissionAndNothingElseIsKnown) {

@@ -1,5 +1,6 @@
-// What clients may not send: every limit at its edge and one past it, and what is no request at all. Each refusal is known
-// by its code and its reason, names the field, and leaves the server as it was.
+// What clients may not send: every limit at its edge and one past it, and what is no request at
+// all. Each refusal is known by its code and its reason, names the field, and leaves the server as
+// it was.
 #include <fstream>
 #include <functional>
 #include <string>
@@ -65,7 +66,9 @@ class InputValidation : public ServerTest {
     if (last_.ok()) client_->DeleteTopic("another");
     return CodeAndReason(last_);
   }
-  std::string Field() const { return InfoOf(last_).metadata().count("field") ? InfoOf(last_).metadata().at("field") : ""; }
+  std::string Field() const {
+    return InfoOf(last_).metadata().count("field") ? InfoOf(last_).metadata().at("field") : "";
+  }
 
   // Whether the server still does its work.
   void ExpectServing() {
@@ -94,7 +97,8 @@ TEST_F(InputValidation, MessagesPerRequest) {
 TEST_F(InputValidation, BytesPerRequest) {
   // A message of one field: its tag, 4 bytes of length, the data.
   EXPECT_EQ(PublishOne([](auto* m) { m->set_data(std::string(10'000'000 - 5, 'x')); }), "OK");
-  EXPECT_EQ(PublishOne([](auto* m) { m->set_data(std::string(10'000'000 - 4, 'x')); }), "INVALID_ARGUMENT/REQUEST_TOO_LARGE");
+  EXPECT_EQ(PublishOne([](auto* m) { m->set_data(std::string(10'000'000 - 4, 'x')); }),
+            "INVALID_ARGUMENT/REQUEST_TOO_LARGE");
   EXPECT_EQ(client_->Stats("orders").backlog_messages(), 1);
   ExpectServing();
 }
@@ -128,24 +132,31 @@ TEST_F(InputValidation, Attributes) {
 
 TEST_F(InputValidation, OrderingKeyAndPriority) {
   EXPECT_EQ(PublishOne([](auto* m) { m->set_ordering_key(std::string(1024, 'k')); }), "OK");
-  EXPECT_EQ(PublishOne([](auto* m) { m->set_ordering_key(std::string(1025, 'k')); }), "INVALID_ARGUMENT/ORDERING_KEY_TOO_LONG");
-  EXPECT_EQ(PublishOne([](auto* m) { m->set_ordering_key("\xff\xfe"); }), "INVALID_ARGUMENT/INVALID_UTF8");
+  EXPECT_EQ(PublishOne([](auto* m) { m->set_ordering_key(std::string(1025, 'k')); }),
+            "INVALID_ARGUMENT/ORDERING_KEY_TOO_LONG");
+  EXPECT_EQ(PublishOne([](auto* m) { m->set_ordering_key("\xff\xfe"); }),
+            "INVALID_ARGUMENT/INVALID_UTF8");
   EXPECT_EQ(PublishOne([](auto* m) { m->set_priority(9); }), "OK");
   EXPECT_EQ(PublishOne([](auto* m) { m->set_priority(10); }), "INVALID_ARGUMENT/INVALID_PRIORITY");
 }
 
 TEST_F(InputValidation, Names) {
-  for (const std::string& id : {std::string("abc"), "A" + std::string(254, 'x'), std::string("a.b_c~d+e%f-1")}) {
+  for (const std::string& id :
+       {std::string("abc"), "A" + std::string(254, 'x'), std::string("a.b_c~d+e%f-1")}) {
     EXPECT_EQ(CreateTopic([&](auto* t) { t->set_name(TopicPath(id)); }), "OK") << id;
     client_->DeleteTopic(id);
   }
-  for (const std::string& id : {std::string(), std::string("ab"), std::string(256, 'x'), std::string("1abc"),
-                                std::string("googtopic"), std::string("a b c"), std::string("a/b/c")}) {
-    EXPECT_EQ(CreateTopic([&](auto* t) { t->set_name(TopicPath(id)); }), "INVALID_ARGUMENT/INVALID_NAME") << id;
+  for (const std::string& id :
+       {std::string(), std::string("ab"), std::string(256, 'x'), std::string("1abc"),
+        std::string("googtopic"), std::string("a b c"), std::string("a/b/c")}) {
+    EXPECT_EQ(CreateTopic([&](auto* t) { t->set_name(TopicPath(id)); }),
+              "INVALID_ARGUMENT/INVALID_NAME")
+        << id;
     EXPECT_EQ(Field(), "topic.name");
   }
   EXPECT_EQ(CreateTopic([](auto* t) { t->set_name("orders"); }), "INVALID_ARGUMENT/INVALID_NAME");
-  EXPECT_EQ(CreateTopic([](auto* t) { t->set_name(SubscriptionPath("orders")); }), "INVALID_ARGUMENT/INVALID_NAME");
+  EXPECT_EQ(CreateTopic([](auto* t) { t->set_name(SubscriptionPath("orders")); }),
+            "INVALID_ARGUMENT/INVALID_NAME");
 }
 
 TEST_F(InputValidation, AckDeadline) {
@@ -195,30 +206,40 @@ TEST_F(InputValidation, RetryAndDeadLetterPolicies) {
   EXPECT_EQ(with_dead_letter(TopicPath("graveyard"), 0), "OK");
   EXPECT_EQ(with_dead_letter(TopicPath("graveyard"), 5), "OK");
   EXPECT_EQ(with_dead_letter(TopicPath("graveyard"), 100), "OK");
-  EXPECT_EQ(with_dead_letter(TopicPath("graveyard"), 4), "INVALID_ARGUMENT/INVALID_DEAD_LETTER_POLICY");
+  EXPECT_EQ(with_dead_letter(TopicPath("graveyard"), 4),
+            "INVALID_ARGUMENT/INVALID_DEAD_LETTER_POLICY");
   EXPECT_EQ(Field(), "subscription.dead_letter_policy.max_delivery_attempts");
-  EXPECT_EQ(with_dead_letter(TopicPath("graveyard"), 101), "INVALID_ARGUMENT/INVALID_DEAD_LETTER_POLICY");
-  EXPECT_EQ(with_dead_letter(TopicPath("graveyard"), -1), "INVALID_ARGUMENT/INVALID_DEAD_LETTER_POLICY");
-  EXPECT_EQ(with_dead_letter(TopicPath("orders"), 5), "INVALID_ARGUMENT/INVALID_DEAD_LETTER_POLICY");
+  EXPECT_EQ(with_dead_letter(TopicPath("graveyard"), 101),
+            "INVALID_ARGUMENT/INVALID_DEAD_LETTER_POLICY");
+  EXPECT_EQ(with_dead_letter(TopicPath("graveyard"), -1),
+            "INVALID_ARGUMENT/INVALID_DEAD_LETTER_POLICY");
+  EXPECT_EQ(with_dead_letter(TopicPath("orders"), 5),
+            "INVALID_ARGUMENT/INVALID_DEAD_LETTER_POLICY");
   EXPECT_EQ(with_dead_letter(TopicPath("nowhere"), 5), "NOT_FOUND/TOPIC_NOT_FOUND");
   EXPECT_EQ(with_dead_letter("graveyard", 5), "INVALID_ARGUMENT/INVALID_NAME");
 }
 
 TEST_F(InputValidation, DeliveryBreakerPolicies) {
   const auto with_breaker = [this](const std::function<void(v1::DeliveryBreakerPolicy*)>& set) {
-    return CreateSubscription([&](v1::Subscription* s) { set(s->mutable_delivery_breaker_policy()); });
+    return CreateSubscription(
+        [&](v1::Subscription* s) { set(s->mutable_delivery_breaker_policy()); });
   };
   EXPECT_EQ(with_breaker([](auto*) {}), "OK");
   EXPECT_EQ(with_breaker([](auto* breaker) { breaker->set_disabled(true); }), "OK");
   EXPECT_EQ(with_breaker([](auto* breaker) { breaker->set_failure_ratio(1); }), "OK");
-  EXPECT_EQ(with_breaker([](auto* breaker) { breaker->set_failure_ratio(1.01); }), "INVALID_ARGUMENT/INVALID_BREAKER_POLICY");
+  EXPECT_EQ(with_breaker([](auto* breaker) { breaker->set_failure_ratio(1.01); }),
+            "INVALID_ARGUMENT/INVALID_BREAKER_POLICY");
   EXPECT_EQ(Field(), "subscription.delivery_breaker_policy.failure_ratio");
-  EXPECT_EQ(with_breaker([](auto* breaker) { breaker->set_failure_ratio(-0.5); }), "INVALID_ARGUMENT/INVALID_BREAKER_POLICY");
+  EXPECT_EQ(with_breaker([](auto* breaker) { breaker->set_failure_ratio(-0.5); }),
+            "INVALID_ARGUMENT/INVALID_BREAKER_POLICY");
   EXPECT_EQ(with_breaker([](auto* breaker) { breaker->set_minimum_deliveries(1'000'000); }), "OK");
-  EXPECT_EQ(with_breaker([](auto* breaker) { breaker->set_minimum_deliveries(-1); }), "INVALID_ARGUMENT/INVALID_BREAKER_POLICY");
+  EXPECT_EQ(with_breaker([](auto* breaker) { breaker->set_minimum_deliveries(-1); }),
+            "INVALID_ARGUMENT/INVALID_BREAKER_POLICY");
   EXPECT_EQ(Field(), "subscription.delivery_breaker_policy.minimum_deliveries");
-  EXPECT_EQ(with_breaker([](auto* breaker) { breaker->set_probes(10'001); }), "INVALID_ARGUMENT/INVALID_BREAKER_POLICY");
-  EXPECT_EQ(with_breaker([](auto* breaker) { breaker->mutable_window(); }), "INVALID_ARGUMENT/INVALID_BREAKER_POLICY");
+  EXPECT_EQ(with_breaker([](auto* breaker) { breaker->set_probes(10'001); }),
+            "INVALID_ARGUMENT/INVALID_BREAKER_POLICY");
+  EXPECT_EQ(with_breaker([](auto* breaker) { breaker->mutable_window(); }),
+            "INVALID_ARGUMENT/INVALID_BREAKER_POLICY");
   EXPECT_EQ(Field(), "subscription.delivery_breaker_policy.window");
   EXPECT_EQ(with_breaker([](auto* breaker) { breaker->mutable_open_time()->set_seconds(61); }),
             "INVALID_ARGUMENT/INVALID_BREAKER_POLICY");
@@ -253,14 +274,17 @@ TEST_F(InputValidation, WhatIsMissingAndWhatIsThereAlready) {
               r->add_messages()->set_data("x");
             }),
             "NOT_FOUND/TOPIC_NOT_FOUND");
-  EXPECT_EQ(CreateSubscription([](auto* s) { s->set_topic(TopicPath("nobody")); }), "NOT_FOUND/TOPIC_NOT_FOUND");
+  EXPECT_EQ(CreateSubscription([](auto* s) { s->set_topic(TopicPath("nobody")); }),
+            "NOT_FOUND/TOPIC_NOT_FOUND");
   v1::SubscribeRequest nobody;
   nobody.set_subscription(SubscriptionPath("nobody"));
   EXPECT_EQ(Subscribe({nobody}), "NOT_FOUND/SUBSCRIPTION_NOT_FOUND");
   EXPECT_EQ(CodeAndReason(client_->CreateTopic("orders")), "ALREADY_EXISTS/TOPIC_EXISTS");
-  EXPECT_EQ(CodeAndReason(client_->CreateSubscription("orders", "orders")), "ALREADY_EXISTS/SUBSCRIPTION_EXISTS");
+  EXPECT_EQ(CodeAndReason(client_->CreateSubscription("orders", "orders")),
+            "ALREADY_EXISTS/SUBSCRIPTION_EXISTS");
   EXPECT_EQ(CodeAndReason(client_->DeleteTopic("nobody")), "NOT_FOUND/TOPIC_NOT_FOUND");
-  EXPECT_EQ(CodeAndReason(client_->DeleteSubscription("nobody")), "NOT_FOUND/SUBSCRIPTION_NOT_FOUND");
+  EXPECT_EQ(CodeAndReason(client_->DeleteSubscription("nobody")),
+            "NOT_FOUND/SUBSCRIPTION_NOT_FOUND");
 }
 
 TEST_F(InputValidation, StreamTargets) {
@@ -303,7 +327,9 @@ TEST_F(InputValidation, GarbageOnThePort) {
 TEST_F(InputValidation, DataFolders) {
   const auto reason_of = [](const Options& options) {
     const auto started = Server::Start(options);
-    return started.ok() ? "OK" : std::string(ReasonName(ReasonOf(started.status()).value_or(Reason::kInternal)));
+    return started.ok()
+               ? "OK"
+               : std::string(ReasonName(ReasonOf(started.status()).value_or(Reason::kInternal)));
   };
   Options options = options_;
   options.store = StoreKind::kLocal;

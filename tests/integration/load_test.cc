@@ -17,7 +17,8 @@ using testing::HasSubstr;
 class LoadTest : public ServerTest {
  protected:
   std::shared_ptr<client::Connection> Connect() const {
-    return client::Connection::Open({.server = "127.0.0.1:" + std::to_string(server_->grpc_port())});
+    return client::Connection::Open(
+        {.server = "127.0.0.1:" + std::to_string(server_->grpc_port())});
   }
   std::string Metrics() const { return HttpGet(server_->http_port(), "/metrics").body; }
 };
@@ -31,7 +32,8 @@ TEST_F(LoadTest, EveryByteOfTheMemoryBudgetComesBack) {
   std::vector<std::unique_ptr<client::Subscriber>> consumers;
   for (int i = 0; i < kConsumers; ++i) {
     consumers.push_back(std::make_unique<client::Subscriber>(
-        Connect(), client::SubscriberTarget{.subscription = SubscriptionPath("orders")}, client::SubscriberOptions{}));
+        Connect(), client::SubscriberTarget{.subscription = SubscriptionPath("orders")},
+        client::SubscriberOptions{}));
     consumers.back()->StartBatches([&](std::span<const client::ReceivedMessage> messages) {
       received += messages.size();
       return client::Verdict::Ack();
@@ -42,7 +44,8 @@ TEST_F(LoadTest, EveryByteOfTheMemoryBudgetComesBack) {
   for (size_t size = 1; published < kMessages; size = size % 37 + 1) {
     std::vector<client::Message> batch(size);
     for (client::Message& message : batch) message.data.assign(size, 'x');
-    publisher.PublishBatch(batch, [](const absl::StatusOr<uint64_t>& id) { ASSERT_TRUE(id.ok()) << id.status(); });
+    publisher.PublishBatch(
+        batch, [](const absl::StatusOr<uint64_t>& id) { ASSERT_TRUE(id.ok()) << id.status(); });
     published += size;
     // So that every batch is a write of its own.
     while (received + 2'000 < published) std::this_thread::yield();
@@ -50,7 +53,8 @@ TEST_F(LoadTest, EveryByteOfTheMemoryBudgetComesBack) {
   EXPECT_TRUE(publisher.Close(absl::Seconds(20)).ok());
   while (received < published) std::this_thread::yield();
   for (auto& consumer : consumers) EXPECT_TRUE(consumer->Stop(absl::Seconds(10)).ok());
-  while (Metrics().find("\nsluice_streams{kind=\"subscribe\"} 0\n") == std::string::npos) std::this_thread::yield();
+  while (Metrics().find("\nsluice_streams{kind=\"subscribe\"} 0\n") == std::string::npos)
+    std::this_thread::yield();
   const std::string metrics = Metrics();
   EXPECT_THAT(metrics, HasSubstr("\nsluice_memory_bytes{part=\"outgoing\"} 0\n"));
   EXPECT_THAT(metrics, HasSubstr("\nsluice_memory_bytes{part=\"publishes\"} 0\n"));

@@ -80,7 +80,8 @@ TEST_P(PublishModesTest, TheSingleCallDoesTheSame) {
   v1::PublishBatchRequest request;
   FillMixed(&request);
   v1::PublishBatchResponse response;
-  EXPECT_EQ(CodeAndReason(client_->PublishBatch(request, &response)), "INVALID_ARGUMENT/EMPTY_MESSAGE");
+  EXPECT_EQ(CodeAndReason(client_->PublishBatch(request, &response)),
+            "INVALID_ARGUMENT/EMPTY_MESSAGE");
   request.set_mode(v1::PUBLISH_MODE_PARTIAL);
   ASSERT_EQ(CodeAndReason(client_->PublishBatch(request, &response)), "OK");
   EXPECT_EQ(response.first_message_id(), 1u);
@@ -109,9 +110,11 @@ TEST_P(PublishModesTest, WhatConcernsTheBatchRefusesAllOfIt) {
   v1::PublishBatchResponse response;
   request.set_topic(TopicPath("orders"));
   request.set_mode(v1::PUBLISH_MODE_PARTIAL);
-  EXPECT_EQ(CodeAndReason(client_->PublishBatch(request, &response)), "INVALID_ARGUMENT/NO_MESSAGES");
+  EXPECT_EQ(CodeAndReason(client_->PublishBatch(request, &response)),
+            "INVALID_ARGUMENT/NO_MESSAGES");
   for (int i = 0; i < 1001; ++i) request.add_messages()->set_data("x");
-  EXPECT_EQ(CodeAndReason(client_->PublishBatch(request, &response)), "INVALID_ARGUMENT/TOO_MANY_MESSAGES");
+  EXPECT_EQ(CodeAndReason(client_->PublishBatch(request, &response)),
+            "INVALID_ARGUMENT/TOO_MANY_MESSAGES");
 }
 
 TEST_P(PublishModesTest, ANumberedBatchIsNeverPartial) {

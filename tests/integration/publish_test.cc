@@ -17,7 +17,8 @@ TEST_P(PublishTest, AnswersBatchesInTheOrderOfTheRequests) {
   client_->CreateTopic("orders");
   PublishStream stream(*client_);
   constexpr uint64_t kBatches = 500;
-  for (uint64_t i = 0; i < kBatches; ++i) ASSERT_TRUE(stream.Send(i == 0 ? "orders" : "", 7 * i, {"a", "b"}));
+  for (uint64_t i = 0; i < kBatches; ++i)
+    ASSERT_TRUE(stream.Send(i == 0 ? "orders" : "", 7 * i, {"a", "b"}));
   stream.Close();
   const auto results = stream.Take(kBatches);
   ASSERT_EQ(results.size(), kBatches);

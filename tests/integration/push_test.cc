@@ -35,12 +35,14 @@ class PushTest : public GoogleTest {
     pubsub::Subscription subscription = wanted;
     subscription.set_name(SubscriptionPath("another"));
     subscription.set_topic(TopicPath("orders"));
-    return Call(*subscriber_, &pubsub::Subscriber::Stub::CreateSubscription, subscription, &subscription);
+    return Call(*subscriber_, &pubsub::Subscriber::Stub::CreateSubscription, subscription,
+                &subscription);
   }
   // Waits until it is true; a test that waits for a minute fails.
   template <class Condition>
   static bool Eventually(Condition&& condition) {
-    for (const absl::Time end = absl::Now() + absl::Minutes(1); absl::Now() < end; absl::SleepFor(absl::Milliseconds(5))) {
+    for (const absl::Time end = absl::Now() + absl::Minutes(1); absl::Now() < end;
+         absl::SleepFor(absl::Milliseconds(5))) {
       if (condition()) return true;
     }
     return false;
@@ -50,7 +52,8 @@ class PushTest : public GoogleTest {
   }
   static std::string DataOf(const HttpEndpoint::Request& request) {
     std::string data;
-    absl::Base64Unescape(nlohmann::json::parse(request.body)["message"]["data"].get<std::string>(), &data);
+    absl::Base64Unescape(nlohmann::json::parse(request.body)["message"]["data"].get<std::string>(),
+                         &data);
     return data;
   }
   static std::vector<std::string> AllDataOf(const HttpEndpoint& endpoint) {
@@ -87,7 +90,8 @@ TEST_P(PushTest, AMessageComesAsJsonWithAllThatItHas) {
   EXPECT_EQ(inner["orderingKey"], "key");
   EXPECT_EQ(inner["messageId"], response.message_ids(0));
   EXPECT_EQ(inner["message_id"], response.message_ids(0));
-  EXPECT_THAT(inner["publishTime"].get<std::string>(), testing::MatchesRegex("20..-..-..T..:..:..\\....Z"));
+  EXPECT_THAT(inner["publishTime"].get<std::string>(),
+              testing::MatchesRegex("20..-..-..T..:..:..\\....Z"));
   EXPECT_EQ(inner["publish_time"], inner["publishTime"]);
 }
 
@@ -115,12 +119,15 @@ TEST_P(PushTest, WithoutTheWrapperTheBodyIsTheDataAndTheRestIsInHeaders) {
   EXPECT_EQ(received.headers.at("content-length"), "5");
   EXPECT_EQ(received.headers.at("x-goog-pubsub-message-id"), response.message_ids(0));
   EXPECT_EQ(received.headers.at("x-goog-pubsub-subscription-name"), SubscriptionPath("orders"));
-  EXPECT_EQ(received.headers.count("x-evil") + received.headers.count("smuggled") + received.headers.count("not a name"), 0u);
+  EXPECT_EQ(received.headers.count("x-evil") + received.headers.count("smuggled") +
+                received.headers.count("not a name"),
+            0u);
 }
 
 TEST_P(PushTest, WhatIsRefusedComesAgainAndItsAttemptsAreCounted) {
   std::atomic<int> answers{0};
-  HttpEndpoint endpoint([&](const auto&, auto& connection) { connection.Reply(++answers < 3 ? 500 : 200); });
+  HttpEndpoint endpoint(
+      [&](const auto&, auto& connection) { connection.Reply(++answers < 3 ? 500 : 200); });
   ASSERT_TRUE(MakeTopic("graveyard").ok());
   auto subscription = PushTo(endpoint.url());
   subscription.mutable_dead_letter_policy()->set_dead_letter_topic(TopicPath("graveyard"));
@@ -128,13 +135,15 @@ TEST_P(PushTest, WhatIsRefusedComesAgainAndItsAttemptsAreCounted) {
   Publish({"a"});
   ASSERT_TRUE(AllAcknowledged());
   std::vector<int> attempts;
-  for (const auto& request : endpoint.requests()) attempts.push_back(nlohmann::json::parse(request.body)["deliveryAttempt"]);
+  for (const auto& request : endpoint.requests())
+    attempts.push_back(nlohmann::json::parse(request.body)["deliveryAttempt"]);
   EXPECT_THAT(attempts, ElementsAre(1, 2, 3));
 }
 
 TEST_P(PushTest, TheseCodesAcknowledgeAndOthersDoNot) {
   std::atomic<int> code{0};
-  HttpEndpoint endpoint([&](const auto&, auto& connection) { connection.Reply(code.exchange(200)); });
+  HttpEndpoint endpoint(
+      [&](const auto&, auto& connection) { connection.Reply(code.exchange(200)); });
   MakeBoth(PushTo(endpoint.url()));
   const std::map<int, size_t> requests_needed = {{200, 1}, {201, 1}, {202, 1}, {204, 1}, {102, 1},
                                                  {203, 2}, {206, 2}, {304, 2}, {404, 2}, {429, 2}};
@@ -207,7 +216,8 @@ TEST_P(PushTest, RedirectsAreNotFollowed) {
   std::atomic<bool> redirects{true};
   HttpEndpoint endpoint([&](const auto&, auto& connection) {
     if (!redirects.exchange(false)) return connection.Reply(200);
-    connection.Send("HTTP/1.1 307 Temporary Redirect\r\nLocation: " + elsewhere.url() + "\r\nContent-Length: 0\r\n\r\n");
+    connection.Send("HTTP/1.1 307 Temporary Redirect\r\nLocation: " + elsewhere.url() +
+                    "\r\nContent-Length: 0\r\n\r\n");
   });
   MakeBoth(PushTo(endpoint.url()));
   Publish({"a"});
@@ -224,7 +234,8 @@ TEST_P(PushTest, AnEndpointThatFailsIsLeftAloneAndGetsAllWhenItIsBack) {
   for (int i = 0; i < 500; ++i) payloads.push_back(std::to_string(i));
   Publish(payloads);
   // After 5 failures the breaker opens, and one request goes now and then.
-  ASSERT_TRUE(Eventually([&] { return server_->engine().metrics().push.breakers.changes[1].value() >= 3; }));
+  ASSERT_TRUE(Eventually(
+      [&] { return server_->engine().metrics().push.breakers.changes[1].value() >= 3; }));
   EXPECT_LT(endpoint.count(), 30u);
   well = true;
   ASSERT_TRUE(AllAcknowledged());
@@ -295,16 +306,18 @@ TEST_P(PushTest, AnotherEndpointTakesOver) {
 TEST_P(PushTest, WhatCannotBePushedToIsRefused) {
   ASSERT_TRUE(MakeTopic("orders").ok());
   const std::string long_url = "https://example.com/" + std::string(2048, 'a');
-  for (const std::string& url : {std::string("example.com/push"), std::string("ftp://example.com/"), std::string("https://"),
-                                 std::string("https://me@example.com/"), std::string("https://example.com/#part"),
-                                 std::string("https://exa mple.com/"), std::string("https://example.com/\nx"), long_url}) {
+  for (const std::string& url :
+       {std::string("example.com/push"), std::string("ftp://example.com/"), std::string("https://"),
+        std::string("https://me@example.com/"), std::string("https://example.com/#part"),
+        std::string("https://exa mple.com/"), std::string("https://example.com/\nx"), long_url}) {
     EXPECT_EQ(CodeAndReason(TryToMake(PushTo(url))), "INVALID_ARGUMENT/INVALID_PUSH_CONFIG") << url;
   }
   auto exactly_once = PushTo("https://example.com/");
   exactly_once.set_enable_exactly_once_delivery(true);
   EXPECT_EQ(CodeAndReason(TryToMake(exactly_once)), "INVALID_ARGUMENT/INVALID_PUSH_CONFIG");
   auto signed_token = PushTo("https://example.com/");
-  signed_token.mutable_push_config()->mutable_oidc_token()->set_service_account_email("me@example.com");
+  signed_token.mutable_push_config()->mutable_oidc_token()->set_service_account_email(
+      "me@example.com");
   EXPECT_EQ(CodeAndReason(TryToMake(signed_token)), "INVALID_ARGUMENT/UNSUPPORTED");
   auto attribute = PushTo("https://example.com/");
   (*attribute.mutable_push_config()->mutable_attributes())["x-goog-version"] = "v1beta1";
@@ -317,8 +330,9 @@ TEST_P(PushTest, PrivateAddressesAreRefusedWhereTheServerIsToldSo) {
   Start();
   Connect();
   ASSERT_TRUE(MakeTopic("orders").ok());
-  for (const std::string host : {"127.0.0.1", "localhost", "10.1.2.3", "169.254.169.254", "[::1]", "[fd00::1]", "0x7f.1",
-                                 "[::ffff:192.168.0.1]", "[64:ff9b::a00:1]"}) {
+  for (const std::string host :
+       {"127.0.0.1", "localhost", "10.1.2.3", "169.254.169.254", "[::1]", "[fd00::1]", "0x7f.1",
+        "[::ffff:192.168.0.1]", "[64:ff9b::a00:1]"}) {
     const auto status = TryToMake(PushTo("http://" + host + "/"));
     EXPECT_EQ(CodeAndReason(status), "INVALID_ARGUMENT/INVALID_PUSH_CONFIG") << host;
     EXPECT_THAT(status.error_message(), HasSubstr("private addresses")) << host;
@@ -328,7 +342,8 @@ TEST_P(PushTest, PrivateAddressesAreRefusedWhereTheServerIsToldSo) {
 
 TEST_P(PushTest, AServerThatPushesToAnEndpointThatHangsStopsAndLosesNothing) {
   std::atomic<bool> well{false};
-  HttpEndpoint endpoint([&](const auto&, auto& connection) { well ? connection.Reply(200) : connection.Hang(); });
+  HttpEndpoint endpoint(
+      [&](const auto&, auto& connection) { well ? connection.Reply(200) : connection.Hang(); });
   options_.shutdown_timeout = absl::Seconds(2);
   server_ = nullptr;
   Start();

@@ -1,4 +1,5 @@
-// What the generated clients cannot send: bytes to a port, and calls of methods by name with serialized messages.
+// What the generated clients cannot send: bytes to a port, and calls of methods by name with
+// serialized messages.
 //
 // Thread rule: one thread.
 #pragma once
@@ -28,10 +29,12 @@ inline std::string Exchange(int port, const std::string& bytes) {
   address.sin_port = htons(static_cast<uint16_t>(port));
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   EXPECT_EQ(::connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
-  EXPECT_EQ(::send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL), static_cast<ssize_t>(bytes.size()));
+  EXPECT_EQ(::send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL),
+            static_cast<ssize_t>(bytes.size()));
   std::string answer;
   char buffer[4096];
-  for (ssize_t n; (n = ::recv(fd, buffer, sizeof buffer, 0)) > 0;) answer.append(buffer, static_cast<size_t>(n));
+  for (ssize_t n; (n = ::recv(fd, buffer, sizeof buffer, 0)) > 0;)
+    answer.append(buffer, static_cast<size_t>(n));
   ::close(fd);
   return answer;
 }
@@ -49,7 +52,8 @@ inline Page HttpGet(int port, const std::string& path) {
 }
 
 // One request, one response; `method` such as "/sluice.v1.PubSub/PublishBatch".
-inline grpc::Status RawCall(Client& client, const std::string& method, const std::string& request, std::string* response) {
+inline grpc::Status RawCall(Client& client, const std::string& method, const std::string& request,
+                            std::string* response) {
   grpc::ClientContext context;
   Client::SetDeadline(&context);
   grpc::CompletionQueue queue;
@@ -64,11 +68,13 @@ inline grpc::Status RawCall(Client& client, const std::string& method, const std
   bool ok = false;
   EXPECT_TRUE(queue.Next(&tag, &ok));
   grpc::Slice flat;
-  if (status.ok() && answer.DumpToSingleSlice(&flat).ok()) response->assign(flat.begin(), flat.end());
+  if (status.ok() && answer.DumpToSingleSlice(&flat).ok())
+    response->assign(flat.begin(), flat.end());
   return status;
 }
 
-// grpc.health.v1: HealthCheckRequest.service is field 1, HealthCheckResponse.status field 1 with 1 for SERVING, 2 for NOT_SERVING.
+// grpc.health.v1: HealthCheckRequest.service is field 1, HealthCheckResponse.status field 1 with 1
+// for SERVING, 2 for NOT_SERVING.
 inline uint64_t HealthOf(Client& client, const std::string& service) {
   std::string request;
   AppendBytesField(&request, 1, service);

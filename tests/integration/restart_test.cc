@@ -1,4 +1,5 @@
-// A server that is started again beside a C++ client that goes on: exactly once, what the client holds stays its own.
+// A server that is started again beside a C++ client that goes on: exactly once, what the client
+// holds stays its own.
 #include <map>
 #include <memory>
 #include <set>
@@ -48,13 +49,16 @@ TEST_F(RestartTest, EachMessageIsHandledAndConfirmedOnce) {
   options.confirmed = [&](uint64_t id, const absl::Status& status) {
     {
       MutexLock lock(mu_);
-      if (status.ok()) confirmed_.insert(id);
-      else refused_.push_back(fmt::format("{}: {}", id, std::string(status.message())));
+      if (status.ok())
+        confirmed_.insert(id);
+      else
+        refused_.push_back(fmt::format("{}: {}", id, std::string(status.message())));
     }
     all.CountDown();
   };
-  client::Subscriber subscriber(client::Connection::Open({.server = fmt::format("127.0.0.1:{}", server_->grpc_port())}),
-                                {.subscription = SubscriptionPath("orders")}, options);
+  client::Subscriber subscriber(
+      client::Connection::Open({.server = fmt::format("127.0.0.1:{}", server_->grpc_port())}),
+      {.subscription = SubscriptionPath("orders")}, options);
   subscriber.Start([&](const client::ReceivedMessage& message) {
     {
       MutexLock lock(mu_);

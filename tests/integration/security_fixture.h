@@ -45,7 +45,9 @@ class SecurityTest : public ServerTest {
     }
     options_.auth.tokens_file = WriteFile("tokens.yaml", text);
   }
-  void UsePolicy(const std::string& text) { options_.auth.policy_file = WriteFile("policy.yaml", text); }
+  void UsePolicy(const std::string& text) {
+    options_.auth.policy_file = WriteFile("policy.yaml", text);
+  }
   void UseAudit() { options_.audit.file = folder_.path() + "/audit.log"; }
   std::vector<nlohmann::json> AuditLines() const {
     std::ifstream in(folder_.path() + "/audit.log");
@@ -57,13 +59,14 @@ class SecurityTest : public ServerTest {
   // A context that waits 20 s, with the token of a name; none when empty.
   static void Prepare(grpc::ClientContext* context, const std::string& name) {
     Client::SetDeadline(context);
-    if (!name.empty()) context->AddMetadata("authorization", "Bearer " + std::string(kTokenPrefix) + name);
+    if (!name.empty())
+      context->AddMetadata("authorization", "Bearer " + std::string(kTokenPrefix) + name);
   }
   // Any method of a stub, as somebody.
   template <class Stub, class Request, class Response>
   grpc::Status As(const std::string& name, Stub& stub,
-                  grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*), const Request& request,
-                  Response* response) {
+                  grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
+                  const Request& request, Response* response) {
     grpc::ClientContext context;
     Prepare(&context, name);
     return (stub.*method)(&context, request, response);

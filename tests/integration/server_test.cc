@@ -1,4 +1,5 @@
-// What those who run a server rely on: health, readiness, metrics, reflection, limits, an orderly end.
+// What those who run a server rely on: health, readiness, metrics, reflection, limits, an orderly
+// end.
 #include <thread>
 
 #include "absl/strings/match.h"
@@ -25,7 +26,8 @@ class ServerLifeTest : public ServerTest {
   Page Get(const std::string& path) { return HttpGet(server_->http_port(), path); }
   static std::vector<std::string> Lines(const std::string& page, const std::string& beginning) {
     std::vector<std::string> lines = absl::StrSplit(page, '\n');
-    std::erase_if(lines, [&](const std::string& line) { return !absl::StartsWith(line, beginning); });
+    std::erase_if(lines,
+                  [&](const std::string& line) { return !absl::StartsWith(line, beginning); });
     return lines;
   }
 };
@@ -46,9 +48,10 @@ TEST_F(ServerLifeTest, MetricsCountWhatWasDone) {
   stream.Ack(got[0].delivery_id(), got[1].delivery_id());
   stream.Close();
   const std::string page = Get("/metrics").body;
-  for (const char* line : {"\nsluice_published_messages_total 3\n", "\nsluice_delivered_messages_total 3\n",
-                           "\nsluice_acked_messages_total 2\n", "\nsluice_backlog_messages 1\n", "\nsluice_topics 1\n",
-                           "grpc_server_handled_total{", "grpc_method=\"PublishBatch\""}) {
+  for (const char* line :
+       {"\nsluice_published_messages_total 3\n", "\nsluice_delivered_messages_total 3\n",
+        "\nsluice_acked_messages_total 2\n", "\nsluice_backlog_messages 1\n", "\nsluice_topics 1\n",
+        "grpc_server_handled_total{", "grpc_method=\"PublishBatch\""}) {
     EXPECT_THAT(page, HasSubstr(line));
   }
 }
@@ -70,26 +73,40 @@ TEST_F(ServerLifeTest, PagesHaveEachTopicAndSubscriptionOnce) {
   // More than fit on a page, the one above among them.
   for (size_t i = 0; i < kDetailsPerPage; ++i) CreateBoth("a-" + std::to_string(i));
   std::string both;
-  for (const char* path : {"/metrics/topics", "/metrics/topics?page=1", "/metrics/subscriptions?page=0", "/metrics/subscriptions?page=1"}) {
+  for (const char* path : {"/metrics/topics", "/metrics/topics?page=1",
+                           "/metrics/subscriptions?page=0", "/metrics/subscriptions?page=1"}) {
     const Page page = Get(path);
     EXPECT_EQ(page.status, 200) << path;
     both += page.body;
   }
   for (const std::string id : {"orders", "a-0", "a-7", "a-999"}) {
-    EXPECT_THAT(Lines(both, "sluice_topic_retained_messages{topic=\"projects/test/topics/" + id + "\"}"), SizeIs(1)) << id;
-    EXPECT_THAT(Lines(both, "sluice_subscription_backlog_messages{subscription=\"projects/test/subscriptions/" + id + "\"}"), SizeIs(1))
+    EXPECT_THAT(
+        Lines(both, "sluice_topic_retained_messages{topic=\"projects/test/topics/" + id + "\"}"),
+        SizeIs(1))
+        << id;
+    EXPECT_THAT(
+        Lines(both,
+              "sluice_subscription_backlog_messages{subscription=\"projects/test/subscriptions/" +
+                  id + "\"}"),
+        SizeIs(1))
         << id;
   }
-  const std::string last = Get("/metrics/subscriptions?page=1").body + Get("/metrics/topics?page=1").body;
-  EXPECT_THAT(last, HasSubstr("\nsluice_subscription_backlog_messages{subscription=\"projects/test/subscriptions/orders\"} 2\n"));
-  EXPECT_THAT(last, HasSubstr("\nsluice_topic_published_messages_total{topic=\"projects/test/topics/orders\"} 2\n"));
+  const std::string last =
+      Get("/metrics/subscriptions?page=1").body + Get("/metrics/topics?page=1").body;
+  EXPECT_THAT(last, HasSubstr("\nsluice_subscription_backlog_messages{subscription=\"projects/test/"
+                              "subscriptions/orders\"} 2\n"));
+  EXPECT_THAT(
+      last,
+      HasSubstr(
+          "\nsluice_topic_published_messages_total{topic=\"projects/test/topics/orders\"} 2\n"));
   EXPECT_THAT(last, Not(HasSubstr("a-999")));
   EXPECT_EQ(Get("/metrics/topics?page=2").body, "");
 }
 
 TEST_F(ServerLifeTest, APageThatIsNoNumberIsRefused) {
   Start();
-  for (const char* query : {"?page=x", "?page=-1", "?page=10000", "?page=", "?topic=orders", "?page=1&page=2"}) {
+  for (const char* query :
+       {"?page=x", "?page=-1", "?page=10000", "?page=", "?topic=orders", "?page=1&page=2"}) {
     const Page page = Get(std::string("/metrics/subscriptions") + query);
     EXPECT_EQ(page.status, 400) << query;
     EXPECT_EQ(page.body, "page: a number from 0 to 9999, as in ?page=0\n");
@@ -161,15 +178,16 @@ TEST_F(ServerLifeTest, DrainEndsStreamsWithUnavailableAndKeepsWhatTheyAcked) {
   EXPECT_THAT(again.TakeData(1), ElementsAre("c"));
 }
 
-// grpc.health.v1: HealthCheckRequest.service is field 1, HealthCheckResponse.status field 1 with 1 for SERVING.
-// https://github.com/grpc/grpc/blob/master/doc/health-checking.md
+// grpc.health.v1: HealthCheckRequest.service is field 1, HealthCheckResponse.status field 1 with 1
+// for SERVING. https://github.com/grpc/grpc/blob/master/doc/health-checking.md
 TEST_F(ServerLifeTest, HealthServiceAnswers) {
   Start();
   for (const char* service : {"", "readiness", "liveness", "publish"}) {
     std::string request;
     AppendBytesField(&request, 1, service);
     std::string response;
-    ASSERT_TRUE(RawCall(*client_, "/grpc.health.v1.Health/Check", request, &response).ok()) << service;
+    ASSERT_TRUE(RawCall(*client_, "/grpc.health.v1.Health/Check", request, &response).ok())
+        << service;
     WireReader in(response);
     WireField field;
     ASSERT_TRUE(in.Next(&field)) << service;
@@ -178,15 +196,16 @@ TEST_F(ServerLifeTest, HealthServiceAnswers) {
   }
 }
 
-// grpc.reflection.v1alpha: a request with list_services (7) is answered with list_services_response (6), which holds
-// services (1) with names (1).
+// grpc.reflection.v1alpha: a request with list_services (7) is answered with list_services_response
+// (6), which holds services (1) with names (1).
 TEST_F(ServerLifeTest, ReflectionListsTheServices) {
   Start();
   std::string request;
   AppendBytesField(&request, 7, "*");
   std::string response;
-  ASSERT_TRUE(
-      RawCall(*client_, "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", request, &response).ok());
+  ASSERT_TRUE(RawCall(*client_, "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+                      request, &response)
+                  .ok());
   std::vector<std::string> names;
   WireField outer, service, name;
   for (WireReader in(response); in.Next(&outer);) {
@@ -195,7 +214,8 @@ TEST_F(ServerLifeTest, ReflectionListsTheServices) {
       for (WireReader fields(service.bytes); fields.Next(&name);) names.emplace_back(name.bytes);
     }
   }
-  EXPECT_THAT(names, IsSupersetOf({"sluice.v1.PubSub", "sluice.v1.Admin", "grpc.health.v1.Health"}));
+  EXPECT_THAT(names,
+              IsSupersetOf({"sluice.v1.PubSub", "sluice.v1.Admin", "grpc.health.v1.Health"}));
 }
 
 }  // namespace

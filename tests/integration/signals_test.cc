@@ -15,7 +15,8 @@ namespace {
 
 class SignalsTest : public testing::Test {
  protected:
-  SignalsTest() : process_(SLUICED, {"--data-dir=" + folder_.path() + "/data", "--shutdown-timeout=2s"}) {
+  SignalsTest()
+      : process_(SLUICED, {"--data-dir=" + folder_.path() + "/data", "--shutdown-timeout=2s"}) {
     Start();
     EXPECT_TRUE(client_->CreateTopic("orders").ok());
     EXPECT_TRUE(client_->CreateSubscription("orders", "orders").ok());
@@ -55,7 +56,8 @@ TEST_F(SignalsTest, AClientThatDoesNotReadCannotHoldItUp) {
 
 TEST_F(SignalsTest, ASecondSignalEndsItAtOnce) {
   process_.Kill();
-  ServerProcess patient(SLUICED, {"--data-dir=" + folder_.path() + "/data", "--shutdown-timeout=10m"});
+  ServerProcess patient(SLUICED,
+                        {"--data-dir=" + folder_.path() + "/data", "--shutdown-timeout=10m"});
   patient.Start();
   client_ = std::make_unique<Client>(std::stoi(patient.port()));
   SubscribeStream stream(*client_, "orders", 1000, 1 << 30);
@@ -69,9 +71,9 @@ TEST_F(SignalsTest, ASecondSignalEndsItAtOnce) {
 TEST_F(SignalsTest, ADiskThatHangsCannotHoldItUp) {
   process_.Kill();
   const std::string hang = folder_.path() + "/hang";
-  ::setenv("LD_PRELOAD", HANG_SYNC, 1);                             // NOLINT(concurrency-mt-unsafe)
-  ::setenv("HANG_SYNC", hang.c_str(), 1);                           // NOLINT(concurrency-mt-unsafe)
-  ::setenv("ASAN_OPTIONS", "verify_asan_link_order=0", 0);          // NOLINT(concurrency-mt-unsafe)
+  ::setenv("LD_PRELOAD", HANG_SYNC, 1);                     // NOLINT(concurrency-mt-unsafe)
+  ::setenv("HANG_SYNC", hang.c_str(), 1);                   // NOLINT(concurrency-mt-unsafe)
+  ::setenv("ASAN_OPTIONS", "verify_asan_link_order=0", 0);  // NOLINT(concurrency-mt-unsafe)
   Start();
   ::unsetenv("LD_PRELOAD");  // NOLINT(concurrency-mt-unsafe)
   std::ofstream(hang) << "now";
@@ -82,8 +84,8 @@ TEST_F(SignalsTest, ADiskThatHangsCannotHoldItUp) {
     request.add_messages()->set_data("x");
     EXPECT_FALSE(client_->PublishBatch(request, &response).ok());
   });
-  while (HttpGet(std::stoi(process_.http_port()), "/metrics").body.find("\nsluice_store_appended_bytes_total 0\n") !=
-         std::string::npos) {
+  while (HttpGet(std::stoi(process_.http_port()), "/metrics")
+             .body.find("\nsluice_store_appended_bytes_total 0\n") != std::string::npos) {
   }
   const absl::Time begin = absl::Now();
   process_.Signal(SIGTERM);
@@ -96,12 +98,14 @@ TEST_F(SignalsTest, ADiskThatHangsCannotHoldItUp) {
 TEST_F(SignalsTest, TheServiceManagerHearsOfAllOfIt) {
   process_.Kill();
   NotifySocket manager(folder_.path() + "/notify");
-  ::setenv("NOTIFY_SOCKET", (folder_.path() + "/notify").c_str(), 1);  // NOLINT(concurrency-mt-unsafe)
-  ::setenv("WATCHDOG_USEC", "3600000000", 1);                          // NOLINT(concurrency-mt-unsafe)
+  ::setenv("NOTIFY_SOCKET", (folder_.path() + "/notify").c_str(),
+           1);                                 // NOLINT(concurrency-mt-unsafe)
+  ::setenv("WATCHDOG_USEC", "3600000000", 1);  // NOLINT(concurrency-mt-unsafe)
   Start();
   ::unsetenv("NOTIFY_SOCKET");  // NOLINT(concurrency-mt-unsafe)
   ::unsetenv("WATCHDOG_USEC");  // NOLINT(concurrency-mt-unsafe)
-  const std::string ready = "READY=1\nSTATUS=gRPC on 127.0.0.1:" + process_.port() + ", HTTP on 127.0.0.1:";
+  const std::string ready =
+      "READY=1\nSTATUS=gRPC on 127.0.0.1:" + process_.port() + ", HTTP on 127.0.0.1:";
   EXPECT_THAT(manager.Receive(), testing::StartsWith(ready));
   // The first of many: it has asked itself whether it is alive.
   EXPECT_EQ(manager.Receive(), "WATCHDOG=1");

@@ -58,17 +58,23 @@ subscriptions:
 }
 
 TEST_F(StartupFileTest, AProjectMayBeANumber) {
-  Write("project: 123456789012\ntopics: [orders]\nsubscriptions: [{name: billing, topic: orders}]\n");
+  Write(
+      "project: 123456789012\ntopics: [orders]\nsubscriptions: [{name: billing, topic: orders}]\n");
   Start();
-  EXPECT_EQ(Get("projects/123456789012/subscriptions/billing").topic(), "projects/123456789012/topics/orders");
+  EXPECT_EQ(Get("projects/123456789012/subscriptions/billing").topic(),
+            "projects/123456789012/topics/orders");
 }
 
 TEST_F(StartupFileTest, WhatThereIsAlreadyStaysAsItIs) {
-  Write("project: test\ntopics: [orders]\nsubscriptions: [{name: billing, topic: orders, ack_deadline_seconds: 30}]\n");
+  Write(
+      "project: test\ntopics: [orders]\nsubscriptions: [{name: billing, topic: orders, "
+      "ack_deadline_seconds: 30}]\n");
   Start();
   client_->Publish("orders", {"a"});
   server_ = nullptr;
-  Write("project: test\ntopics: [orders, more]\nsubscriptions: [{name: billing, topic: orders, ack_deadline_seconds: 60}]\n");
+  Write(
+      "project: test\ntopics: [orders, more]\nsubscriptions: [{name: billing, topic: orders, "
+      "ack_deadline_seconds: 60}]\n");
   Start();
   EXPECT_EQ(Get(SubscriptionPath("billing")).ack_deadline_seconds(), 30);
   EXPECT_EQ(client_->Stats("billing").backlog_messages(), 1);
@@ -99,7 +105,9 @@ TEST_F(StartupFileTest, WhatIsWrongIsNamedWithItsLine) {
   EXPECT_EQ(Refusal(), file + ":2: Resource not found (resource=projects/local/topics/missing).");
   Write("push: {max_requests: 0}\n");
   EXPECT_EQ(Refusal(), file + ":1: push.max_requests: must be a number from 1 to 100000; it is 0");
-  Write("topics: [orders]\nsubscriptions:\n  - {name: billing, topic: orders, push: {endpoint: nowhere}}\n");
+  Write(
+      "topics: [orders]\nsubscriptions:\n  - {name: billing, topic: orders, push: {endpoint: "
+      "nowhere}}\n");
   EXPECT_THAT(Refusal(), HasSubstr(file + ":3: push_config.push_endpoint: nowhere"));
 }
 

@@ -216,7 +216,8 @@ TEST_P(SubscribeTest, DeadLettersArriveWithTheirCause) {
   EXPECT_EQ(buried[0].message().attributes().at("SluiceDeadLetterReason"), "nacked");
   // The copy may be seen a moment before the acknowledgement that is stored with it.
   int64_t backlog = 1;
-  for (int tries = 0; tries < 10'000 && backlog > 0; ++tries) backlog = client_->Stats("billing").backlog_messages();
+  for (int tries = 0; tries < 10'000 && backlog > 0; ++tries)
+    backlog = client_->Stats("billing").backlog_messages();
   EXPECT_EQ(backlog, 0);
 }
 
@@ -262,8 +263,8 @@ TEST_P(SubscribeTest, BeginsWhereItIsTold) {
 
 TEST_P(SubscribeTest, CarriesLargeAndSmallMessagesSideBySide) {
   CreateBoth("orders");
-  const std::vector<std::string> payloads = {"small", std::string(3'000'000, 'a'), "small", std::string(9000, 'b'),
-                                             std::string(8191, 'c')};
+  const std::vector<std::string> payloads = {"small", std::string(3'000'000, 'a'), "small",
+                                             std::string(9000, 'b'), std::string(8191, 'c')};
   client_->Publish("orders", payloads);
   SubscribeStream stream(*client_, "orders", 10);
   EXPECT_EQ(stream.TakeData(5), payloads);
@@ -272,11 +273,13 @@ TEST_P(SubscribeTest, CarriesLargeAndSmallMessagesSideBySide) {
 TEST_P(SubscribeTest, DeliversABacklogThatIsLargerThanEveryWindow) {
   CreateBoth("orders");
   constexpr size_t kBatches = 200;
-  for (size_t i = 0; i < kBatches; ++i) client_->Publish("orders", std::vector<std::string>(50, std::string(1000, 'x')));
+  for (size_t i = 0; i < kBatches; ++i)
+    client_->Publish("orders", std::vector<std::string>(50, std::string(1000, 'x')));
   SubscribeStream stream(*client_, "orders", 1'000'000);
   const auto got = stream.Take(kBatches * 50);
   ASSERT_THAT(got, SizeIs(kBatches * 50));
-  for (size_t i = 0; i < got.size(); ++i) ASSERT_EQ(got[i].message().message_id(), std::to_string(i + 1));
+  for (size_t i = 0; i < got.size(); ++i)
+    ASSERT_EQ(got[i].message().message_id(), std::to_string(i + 1));
 }
 
 // A client that ends its stream is first told what became of all it acknowledged.
@@ -287,7 +290,8 @@ TEST_P(SubscribeTest, WithExactlyOnceDeliveryEveryAcknowledgementIsAnsweredBefor
   request.mutable_subscription()->set_name(SubscriptionPath("once"));
   request.mutable_subscription()->set_topic(TopicPath("orders"));
   request.mutable_subscription()->set_enable_exactly_once_delivery(true);
-  ASSERT_EQ(CodeAndReason(client_->Call(&v1::Admin::Stub::CreateSubscription, request, &created)), "OK");
+  ASSERT_EQ(CodeAndReason(client_->Call(&v1::Admin::Stub::CreateSubscription, request, &created)),
+            "OK");
   client_->Publish("orders", {"1", "2", "3"});
   SubscribeStream stream(*client_, "once", 10);
   ASSERT_THAT(stream.Take(3), SizeIs(3));

@@ -1,4 +1,5 @@
-// TLS: who gets through a handshake, who a certificate says it is, and certificates that change while the server runs.
+// TLS: who gets through a handshake, who a certificate says it is, and certificates that change
+// while the server runs.
 #include <httplib.h>
 
 #include "gmock/gmock.h"
@@ -37,8 +38,10 @@ class TlsTest : public SecurityTest {
   grpc::Status CallOver(const std::shared_ptr<grpc::ChannelCredentials>& credentials) {
     grpc::ChannelArguments arguments;
     arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-    // By address: a name of /etc/hosts is never freed by c-ares 1.18 (c-ares#439), which LeakSanitizer counts.
-    auto channel = grpc::CreateCustomChannel("127.0.0.1:" + std::to_string(server_->grpc_port()), credentials, arguments);
+    // By address: a name of /etc/hosts is never freed by c-ares 1.18 (c-ares#439), which
+    // LeakSanitizer counts.
+    auto channel = grpc::CreateCustomChannel("127.0.0.1:" + std::to_string(server_->grpc_port()),
+                                             credentials, arguments);
     auto stub = v1::Admin::NewStub(channel);
     grpc::ClientContext context;
     Client::SetDeadline(&context);
@@ -56,34 +59,45 @@ TEST_F(TlsTest, WhoTrustsTheServersAuthorityGetsThrough) {
   Start();
   EXPECT_EQ(CallWith(authority_.cert()).error_code(), grpc::StatusCode::NOT_FOUND);
   EXPECT_EQ(CallWith(other_.cert()).error_code(), grpc::StatusCode::UNAVAILABLE);
-  EXPECT_EQ(CallOver(grpc::InsecureChannelCredentials()).error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_EQ(CallOver(grpc::InsecureChannelCredentials()).error_code(),
+            grpc::StatusCode::UNAVAILABLE);
 }
 
 TEST_F(TlsTest, ClientsNeedAGoodCertificateWhereOneIsRequired) {
   AskClients(ClientAuth::kRequire);
   Start();
-  const auto code = [&](const Issued& client) { return CallWith(authority_.cert(), client).error_code(); };
+  const auto code = [&](const Issued& client) {
+    return CallWith(authority_.cert(), client).error_code();
+  };
   EXPECT_EQ(code(authority_.Issue({.for_servers = false})), grpc::StatusCode::NOT_FOUND);
   EXPECT_EQ(code({}), grpc::StatusCode::UNAVAILABLE);
-  EXPECT_EQ(code(other_.Issue({.for_servers = false})), grpc::StatusCode::UNAVAILABLE) << "of another authority";
-  EXPECT_EQ(code(authority_.Issue({.for_servers = false, .valid_from = -7200, .valid_until = -3600})),
-            grpc::StatusCode::UNAVAILABLE)
+  EXPECT_EQ(code(other_.Issue({.for_servers = false})), grpc::StatusCode::UNAVAILABLE)
+      << "of another authority";
+  EXPECT_EQ(
+      code(authority_.Issue({.for_servers = false, .valid_from = -7200, .valid_until = -3600})),
+      grpc::StatusCode::UNAVAILABLE)
       << "expired";
-  EXPECT_EQ(code(authority_.Issue({.for_servers = true})), grpc::StatusCode::UNAVAILABLE) << "for another use";
+  EXPECT_EQ(code(authority_.Issue({.for_servers = true})), grpc::StatusCode::UNAVAILABLE)
+      << "for another use";
 }
 
 TEST_F(TlsTest, ACertificateSaysWhoItIs) {
   AskClients(ClientAuth::kOptional);
   options_.auth.certificates = true;
-  UsePolicy("bindings:\n"
-            "  - {role: viewer, members: [\"cert:spiffe://example.com/a\", \"cert:CN=plain\"], resources: [projects/team-a/*]}\n");
+  UsePolicy(
+      "bindings:\n"
+      "  - {role: viewer, members: [\"cert:spiffe://example.com/a\", \"cert:CN=plain\"], "
+      "resources: [projects/team-a/*]}\n");
   Start();
-  const auto reason = [&](const Issued& client) { return CodeAndReason(CallWith(authority_.cert(), client)); };
+  const auto reason = [&](const Issued& client) {
+    return CodeAndReason(CallWith(authority_.cert(), client));
+  };
   const auto client = [&](const std::string& name, const std::string& alternative) {
     return authority_.Issue({.name = name, .alternative = alternative, .for_servers = false});
   };
   EXPECT_EQ(reason(client("x", "URI:spiffe://example.com/a")), "NOT_FOUND/TOPIC_NOT_FOUND");
-  EXPECT_EQ(reason(client("x", "URI:spiffe://example.com/b")), "PERMISSION_DENIED/PERMISSION_DENIED");
+  EXPECT_EQ(reason(client("x", "URI:spiffe://example.com/b")),
+            "PERMISSION_DENIED/PERMISSION_DENIED");
   EXPECT_EQ(reason(client("plain", "")), "NOT_FOUND/TOPIC_NOT_FOUND");
   EXPECT_EQ(reason({}), "UNAUTHENTICATED/CREDENTIALS_MISSING");
 }
@@ -95,7 +109,8 @@ TEST_F(TlsTest, NewCertificatesAreUsedAndABrokenPairIsNot) {
   // A key of another certificate.
   WriteFile("tls.key", authority_.Issue({}).key);
   WaitUntil([&] { return server_->security_metrics().certificates.failed.value() > 0; });
-  EXPECT_EQ(CallWith(authority_.cert()).error_code(), grpc::StatusCode::NOT_FOUND) << "the one before stays";
+  EXPECT_EQ(CallWith(authority_.cert()).error_code(), grpc::StatusCode::NOT_FOUND)
+      << "the one before stays";
   UsePair(other_.Issue({.valid_until = 7200}));
   WaitUntil([&] { return server_->security_metrics().certificate_expiry.value() != expiry; });
   EXPECT_EQ(CallWith(other_.cert()).error_code(), grpc::StatusCode::NOT_FOUND);
@@ -113,7 +128,8 @@ TEST_F(TlsTest, PlainTextBeyondThisMachineMustBeMeant) {
   options_.listen = "0.0.0.0:0";
   options_.http = "127.0.0.1:0";
   auto started = Server::Start(options_);
-  EXPECT_THAT(std::string(started.status().message()), HasSubstr("listen: 0.0.0.0:0 can be reached from other machines"));
+  EXPECT_THAT(std::string(started.status().message()),
+              HasSubstr("listen: 0.0.0.0:0 can be reached from other machines"));
   options_.insecure = true;
   EXPECT_TRUE(Server::Start(options_).ok());
 }
@@ -136,7 +152,9 @@ TEST_F(TlsTest, PagesThatNameTopicsAreForWhoMaySeeTheServer) {
   httplib::SSLClient https("localhost", server_->http_port());
   https.set_ca_cert_path(WriteFile("our.crt", authority_.cert()).c_str());
   const auto status = [&](const char* path, const std::string& token) {
-    const auto page = https.Get(path, token.empty() ? httplib::Headers() : httplib::Headers{{"Authorization", "Bearer sluice_" + token}});
+    const auto page = https.Get(
+        path, token.empty() ? httplib::Headers()
+                            : httplib::Headers{{"Authorization", "Bearer sluice_" + token}});
     return page ? page->status : -1;
   };
   EXPECT_EQ(status("/metrics", ""), 200);

@@ -342,7 +342,8 @@ TEST_P(GoogleTracingTest, OneTraceGoesThroughAStream) {
 
 TEST_P(GoogleTracingTest, APushCarriesTheTraceToItsEndpoint) {
   std::atomic<int> answers{0};
-  const HttpEndpoint endpoint([&](const auto&, auto& connection) { connection.Reply(++answers == 1 ? 503 : 204); });
+  const HttpEndpoint endpoint(
+      [&](const auto&, auto& connection) { connection.Reply(++answers == 1 ? 503 : 204); });
   pubsub::Subscription subscription;
   subscription.mutable_push_config()->set_push_endpoint(endpoint.url());
   MakeBoth(subscription);
@@ -356,7 +357,8 @@ TEST_P(GoogleTracingTest, APushCarriesTheTraceToItsEndpoint) {
   const auto requests = endpoint.requests();
   for (size_t i = 0; i < pushes.size(); ++i) {
     ExpectChild(pushes[i], kTraceId, kSpanId);
-    EXPECT_EQ(requests[i].headers.at("traceparent"), "00-" + kTraceId + "-" + Hex(pushes[i].span_id()) + "-01");
+    EXPECT_EQ(requests[i].headers.at("traceparent"),
+              "00-" + kTraceId + "-" + Hex(pushes[i].span_id()) + "-01");
   }
 }
 
@@ -455,8 +457,10 @@ TEST_F(BadCollectorTest, PublishingGoesOnWithOneThatFails) {
 class SecureCollectorTest : public ServerTest {
  protected:
   void SetUp() override {
-    options_.trace = {.endpoint = "https://" + collector_.address(), .ca_file = folder_.Write("ca.pem", authority_.cert()),
-                      .headers_file = folder_.Write("headers", "authorization: Bearer s3cret\n"), .sample = 1};
+    options_.trace = {.endpoint = "https://" + collector_.address(),
+                      .ca_file = folder_.Write("ca.pem", authority_.cert()),
+                      .headers_file = folder_.Write("headers", "authorization: Bearer s3cret\n"),
+                      .sample = 1};
     options_.shutdown_timeout = absl::Seconds(5);
   }
   std::shared_ptr<grpc::ServerCredentials> Credentials() const {
@@ -499,15 +503,19 @@ TEST_F(SecureCollectorTest, OneOfAnotherAuthorityGetsNothing) {
 TEST_F(SecureCollectorTest, FilesThatDoNotDoAreNamed) {
   const TraceOptions good = options_.trace;
   options_.trace.ca_file = folder_.Write("no.pem", "nothing");
-  EXPECT_THAT(Refusal(), HasSubstr("trace.ca: " + options_.trace.ca_file + ": there is no certificate (PEM) in it"));
+  EXPECT_THAT(Refusal(), HasSubstr("trace.ca: " + options_.trace.ca_file +
+                                   ": there is no certificate (PEM) in it"));
   options_.trace = good;
   options_.trace.headers_file = folder_.Write("no", "s3cret");
-  EXPECT_THAT(Refusal(), AllOf(HasSubstr(options_.trace.headers_file + ":1: must be name: value"), Not(HasSubstr("s3cret"))));
+  EXPECT_THAT(Refusal(), AllOf(HasSubstr(options_.trace.headers_file + ":1: must be name: value"),
+                               Not(HasSubstr("s3cret"))));
   options_.trace = good;
   options_.trace.endpoint = collector_.address();
-  EXPECT_THAT(Refusal(), HasSubstr("trace.ca: " + good.ca_file + ": trace.endpoint has to begin with https:// for it"));
+  EXPECT_THAT(Refusal(), HasSubstr("trace.ca: " + good.ca_file +
+                                   ": trace.endpoint has to begin with https:// for it"));
   options_.trace.ca_file.clear();
-  EXPECT_THAT(Refusal(), HasSubstr("trace.headers: " + good.headers_file + ": trace.endpoint has to begin with https:// for it"));
+  EXPECT_THAT(Refusal(), HasSubstr("trace.headers: " + good.headers_file +
+                                   ": trace.endpoint has to begin with https:// for it"));
 }
 
 }  // namespace

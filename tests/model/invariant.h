@@ -40,7 +40,8 @@ inline std::string_view ToString(Invariant invariant) {
     case Invariant::kLeaseSurvives:
       return "a lease that was saved survives a restart until its deadline";
     case Invariant::kKeyOrder:
-      return "messages of one key come in publish order, and after a redelivery all later ones again";
+      return "messages of one key come in publish order, and after a redelivery all later ones "
+             "again";
     case Invariant::kKeyReleased:
       return "a key is released when its head is dead-lettered";
     case Invariant::kNothingLost:

@@ -1,4 +1,5 @@
-// A message as the model knows it, and the filters that its subscriptions use, said a second time in plain C++.
+// A message as the model knows it, and the filters that its subscriptions use, said a second time
+// in plain C++.
 //
 // Thread rule: plain values and pure functions.
 #pragma once
@@ -46,8 +47,10 @@ inline OutgoingMessage Outgoing(const Message& message) {
   for (const auto& [key, value] : message.attributes) out.attributes.push_back({key, value});
   out.ordering_key = message.key;
   out.priority = message.priority;
-  if (message.deliver_at_us != kDeliverAtOnce) out.deliver_at = absl::FromUnixMicros(message.deliver_at_us);
-  if (message.expire_at_us != kNeverExpires) out.expire_at = absl::FromUnixMicros(message.expire_at_us);
+  if (message.deliver_at_us != kDeliverAtOnce)
+    out.deliver_at = absl::FromUnixMicros(message.deliver_at_us);
+  if (message.expire_at_us != kNeverExpires)
+    out.expire_at = absl::FromUnixMicros(message.expire_at_us);
   return out;
 }
 
@@ -61,12 +64,15 @@ inline std::string AttributeOf(const Message& message, const std::string& key) {
   return found == message.attributes.end() ? std::string() : found->second;
 }
 
-// Over the attributes "colour" (red, green or none) and "size" (small, large or none) and the priorities 0 to 9.
+// Over the attributes "colour" (red, green or none) and "size" (small, large or none) and the
+// priorities 0 to 9.
 inline const std::vector<FilterCase>& FilterCases() {
   static const auto& cases = *new std::vector<FilterCase>{
       {"", [](const Message&) { return true; }},
-      {R"(attributes.colour = "red")", [](const Message& m) { return AttributeOf(m, "colour") == "red"; }},
-      {R"(NOT attributes:colour)", [](const Message& m) { return !m.attributes.contains("colour"); }},
+      {R"(attributes.colour = "red")",
+       [](const Message& m) { return AttributeOf(m, "colour") == "red"; }},
+      {R"(NOT attributes:colour)",
+       [](const Message& m) { return !m.attributes.contains("colour"); }},
       {R"(hasPrefix(attributes.size, "sm") OR attributes.colour = "green")",
        [](const Message& m) {
          return AttributeOf(m, "size").substr(0, 2) == "sm" || AttributeOf(m, "colour") == "green";

@@ -5,7 +5,8 @@
 namespace sluice::model {
 namespace {
 
-// Over restarts and crashes, with filters, retries and dead letters; and none of the counters stays at nothing.
+// Over restarts and crashes, with filters, retries and dead letters; and none of the counters stays
+// at nothing.
 TEST(Metrics, EqualTheTruthAfterARandomRun) {
   Truth truth;
   Truth counted;
@@ -14,7 +15,8 @@ TEST(Metrics, EqualTheTruthAfterARandomRun) {
     Player player(seed, &world);
     while (player.steps() < 200) player.Step();
     world.Drain();
-    ASSERT_TRUE(world.findings().empty()) << "seed " << seed << ": " << world.findings().all()[0].what;
+    ASSERT_TRUE(world.findings().empty())
+        << "seed " << seed << ": " << world.findings().all()[0].what;
     truth += world.truth();
     counted += world.counted();
   }
@@ -27,8 +29,8 @@ TEST(Metrics, EqualTheTruthAfterARandomRun) {
   EXPECT_LE(counted.expired, truth.expired);
   EXPECT_GE(counted.expired, truth.expired - truth.expired_or_not);
   EXPECT_EQ(counted.dead_lettered, truth.dead_lettered);
-  for (const uint64_t count : {truth.published, truth.delivered, truth.redelivered, truth.acked, truth.nacked,
-                               truth.expired, truth.dead_lettered}) {
+  for (const uint64_t count : {truth.published, truth.delivered, truth.redelivered, truth.acked,
+                               truth.nacked, truth.expired, truth.dead_lettered}) {
     EXPECT_GT(count, 0u);
   }
 }

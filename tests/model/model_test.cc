@@ -4,7 +4,8 @@
 //   model_test --seed=42 --verbose               one seed, every step printed
 //   model_test --store=local ...                 over the local store instead of the one in memory
 //
-// A run that finds something says the seed, the step, the invariant and the command that plays it again, and fails.
+// A run that finds something says the seed, the step, the invariant and the command that plays it
+// again, and fails.
 #include <cstdint>
 #include <cstdlib>
 #include <string>
@@ -29,25 +30,29 @@ struct Flags {
 
 // The number after `name`, when the argument begins with it.
 bool ParseNumber(std::string_view argument, std::string_view name, uint64_t* number) {
-  return argument.substr(0, name.size()) == name && absl::SimpleAtoi(ToAbsl(argument.substr(name.size())), number);
+  return argument.substr(0, name.size()) == name &&
+         absl::SimpleAtoi(ToAbsl(argument.substr(name.size())), number);
 }
 
 bool ParseFlag(std::string_view argument, Flags* flags) {
   if (argument == "--verbose") return flags->world.verbose = true;
   if (argument == "--store=local") return flags->world.local = true;
   if (argument == "--store=memory") return true;
-  return ParseNumber(argument, "--seed=", &flags->first) || ParseNumber(argument, "--first=", &flags->first) ||
-         ParseNumber(argument, "--seeds=", &flags->seeds) || ParseNumber(argument, "--steps=", &flags->steps);
+  return ParseNumber(argument, "--seed=", &flags->first) ||
+         ParseNumber(argument, "--first=", &flags->first) ||
+         ParseNumber(argument, "--seeds=", &flags->seeds) ||
+         ParseNumber(argument, "--steps=", &flags->steps);
 }
 
 void Report(const World& world, const Flags& flags, uint64_t seed, int step) {
   for (const Findings::Finding& finding : world.findings().all()) {
     // The first few say it all.
     if (&finding - world.findings().all().data() == kMostFindings) break;
-    fmt::print("seed {}, step {}: VIOLATED: {}\n    {}\n", seed, step, ToString(finding.invariant), finding.what);
+    fmt::print("seed {}, step {}: VIOLATED: {}\n    {}\n", seed, step, ToString(finding.invariant),
+               finding.what);
   }
-  fmt::print("play it again: {} --seed={} --steps={} --store={} --verbose\n", program_invocation_name, seed,
-             flags.steps, flags.world.local ? "local" : "memory");
+  fmt::print("play it again: {} --seed={} --steps={} --store={} --verbose\n",
+             program_invocation_name, seed, flags.steps, flags.world.local ? "local" : "memory");
 }
 
 bool RunSeed(const Flags& flags, uint64_t seed, Truth* total) {
@@ -70,8 +75,10 @@ int Main(int count, char** arguments) {
   Flags flags;
   for (int i = 1; i < count; ++i) {
     if (!ParseFlag(arguments[i], &flags)) {
-      fmt::print(stderr, "{}: flags are --seed= --first= --seeds= --steps= --store=memory|local --verbose\n",
-                 arguments[i]);
+      fmt::print(
+          stderr,
+          "{}: flags are --seed= --first= --seeds= --steps= --store=memory|local --verbose\n",
+          arguments[i]);
       return 2;
     }
   }
@@ -80,9 +87,11 @@ int Main(int count, char** arguments) {
     if (!RunSeed(flags, seed, &total)) return 1;
   }
   fmt::print("{} seeds of {} steps: nothing found\n", flags.seeds, flags.steps);
-  fmt::print("{} messages published, {} delivered ({} again), {} acked, {} nacked, {} expired, {} dead-lettered\n",
-             total.published, total.delivered, total.redelivered, total.acked, total.nacked, total.expired,
-             total.dead_lettered);
+  fmt::print(
+      "{} messages published, {} delivered ({} again), {} acked, {} nacked, {} expired, {} "
+      "dead-lettered\n",
+      total.published, total.delivered, total.redelivered, total.acked, total.nacked, total.expired,
+      total.dead_lettered);
   return 0;
 }
 

@@ -15,7 +15,9 @@ constexpr size_t kOrders = 1;
 // So that a run stays small.
 constexpr int kMostMessages = 150;
 
-TopicName TopicNamed(std::string_view id) { return *TopicName::Parse(fmt::format("projects/test/topics/{}", id)); }
+TopicName TopicNamed(std::string_view id) {
+  return *TopicName::Parse(fmt::format("projects/test/topics/{}", id));
+}
 SubscriptionName SubscriptionNamed(std::string_view id) {
   return *SubscriptionName::Parse(fmt::format("projects/test/subscriptions/{}", id));
 }
@@ -34,15 +36,22 @@ Player::Player(uint64_t seed, World* world)
       outlived_percent_(leases_random_.Pick<uint64_t>({0, 50, 100})),
       settled_percent_(outlived_percent_ == 0 ? 0 : leases_random_.Between(0, 10)) {
   operations_ = {
-      {random_.Between(5, 30), &Player::Publish},  {random_.Between(0, 4), &Player::PublishAgain},
+      {random_.Between(5, 30), &Player::Publish},
+      {random_.Between(0, 4), &Player::PublishAgain},
       {random_.Between(2, 15), &Player::Grant},
-      {random_.Between(0, 30), &Player::Ack},      {random_.Between(0, 6), &Player::AckAnything},
-      {random_.Between(0, 30), &Player::Nack},     {random_.Between(0, 6), &Player::Extend},
-      {random_.Between(1, 6), &Player::Attach},    {random_.Between(0, 4), &Player::Detach},
+      {random_.Between(0, 30), &Player::Ack},
+      {random_.Between(0, 6), &Player::AckAnything},
+      {random_.Between(0, 30), &Player::Nack},
+      {random_.Between(0, 6), &Player::Extend},
+      {random_.Between(1, 6), &Player::Attach},
+      {random_.Between(0, 4), &Player::Detach},
       {random_.Percent(30) ? random_.Between(1, 3) : 0, &Player::Seek},
-      {random_.Between(2, 20), &Player::LetTimePass}, {random_.Between(0, 2), &Player::JumpWall},
-      {random_.Between(1, 20), &Player::Commit},   {random_.Between(0, 2), &Player::Full},
-      {random_.Between(0, 3), &Player::Maintain},  {random_.Between(0, 2), &Player::Restart},
+      {random_.Between(2, 20), &Player::LetTimePass},
+      {random_.Between(0, 2), &Player::JumpWall},
+      {random_.Between(1, 20), &Player::Commit},
+      {random_.Between(0, 2), &Player::Full},
+      {random_.Between(0, 3), &Player::Maintain},
+      {random_.Between(0, 2), &Player::Restart},
       {random_.Between(0, 3), &Player::Crash},
   };
   for (const Operation& operation : operations_) weights_ += operation.weight;
@@ -55,8 +64,10 @@ void Player::SetUp() {
   TopicConfig topic;
   topic.retention = kMaxRetention;
   world_.CreateTopic(kGraveyard, topic);
-  if (random_.Percent(30)) topic.acked_retention = random_.Pick<absl::Duration>({absl::Minutes(10), absl::Hours(1)});
-  if (random_.Percent(20)) topic.message_ttl = random_.Pick<absl::Duration>({absl::Minutes(1), absl::Hours(2)});
+  if (random_.Percent(30))
+    topic.acked_retention = random_.Pick<absl::Duration>({absl::Minutes(10), absl::Hours(1)});
+  if (random_.Percent(20))
+    topic.message_ttl = random_.Pick<absl::Duration>({absl::Minutes(1), absl::Hours(2)});
   world_.CreateTopic(kTopic, topic);
   // The first subscription may come after the first message, and begin behind it.
   const bool late = random_.Percent(30);
@@ -84,14 +95,16 @@ SubscriptionConfig Player::RandomSubscription(int number) {
   SubscriptionConfig config;
   config.name = SubscriptionNamed(fmt::format("sub{}", number));
   config.topic = TopicNamed(kTopic);
-  config.ack_deadline = random_.Pick<absl::Duration>({absl::Seconds(10), absl::Seconds(30), absl::Seconds(600)});
+  config.ack_deadline =
+      random_.Pick<absl::Duration>({absl::Seconds(10), absl::Seconds(30), absl::Seconds(600)});
   if (random_.Percent(50)) {
-    const auto minimum =
-        random_.Pick<absl::Duration>({absl::ZeroDuration(), absl::Milliseconds(100), absl::Seconds(10)});
+    const auto minimum = random_.Pick<absl::Duration>(
+        {absl::ZeroDuration(), absl::Milliseconds(100), absl::Seconds(10)});
     config.retry = RetryPolicy{minimum, minimum + random_.Time(absl::Seconds(60))};
   }
   if (random_.Percent(60)) {
-    config.dead_letter = DeadLetterPolicy{TopicNamed(kGraveyard), static_cast<uint32_t>(random_.Between(5, 6))};
+    config.dead_letter =
+        DeadLetterPolicy{TopicNamed(kGraveyard), static_cast<uint32_t>(random_.Between(5, 6))};
     config.dead_letter->expired_too = random_.Percent(30);
   }
   config.ordered = random_.Percent(50);
@@ -104,13 +117,18 @@ Message Player::RandomMessage() {
   Message message;
   message.data = fmt::format("m{}", ++messages_) + std::string(random_.Below(40), '.');
   if (random_.Percent(keyed_percent_)) message.key = random_.Pick<std::string>({"a", "b", "c"});
-  if (random_.Percent(70)) message.attributes["colour"] = random_.Pick<std::string>({"red", "green"});
-  if (random_.Percent(50)) message.attributes["size"] = random_.Pick<std::string>({"small", "large"});
+  if (random_.Percent(70))
+    message.attributes["colour"] = random_.Pick<std::string>({"red", "green"});
+  if (random_.Percent(50))
+    message.attributes["size"] = random_.Pick<std::string>({"small", "large"});
   if (random_.Percent(50)) message.priority = static_cast<uint32_t>(random_.Below(10));
   if (!timed_) return message;
-  const auto ahead = [this](absl::Duration most) { return absl::ToUnixMicros(world_.wall() + random_.Time(most)); };
+  const auto ahead = [this](absl::Duration most) {
+    return absl::ToUnixMicros(world_.wall() + random_.Time(most));
+  };
   if (random_.Percent(20)) message.deliver_at_us = ahead(absl::Minutes(3));
-  if (random_.Percent(30)) message.expire_at_us = ahead(random_.Percent(50) ? absl::Minutes(30) : absl::Seconds(10));
+  if (random_.Percent(30))
+    message.expire_at_us = ahead(random_.Percent(50) ? absl::Minutes(30) : absl::Seconds(10));
   return message;
 }
 
@@ -139,7 +157,8 @@ bool Player::PickLeases(size_t client, LeaseRange* range) {
   const std::vector<LeaseId> leases = world_.LeasesOf(client);
   if (leases.empty()) return false;
   const size_t first = random_.Below(leases.size());
-  const size_t last = std::min<size_t>(first + random_.Below(random_.Percent(50) ? 1 : 6), leases.size() - 1);
+  const size_t last =
+      std::min<size_t>(first + random_.Below(random_.Percent(50) ? 1 : 6), leases.size() - 1);
   *range = {leases[first], leases[last]};
   return true;
 }
@@ -161,7 +180,8 @@ void Player::Grant() {
   const std::vector<size_t> attached = world_.clients();
   if (attached.empty()) return Attach();
   const auto messages = static_cast<int64_t>(random_.Between(1, 20));
-  const int64_t bytes = random_.Percent(70) ? Subscription::kNoByteLimit : static_cast<int64_t>(random_.Below(500));
+  const int64_t bytes =
+      random_.Percent(70) ? Subscription::kNoByteLimit : static_cast<int64_t>(random_.Below(500));
   world_.Grant(random_.Pick(attached), messages, bytes);
 }
 
@@ -182,7 +202,8 @@ void Player::AckAnything() {
   LeaseId first(random_.Between(1, world_.LastLease(client).value() + 2));
   const size_t other = random_.Pick(attached);
   const std::vector<LeaseId> held = world_.LeasesOf(other);
-  if (world_.subscription_of(other) == world_.subscription_of(client) && !held.empty()) first = random_.Pick(held);
+  if (world_.subscription_of(other) == world_.subscription_of(client) && !held.empty())
+    first = random_.Pick(held);
   const LeaseRange range{first, first + random_.Below(4)};
   switch (random_.Below(4)) {
     case 0:
@@ -200,14 +221,16 @@ void Player::Nack() {
   size_t client = 0;
   LeaseRange range;
   if (!PickClient(&client) || !PickLeases(client, &range)) return;
-  world_.Nack(client, range, random_.Percent(70) ? absl::ZeroDuration() : random_.Time(absl::Seconds(60)));
+  world_.Nack(client, range,
+              random_.Percent(70) ? absl::ZeroDuration() : random_.Time(absl::Seconds(60)));
 }
 
 void Player::Extend() {
   size_t client = 0;
   LeaseRange range;
   if (!PickClient(&client) || !PickLeases(client, &range)) return;
-  world_.Extend(client, range, random_.Percent(20) ? absl::ZeroDuration() : random_.Time(absl::Seconds(120)));
+  world_.Extend(client, range,
+                random_.Percent(20) ? absl::ZeroDuration() : random_.Time(absl::Seconds(120)));
 }
 
 void Player::Attach() {
@@ -225,7 +248,9 @@ void Player::SettleAnyones() {
   if (!PickLeases(anyone, &range)) return;
   switch (random_.Below(5)) {
     case 0:
-      return world_.Nack(anyone, range, random_.Percent(50) ? absl::ZeroDuration() : random_.Time(absl::Seconds(20)));
+      return world_.Nack(
+          anyone, range,
+          random_.Percent(50) ? absl::ZeroDuration() : random_.Time(absl::Seconds(20)));
     case 1:
       return world_.Extend(anyone, range, random_.Time(absl::Seconds(120)));
     case 2:
@@ -248,15 +273,17 @@ void Player::Seek() {
     case 1:
       return world_.Seek(subscription, Latest{});
     case 2:
-      return world_.Seek(subscription, Offset(random_.Between(1, world_.EndOf(kOrders).value() + 2)));
+      return world_.Seek(subscription,
+                         Offset(random_.Between(1, world_.EndOf(kOrders).value() + 2)));
     default:
       return world_.Seek(subscription, world_.wall() - random_.Time(absl::Minutes(10)));
   }
 }
 
 void Player::LetTimePass() {
-  const auto most = random_.Pick<absl::Duration>(
-      {absl::Milliseconds(50), absl::Seconds(2), absl::Seconds(12), absl::Minutes(2), absl::Hours(1)});
+  const auto most =
+      random_.Pick<absl::Duration>({absl::Milliseconds(50), absl::Seconds(2), absl::Seconds(12),
+                                    absl::Minutes(2), absl::Hours(1)});
   world_.Advance(random_.Time(most), most > absl::Minutes(2) || random_.Percent(20));
 }
 

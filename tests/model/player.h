@@ -1,5 +1,5 @@
-// Plays a random run in a world: the seed decides what there is (subscriptions with filters, retry policies, dead
-// letters), how likely each operation is, and every step.
+// Plays a random run in a world: the seed decides what there is (subscriptions with filters, retry
+// policies, dead letters), how likely each operation is, and every step.
 //
 //   World world(WorldFor(seed, options));
 //   Player player(seed, &world);
@@ -64,7 +64,8 @@ class Player {
   bool PickLeases(size_t client, LeaseRange* range);
 
   Random random_;
-  // Decides what concerns leases that outlive their consumer: a world without them is played as if there were none.
+  // Decides what concerns leases that outlive their consumer: a world without them is played as if
+  // there were none.
   Random leases_random_;
   World& world_;
   const uint64_t outlived_percent_;

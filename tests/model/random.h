@@ -1,4 +1,5 @@
-// The only source of chance in a model run: the same seed gives the same run, on every machine and with every library.
+// The only source of chance in a model run: the same seed gives the same run, on every machine and
+// with every library.
 //
 // Thread rule: a plain object.
 #pragma once

@@ -22,16 +22,18 @@ class StagedCursor final : public Cursor, public std::enable_shared_from_this<St
 
   CursorState state() const override { return inner_->state(); }
   void Ack(absl::Span<const OffsetRange> ranges, StoreDone done) override {
-    Do([ranges = std::vector<OffsetRange>(ranges.begin(), ranges.end())](Cursor& cursor) {
-      cursor.Ack(ranges, nullptr);
-    }, std::move(done));
+    Do([ranges = std::vector<OffsetRange>(ranges.begin(), ranges.end())](
+           Cursor& cursor) { cursor.Ack(ranges, nullptr); },
+       std::move(done));
   }
   void Failed(OffsetRange range, uint32_t failures) override {
     Do([range, failures](Cursor& cursor) { cursor.Failed(range, failures); }, nullptr);
   }
   void Leased(absl::Span<const SavedLease> leases) override {
     for (const SavedLease& lease : leases) stage_->hooks().leased(id_, lease);
-    Do([leases = std::vector<SavedLease>(leases.begin(), leases.end())](Cursor& cursor) { cursor.Leased(leases); }, nullptr);
+    Do([leases = std::vector<SavedLease>(leases.begin(), leases.end())](
+           Cursor& cursor) { cursor.Leased(leases); },
+       nullptr);
   }
   void Seek(CursorState state, StoreDone done) override {
     stage_->hooks().seek_staged(id_, state);
@@ -45,7 +47,8 @@ class StagedCursor final : public Cursor, public std::enable_shared_from_this<St
  private:
   // Stages a change; once done it is durable, whatever the store would put off.
   void Do(std::function<void(Cursor&)> change, StoreDone done) {
-    stage_->Add([self = shared_from_this(), change = std::move(change), done = std::move(done)](absl::Status status) {
+    stage_->Add([self = shared_from_this(), change = std::move(change),
+                 done = std::move(done)](absl::Status status) {
       if (status.ok()) {
         change(*self->inner_);
         Answer<absl::Status> saved;
@@ -72,15 +75,17 @@ class StagedLog final : public TopicLog, public std::enable_shared_from_this<Sta
     return extent;
   }
   void Append(Ref<Batch> batch, StoreDone done) override {
-    stage_->Add([self = shared_from_this(), batch = std::move(batch), done = std::move(done)](absl::Status status) {
+    stage_->Add([self = shared_from_this(), batch = std::move(batch),
+                 done = std::move(done)](absl::Status status) {
       if (status.ok()) {
-        status = self->Store(batch, [&](StoreDone stored) { self->inner_->Append(batch, std::move(stored)); });
+        status = self->Store(
+            batch, [&](StoreDone stored) { self->inner_->Append(batch, std::move(stored)); });
       }
       done(status);
     });
   }
-  void AppendAndAck(Ref<Batch> batch, std::shared_ptr<Cursor> source, std::vector<OffsetRange> ranges,
-                    StoreDone done) override {
+  void AppendAndAck(Ref<Batch> batch, std::shared_ptr<Cursor> source,
+                    std::vector<OffsetRange> ranges, StoreDone done) override {
     auto cursor = std::static_pointer_cast<StagedCursor>(std::move(source));
     for (const OffsetRange& range : ranges) stage_->hooks().bury_staged(cursor->id(), range);
     stage_->Add([self = shared_from_this(), batch = std::move(batch), cursor = std::move(cursor),
@@ -100,7 +105,8 @@ class StagedLog final : public TopicLog, public std::enable_shared_from_this<Sta
     return inner_->FindProduced(tag);
   }
   void Read(Offset from, size_t max_bytes, ReadDone done) override {
-    stage_->Add([self = shared_from_this(), from, max_bytes, done = std::move(done)](const absl::Status& status) {
+    stage_->Add([self = shared_from_this(), from, max_bytes,
+                 done = std::move(done)](const absl::Status& status) {
       if (!status.ok()) return done(status);
       Answer<absl::StatusOr<std::vector<Ref<Batch>>>> read;
       self->inner_->Read(from, max_bytes, read.callback());
@@ -108,14 +114,15 @@ class StagedLog final : public TopicLog, public std::enable_shared_from_this<Sta
     });
   }
   void OffsetAt(absl::Time time, OffsetDone done) override {
-    stage_->Add([self = shared_from_this(), time, done = std::move(done)](const absl::Status& status) {
-      if (!status.ok()) return done(status);
-      Answer<absl::StatusOr<Offset>> answer;
-      self->inner_->OffsetAt(time, answer.callback());
-      absl::StatusOr<Offset> found = answer.Wait();
-      if (found.ok()) found = std::max(*found, self->trimmed_);
-      done(found);
-    });
+    stage_->Add(
+        [self = shared_from_this(), time, done = std::move(done)](const absl::Status& status) {
+          if (!status.ok()) return done(status);
+          Answer<absl::StatusOr<Offset>> answer;
+          self->inner_->OffsetAt(time, answer.callback());
+          absl::StatusOr<Offset> found = answer.Wait();
+          if (found.ok()) found = std::max(*found, self->trimmed_);
+          done(found);
+        });
   }
   void Trim(Offset before) override {
     trimmed_ = std::max(trimmed_, before);
@@ -189,7 +196,8 @@ void StagedStore::RemoveTopic(TopicId id, StoreDone done) {
   done(removed.Wait());
 }
 
-void StagedStore::PutSubscription(SubscriptionRecord record, const CursorState* initial, StoreDone done) {
+void StagedStore::PutSubscription(SubscriptionRecord record, const CursorState* initial,
+                                  StoreDone done) {
   Answer<absl::Status> put;
   inner_->catalogue().PutSubscription(std::move(record), initial, put.callback());
   done(put.Wait());

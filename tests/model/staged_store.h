@@ -1,13 +1,15 @@
-// A store whose answers come when the test says so: everything that changes or reads a log or a cursor is staged, in
-// one queue, and done in that order by Commit(); a crash loses what is staged. What it is done to is another store.
+// A store whose answers come when the test says so: everything that changes or reads a log or a
+// cursor is staged, in one queue, and done in that order by Commit(); a crash loses what is staged.
+// What it is done to is another store.
 //
 //   StagedStore store(std::make_unique<MemoryBackend>(content), hooks);       // belongs to the engine
 //   store.Commit(3);      // three steps become durable, and are answered
 //   store.Crash();        // the rest never happened
 //
-// The other store may answer from its own threads; here every answer comes on the thread that commits, so that a run
-// over any store is single threaded and can be repeated. The catalogue is not staged; and a log lets go of its
-// beginning when it is told to, as far as those who ask can see, as the stores do.
+// The other store may answer from its own threads; here every answer comes on the thread that
+// commits, so that a run over any store is single threaded and can be repeated. The catalogue is
+// not staged; and a log lets go of its beginning when it is told to, as far as those who ask can
+// see, as the stores do.
 //
 // Thread rule: for one thread.
 #pragma once
@@ -82,7 +84,8 @@ class StagedStore final : public Backend, private Catalogue {
   uint64_t NewId() override { return inner_->catalogue().NewId(); }
   void PutTopic(TopicRecord record, StoreDone done) override;
   void RemoveTopic(TopicId id, StoreDone done) override;
-  void PutSubscription(SubscriptionRecord record, const CursorState* initial, StoreDone done) override;
+  void PutSubscription(SubscriptionRecord record, const CursorState* initial,
+                       StoreDone done) override;
   void RemoveSubscription(SubscriptionId id, StoreDone done) override;
 
   const std::unique_ptr<Backend> inner_;

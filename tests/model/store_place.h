@@ -27,10 +27,13 @@ class StorePlace {
   virtual void Maintain() {}
 };
 
-// Whatever reaches the memory store is durable at once; what may be lost in a crash is staged before it.
+// Whatever reaches the memory store is durable at once; what may be lost in a crash is staged
+// before it.
 class MemoryPlace final : public StorePlace {
  public:
-  absl::StatusOr<std::unique_ptr<Backend>> Open() override { return std::make_unique<MemoryBackend>(content_); }
+  absl::StatusOr<std::unique_ptr<Backend>> Open() override {
+    return std::make_unique<MemoryBackend>(content_);
+  }
   void Stop() override {}
 
  private:

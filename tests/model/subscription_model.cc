@@ -12,14 +12,16 @@ namespace {
 // How long a refused dead letter waits until it is delivered again.
 constexpr absl::Duration kBuryRetry = absl::Seconds(10);
 
-// As core/flow/retry.h promises it: doubled with each failure, up to a fifth less, within the policy.
+// As core/flow/retry.h promises it: doubled with each failure, up to a fifth less, within the
+// policy.
 struct Wait {
   absl::Duration least;
   absl::Duration most;
 };
 
 Wait RetryWait(const std::optional<RetryPolicy>& policy, uint32_t failures) {
-  if (!policy) return {absl::ZeroDuration(), failures <= 1 ? absl::ZeroDuration() : absl::Seconds(1)};
+  if (!policy)
+    return {absl::ZeroDuration(), failures <= 1 ? absl::ZeroDuration() : absl::Seconds(1)};
   absl::Duration wait = policy->minimum;
   for (uint32_t i = 1; i < failures; ++i) wait = std::min(2 * wait, policy->maximum);
   wait = std::min(wait, policy->maximum);
@@ -51,7 +53,8 @@ void SubscriptionModel::Fail(Invariant invariant, std::string_view what, uint64_
   findings_->Add(invariant, fmt::format("{}, message {}: {}", config_.name.id(), offset, what));
 }
 
-void SubscriptionModel::Stored(uint64_t offset, const Message& message, int64_t expire_us, const Moment& at) {
+void SubscriptionModel::Stored(uint64_t offset, const Message& message, int64_t expire_us,
+                               const Moment& at) {
   State state;
   state.message = &message;
   state.expire_us = expire_us;
@@ -66,7 +69,8 @@ void SubscriptionModel::Stored(uint64_t offset, const Message& message, int64_t 
 
 void SubscriptionModel::UpdateTimes(State* state, const Moment& at) {
   // One that was condemned before a restart is met on the way like any other.
-  const bool open = state->where == Where::kWaiting || (state->where == Where::kCondemned && !state->cause);
+  const bool open =
+      state->where == Where::kWaiting || (state->where == Where::kCondemned && !state->cause);
   const bool expired = open && state->expire_us <= at.wall_us;
   if (expired) state->may_be_gone = true;
   state->expired_since = expired ? std::min(state->expired_since, at.now) : Instant::Never();
@@ -87,18 +91,24 @@ void SubscriptionModel::Grant(ConsumerId consumer, int64_t messages, int64_t byt
   }
 }
 
-void SubscriptionModel::CheckMayCome(ConsumerId consumer, const DeliveredMessage& delivered, const Moment& at) const {
-  const auto fail = [&](Invariant invariant, std::string_view what) { Fail(invariant, what, delivered.offset); };
+void SubscriptionModel::CheckMayCome(ConsumerId consumer, const DeliveredMessage& delivered,
+                                     const Moment& at) const {
+  const auto fail = [&](Invariant invariant, std::string_view what) {
+    Fail(invariant, what, delivered.offset);
+  };
   auto credit = consumers_.find(consumer);
-  if (credit == consumers_.end()) return fail(Invariant::kCredit, "delivered to a consumer that is not attached");
+  if (credit == consumers_.end())
+    return fail(Invariant::kCredit, "delivered to a consumer that is not attached");
   if (!credit->second.any()) return fail(Invariant::kCredit, "delivered without credit");
-  if (delivered.lease <= last_lease_) return fail(Invariant::kFenced, "delivered under an id that was given before");
+  if (delivered.lease <= last_lease_)
+    return fail(Invariant::kFenced, "delivered under an id that was given before");
   const State& state = states_.at(delivered.offset);
   switch (state.where) {
     case Where::kAcked:
       return fail(Invariant::kAckIsFinal, "delivered after it was acknowledged");
     case Where::kAckHeld:
-      return fail(Invariant::kAckIsFinal, "delivered though it was acknowledged and no earlier one of its key failed");
+      return fail(Invariant::kAckIsFinal,
+                  "delivered though it was acknowledged and no earlier one of its key failed");
     case Where::kBuried:
       return fail(Invariant::kBuriedOnce, "delivered after it was dead-lettered");
     case Where::kCondemned:
@@ -106,13 +116,15 @@ void SubscriptionModel::CheckMayCome(ConsumerId consumer, const DeliveredMessage
     case Where::kFiltered:
       return fail(Invariant::kFilter, fmt::format("delivered, does not match {}", config_.filter));
     case Where::kLeased:
-      return state.origin ? fail(Invariant::kLeaseSurvives, "delivered while a lease of before the restart lives")
+      return state.origin ? fail(Invariant::kLeaseSurvives,
+                                 "delivered while a lease of before the restart lives")
                           : fail(Invariant::kOneLease, "delivered while another lease of it lives");
     case Where::kWaiting:
       break;
   }
   if (delivered.attempt != state.failures + 1) {
-    const auto what = fmt::format("came as attempt {} after {} failed ones", delivered.attempt, state.failures);
+    const auto what =
+        fmt::format("came as attempt {} after {} failed ones", delivered.attempt, state.failures);
     fail(Invariant::kAttempts, what);
   }
   CheckTime(state, delivered.offset, at);
@@ -121,7 +133,8 @@ void SubscriptionModel::CheckMayCome(ConsumerId consumer, const DeliveredMessage
 
 void SubscriptionModel::CheckTime(const State& state, uint64_t offset, const Moment& at) const {
   if (at.now < state.earliest) {
-    Fail(Invariant::kInTime, fmt::format("came {} too early", absl::FormatDuration(state.earliest - at.now)), offset);
+    Fail(Invariant::kInTime,
+         fmt::format("came {} too early", absl::FormatDuration(state.earliest - at.now)), offset);
   }
   if (state.expire_us <= at.wall_us) Fail(Invariant::kInTime, "came after it had expired", offset);
   if (!state.due_seen) Fail(Invariant::kInTime, "came before it was to be delivered", offset);
@@ -135,14 +148,17 @@ void SubscriptionModel::CheckOrder(ConsumerId consumer, uint64_t offset, int64_t
     if (!earlier.out()) {
       // One that has just expired is gone.
       if (earlier.expire_us <= wall_us && earlier.where == Where::kWaiting) continue;
-      Fail(Invariant::kKeyOrder, fmt::format("came before message {} of its key", it->first), offset);
+      Fail(Invariant::kKeyOrder, fmt::format("came before message {} of its key", it->first),
+           offset);
     } else if (earlier.consumer != consumer) {
-      Fail(Invariant::kKeyOrder, fmt::format("came while another consumer has message {}", it->first), offset);
+      Fail(Invariant::kKeyOrder,
+           fmt::format("came while another consumer has message {}", it->first), offset);
     }
   }
 }
 
-void SubscriptionModel::Delivered(ConsumerId consumer, const DeliveredMessage& delivered, const Moment& at) {
+void SubscriptionModel::Delivered(ConsumerId consumer, const DeliveredMessage& delivered,
+                                  const Moment& at) {
   if (!states_.contains(delivered.offset)) {
     return Fail(Invariant::kContent, "delivered, but not in the log", delivered.offset);
   }
@@ -170,8 +186,10 @@ void SubscriptionModel::Delivered(ConsumerId consumer, const DeliveredMessage& d
 
 std::vector<uint64_t> SubscriptionModel::HeldBy(ConsumerId consumer, LeaseRange range) const {
   std::vector<uint64_t> held;
-  for (auto it = live_.lower_bound(range.first); it != live_.end() && it->first <= range.last; ++it) {
-    if (consumer == kAnyone || states_.at(it->second).consumer == consumer) held.push_back(it->second);
+  for (auto it = live_.lower_bound(range.first); it != live_.end() && it->first <= range.last;
+       ++it) {
+    if (consumer == kAnyone || states_.at(it->second).consumer == consumer)
+      held.push_back(it->second);
   }
   return held;
 }
@@ -210,7 +228,8 @@ void SubscriptionModel::AckConfirmed(ConsumerId consumer, LeaseRange range, AckR
                                      std::vector<uint64_t>* offsets) {
   for (LeaseId lease = range.first; lease <= range.last; ++lease) {
     auto live = live_.find(lease);
-    if (live == live_.end() || (consumer != kAnyone && states_.at(live->second).consumer != consumer)) {
+    if (live == live_.end() ||
+        (consumer != kAnyone && states_.at(live->second).consumer != consumer)) {
       result->refused.insert(lease);
     } else if (Keyed(states_.at(live->second)) && HasEarlierOut(live->second)) {
       result->too_early.insert(lease);
@@ -227,7 +246,8 @@ void SubscriptionModel::Confirmed(const std::vector<uint64_t>& offsets) {
   for (const uint64_t offset : offsets) durable_[offset].settled = true;
 }
 
-Bounds SubscriptionModel::Nack(ConsumerId consumer, LeaseRange range, absl::Duration delay, Instant now) {
+Bounds SubscriptionModel::Nack(ConsumerId consumer, LeaseRange range, absl::Duration delay,
+                               Instant now) {
   Bounds nacked;
   for (const uint64_t offset : HeldBy(consumer, range)) {
     nacked.most += 1;
@@ -239,7 +259,8 @@ Bounds SubscriptionModel::Nack(ConsumerId consumer, LeaseRange range, absl::Dura
   return nacked;
 }
 
-uint64_t SubscriptionModel::Extend(ConsumerId consumer, LeaseRange range, absl::Duration deadline, Instant now) {
+uint64_t SubscriptionModel::Extend(ConsumerId consumer, LeaseRange range, absl::Duration deadline,
+                                   Instant now) {
   const std::vector<uint64_t> held = HeldBy(consumer, range);
   for (const uint64_t offset : held) {
     State& state = states_.at(offset);
@@ -262,7 +283,8 @@ void SubscriptionModel::TakeBackAfter(uint64_t offset, Instant now) {
   }
 }
 
-void SubscriptionModel::Release(uint64_t offset, ReleaseCause cause, absl::Duration delay, Instant now) {
+void SubscriptionModel::Release(uint64_t offset, ReleaseCause cause, absl::Duration delay,
+                                Instant now) {
   TakeBackAfter(offset, now);
   State& state = states_.at(offset);
   live_.erase(state.lease);
@@ -316,12 +338,14 @@ void SubscriptionModel::Tick(const Moment& at) {
 }
 
 void SubscriptionModel::BuryStaged(OffsetRange offsets) {
-  for (Offset offset = offsets.begin; offset < offsets.end; ++offset) states_.at(offset.value()).copy_staged = true;
+  for (Offset offset = offsets.begin; offset < offsets.end; ++offset)
+    states_.at(offset.value()).copy_staged = true;
 }
 
 void SubscriptionModel::Buried(uint64_t offset, const Message& copy) {
   auto found = states_.find(offset);
-  if (found == states_.end()) return Fail(Invariant::kBuriedOnce, "a copy of what is not there", offset);
+  if (found == states_.end())
+    return Fail(Invariant::kBuriedOnce, "a copy of what is not there", offset);
   truth_->dead_lettered += 1;
   if (auto stale = stale_copies_.find(offset); stale != stale_copies_.end()) {
     stale_copies_.erase(stale);
@@ -342,7 +366,8 @@ void SubscriptionModel::Buried(uint64_t offset, const Message& copy) {
 void SubscriptionModel::CheckCopy(uint64_t offset, const State& state, const Message& copy) const {
   namespace attribute = dead_letter_attribute;
   const Message& original = *state.message;
-  if (copy.data != original.data || copy.key != original.key || copy.priority != original.priority ||
+  if (copy.data != original.data || copy.key != original.key ||
+      copy.priority != original.priority ||
       !std::includes(copy.attributes.begin(), copy.attributes.end(), original.attributes.begin(),
                      original.attributes.end())) {
     Fail(Invariant::kBuriedOnce, "the copy is not the message", offset);
@@ -351,10 +376,12 @@ void SubscriptionModel::CheckCopy(uint64_t offset, const State& state, const Mes
     Fail(Invariant::kBuriedOnce, "the copy waits or expires", offset);
   }
   if (AttributeOf(copy, std::string(attribute::kAttempts)) != std::to_string(state.failures)) {
-    Fail(Invariant::kAttempts, fmt::format("the copy does not say {} attempts", state.failures), offset);
+    Fail(Invariant::kAttempts, fmt::format("the copy does not say {} attempts", state.failures),
+         offset);
   }
   if (state.cause && AttributeOf(copy, std::string(attribute::kReason)) != ToString(*state.cause)) {
-    Fail(Invariant::kBuriedOnce, fmt::format("the copy's reason is not \"{}\"", ToString(*state.cause)), offset);
+    Fail(Invariant::kBuriedOnce,
+         fmt::format("the copy's reason is not \"{}\"", ToString(*state.cause)), offset);
   }
 }
 

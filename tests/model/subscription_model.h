@@ -1,18 +1,19 @@
-// One subscription as it should be: a state for every message, in plain maps. It is told what clients do, before the
-// engine is, and what the engine delivers; it knows what may come and what must, and writes down what should not have
-// been.
+// One subscription as it should be: a state for every message, in plain maps. It is told what
+// clients do, before the engine is, and what the engine delivers; it knows what may come and what
+// must, and writes down what should not have been.
 //
-// Where the engine is free, so is the model: any consumer with credit may get a message, in any order that keys allow;
-// a retry delay lies between its least and its most; a message whose time has passed may go away whenever the engine
-// looks; after a crash a message may be anywhere between what was durable and what was said.
+// Where the engine is free, so is the model: any consumer with credit may get a message, in any
+// order that keys allow; a retry delay lies between its least and its most; a message whose time
+// has passed may go away whenever the engine looks; after a crash a message may be anywhere between
+// what was durable and what was said.
 //
 //   SubscriptionModel billing(config, matches, &truth, &findings);
 //   billing.Attach(consumer);  billing.Grant(consumer, 10, Subscription::kNoByteLimit);
 //   billing.Delivered(consumer, {offset, lease, attempt, bytes}, now);
 //   EXPECT_EQ(subscription->Ack(...), billing.Ack(...));
 //
-// subscription_model.cc has what clients do and what the engine does in answer, subscription_recovery.cc what restarts
-// and seeks do, and what is checked.
+// subscription_model.cc has what clients do and what the engine does in answer,
+// subscription_recovery.cc what restarts and seeks do, and what is checked.
 //
 // Thread rule: for one thread.
 #pragma once
@@ -45,7 +46,8 @@ struct Truth {
   uint64_t acked = 0;
   uint64_t nacked = 0;
   uint64_t expired = 0;
-  // Of these, taken back in the same moment because of an earlier one of their key, and perhaps not counted.
+  // Of these, taken back in the same moment because of an earlier one of their key, and perhaps not
+  // counted.
   uint64_t expired_or_not = 0;
   uint64_t dead_lettered = 0;
 
@@ -82,9 +84,12 @@ struct AckResult {
 
 class SubscriptionModel {
  public:
-  SubscriptionModel(SubscriptionConfig config, std::function<bool(const Message&)> matches, Truth* truth,
-                    Findings* findings)
-      : config_(std::move(config)), matches_(std::move(matches)), truth_(truth), findings_(findings) {}
+  SubscriptionModel(SubscriptionConfig config, std::function<bool(const Message&)> matches,
+                    Truth* truth, Findings* findings)
+      : config_(std::move(config)),
+        matches_(std::move(matches)),
+        truth_(truth),
+        findings_(findings) {}
 
   const SubscriptionConfig& config() const { return config_; }
 
@@ -103,7 +108,8 @@ class SubscriptionModel {
   }
   void Grant(ConsumerId consumer, int64_t messages, int64_t bytes);
   void Delivered(ConsumerId consumer, const DeliveredMessage& delivered, const Moment& at);
-  // How many leases the engine is to settle. A nack may take back later ones of a key that it names itself.
+  // How many leases the engine is to settle. A nack may take back later ones of a key that it names
+  // itself.
   uint64_t Ack(ConsumerId consumer, LeaseRange range);
   Bounds Nack(ConsumerId consumer, LeaseRange range, absl::Duration delay, Instant now);
   uint64_t Extend(ConsumerId consumer, LeaseRange range, absl::Duration deadline, Instant now);
@@ -113,7 +119,8 @@ class SubscriptionModel {
   void Tick(const Moment& at);
 
   // Adds to `result` and to `offsets` what the range confirms.
-  void AckConfirmed(ConsumerId consumer, LeaseRange range, AckResult* result, std::vector<uint64_t>* offsets);
+  void AckConfirmed(ConsumerId consumer, LeaseRange range, AckResult* result,
+                    std::vector<uint64_t>* offsets);
   // The engine says that these are durable.
   void Confirmed(const std::vector<uint64_t>& offsets);
 
@@ -130,24 +137,26 @@ class SubscriptionModel {
   void LeaseStaged(const SavedLease& lease, const Moment& at);
   // What was said so far is durable.
   void Saved();
-  // The engine is opened again and finds this in the store, after a `clean` shutdown or not: leases are over, but for those.
+  // The engine is opened again and finds this in the store, after a `clean` shutdown or not: leases
+  // are over, but for those.
   void Recovered(const CursorState& state, bool clean, const Moment& at);
   // Those, by the names under which they were given, and what each is called now.
   void Restored(const std::function<std::optional<LeaseId>(const SavedLease&)>& name_now);
 
-  // Whether all that may be delivered is. With `idle` the store has nothing to do any more; with `held_back` the engine
-  // has a reason of its own to wait.
+  // Whether all that may be delivered is. With `idle` the store has nothing to do any more; with
+  // `held_back` the engine has a reason of its own to wait.
   void CheckProgress(const Moment& at, bool idle, bool held_back) const;
-  // Messages that have waited for longer than a second since they expired and since `rested`, when the store had last had
-  // something to do.
+  // Messages that have waited for longer than a second since they expired and since `rested`, when
+  // the store had last had something to do.
   uint64_t overdue(const Moment& at, Instant rested) const;
 
   // The live leases of a consumer, in order; the highest that ever was.
   std::vector<LeaseId> LeasesOf(ConsumerId consumer) const;
   LeaseId last_lease() const { return last_lease_; }
   uint64_t leased() const { return live_.size(); }
-  // Messages that are not settled; the least without those that may have gone because they expired, the most with those
-  // that the filter leaves out, unless the engine has had the time to look at them.
+  // Messages that are not settled; the least without those that may have gone because they expired,
+  // the most with those that the filter leaves out, unless the engine has had the time to look at
+  // them.
   Bounds backlog(bool looked) const;
   // The offset of the first that has to be kept; beyond all when there is none.
   uint64_t FirstNeeded() const;
@@ -165,7 +174,8 @@ class SubscriptionModel {
     uint32_t attempt = 0;
     // While it waits: not before the one, at the latest at the other.
     Instant earliest, latest;
-    // Of one that is to be delivered at a time of day: whether that time was seen, and since when it has been past.
+    // Of one that is to be delivered at a time of day: whether that time was seen, and since when
+    // it has been past.
     bool due_seen = true;
     Instant due_since;
     int64_t expire_us = kNeverExpires;
@@ -177,7 +187,8 @@ class SubscriptionModel {
     ConsumerId consumer;
     LeaseId lease;
     Instant deadline;
-    // While it is leased: whether that goes on over a restart, since when, and as what it was saved, if it was.
+    // While it is leased: whether that goes on over a restart, since when, and as what it was
+    // saved, if it was.
     bool survives = false;
     Instant leased_since;
     std::optional<SavedLease> saved;
@@ -187,7 +198,9 @@ class SubscriptionModel {
     std::optional<ReleaseCause> cause;
     bool copy_staged = false;
 
-    bool settled() const { return where == Where::kAcked || where == Where::kBuried || where == Where::kFiltered; }
+    bool settled() const {
+      return where == Where::kAcked || where == Where::kBuried || where == Where::kFiltered;
+    }
     bool out() const { return where == Where::kLeased || where == Where::kAckHeld; }
     bool matters() const { return !settled() && !may_be_gone; }
   };
@@ -213,7 +226,8 @@ class SubscriptionModel {
   void CheckTime(const State& state, uint64_t offset, const Moment& at) const;
   void CheckOrder(ConsumerId consumer, uint64_t offset, int64_t wall_us) const;
   void CheckRecovered(uint64_t offset, const State& state, bool settled, uint32_t failures);
-  void CheckRecoveredLease(uint64_t offset, const State& state, const SavedLease* found, bool clean, const Moment& at);
+  void CheckRecoveredLease(uint64_t offset, const State& state, const SavedLease* found, bool clean,
+                           const Moment& at);
   // As the engine does with a lease that it finds.
   void Lease(uint64_t offset, const SavedLease& saved, const Moment& at);
   // Whether its key has an earlier message that has to come first.

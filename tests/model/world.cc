@@ -50,9 +50,12 @@ class World::Probe final : public Consumer {
  public:
   Probe(World& world, size_t client) : world_(world), client_(client) {}
 
-  void Deliver(std::vector<Delivery>& deliveries) override { world_.OnDelivered(client_, deliveries); }
+  void Deliver(std::vector<Delivery>& deliveries) override {
+    world_.OnDelivered(client_, deliveries);
+  }
   void Ended(absl::Status why) override {
-    if (!world_.dying_) world_.findings_.Add(Invariant::kProgress, fmt::format("a stream ended: {}", why.ToString()));
+    if (!world_.dying_)
+      world_.findings_.Add(Invariant::kProgress, fmt::format("a stream ended: {}", why.ToString()));
   }
 
  private:
@@ -60,7 +63,9 @@ class World::Probe final : public Consumer {
   const size_t client_;
 };
 
-World::World(WorldOptions options) : options_(options), place_(PlaceFor(options, clock_)) { Open(); }
+World::World(WorldOptions options) : options_(options), place_(PlaceFor(options, clock_)) {
+  Open();
+}
 
 World::~World() {
   dying_ = true;
@@ -117,7 +122,8 @@ StoreHooks World::Hooks() {
 }
 
 World::SubscriptionState& World::WithId(SubscriptionId id) {
-  return *std::find_if(subscriptions_.begin(), subscriptions_.end(), [id](const auto& s) { return s.id == id; });
+  return *std::find_if(subscriptions_.begin(), subscriptions_.end(),
+                       [id](const auto& s) { return s.id == id; });
 }
 
 void World::Close(bool crash) {
@@ -143,7 +149,8 @@ void World::CreateTopic(std::string_view id, TopicConfig config) {
   topics_.push_back({config.name, config, (*engine_->FindTopic(config.name))->id(), {}, {}});
 }
 
-void World::CreateSubscription(SubscriptionConfig config, const FilterCase& filter, StartPosition start) {
+void World::CreateSubscription(SubscriptionConfig config, const FilterCase& filter,
+                               StartPosition start) {
   config.filter = filter.text;
   Say("{}:{}{}{} deadline {}, retry {} to {}, {} attempts{}, filter {}", config.name.id(),
       config.ordered ? " ordered" : "", config.priority_delivery ? " by priority" : "",
@@ -158,7 +165,8 @@ void World::CreateSubscription(SubscriptionConfig config, const FilterCase& filt
   SubscriptionState subscription;
   while (topics_[subscription.topic].name != *config.topic) ++subscription.topic;
   subscription.id = (*engine_->FindSubscription(config.name))->id();
-  subscription.model = std::make_unique<SubscriptionModel>(config, filter.matches, &truth_, &findings_);
+  subscription.model =
+      std::make_unique<SubscriptionModel>(config, filter.matches, &truth_, &findings_);
   const TopicState& topic = topics_[subscription.topic];
   for (const auto& [offset, stored] : topic.log) {
     subscription.model->StoredBefore(offset, stored.message, ExpireTime(topic, stored), moment());
@@ -177,14 +185,16 @@ size_t World::Attach(size_t subscription, bool outlived) {
   options.leases_outlive_it = outlived;
   clients_[client].id = *EngineOf(client)->Attach(std::make_shared<Probe>(*this, client), options);
   ModelOf(client).Attach(clients_[client].id, outlived);
-  Say("client {} of {}{}", client, ModelOf(client).config().name.id(), outlived ? ", outlived by its leases" : "");
+  Say("client {} of {}{}", client, ModelOf(client).config().name.id(),
+      outlived ? ", outlived by its leases" : "");
   Settle();
   return client;
 }
 
 size_t World::Anyone(size_t subscription) {
   for (size_t client = 0; client < clients_.size(); ++client) {
-    if (clients_[client].subscription == subscription && clients_[client].id == kAnyone) return client;
+    if (clients_[client].subscription == subscription && clients_[client].id == kAnyone)
+      return client;
   }
   clients_.push_back({subscription, kAnyone, false});
   return clients_.size() - 1;
@@ -198,8 +208,8 @@ void World::Grant(size_t client, int64_t messages, int64_t bytes) {
 }
 
 void World::Publish(size_t topic, std::vector<Message> messages, bool numbered) {
-  Say("publish to {}{}:{}", topics_[topic].name.id(), numbered ? fmt::format(" as {}", numbered_.size() + 1) : "",
-      Names(messages));
+  Say("publish to {}{}:{}", topics_[topic].name.id(),
+      numbered ? fmt::format(" as {}", numbered_.size() + 1) : "", Names(messages));
   if (numbered) numbered_.push_back({topic, messages});
   Send(topic, messages, numbered ? numbered_.size() : 0);
 }
@@ -219,14 +229,16 @@ void World::Send(size_t topic, const std::vector<Message>& messages, uint64_t nu
   }
   const Ref<Batch> batch = *builder.Build();
   if (number > 0) batch->set_producer({.id = "producer", .epoch = 1, .sequence = number});
-  (*engine_->FindTopic(topics_[topic].name))->Publish(batch, [this, topic, messages](const auto& published) {
-    OnPublished(topic, messages, published);
-  });
+  (*engine_->FindTopic(topics_[topic].name))
+      ->Publish(batch, [this, topic, messages](const auto& published) {
+        OnPublished(topic, messages, published);
+      });
   Settle();
 }
 
 void World::Expect(uint64_t expected, uint64_t found, Invariant invariant, std::string_view what) {
-  if (expected != found) findings_.Add(invariant, fmt::format("{}: {}, should be {}", what, found, expected));
+  if (expected != found)
+    findings_.Add(invariant, fmt::format("{}: {}, should be {}", what, found, expected));
 }
 
 void World::Ack(size_t client, const std::vector<LeaseRange>& ranges) {
@@ -235,7 +247,8 @@ void World::Ack(size_t client, const std::vector<LeaseRange>& ranges) {
     Say("client {} acks {} to {}", client, range.first.value(), range.last.value());
     expected += ModelOf(client).Ack(clients_[client].id, range);
   }
-  Expect(expected, EngineOf(client)->Ack(clients_[client].id, ranges), Invariant::kFenced, "leases acknowledged");
+  Expect(expected, EngineOf(client)->Ack(clients_[client].id, ranges), Invariant::kFenced,
+         "leases acknowledged");
   Settle();
 }
 
@@ -243,29 +256,33 @@ void World::AckConfirmed(size_t client, const std::vector<LeaseRange>& ranges) {
   AckResult expected;
   std::vector<uint64_t> offsets;
   for (const LeaseRange& range : ranges) {
-    Say("client {} acks {} to {}, to be confirmed", client, range.first.value(), range.last.value());
+    Say("client {} acks {} to {}, to be confirmed", client, range.first.value(),
+        range.last.value());
     ModelOf(client).AckConfirmed(clients_[client].id, range, &expected, &offsets);
   }
-  EngineOf(client)->AckConfirmed(clients_[client].id, ranges, [this, client, expected, offsets](AckOutcome outcome) {
-    if (dying_) return;
-    const auto ids = [](const std::vector<LeaseRange>& of) {
-      std::set<LeaseId> all;
-      for (const LeaseRange& range : of) {
-        for (LeaseId id = range.first; id <= range.last; ++id) all.insert(id);
-      }
-      return all;
-    };
-    if (!outcome.status.ok()) findings_.Add(Invariant::kProgress, outcome.status.ToString());
-    if (AckResult{ids(outcome.confirmed), ids(outcome.refused), ids(outcome.too_early)} != expected) {
-      findings_.Add(Invariant::kFenced,
-                    fmt::format("{} leases confirmed, {} refused, {} too early; should be {}, {}, {}",
-                                ids(outcome.confirmed).size(), ids(outcome.refused).size(),
-                                ids(outcome.too_early).size(), expected.confirmed.size(), expected.refused.size(),
-                                expected.too_early.size()));
-    }
-    Say("client {} has {} acks confirmed", client, offsets.size());
-    ModelOf(client).Confirmed(offsets);
-  });
+  EngineOf(client)->AckConfirmed(
+      clients_[client].id, ranges, [this, client, expected, offsets](AckOutcome outcome) {
+        if (dying_) return;
+        const auto ids = [](const std::vector<LeaseRange>& of) {
+          std::set<LeaseId> all;
+          for (const LeaseRange& range : of) {
+            for (LeaseId id = range.first; id <= range.last; ++id) all.insert(id);
+          }
+          return all;
+        };
+        if (!outcome.status.ok()) findings_.Add(Invariant::kProgress, outcome.status.ToString());
+        if (AckResult{ids(outcome.confirmed), ids(outcome.refused), ids(outcome.too_early)} !=
+            expected) {
+          findings_.Add(
+              Invariant::kFenced,
+              fmt::format("{} leases confirmed, {} refused, {} too early; should be {}, {}, {}",
+                          ids(outcome.confirmed).size(), ids(outcome.refused).size(),
+                          ids(outcome.too_early).size(), expected.confirmed.size(),
+                          expected.refused.size(), expected.too_early.size()));
+        }
+        Say("client {} has {} acks confirmed", client, offsets.size());
+        ModelOf(client).Confirmed(offsets);
+      });
   Settle();
 }
 
@@ -275,7 +292,8 @@ void World::Nack(size_t client, LeaseRange range, absl::Duration delay) {
   const Bounds expected = ModelOf(client).Nack(clients_[client].id, range, delay, now());
   const uint64_t nacked = EngineOf(client)->Nack(clients_[client].id, range, delay);
   truth_.nacked += nacked;
-  Expect(std::clamp(nacked, expected.least, expected.most), nacked, Invariant::kFenced, "leases nacked");
+  Expect(std::clamp(nacked, expected.least, expected.most), nacked, Invariant::kFenced,
+         "leases nacked");
   Settle();
 }
 
@@ -283,8 +301,8 @@ void World::Extend(size_t client, LeaseRange range, absl::Duration deadline) {
   Say("client {} extends {} to {} by {}", client, range.first.value(), range.last.value(),
       absl::FormatDuration(deadline));
   const uint64_t expected = ModelOf(client).Extend(clients_[client].id, range, deadline, now());
-  Expect(expected, EngineOf(client)->Extend(clients_[client].id, range, deadline), Invariant::kFenced,
-         "leases extended");
+  Expect(expected, EngineOf(client)->Extend(clients_[client].id, range, deadline),
+         Invariant::kFenced, "leases extended");
   Settle();
 }
 
@@ -389,7 +407,8 @@ LeaseId World::LastLease(size_t client) const {
 }
 
 void World::OnStored(TopicId id, const Ref<Batch>& batch) {
-  TopicState& topic = *std::find_if(topics_.begin(), topics_.end(), [id](const auto& t) { return t.id == id; });
+  TopicState& topic =
+      *std::find_if(topics_.begin(), topics_.end(), [id](const auto& t) { return t.id == id; });
   Say("stored in {}: {} to {}", topic.name.id(), batch->first().value(), batch->end().value() - 1);
   truth_.published += batch->count();
   for (uint32_t i = 0; i < batch->count(); ++i) {
@@ -403,7 +422,8 @@ void World::OnStored(TopicId id, const Ref<Batch>& batch) {
     }
     const int64_t expire_us = ExpireTime(topic, stored);
     for (const SubscriptionState& subscription : subscriptions_) {
-      if (topics_[subscription.topic].id == id) subscription.model->Stored(offset, stored.message, expire_us, moment());
+      if (topics_[subscription.topic].id == id)
+        subscription.model->Stored(offset, stored.message, expire_us, moment());
     }
   }
 }
@@ -417,12 +437,14 @@ int64_t World::ExpireTime(const TopicState& topic, const StoredMessage& stored) 
 void World::OnBuriedCopy(const Message& copy) {
   const std::string source = AttributeOf(copy, std::string(dead_letter_attribute::kSubscription));
   uint64_t offset = 0;
-  if (!absl::SimpleAtoi(AttributeOf(copy, std::string(dead_letter_attribute::kMessageId)), &offset)) {
+  if (!absl::SimpleAtoi(AttributeOf(copy, std::string(dead_letter_attribute::kMessageId)),
+                        &offset)) {
     return findings_.Add(Invariant::kBuriedOnce, "a copy that does not say of what");
   }
   Say("dead letter {} of {}", offset, source);
   for (const SubscriptionState& subscription : subscriptions_) {
-    if (subscription.model->config().name.id() == source) return subscription.model->Buried(offset, copy);
+    if (subscription.model->config().name.id() == source)
+      return subscription.model->Buried(offset, copy);
   }
   findings_.Add(Invariant::kBuriedOnce, fmt::format("a copy of a message of {}", source));
 }
@@ -442,23 +464,24 @@ Offset World::PlaceOf(const TopicState& topic, const StartPosition& position) co
 
 void World::OnSeek(SubscriptionState& subscription, const CursorState& state) {
   Say("{} begins anew at {}", subscription.model->config().name.id(), state.acked.floor().value());
-  Expect(PlaceOf(topics_[subscription.topic], *subscription.seek).value(), state.acked.floor().value(),
-         Invariant::kContent, "where the seek leads");
+  Expect(PlaceOf(topics_[subscription.topic], *subscription.seek).value(),
+         state.acked.floor().value(), Invariant::kContent, "where the seek leads");
   subscription.model->Sought(state, moment());
 }
 
 void World::OnPublished(size_t topic, const std::vector<Message>& messages,
                         const absl::StatusOr<Published>& published) {
   if (dying_) return;
-  if (!published.ok()) return Say("{} is refused: {}", messages[0].data, published.status().ToString());
+  if (!published.ok())
+    return Say("{} is refused: {}", messages[0].data, published.status().ToString());
   Say("{} is confirmed at {}", messages[0].data, published->first.value());
   const auto& log = topics_[topic].log;
   for (size_t i = 0; i < messages.size(); ++i) {
     auto stored = log.find(published->first.value() + i);
     if (stored == log.end() || stored->second.message != messages[i]) {
       findings_.Add(Invariant::kNothingLost,
-                    fmt::format("{} was confirmed at {}, where the store does not have it", messages[i].data,
-                                published->first.value() + i));
+                    fmt::format("{} was confirmed at {}, where the store does not have it",
+                                messages[i].data, published->first.value() + i));
     }
   }
 }
@@ -470,13 +493,15 @@ void World::OnDelivered(size_t client, const std::vector<Delivery>& deliveries) 
   for (const Delivery& delivery : deliveries) {
     for (uint32_t i = delivery.begin; i < delivery.end; ++i) {
       const std::string_view bytes = delivery.batch->message(i);
-      const DeliveredMessage delivered{delivery.batch->first().value() + i, delivery.first_lease + (i - delivery.begin),
+      const DeliveredMessage delivered{delivery.batch->first().value() + i,
+                                       delivery.first_lease + (i - delivery.begin),
                                        delivery.attempt, bytes.size()};
       Say("client {} gets {} of {}, attempt {}, lease {}", client, delivered.offset,
           subscription.model->config().name.id(), delivered.attempt, delivered.lease.value());
       auto stored = log.find(delivered.offset);
       if (stored == log.end() || stored->second.bytes != bytes) {
-        findings_.Add(Invariant::kContent, fmt::format("message {} is not as stored", delivered.offset));
+        findings_.Add(Invariant::kContent,
+                      fmt::format("message {} is not as stored", delivered.offset));
       }
       subscription.model->Delivered(clients_[client].id, delivered, moment());
     }

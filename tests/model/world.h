@@ -1,6 +1,6 @@
-// Engine and model side by side: every operation is told to both, the model first, and whatever the engine does in
-// answer is held against the model. After each operation engine, store and timers come to rest and everything that can
-// be compared is.
+// Engine and model side by side: every operation is told to both, the model first, and whatever the
+// engine does in answer is held against the model. After each operation engine, store and timers
+// come to rest and everything that can be compared is.
 //
 //   World world({.local = false, .verbose = true});
 //   world.CreateTopic("orders");
@@ -11,8 +11,8 @@
 //   ...
 //   for (const auto& finding : world.findings().all()) ...
 //
-// The clock stands still but for Advance and JumpWall. The store answers when it is told to (Commit), or at once
-// (SetPrompt).
+// The clock stands still but for Advance and JumpWall. The store answers when it is told to
+// (Commit), or at once (SetPrompt).
 //
 // Thread rule: for one thread.
 #pragma once
@@ -49,7 +49,8 @@ class World {
   // The name is set here.
   void CreateTopic(std::string_view id, TopicConfig config);
   // REQUIRES: the topic is empty, or the subscription begins at its end.
-  void CreateSubscription(SubscriptionConfig config, const FilterCase& filter, StartPosition start = Earliest{});
+  void CreateSubscription(SubscriptionConfig config, const FilterCase& filter,
+                          StartPosition start = Earliest{});
 
   // Returns the client's number.
   size_t Attach(size_t subscription, bool outlived = false);
@@ -84,7 +85,8 @@ class World {
   void Drain();
 
   const Findings& findings() const { return findings_; }
-  // What the engines of this world counted, and what the model did; of those that are closed, as all are after Drain.
+  // What the engines of this world counted, and what the model did; of those that are closed, as
+  // all are after Drain.
   const Truth& counted() const { return counted_; }
   const Truth& truth() const { return total_; }
 
@@ -163,13 +165,16 @@ class World {
   Offset PlaceOf(const TopicState& topic, const StartPosition& position) const;
   void OnBuriedCopy(const Message& copy);
   void Send(size_t topic, const std::vector<Message>& messages, uint64_t number);
-  void OnPublished(size_t topic, const std::vector<Message>& messages, const absl::StatusOr<Published>& published);
+  void OnPublished(size_t topic, const std::vector<Message>& messages,
+                   const absl::StatusOr<Published>& published);
   void OnDelivered(size_t client, const std::vector<Delivery>& deliveries);
 
   Instant now() const { return clock_.Now(); }
   Moment moment() const { return {clock_.Now(), absl::ToUnixMicros(clock_.WallNow())}; }
   SubscriptionState& WithId(SubscriptionId id);
-  SubscriptionModel& ModelOf(size_t client) { return *subscriptions_[clients_[client].subscription].model; }
+  SubscriptionModel& ModelOf(size_t client) {
+    return *subscriptions_[clients_[client].subscription].model;
+  }
   std::shared_ptr<Subscription> EngineOf(const SubscriptionState& subscription) const;
   std::shared_ptr<Subscription> EngineOf(size_t client) const {
     return EngineOf(subscriptions_[clients_[client].subscription]);

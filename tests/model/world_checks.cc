@@ -9,8 +9,8 @@ namespace {
 
 // More turns than this, and the engine will not come to rest.
 constexpr int kMostTurns = 10'000;
-// Shorter than any lease, so that what was taken is acknowledged; together longer than any delay, also of a message
-// that waited for a time of day when the clock was set back.
+// Shorter than any lease, so that what was taken is acknowledged; together longer than any delay,
+// also of a message that waited for a time of day when the clock was set back.
 constexpr absl::Duration kDrainRound = absl::Seconds(5);
 constexpr int kMostDrainRounds = 10'000;
 constexpr int64_t kPlenty = 1'000'000;
@@ -24,7 +24,8 @@ void World::Settle() {
     const bool ran = engine_->timers().RunDue() > 0;
     const bool committed = prompt_ && stage_->Commit(SIZE_MAX) > 0;
     if (!ran && !committed) break;
-    if (turns == kMostTurns) return findings_.Add(Invariant::kProgress, "the engine does not come to rest");
+    if (turns == kMostTurns)
+      return findings_.Add(Invariant::kProgress, "the engine does not come to rest");
   }
   Check();
 }
@@ -33,7 +34,8 @@ void World::Check() {
   const bool idle = stage_->size() == 0;
   if (!idle) rested_ = now();
   for (const SubscriptionState& subscription : subscriptions_) {
-    // An open breaker holds messages back from consumers that fail everything; how many, and when, has its own tests.
+    // An open breaker holds messages back from consumers that fail everything; how many, and when,
+    // has its own tests.
     const bool held_back = EngineOf(subscription)->stats().breaker != BreakerState::kClosed;
     subscription.model->CheckProgress(moment(), idle, held_back);
     CheckCounts(subscription);
@@ -51,14 +53,17 @@ void World::CheckCounts(const SubscriptionState& subscription) {
   const SubscriptionStats stats = EngineOf(subscription)->stats();
   const SubscriptionModel& model = *subscription.model;
   const std::string name(model.config().name.id());
-  Expect(model.leased(), static_cast<uint64_t>(stats.leased_messages), Invariant::kCounts, "leases of " + name);
+  Expect(model.leased(), static_cast<uint64_t>(stats.leased_messages), Invariant::kCounts,
+         "leases of " + name);
   const Bounds expected = model.backlog(stage_->size() == 0);
   const auto backlog = static_cast<uint64_t>(stats.backlog_messages);
   const uint64_t overdue = model.overdue(moment(), rested_);
   if (overdue > 0 && backlog > expected.most - overdue) {
-    findings_.Add(Invariant::kExpiry, fmt::format("{}: {} in the backlog, of which {} have expired", name, backlog, overdue));
+    findings_.Add(Invariant::kExpiry, fmt::format("{}: {} in the backlog, of which {} have expired",
+                                                  name, backlog, overdue));
   }
-  Expect(std::clamp(backlog, expected.least, expected.most), backlog, Invariant::kCounts, "backlog of " + name);
+  Expect(std::clamp(backlog, expected.least, expected.most), backlog, Invariant::kCounts,
+         "backlog of " + name);
 }
 
 void World::CheckMetrics() {
@@ -72,8 +77,8 @@ void World::CheckMetrics() {
   expect(truth_.acked, counted.acked_messages, "acknowledged messages");
   expect(truth_.nacked, counted.nacked_messages, "nacked messages");
   const uint64_t expired = counted.expired_leases.value();
-  Expect(std::clamp(expired, truth_.expired - truth_.expired_or_not, truth_.expired), expired, Invariant::kCounts,
-         "expired leases");
+  Expect(std::clamp(expired, truth_.expired - truth_.expired_or_not, truth_.expired), expired,
+         Invariant::kCounts, "expired leases");
   expect(truth_.dead_lettered, counted.dead_lettered_messages, "dead-lettered messages");
 }
 
@@ -83,16 +88,17 @@ void World::CheckKept(const TopicState& topic, Offset first) {
     const uint64_t needed = subscription.model->FirstNeeded();
     if (topics_[subscription.topic].id == topic.id && needed < first.value()) {
       findings_.Add(Invariant::kNothingLost,
-                    fmt::format("{} was trimmed to {}, and {} needs message {}", topic.name.id(), first.value(),
-                                subscription.model->config().name.id(), needed));
+                    fmt::format("{} was trimmed to {}, and {} needs message {}", topic.name.id(),
+                                first.value(), subscription.model->config().name.id(), needed));
     }
   }
   if (first == Offset(1) || topic.config.acked_retention == absl::ZeroDuration()) return;
-  const int64_t kept_until_us =
-      topic.log.at(first.value() - 1).publish_us + absl::ToInt64Microseconds(topic.config.acked_retention);
+  const int64_t kept_until_us = topic.log.at(first.value() - 1).publish_us +
+                                absl::ToInt64Microseconds(topic.config.acked_retention);
   if (kept_until_us > latest_wall_us_) {
-    findings_.Add(Invariant::kNothingLost, fmt::format("{} was trimmed to {}, sooner than it may be", topic.name.id(),
-                                                       first.value()));
+    findings_.Add(
+        Invariant::kNothingLost,
+        fmt::format("{} was trimmed to {}, sooner than it may be", topic.name.id(), first.value()));
   }
 }
 
@@ -110,8 +116,8 @@ void World::CheckFreed(const TopicState& topic, Offset first) {
   }
   if (!any || first.value() >= wanted) return;
   findings_.Add(Invariant::kNothingKept,
-                fmt::format("{} is retained from {} on, and nobody needs anything before {}", topic.name.id(),
-                            first.value(), wanted));
+                fmt::format("{} is retained from {} on, and nobody needs anything before {}",
+                            topic.name.id(), first.value(), wanted));
 }
 
 void World::AdoptLeases() {
@@ -121,9 +127,10 @@ void World::AdoptLeases() {
       return engine->RestoredLease(origin.incarnation, origin.first, origin.offsets.begin);
     });
     // Their messages are read before anything happens.
-    while (engine->stats().leased_messages > 0 && stage_->Commit(SIZE_MAX) > 0) {}
-    Expect(subscription.model->leased(), static_cast<uint64_t>(engine->stats().leased_messages), Invariant::kLeaseSurvives,
-           "leases of before the restart");
+    while (engine->stats().leased_messages > 0 && stage_->Commit(SIZE_MAX) > 0) {
+    }
+    Expect(subscription.model->leased(), static_cast<uint64_t>(engine->stats().leased_messages),
+           Invariant::kLeaseSurvives, "leases of before the restart");
   }
 }
 
@@ -144,12 +151,15 @@ void World::CheckLog(Backend& backend, const TopicState& topic) {
     log->Read(at, kPlenty, answer.callback());
     const auto read = answer.Wait();
     if (!read.ok() || read->empty() || read->front()->first() > at) {
-      return findings_.Add(Invariant::kNothingLost, fmt::format("message {} cannot be read", at.value()));
+      return findings_.Add(Invariant::kNothingLost,
+                           fmt::format("message {} cannot be read", at.value()));
     }
     for (const Ref<Batch>& batch : *read) {
       for (; at < batch->end(); at += 1) {
-        if (batch->message(static_cast<uint32_t>(at - batch->first())) != topic.log.at(at.value()).bytes) {
-          findings_.Add(Invariant::kNothingLost, fmt::format("message {} is not as stored", at.value()));
+        if (batch->message(static_cast<uint32_t>(at - batch->first())) !=
+            topic.log.at(at.value()).bytes) {
+          findings_.Add(Invariant::kNothingLost,
+                        fmt::format("message {} is not as stored", at.value()));
         }
       }
     }
@@ -160,21 +170,27 @@ void World::Drain() {
   SetFull(false);
   JumpWall(absl::Microseconds(latest_wall_us_ - moment().wall_us));
   SetPrompt(true);
-  for (size_t i = 0; i < subscriptions_.size(); ++i) Grant(Attach(i), kPlenty, Subscription::kNoByteLimit);
+  for (size_t i = 0; i < subscriptions_.size(); ++i)
+    Grant(Attach(i), kPlenty, Subscription::kNoByteLimit);
   const auto is_left = [this](const SubscriptionState& subscription) {
-    return subscription.model->backlog(false).least > 0 || EngineOf(subscription)->stats().backlog_messages > 0;
+    return subscription.model->backlog(false).least > 0 ||
+           EngineOf(subscription)->stats().backlog_messages > 0;
   };
-  const auto left = [&] { return std::find_if(subscriptions_.begin(), subscriptions_.end(), is_left); };
+  const auto left = [&] {
+    return std::find_if(subscriptions_.begin(), subscriptions_.end(), is_left);
+  };
   for (int round = 0; left() != subscriptions_.end() && findings_.empty(); ++round) {
     if (round == kMostDrainRounds) {
       const SubscriptionModel& model = *left()->model;
-      return findings_.Add(Invariant::kProgress,
-                           fmt::format("{}: of {} messages that are left {} must come; message {} does not",
-                                       model.config().name.id(), EngineOf(*left())->stats().backlog_messages,
-                                       model.backlog(false).least, model.FirstNeeded()));
+      return findings_.Add(
+          Invariant::kProgress,
+          fmt::format("{}: of {} messages that are left {} must come; message {} does not",
+                      model.config().name.id(), EngineOf(*left())->stats().backlog_messages,
+                      model.backlog(false).least, model.FirstNeeded()));
     }
     for (const size_t client : clients()) {
-      if (const auto leases = LeasesOf(client); !leases.empty()) Ack(client, {{leases.front(), leases.back()}});
+      if (const auto leases = LeasesOf(client); !leases.empty())
+        Ack(client, {{leases.front(), leases.back()}});
     }
     Advance(std::min(engine_->timers().NextDue() - now(), kDrainRound), false);
   }
@@ -187,11 +203,12 @@ void World::CheckDrained(const SubscriptionState& subscription) {
   const TopicState& topic = topics_[subscription.topic];
   const std::string name(subscription.model->config().name.id());
   const auto engine = EngineOf(subscription);
-  Expect(0, static_cast<uint64_t>(engine->stats().backlog_messages), Invariant::kFilter, "backlog left in " + name);
+  Expect(0, static_cast<uint64_t>(engine->stats().backlog_messages), Invariant::kFilter,
+         "backlog left in " + name);
   Expect(topic.log.size() + 1, engine->floor().value(), Invariant::kFilter, "floor of " + name);
   if (topic.config.acked_retention > absl::ZeroDuration()) return;
-  Expect(topic.log.size() + 1, (*engine_->FindTopic(topic.name))->log().extent().first.value(), Invariant::kFilter,
-         fmt::format("what the log of {} still holds", topic.name.id()));
+  Expect(topic.log.size() + 1, (*engine_->FindTopic(topic.name))->log().extent().first.value(),
+         Invariant::kFilter, fmt::format("what the log of {} still holds", topic.name.id()));
 }
 
 }  // namespace sluice::model

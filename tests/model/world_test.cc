@@ -1,7 +1,7 @@
-// Runs by hand, of what needs a store that takes its time: seeks and dead letters that meet. The model says whether all
-// is well.
-#include "gtest/gtest.h"
+// Runs by hand, of what needs a store that takes its time: seeks and dead letters that meet. The
+// model says whether all is well.
 #include "tests/model/world.h"
+#include "gtest/gtest.h"
 
 namespace sluice::model {
 namespace {
@@ -17,7 +17,8 @@ class WorldTest : public testing::Test {
     SubscriptionConfig config;
     config.name = *SubscriptionName::Parse("projects/test/subscriptions/billing");
     config.topic = *TopicName::Parse("projects/test/topics/orders");
-    config.dead_letter = DeadLetterPolicy{.topic = *TopicName::Parse("projects/test/topics/graveyard")};
+    config.dead_letter =
+        DeadLetterPolicy{.topic = *TopicName::Parse("projects/test/topics/graveyard")};
     config.ordered = true;
     world_.CreateSubscription(config, FilterCases()[0]);
     client_ = world_.Attach(0);
@@ -30,7 +31,9 @@ class WorldTest : public testing::Test {
     }
   }
   void Publish(std::vector<Message> messages) { world_.Publish(1, std::move(messages), false); }
-  LeaseRange Leases() const { return {world_.LeasesOf(client_).front(), world_.LeasesOf(client_).back()}; }
+  LeaseRange Leases() const {
+    return {world_.LeasesOf(client_).front(), world_.LeasesOf(client_).back()};
+  }
   // Until its attempts are used up, the last time with a store that takes its time.
   void FailTheOnlyOneOut() {
     for (uint32_t attempt = 1; attempt <= kMinDeliveryAttempts; ++attempt) {

@@ -24,8 +24,10 @@ inline Ref<Batch> MakeBatch(const std::vector<std::string>& payloads) {
   return *builder.Build();
 }
 
-// `count` messages of `bytes` of payload each, published at `seconds` after 1970. Different calls differ in `seed`.
-inline Ref<Batch> MakeBatchOf(int count, size_t bytes, int64_t seconds = 1'700'000'000, char seed = 'a') {
+// `count` messages of `bytes` of payload each, published at `seconds` after 1970. Different calls
+// differ in `seed`.
+inline Ref<Batch> MakeBatchOf(int count, size_t bytes, int64_t seconds = 1'700'000'000,
+                              char seed = 'a') {
   std::vector<std::string> payloads;
   payloads.reserve(static_cast<size_t>(count));
   for (int i = 0; i < count; ++i) payloads.emplace_back(bytes, static_cast<char>(seed + i % 7));

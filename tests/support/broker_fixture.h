@@ -1,4 +1,5 @@
-// A broker over a memory store with a topic and a subscription, on a clock that stands still until it is told.
+// A broker over a memory store with a topic and a subscription, on a clock that stands still until
+// it is told.
 //
 // Thread rule: for one test thread; handlers may use what guards itself.
 #pragma once
@@ -44,7 +45,8 @@ class BrokerFixture : public testing::Test {
     ASSERT_TRUE((*publisher)->PublishBatch(messages).get().ok());
   }
 
-  std::unique_ptr<Subscriber> Subscribe(Subscriber::Handler handler, SubscriberOptions options = {}) {
+  std::unique_ptr<Subscriber> Subscribe(Subscriber::Handler handler,
+                                        SubscriberOptions options = {}) {
     auto subscriber = broker_->Subscribe(kSubscription, std::move(handler), std::move(options));
     EXPECT_TRUE(subscriber.ok()) << subscriber.status();
     return *std::move(subscriber);

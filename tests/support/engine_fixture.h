@@ -25,7 +25,8 @@ class EngineFixture : public testing::Test {
   }
 
   void Open() {
-    auto engine = Engine::Open(std::make_unique<MemoryBackend>(store_, &clock_), clock_, metrics_, options_);
+    auto engine =
+        Engine::Open(std::make_unique<MemoryBackend>(store_, &clock_), clock_, metrics_, options_);
     ASSERT_TRUE(engine.ok()) << engine.status();
     engine_ = *std::move(engine);
   }
@@ -58,7 +59,8 @@ class EngineFixture : public testing::Test {
     return result;
   }
 
-  absl::Status CreateSubscription(std::string_view id, std::string_view topic, StartPosition start = Earliest{}) {
+  absl::Status CreateSubscription(std::string_view id, std::string_view topic,
+                                  StartPosition start = Earliest{}) {
     SubscriptionConfig config;
     config.name = SubscriptionNamed(id);
     config.topic = TopicNamed(topic);
@@ -70,14 +72,18 @@ class EngineFixture : public testing::Test {
     return result;
   }
 
-  std::shared_ptr<Topic> FindTopic(std::string_view id) { return *engine_->FindTopic(TopicNamed(id)); }
+  std::shared_ptr<Topic> FindTopic(std::string_view id) {
+    return *engine_->FindTopic(TopicNamed(id));
+  }
   std::shared_ptr<Subscription> FindSubscription(std::string_view id) {
     return *engine_->FindSubscription(SubscriptionNamed(id));
   }
 
-  absl::StatusOr<Published> Publish(std::string_view topic, const std::vector<std::string>& payloads) {
+  absl::StatusOr<Published> Publish(std::string_view topic,
+                                    const std::vector<std::string>& payloads) {
     absl::StatusOr<Published> result = absl::UnknownError("no answer");
-    FindTopic(topic)->Publish(MakeBatch(payloads), [&](const auto& published) { result = published; });
+    FindTopic(topic)->Publish(MakeBatch(payloads),
+                              [&](const auto& published) { result = published; });
     return result;
   }
 

@@ -41,7 +41,8 @@ class FakeStreams {
     };
   }
 
-  // The next request written, which tells its writer that it has gone. Fails the test after a minute.
+  // The next request written, which tells its writer that it has gone. Fails the test after a
+  // minute.
   Request NextRequest() {
     Request request = NextRequestUnwritten();
     Written();

@@ -1,5 +1,5 @@
-// A file system that can be told to fail: to stop the world after so many operations, to lose what was not synced, to be
-// full, to fail syncs.
+// A file system that can be told to fail: to stop the world after so many operations, to lose what
+// was not synced, to be full, to fail syncs.
 //
 // Thread rule: every member may be called from any thread.
 #pragma once
@@ -46,7 +46,8 @@ class FaultFiles final : public FileSystem {
 
   // No file can grow.
   void SetFull(bool full) { full_ = full; }
-  // Nothing can be written, not even where space was allocated, as on btrfs: half of it is, and then there is no space.
+  // Nothing can be written, not even where space was allocated, as on btrfs: half of it is, and
+  // then there is no space.
   void SetNoSpace(bool no_space) { no_space_ = no_space; }
   void FailSyncs(bool fail, Reason why = Reason::kStorageUnavailable) {
     sync_reason_ = why;
@@ -72,8 +73,12 @@ class FaultFiles final : public FileSystem {
     on_sync_ = std::move(fn);
   }
 
-  absl::StatusOr<std::vector<std::string>> List(const std::string& folder) override { return real_.List(folder); }
-  absl::Status CreateFolder(const std::string& folder) override { return real_.CreateFolder(folder); }
+  absl::StatusOr<std::vector<std::string>> List(const std::string& folder) override {
+    return real_.List(folder);
+  }
+  absl::Status CreateFolder(const std::string& folder) override {
+    return real_.CreateFolder(folder);
+  }
   absl::StatusOr<std::unique_ptr<File>> Create(const std::string& path) override {
     if (!MayChange()) return Stopped();
     {
@@ -82,7 +87,9 @@ class FaultFiles final : public FileSystem {
     }
     return Wrap(real_.Create(path), path);
   }
-  absl::StatusOr<std::unique_ptr<File>> Open(const std::string& path) override { return Wrap(real_.Open(path), path); }
+  absl::StatusOr<std::unique_ptr<File>> Open(const std::string& path) override {
+    return Wrap(real_.Open(path), path);
+  }
   absl::StatusOr<std::unique_ptr<File>> OpenToRead(const std::string& path) override {
     return Wrap(real_.OpenToRead(path), path);
   }
@@ -96,21 +103,28 @@ class FaultFiles final : public FileSystem {
     }
     return real_.Rename(from, to);
   }
-  absl::Status Remove(const std::string& path) override { return MayChange() ? real_.Remove(path) : Stopped(); }
+  absl::Status Remove(const std::string& path) override {
+    return MayChange() ? real_.Remove(path) : Stopped();
+  }
   absl::Status RemoveFolder(const std::string& folder) override {
     return MayChange() ? real_.RemoveFolder(folder) : Stopped();
   }
   absl::StatusOr<bool> Link(const std::string& from, const std::string& to) override {
     if (!MayChange()) return Stopped();
     MutexLock lock(mu_);
-    const bool apart = no_links_ || (!no_links_from_.empty() && from.rfind(no_links_from_ + "/", 0) == 0);
+    const bool apart =
+        no_links_ || (!no_links_from_.empty() && from.rfind(no_links_from_ + "/", 0) == 0);
     return apart ? false : real_.Link(from, to);
   }
-  bool SameFile(const std::string& a, const std::string& b) override { return real_.SameFile(a, b); }
+  bool SameFile(const std::string& a, const std::string& b) override {
+    return real_.SameFile(a, b);
+  }
   absl::Status SyncFolder(const std::string& folder) override {
     return MayChange() ? real_.SyncFolder(folder) : Stopped();
   }
-  absl::StatusOr<uint64_t> FreeBytes(const std::string& folder) override { return real_.FreeBytes(folder); }
+  absl::StatusOr<uint64_t> FreeBytes(const std::string& folder) override {
+    return real_.FreeBytes(folder);
+  }
 
  private:
   static constexpr int kForever = 1 << 30;
@@ -138,7 +152,8 @@ class FaultFiles final : public FileSystem {
       }
       if (files_.no_space_) return WriteHalf(offset, parts);
       Undo undo{name_, offset, std::string(size, '\0')};
-      if (auto read = real_->Read(offset, undo.before.data(), size); !read.ok()) return read.status();
+      if (auto read = real_->Read(offset, undo.before.data(), size); !read.ok())
+        return read.status();
       {
         MutexLock lock(files_.mu_);
         files_.unsynced_.push_back(std::move(undo));
@@ -168,7 +183,9 @@ class FaultFiles final : public FileSystem {
       if (files_.full_) return Error(Reason::kStorageFull, "fallocate: no space left on device");
       return files_.MayChange() ? real_->Allocate(size) : Stopped();
     }
-    absl::Status Truncate(uint64_t size) override { return files_.MayChange() ? real_->Truncate(size) : Stopped(); }
+    absl::Status Truncate(uint64_t size) override {
+      return files_.MayChange() ? real_->Truncate(size) : Stopped();
+    }
     absl::StatusOr<uint64_t> Size() const override { return real_->Size(); }
 
     void Renamed(const std::string& path) override { real_->Renamed(path); }
@@ -187,8 +204,11 @@ class FaultFiles final : public FileSystem {
   };
 
   bool MayChange() { return left_ > 0 && left_.fetch_sub(1) > 0; }
-  static absl::Status Stopped() { return Error(Reason::kStorageUnavailable, "the world stands still"); }
-  absl::StatusOr<std::unique_ptr<File>> Wrap(absl::StatusOr<std::unique_ptr<File>> real, const std::string& path) {
+  static absl::Status Stopped() {
+    return Error(Reason::kStorageUnavailable, "the world stands still");
+  }
+  absl::StatusOr<std::unique_ptr<File>> Wrap(absl::StatusOr<std::unique_ptr<File>> real,
+                                             const std::string& path) {
     if (!real.ok()) return real.status();
     MutexLock lock(mu_);
     Name& name = names_[path];

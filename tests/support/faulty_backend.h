@@ -1,5 +1,5 @@
-// A store around another one that can be told to fail its appends, to let them hang, or that messages are damaged; the rest goes
-// through.
+// A store around another one that can be told to fail its appends, to let them hang, or that
+// messages are damaged; the rest goes through.
 //
 //   FaultyBackend::Switch faults;
 //   auto backend = std::make_unique<FaultyBackend>(std::make_unique<MemoryBackend>(), faults);
@@ -111,7 +111,8 @@ class FaultyBackend final : public Backend {
     int refused_reads_ GUARDED_BY(mu_) = 0;
   };
 
-  FaultyBackend(std::unique_ptr<Backend> real, Switch& faults) : real_(std::move(real)), faults_(faults) {}
+  FaultyBackend(std::unique_ptr<Backend> real, Switch& faults)
+      : real_(std::move(real)), faults_(faults) {}
 
   Catalogue& catalogue() override { return real_->catalogue(); }
   std::shared_ptr<TopicLog> OpenLog(TopicId id) override {
@@ -125,27 +126,35 @@ class FaultyBackend final : public Backend {
  private:
   class FaultyLog final : public TopicLog {
    public:
-    FaultyLog(std::shared_ptr<TopicLog> real, Switch& faults) : real_(std::move(real)), faults_(faults) {}
+    FaultyLog(std::shared_ptr<TopicLog> real, Switch& faults)
+        : real_(std::move(real)), faults_(faults) {}
 
     LogExtent extent() const override { return real_->extent(); }
     void Append(Ref<Batch> batch, StoreDone done) override {
-      faults_.Append([real = real_, batch](StoreDone stored) { real->Append(batch, std::move(stored)); }, std::move(done));
+      faults_.Append(
+          [real = real_, batch](StoreDone stored) { real->Append(batch, std::move(stored)); },
+          std::move(done));
     }
-    void AppendAndAck(Ref<Batch> batch, std::shared_ptr<Cursor> source, std::vector<OffsetRange> ranges,
-                      StoreDone done) override {
-      faults_.Append([real = real_, batch, source, ranges](StoreDone stored) {
-        real->AppendAndAck(batch, source, ranges, std::move(stored));
-      }, std::move(done));
+    void AppendAndAck(Ref<Batch> batch, std::shared_ptr<Cursor> source,
+                      std::vector<OffsetRange> ranges, StoreDone done) override {
+      faults_.Append(
+          [real = real_, batch, source, ranges](StoreDone stored) {
+            real->AppendAndAck(batch, source, ranges, std::move(stored));
+          },
+          std::move(done));
     }
     absl::StatusOr<std::optional<OffsetRange>> FindProduced(const ProducerTag& tag) const override {
       return real_->FindProduced(tag);
     }
     void Read(Offset from, size_t max_bytes, ReadDone done) override {
-      real_->Read(from, max_bytes, [this, done = std::move(done)](absl::StatusOr<std::vector<Ref<Batch>>> read) {
-        done(read.ok() ? faults_.Spoil(*std::move(read)) : std::move(read));
-      });
+      real_->Read(from, max_bytes,
+                  [this, done = std::move(done)](absl::StatusOr<std::vector<Ref<Batch>>> read) {
+                    done(read.ok() ? faults_.Spoil(*std::move(read)) : std::move(read));
+                  });
     }
-    void OffsetAt(absl::Time time, OffsetDone done) override { real_->OffsetAt(time, std::move(done)); }
+    void OffsetAt(absl::Time time, OffsetDone done) override {
+      real_->OffsetAt(time, std::move(done));
+    }
     void Trim(Offset before) override { real_->Trim(before); }
 
    private:

@@ -5,8 +5,8 @@
 //   });
 //   endpoint.url("/push");  endpoint.requests();
 //
-// Thread rule: the answer is called from a thread for each connection; the rest from any thread. The destructor ends what is
-// under way: answers see alive() turn false.
+// Thread rule: the answer is called from a thread for each connection; the rest from any thread.
+// The destructor ends what is under way: answers see alive() turn false.
 #pragma once
 
 #include <arpa/inet.h>
@@ -41,9 +41,12 @@ class HttpEndpoint {
     Connection(int socket, const std::atomic<bool>& closing) : socket_(socket), closing_(closing) {}
     // False when the other side is gone, or this one ends.
     bool Send(const std::string& bytes) {
-      return alive() && ::send(socket_, bytes.data(), bytes.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(bytes.size());
+      return alive() && ::send(socket_, bytes.data(), bytes.size(), MSG_NOSIGNAL) ==
+                            static_cast<ssize_t>(bytes.size());
     }
-    void Reply(int code) { Send(fmt::format("HTTP/1.1 {} Whatever\r\nContent-Length: 0\r\n\r\n", code)); }
+    void Reply(int code) {
+      Send(fmt::format("HTTP/1.1 {} Whatever\r\nContent-Length: 0\r\n\r\n", code));
+    }
     // Until the other side goes away, or this one ends.
     void Hang() {
       char byte = 0;
@@ -58,7 +61,8 @@ class HttpEndpoint {
   };
   using Answer = std::function<void(const Request&, Connection&)>;
 
-  explicit HttpEndpoint(Answer answer) : answer_(std::move(answer)), listener_(::socket(AF_INET, SOCK_STREAM, 0)) {
+  explicit HttpEndpoint(Answer answer)
+      : answer_(std::move(answer)), listener_(::socket(AF_INET, SOCK_STREAM, 0)) {
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -70,7 +74,8 @@ class HttpEndpoint {
     accepting_ = std::thread([this] { Accept(); });
   }
   // Answers each request with this code.
-  explicit HttpEndpoint(int code) : HttpEndpoint([code](const Request&, Connection& c) { c.Reply(code); }) {}
+  explicit HttpEndpoint(int code)
+      : HttpEndpoint([code](const Request&, Connection& c) { c.Reply(code); }) {}
   ~HttpEndpoint() {
     closing_ = true;
     ::shutdown(listener_, SHUT_RDWR);
@@ -84,7 +89,9 @@ class HttpEndpoint {
     ::close(listener_);
   }
 
-  std::string url(const std::string& path = "/push") const { return fmt::format("http://127.0.0.1:{}{}", port_, path); }
+  std::string url(const std::string& path = "/push") const {
+    return fmt::format("http://127.0.0.1:{}{}", port_, path);
+  }
   std::vector<Request> requests() const {
     MutexLock lock(mu_);
     return requests_;
@@ -136,7 +143,8 @@ class HttpEndpoint {
     for (size_t at = head.find("\r\n") + 2; at < head.size();) {
       const size_t colon = head.find(": ", at);
       const size_t line_end = head.find("\r\n", at);
-      request->headers[absl::AsciiStrToLower(head.substr(at, colon - at))] = head.substr(colon + 2, line_end - colon - 2);
+      request->headers[absl::AsciiStrToLower(head.substr(at, colon - at))] =
+          head.substr(colon + 2, line_end - colon - 2);
       at = line_end + 2;
     }
     size_t length = 0;

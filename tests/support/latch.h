@@ -1,10 +1,12 @@
-// Waits until something has happened so many times. No answer within a minute ends the test program.
+// Waits until something has happened so many times. No answer within a minute ends the test
+// program.
 //
 //   Latch began(2);
 //   ... on two threads:  began.CountDown();
 //   began.Wait();
 //
-// Thread rule: every member may be called from any thread; a Latch may go as soon as Wait has returned.
+// Thread rule: every member may be called from any thread; a Latch may go as soon as Wait has
+// returned.
 #pragma once
 
 #include <cstdio>

@@ -40,7 +40,8 @@ inline std::vector<Received> Flatten(const std::vector<Delivery>& deliveries) {
 // "a1 b1": payloads with their attempts.
 inline std::string Told(const std::vector<Received>& received) {
   std::string told;
-  for (const Received& one : received) told += (told.empty() ? "" : " ") + one.data + std::to_string(one.attempt);
+  for (const Received& one : received)
+    told += (told.empty() ? "" : " ") + one.data + std::to_string(one.attempt);
   return told;
 }
 

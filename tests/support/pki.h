@@ -29,7 +29,9 @@ using KeyHandle = std::shared_ptr<EVP_PKEY>;
 
 inline KeyHandle NewEcKey() { return {EVP_EC_gen("P-256"), &EVP_PKEY_free}; }
 inline KeyHandle NewRsaKey(unsigned bits = 2048) { return {EVP_RSA_gen(bits), &EVP_PKEY_free}; }
-inline KeyHandle NewEd25519Key() { return {EVP_PKEY_Q_keygen(nullptr, nullptr, "ED25519"), &EVP_PKEY_free}; }
+inline KeyHandle NewEd25519Key() {
+  return {EVP_PKEY_Q_keygen(nullptr, nullptr, "ED25519"), &EVP_PKEY_free};
+}
 
 inline std::string Base64Url(std::string_view bytes) {
   std::string text = absl::WebSafeBase64Escape(absl::string_view(bytes.data(), bytes.size()));
@@ -47,7 +49,9 @@ std::string Written(F&& write) {
   return {data, static_cast<size_t>(size)};
 }
 inline std::string PemOf(const KeyHandle& key) {
-  return Written([&](BIO* out) { PEM_write_bio_PrivateKey(out, key.get(), nullptr, nullptr, 0, nullptr, nullptr); });
+  return Written([&](BIO* out) {
+    PEM_write_bio_PrivateKey(out, key.get(), nullptr, nullptr, 0, nullptr, nullptr);
+  });
 }
 inline std::string PublicPemOf(const KeyHandle& key) {
   return Written([&](BIO* out) { PEM_write_bio_PUBKEY(out, key.get()); });
@@ -93,7 +97,8 @@ class Authority {
         X509V3_EXT_conf_nid(nullptr, nullptr, nid, value.c_str()), &X509_EXTENSION_free);
     X509_add_ext(certificate, extension.get(), -1);
   }
-  static Handle Make(const std::string& name, const KeyHandle& key, const CertificateRequest& request, const Authority* by,
+  static Handle Make(const std::string& name, const KeyHandle& key,
+                     const CertificateRequest& request, const Authority* by,
                      const std::string& constraints) {
     static long serial = 1;
     Handle made(X509_new(), &X509_free);
@@ -104,9 +109,11 @@ class Authority {
     X509_set_pubkey(made.get(), key.get());
     X509_NAME_add_entry_by_txt(X509_get_subject_name(made.get()), "CN", MBSTRING_UTF8,
                                reinterpret_cast<const unsigned char*>(name.c_str()), -1, -1, 0);
-    X509_set_issuer_name(made.get(), X509_get_subject_name(by != nullptr ? by->certificate_.get() : made.get()));
+    X509_set_issuer_name(
+        made.get(), X509_get_subject_name(by != nullptr ? by->certificate_.get() : made.get()));
     Extend(made.get(), NID_basic_constraints, constraints);
-    if (by != nullptr) Extend(made.get(), NID_ext_key_usage, request.for_servers ? "serverAuth" : "clientAuth");
+    if (by != nullptr)
+      Extend(made.get(), NID_ext_key_usage, request.for_servers ? "serverAuth" : "clientAuth");
     if (!request.alternative.empty()) Extend(made.get(), NID_subject_alt_name, request.alternative);
     X509_sign(made.get(), by != nullptr ? by->key_.get() : key.get(), EVP_sha256());
     return made;
@@ -121,13 +128,17 @@ class SigningKey {
  public:
   using Json = nlohmann::json;
 
-  static SigningKey Rsa(std::string id, unsigned bits = 2048) { return {std::move(id), "RS256", NewRsaKey(bits)}; }
+  static SigningKey Rsa(std::string id, unsigned bits = 2048) {
+    return {std::move(id), "RS256", NewRsaKey(bits)};
+  }
   static SigningKey Ec(std::string id) { return {std::move(id), "ES256", NewEcKey()}; }
   static SigningKey Ed(std::string id) { return {std::move(id), "EdDSA", NewEd25519Key()}; }
 
   const KeyHandle& key() const { return key_; }
 
-  std::string Sign(const Json& claims) const { return Sign({{"alg", algorithm_}, {"kid", id_}, {"typ", "JWT"}}, claims); }
+  std::string Sign(const Json& claims) const {
+    return Sign({{"alg", algorithm_}, {"kid", id_}, {"typ", "JWT"}}, claims);
+  }
   std::string Sign(const Json& header, const Json& claims) const {
     const std::string text = Base64Url(header.dump()) + "." + Base64Url(claims.dump());
     return text + "." + Base64Url(Signature(text));
@@ -163,19 +174,23 @@ class SigningKey {
     BIGNUM* number = nullptr;
     EVP_PKEY_get_bn_param(key_.get(), what, &number);
     std::string bytes(static_cast<size_t>(size > 0 ? size : BN_num_bytes(number)), '\0');
-    BN_bn2binpad(number, reinterpret_cast<unsigned char*>(bytes.data()), static_cast<int>(bytes.size()));
+    BN_bn2binpad(number, reinterpret_cast<unsigned char*>(bytes.data()),
+                 static_cast<int>(bytes.size()));
     BN_free(number);
     return bytes;
   }
 
   std::string Signature(const std::string& text) const {
-    const std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context(EVP_MD_CTX_new(), &EVP_MD_CTX_free);
-    EVP_DigestSignInit(context.get(), nullptr, algorithm_ == "EdDSA" ? nullptr : EVP_sha256(), nullptr, key_.get());
+    const std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context(EVP_MD_CTX_new(),
+                                                                          &EVP_MD_CTX_free);
+    EVP_DigestSignInit(context.get(), nullptr, algorithm_ == "EdDSA" ? nullptr : EVP_sha256(),
+                       nullptr, key_.get());
     const auto* bytes = reinterpret_cast<const unsigned char*>(text.data());
     size_t size = 0;
     EVP_DigestSign(context.get(), nullptr, &size, bytes, text.size());
     std::string signature(size, '\0');
-    EVP_DigestSign(context.get(), reinterpret_cast<unsigned char*>(signature.data()), &size, bytes, text.size());
+    EVP_DigestSign(context.get(), reinterpret_cast<unsigned char*>(signature.data()), &size, bytes,
+                   text.size());
     signature.resize(size);
     return algorithm_ == "ES256" ? FromDer(signature) : signature;
   }

@@ -41,7 +41,8 @@ inline Ended RunProgram(std::vector<std::string> words, std::vector<std::string>
   }
   ::close(out[1]);
   char buffer[4096];
-  for (ssize_t n = 0; (n = ::read(out[0], buffer, sizeof buffer)) > 0;) ended.output.append(buffer, static_cast<size_t>(n));
+  for (ssize_t n = 0; (n = ::read(out[0], buffer, sizeof buffer)) > 0;)
+    ended.output.append(buffer, static_cast<size_t>(n));
   ::close(out[0]);
   int status = 0;
   ::waitpid(pid, &status, 0);

@@ -61,7 +61,8 @@ class ServerProcess {
   }
   [[noreturn]] void Execute(int out) {
     ::dup2(out, STDERR_FILENO);
-    std::vector<std::string> words = {program_, "--listen=127.0.0.1:" + port_, "--http=127.0.0.1:0"};
+    std::vector<std::string> words = {program_, "--listen=127.0.0.1:" + port_,
+                                      "--http=127.0.0.1:0"};
     words.insert(words.end(), flags_.begin(), flags_.end());
     std::vector<char*> argv;
     for (std::string& word : words) argv.push_back(word.data());

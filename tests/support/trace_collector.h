@@ -32,7 +32,8 @@ class TraceCollector final
   enum class Mode { kTakes, kFails, kHangs };
 
   explicit TraceCollector(Mode mode = Mode::kTakes,
-                          const std::shared_ptr<grpc::ServerCredentials>& credentials = grpc::InsecureServerCredentials())
+                          const std::shared_ptr<grpc::ServerCredentials>& credentials =
+                              grpc::InsecureServerCredentials())
       : mode_(mode) {
     grpc::ServerBuilder builder;
     builder.AddListeningPort("127.0.0.1:0", credentials, &port_);
@@ -55,7 +56,8 @@ class TraceCollector final
     ++calls_;
     headers_.clear();
     for (const auto& [name, value] : context->client_metadata()) {
-      headers_.emplace(std::string(name.data(), name.size()), std::string(value.data(), value.size()));
+      headers_.emplace(std::string(name.data(), name.size()),
+                       std::string(value.data(), value.size()));
     }
     changed_.NotifyAll();
     while (mode_ == Mode::kHangs) changed_.Wait(lock);

@@ -1,5 +1,5 @@
-// A disk for the view that can be told to fail: RocksDB's file system with its changes counted. Nothing is synced: only the process
-// may die.
+// A disk for the view that can be told to fail: RocksDB's file system with its changes counted.
+// Nothing is synced: only the process may die.
 //
 //   ViewFaults faults;
 //   options.view_env = faults.env();
@@ -28,7 +28,9 @@ class ViewFaults {
   rocksdb::Env* env() const { return env_.get(); }
 
   void Fail(rocksdb::IOStatus error) { files_->state.Set(0, false, std::move(error)); }
-  void FailOnce(int after, rocksdb::IOStatus error) { files_->state.Set(after, true, std::move(error)); }
+  void FailOnce(int after, rocksdb::IOStatus error) {
+    files_->state.Set(after, true, std::move(error));
+  }
   void Heal() { files_->state.Set(0, false, rocksdb::IOStatus::OK()); }
   // Whether something was failed since it was told to.
   bool failed() const { return files_->state.failed(); }
@@ -74,16 +76,20 @@ class ViewFaults {
     Writable(std::unique_ptr<rocksdb::FSWritableFile> file, State& state)
         : FSWritableFileOwnerWrapper(std::move(file)), state_(state) {}
     using FSWritableFileOwnerWrapper::Append;
-    rocksdb::IOStatus Append(const rocksdb::Slice& data, const rocksdb::IOOptions& options, rocksdb::IODebugContext* dbg) override {
+    rocksdb::IOStatus Append(const rocksdb::Slice& data, const rocksdb::IOOptions& options,
+                             rocksdb::IODebugContext* dbg) override {
       return Do(state_, [&] { return FSWritableFileOwnerWrapper::Append(data, options, dbg); });
     }
-    rocksdb::IOStatus Sync(const rocksdb::IOOptions& options, rocksdb::IODebugContext* dbg) override {
+    rocksdb::IOStatus Sync(const rocksdb::IOOptions& options,
+                           rocksdb::IODebugContext* dbg) override {
       return Do(state_, [&] { return FSWritableFileOwnerWrapper::Flush(options, dbg); });
     }
-    rocksdb::IOStatus Fsync(const rocksdb::IOOptions& options, rocksdb::IODebugContext* dbg) override {
+    rocksdb::IOStatus Fsync(const rocksdb::IOOptions& options,
+                            rocksdb::IODebugContext* dbg) override {
       return Do(state_, [&] { return FSWritableFileOwnerWrapper::Flush(options, dbg); });
     }
-    rocksdb::IOStatus Close(const rocksdb::IOOptions& options, rocksdb::IODebugContext* dbg) override {
+    rocksdb::IOStatus Close(const rocksdb::IOOptions& options,
+                            rocksdb::IODebugContext* dbg) override {
       return Do(state_, [&] { return FSWritableFileOwnerWrapper::Close(options, dbg); });
     }
 
@@ -110,18 +116,22 @@ class ViewFaults {
     const char* Name() const override { return "ViewFaults"; }
 
     rocksdb::IOStatus NewWritableFile(const std::string& name, const rocksdb::FileOptions& options,
-                                      std::unique_ptr<rocksdb::FSWritableFile>* file, rocksdb::IODebugContext* dbg) override {
-      rocksdb::IOStatus made = Do(state, [&] { return FileSystemWrapper::NewWritableFile(name, options, file, dbg); });
+                                      std::unique_ptr<rocksdb::FSWritableFile>* file,
+                                      rocksdb::IODebugContext* dbg) override {
+      rocksdb::IOStatus made =
+          Do(state, [&] { return FileSystemWrapper::NewWritableFile(name, options, file, dbg); });
       if (made.ok()) *file = std::make_unique<Writable>(std::move(*file), state);
       return made;
     }
     rocksdb::IOStatus NewDirectory(const std::string& name, const rocksdb::IOOptions& options,
-                                   std::unique_ptr<rocksdb::FSDirectory>* directory, rocksdb::IODebugContext* dbg) override {
+                                   std::unique_ptr<rocksdb::FSDirectory>* directory,
+                                   rocksdb::IODebugContext* dbg) override {
       rocksdb::IOStatus made = FileSystemWrapper::NewDirectory(name, options, directory, dbg);
       if (made.ok()) *directory = std::make_unique<Directory>(std::move(*directory), state);
       return made;
     }
-    rocksdb::IOStatus RenameFile(const std::string& from, const std::string& to, const rocksdb::IOOptions& options,
+    rocksdb::IOStatus RenameFile(const std::string& from, const std::string& to,
+                                 const rocksdb::IOOptions& options,
                                  rocksdb::IODebugContext* dbg) override {
       return Do(state, [&] { return FileSystemWrapper::RenameFile(from, to, options, dbg); });
     }
@@ -139,7 +149,8 @@ class ViewFaults {
 
   class Environment final : public rocksdb::EnvWrapper {
    public:
-    explicit Environment(const std::shared_ptr<Files>& files) : EnvWrapper(rocksdb::NewCompositeEnv(files)) {
+    explicit Environment(const std::shared_ptr<Files>& files)
+        : EnvWrapper(rocksdb::NewCompositeEnv(files)) {
       file_system_ = files;
       system_clock_ = std::make_shared<NoSleep>();
     }

@@ -43,9 +43,14 @@ class AuditLogTest : public testing::Test {
 
 TEST_F(AuditLogTest, ALineSaysWhoDidWhatFromWhere) {
   Open();
-  ASSERT_TRUE(log_->Write({.event = "call", .decision = "denied", .identity = "jwt:al\"ice\xff", .peer = "ipv4:10.0.0.7:1",
-                           .rpc = "sluice.v1.Admin/DeleteTopic", .resource = "projects/a/topics/t\n{}",
-                           .reason = "PERMISSION_DENIED", .request_id = "r1"})
+  ASSERT_TRUE(log_->Write({.event = "call",
+                           .decision = "denied",
+                           .identity = "jwt:al\"ice\xff",
+                           .peer = "ipv4:10.0.0.7:1",
+                           .rpc = "sluice.v1.Admin/DeleteTopic",
+                           .resource = "projects/a/topics/t\n{}",
+                           .reason = "PERMISSION_DENIED",
+                           .request_id = "r1"})
                   .ok());
   const auto lines = LinesOf(path_);
   ASSERT_THAT(lines, SizeIs(1)) << "whatever a client says stays in its line";

@@ -1,4 +1,5 @@
-// Who calls: API tokens, JWTs with keys from a file or a URL, certificates, and what becomes of failures.
+// Who calls: API tokens, JWTs with keys from a file or a URL, certificates, and what becomes of
+// failures.
 #include <future>
 #include <thread>
 
@@ -17,12 +18,15 @@ namespace {
 
 using testing::HasSubstr;
 
-std::string Hex(std::string_view bytes) { return absl::BytesToHexString(absl::string_view(bytes.data(), bytes.size())); }
+std::string Hex(std::string_view bytes) {
+  return absl::BytesToHexString(absl::string_view(bytes.data(), bytes.size()));
+}
 
 class CallerTest : public testing::Test {
  protected:
   std::string TokensFile(const std::string& token, const std::string& more = "") {
-    return folder_.Write("tokens.yaml", "tokens:\n  - {name: ci, hash: \"sha256:" + Hex(ApiTokens::HashOf(token)) + "\"" + more + "}\n");
+    return folder_.Write("tokens.yaml", "tokens:\n  - {name: ci, hash: \"sha256:" +
+                                            Hex(ApiTokens::HashOf(token)) + "\"" + more + "}\n");
   }
   void Create() {
     auto made = Authenticator::Create(options_, clock_, metrics_);
@@ -34,7 +38,8 @@ class CallerTest : public testing::Test {
                   std::string_view peer = "ipv4:10.0.0.7:1234") {
     auto identity = authenticator_->Identify({header, certificate, peer});
     if (identity.ok()) return (*identity)->principal;
-    return std::string(ReasonName(*ReasonOf(identity.status()))) + ": " + std::string(identity.status().message());
+    return std::string(ReasonName(*ReasonOf(identity.status()))) + ": " +
+           std::string(identity.status().message());
   }
 
   TempFolder folder_;
@@ -51,21 +56,25 @@ TEST_F(CallerTest, AnApiTokenIsItsName) {
   EXPECT_EQ(Who("bearer sluice_secret"), "token:ci");
   EXPECT_EQ(Who(std::nullopt), "anonymous");
   EXPECT_EQ(Who("Bearer sluice_other"), "CREDENTIALS_INVALID: the API token is not known");
-  EXPECT_EQ(Who("Basic c2VjcmV0"), "CREDENTIALS_INVALID: authorization: must be Bearer and a token");
-  EXPECT_EQ(Who("Bearer e30.e30.e30"), "CREDENTIALS_INVALID: the token is not known") << "no JWT is accepted without keys";
+  EXPECT_EQ(Who("Basic c2VjcmV0"),
+            "CREDENTIALS_INVALID: authorization: must be Bearer and a token");
+  EXPECT_EQ(Who("Bearer e30.e30.e30"), "CREDENTIALS_INVALID: the token is not known")
+      << "no JWT is accepted without keys";
   EXPECT_EQ(Who("Bearer " + std::string(9000, 'x')), "CREDENTIALS_INVALID: the token is too long");
   EXPECT_EQ(Who(""), "CREDENTIALS_INVALID: authorization: must be Bearer and a token");
 }
 
 TEST_F(CallerTest, AnApiTokenExpires) {
-  const std::string end = absl::FormatTime(absl::RFC3339_full, clock_.WallNow() + absl::Hours(1), absl::UTCTimeZone());
+  const std::string end =
+      absl::FormatTime(absl::RFC3339_full, clock_.WallNow() + absl::Hours(1), absl::UTCTimeZone());
   options_.tokens_file = TokensFile("sluice_secret", ", expires: \"" + end + "\"");
   Create();
   ASSERT_EQ(Who("Bearer sluice_secret"), "token:ci");
   const auto identity = *authenticator_->Identify({"Bearer sluice_secret", "", ""});
   EXPECT_TRUE(authenticator_->StillValid(*identity).ok());
   clock_.Advance(absl::Hours(1));
-  EXPECT_EQ(Who("Bearer sluice_secret"), "CREDENTIALS_EXPIRED: the API token has expired") << "also when it was known";
+  EXPECT_EQ(Who("Bearer sluice_secret"), "CREDENTIALS_EXPIRED: the API token has expired")
+      << "also when it was known";
   EXPECT_EQ(ReasonOf(authenticator_->StillValid(*identity)), Reason::kCredentialsExpired);
 }
 
@@ -92,12 +101,16 @@ TEST_F(CallerTest, ATokensFileIsHeldToItsForm) {
   const std::string hash = "sha256:" + std::string(64, 'a');
   EXPECT_EQ(wrong("tokens: []"), "accepted");
   EXPECT_EQ(wrong(""), "accepted");
-  EXPECT_EQ(wrong("tokens:\n  - {hash: \"" + hash + "\"}"), "tokens.yaml:2: tokens[0].name: is missing");
-  EXPECT_THAT(wrong("tokens:\n  - {name: ci, hash: secret}"), HasSubstr("tokens[0].hash: must be sha256:"));
-  EXPECT_THAT(wrong("tokens:\n  - {name: ci, hash: \"" + hash + "\", expires: soon}"), HasSubstr("expires: must be a time"));
+  EXPECT_EQ(wrong("tokens:\n  - {hash: \"" + hash + "\"}"),
+            "tokens.yaml:2: tokens[0].name: is missing");
+  EXPECT_THAT(wrong("tokens:\n  - {name: ci, hash: secret}"),
+              HasSubstr("tokens[0].hash: must be sha256:"));
+  EXPECT_THAT(wrong("tokens:\n  - {name: ci, hash: \"" + hash + "\", expires: soon}"),
+              HasSubstr("expires: must be a time"));
   EXPECT_THAT(wrong("tokens:\n  - {name: ci, token: x}"), HasSubstr("token is not known"));
   const std::string one = "  - {name: ci, hash: \"" + hash + "\"}\n";
-  EXPECT_THAT(wrong("tokens:\n" + one + one), HasSubstr("tokens.yaml:3: tokens[1].hash: is there twice"));
+  EXPECT_THAT(wrong("tokens:\n" + one + one),
+              HasSubstr("tokens.yaml:3: tokens[1].hash: is there twice"));
   EXPECT_THAT(wrong("tokens: 7"), HasSubstr("must be a list"));
 }
 
@@ -108,8 +121,10 @@ TEST_F(CallerTest, WhoFailsOftenHasToWaitButNotWhoIsKnown) {
   for (int i = 0; i < 11; ++i) EXPECT_THAT(Who("Bearer sluice_guess"), HasSubstr("not known")) << i;
   EXPECT_THAT(Who("Bearer sluice_guess"), HasSubstr("TOO_MANY_FAILURES"));
   EXPECT_EQ(Who("Bearer sluice_secret"), "token:ci");
-  EXPECT_THAT(Who("Bearer sluice_guess", "", "ipv4:10.0.0.8:1234"), HasSubstr("not known")) << "another address";
-  EXPECT_THAT(Who("Bearer sluice_guess", "", "ipv4:10.0.0.7:99"), HasSubstr("TOO_MANY_FAILURES")) << "another port";
+  EXPECT_THAT(Who("Bearer sluice_guess", "", "ipv4:10.0.0.8:1234"), HasSubstr("not known"))
+      << "another address";
+  EXPECT_THAT(Who("Bearer sluice_guess", "", "ipv4:10.0.0.7:99"), HasSubstr("TOO_MANY_FAILURES"))
+      << "another port";
   clock_.Advance(absl::Seconds(2));
   EXPECT_THAT(Who("Bearer sluice_guess"), HasSubstr("not known"));
 }
@@ -119,7 +134,8 @@ TEST_F(CallerTest, ACertificateSaysWhoItIsWhereThatIsWanted) {
   Create();
   EXPECT_EQ(Who(std::nullopt, "spiffe://example.com/billing"), "cert:spiffe://example.com/billing");
   EXPECT_EQ(Who(std::nullopt, "spiffe://example.com/billing"), "cert:spiffe://example.com/billing");
-  EXPECT_THAT(Who("Bearer sluice_x", "spiffe://example.com/billing"), HasSubstr("CREDENTIALS_INVALID"))
+  EXPECT_THAT(Who("Bearer sluice_x", "spiffe://example.com/billing"),
+              HasSubstr("CREDENTIALS_INVALID"))
       << "who brings a token is whom the token says";
   options_.certificates = false;
   Create();
@@ -133,7 +149,9 @@ class JwtCallerTest : public CallerTest {
     options_.jwt_audience = "sluice";
   }
   std::string Bearer(const SigningKey& key) {
-    return "Bearer " + key.Sign({{"iss", "https://issuer.example"}, {"aud", "sluice"}, {"sub", "alice"},
+    return "Bearer " + key.Sign({{"iss", "https://issuer.example"},
+                                 {"aud", "sluice"},
+                                 {"sub", "alice"},
                                  {"exp", absl::ToUnixSeconds(clock_.WallNow()) + 600}});
   }
 
@@ -149,9 +167,11 @@ TEST_F(JwtCallerTest, KeysOfAFileAreReadAgain) {
   folder_.Write("keys.json", KeySetOf({second_}));
   ASSERT_TRUE(authenticator_->ReloadKeys().ok());
   EXPECT_EQ(Who(Bearer(second_)), "jwt:alice");
-  EXPECT_THAT(Who(Bearer(first_)), HasSubstr("CREDENTIALS_INVALID")) << "what was known is looked at again";
+  EXPECT_THAT(Who(Bearer(first_)), HasSubstr("CREDENTIALS_INVALID"))
+      << "what was known is looked at again";
   folder_.Write("keys.json", "{}");
-  EXPECT_THAT(std::string(authenticator_->ReloadKeys().message()), HasSubstr("keys.json: the keys are no JSON Web Key Set"));
+  EXPECT_THAT(std::string(authenticator_->ReloadKeys().message()),
+              HasSubstr("keys.json: the keys are no JSON Web Key Set"));
   EXPECT_EQ(Who(Bearer(second_)), "jwt:alice");
 }
 
@@ -198,10 +218,11 @@ class Issuer {
  private:
   Mutex mu_;
   std::string keys_ GUARDED_BY(mu_);
-  const HttpEndpoint endpoint_{[this](const HttpEndpoint::Request&, HttpEndpoint::Connection& connection) {
-    MutexLock lock(mu_);
-    connection.Send(Body(keys_));
-  }};
+  const HttpEndpoint endpoint_{
+      [this](const HttpEndpoint::Request&, HttpEndpoint::Connection& connection) {
+        MutexLock lock(mu_);
+        connection.Send(Body(keys_));
+      }};
 };
 
 TEST_F(JwtCallerTest, KeysOfAUrlComeWhenATokenNamesANewOne) {
@@ -211,7 +232,8 @@ TEST_F(JwtCallerTest, KeysOfAUrlComeWhenATokenNamesANewOne) {
   // Until they are there nobody can be told that they are wrong.
   const auto soon = [&](const SigningKey& key) {
     std::string who = Who(Bearer(key));
-    for (; absl::StartsWith(who, "KEYS_UNAVAILABLE"); who = Who(Bearer(key))) std::this_thread::yield();
+    for (; absl::StartsWith(who, "KEYS_UNAVAILABLE"); who = Who(Bearer(key)))
+      std::this_thread::yield();
     return who;
   };
   EXPECT_EQ(soon(first_), "jwt:alice");
@@ -228,10 +250,13 @@ TEST_F(JwtCallerTest, KeysThatCameAreNoLongerOnTheirWay) {
   Issuer issuer(KeySetOf({first_}));
   std::promise<KeySource*> source;
   std::promise<bool> first, again;
-  const auto made = KeySource::Start(issuer.url(), clock_, metrics_, [&, started = static_cast<KeySource*>(nullptr), asked = false]() mutable {
-    if (started == nullptr) started = source.get_future().get();
-    (std::exchange(asked, true) ? again : first).set_value(started->AskForNewerThan(*started->keys()));
-  });
+  const auto made =
+      KeySource::Start(issuer.url(), clock_, metrics_,
+                       [&, started = static_cast<KeySource*>(nullptr), asked = false]() mutable {
+                         if (started == nullptr) started = source.get_future().get();
+                         (std::exchange(asked, true) ? again : first)
+                             .set_value(started->AskForNewerThan(*started->keys()));
+                       });
   ASSERT_TRUE(made.ok());
   source.set_value(made->get());
   EXPECT_FALSE(first.get_future().get());
@@ -241,7 +266,8 @@ TEST_F(JwtCallerTest, KeysThatCameAreNoLongerOnTheirWay) {
   clock_.Advance(absl::Seconds(10));
   EXPECT_TRUE((*made)->AskForNewerThan(*known));
   EXPECT_FALSE(again.get_future().get());
-  EXPECT_TRUE((*made)->AskForNewerThan(*known)) << "whoever looked at the old keys is to look again";
+  EXPECT_TRUE((*made)->AskForNewerThan(*known))
+      << "whoever looked at the old keys is to look again";
 }
 
 TEST_F(JwtCallerTest, AKeyThatIsTakenAwayTakesItsTokensAlong) {
@@ -259,7 +285,8 @@ TEST_F(JwtCallerTest, AKeyThatIsTakenAwayTakesItsTokensAlong) {
   clock_.Advance(absl::Seconds(10));
   // A token with the new key makes us ask.
   while (Who(Bearer(second_)) != "jwt:alice") std::this_thread::yield();
-  EXPECT_EQ(authenticator_->StillValid(**alice).message(), "the key that the token is signed with is not accepted any more");
+  EXPECT_EQ(authenticator_->StillValid(**alice).message(),
+            "the key that the token is signed with is not accepted any more");
   EXPECT_THAT(Who(header), HasSubstr("CREDENTIALS_INVALID"));
   EXPECT_GT(authenticator_->generation(), generation) << "streams are looked at again";
 }
@@ -268,7 +295,8 @@ TEST_F(JwtCallerTest, WithoutKeysATokenIsNeitherGoodNorBad) {
   const HttpEndpoint issuer(500);
   options_.jwt_keys = issuer.url("/keys");
   Create();
-  for (int i = 0; i < 20; ++i) EXPECT_THAT(Who(Bearer(first_)), HasSubstr("KEYS_UNAVAILABLE")) << "and it is no failure";
+  for (int i = 0; i < 20; ++i)
+    EXPECT_THAT(Who(Bearer(first_)), HasSubstr("KEYS_UNAVAILABLE")) << "and it is no failure";
 }
 
 TEST(FetchTest, WhatIsSlowHugeOrNotThereIsAnError) {
@@ -276,11 +304,15 @@ TEST(FetchTest, WhatIsSlowHugeOrNotThereIsAnError) {
     auto body = Fetch(url, {.timeout = absl::Milliseconds(300), .bytes = 100});
     return body.ok() ? *body : std::string(body.status().message());
   };
-  const HttpEndpoint good([](const HttpEndpoint::Request&, HttpEndpoint::Connection& c) { c.Send(Body("keys")); });
+  const HttpEndpoint good(
+      [](const HttpEndpoint::Request&, HttpEndpoint::Connection& c) { c.Send(Body("keys")); });
   EXPECT_EQ(fetched(good.url()), "keys");
-  const HttpEndpoint huge([](const HttpEndpoint::Request&, HttpEndpoint::Connection& c) { c.Send(Body(std::string(101, 'x'))); });
+  const HttpEndpoint huge([](const HttpEndpoint::Request&, HttpEndpoint::Connection& c) {
+    c.Send(Body(std::string(101, 'x')));
+  });
   EXPECT_THAT(fetched(huge.url()), HasSubstr("more than 100 bytes"));
-  const HttpEndpoint slow([](const HttpEndpoint::Request&, HttpEndpoint::Connection& c) { c.Hang(); });
+  const HttpEndpoint slow(
+      [](const HttpEndpoint::Request&, HttpEndpoint::Connection& c) { c.Hang(); });
   EXPECT_THAT(fetched(slow.url()), testing::ContainsRegex("[Tt]ime"));
   const HttpEndpoint moved(302);
   EXPECT_THAT(fetched(moved.url()), HasSubstr("answered 302"));

@@ -16,18 +16,22 @@ const absl::Time kNow = absl::FromUnixSeconds(1'800'000'000);
 const JwtRules kRules = {.issuer = "https://issuer.example", .audience = "sluice"};
 
 Json GoodClaims() {
-  return {{"iss", "https://issuer.example"}, {"aud", "sluice"}, {"sub", "alice"}, {"exp", 1'800'000'600}};
+  return {{"iss", "https://issuer.example"},
+          {"aud", "sluice"},
+          {"sub", "alice"},
+          {"exp", 1'800'000'600}};
 }
 
 // "OK alice", or the reason and the text.
-std::string Checked(const std::string& token, const std::string& keys, const JwtRules& rules = kRules) {
+std::string Checked(const std::string& token, const std::string& keys,
+                    const JwtRules& rules = kRules) {
   auto parsed = JwtKeys::Parse(keys);
   if (!parsed.ok()) return "keys: " + std::string(parsed.status().message());
   bool unknown = false;
   auto claims = CheckJwt(token, **parsed, rules, kNow, &unknown);
   if (claims.ok()) return "OK " + claims->identity;
-  return std::string(ReasonName(*ReasonOf(claims.status()))) + ": " + std::string(claims.status().message()) +
-         (unknown ? " (unknown key)" : "");
+  return std::string(ReasonName(*ReasonOf(claims.status()))) + ": " +
+         std::string(claims.status().message()) + (unknown ? " (unknown key)" : "");
 }
 
 class JwtTest : public testing::Test {
@@ -57,7 +61,8 @@ TEST_F(JwtTest, ASignatureOfAnotherKeyIsRefused) {
   for (const auto& [mine, other] : {std::pair(SigningKey::Rsa("a"), SigningKey::Rsa("a")),
                                     std::pair(SigningKey::Ec("a"), SigningKey::Ec("a")),
                                     std::pair(SigningKey::Ed("a"), SigningKey::Ed("a"))}) {
-    EXPECT_EQ(Checked(other.Sign(GoodClaims()), KeySetOf({mine})), "CREDENTIALS_INVALID: the token's signature is wrong");
+    EXPECT_EQ(Checked(other.Sign(GoodClaims()), KeySetOf({mine})),
+              "CREDENTIALS_INVALID: the token's signature is wrong");
   }
 }
 
@@ -67,29 +72,35 @@ TEST_F(JwtTest, ChangedClaimsAreRefused) {
   claims["sub"] = "root";
   const size_t first = token.find('.');
   const size_t second = token.find('.', first + 1);
-  EXPECT_THAT(Checked(token.substr(0, first + 1) + Base64Url(claims.dump()) + token.substr(second), keys_),
-              HasSubstr("signature is wrong"));
+  EXPECT_THAT(
+      Checked(token.substr(0, first + 1) + Base64Url(claims.dump()) + token.substr(second), keys_),
+      HasSubstr("signature is wrong"));
 }
 
 TEST_F(JwtTest, AlgorithmNoneIsRefused) {
-  const std::string token = Base64Url(R"({"alg":"none","kid":"k1"})") + "." + Base64Url(GoodClaims().dump()) + ".";
-  EXPECT_EQ(Checked(token, keys_), "CREDENTIALS_INVALID: the token is signed with an algorithm that is not accepted");
+  const std::string token =
+      Base64Url(R"({"alg":"none","kid":"k1"})") + "." + Base64Url(GoodClaims().dump()) + ".";
+  EXPECT_EQ(Checked(token, keys_),
+            "CREDENTIALS_INVALID: the token is signed with an algorithm that is not accepted");
 }
 
 TEST_F(JwtTest, AnHmacWithThePublicKeyIsRefused) {
   const SigningKey rsa = SigningKey::Rsa("k1");
-  const std::string text = Base64Url(R"({"alg":"HS256","kid":"k1"})") + "." + Base64Url(GoodClaims().dump());
+  const std::string text =
+      Base64Url(R"({"alg":"HS256","kid":"k1"})") + "." + Base64Url(GoodClaims().dump());
   const std::string secret = PublicPemOf(rsa.key());
   unsigned char mac[32];
   unsigned size = sizeof mac;
-  HMAC(EVP_sha256(), secret.data(), static_cast<int>(secret.size()), reinterpret_cast<const unsigned char*>(text.data()),
-       text.size(), mac, &size);
-  EXPECT_THAT(Checked(text + "." + Base64Url({reinterpret_cast<char*>(mac), size}), KeySetOf({rsa})),
-              HasSubstr("an algorithm that is not accepted"));
+  HMAC(EVP_sha256(), secret.data(), static_cast<int>(secret.size()),
+       reinterpret_cast<const unsigned char*>(text.data()), text.size(), mac, &size);
+  EXPECT_THAT(
+      Checked(text + "." + Base64Url({reinterpret_cast<char*>(mac), size}), KeySetOf({rsa})),
+      HasSubstr("an algorithm that is not accepted"));
 }
 
 TEST_F(JwtTest, AKeyIsUsedWithItsOwnAlgorithmOnly) {
-  EXPECT_THAT(Checked(key_.Sign({{"alg", "RS256"}, {"kid", "k1"}}, GoodClaims()), keys_), HasSubstr("(unknown key)"));
+  EXPECT_THAT(Checked(key_.Sign({{"alg", "RS256"}, {"kid", "k1"}}, GoodClaims()), keys_),
+              HasSubstr("(unknown key)"));
 }
 
 TEST_F(JwtTest, AnUnknownKeyIsToldApart) {
@@ -97,8 +108,9 @@ TEST_F(JwtTest, AnUnknownKeyIsToldApart) {
             "CREDENTIALS_INVALID: the token is signed with a key that is not known (unknown key)");
   // Without an id it must be clear which key is meant.
   EXPECT_EQ(Checked(key_.Sign({{"alg", "ES256"}}, GoodClaims()), keys_), "OK alice");
-  EXPECT_THAT(Checked(key_.Sign({{"alg", "ES256"}}, GoodClaims()), KeySetOf({key_, SigningKey::Ec("k2")})),
-              HasSubstr("(unknown key)"));
+  EXPECT_THAT(
+      Checked(key_.Sign({{"alg", "ES256"}}, GoodClaims()), KeySetOf({key_, SigningKey::Ec("k2")})),
+      HasSubstr("(unknown key)"));
 }
 
 TEST_F(JwtTest, TimesAreHeldWithSomeSkew) {
@@ -108,12 +120,14 @@ TEST_F(JwtTest, TimesAreHeldWithSomeSkew) {
   EXPECT_THAT(WithClaim("exp", "soon"), HasSubstr("does not say when it expires"));
   EXPECT_THAT(WithClaim("exp", 1e300), HasSubstr("does not say when it expires"));
   EXPECT_EQ(WithClaim("nbf", 1'800'000'000 + 30), "OK alice");
-  EXPECT_EQ(WithClaim("nbf", 1'800'000'000 + 31), "CREDENTIALS_INVALID: the token is not valid yet");
+  EXPECT_EQ(WithClaim("nbf", 1'800'000'000 + 31),
+            "CREDENTIALS_INVALID: the token is not valid yet");
   EXPECT_THAT(WithClaim("nbf", "never"), HasSubstr("not valid yet"));
 }
 
 TEST_F(JwtTest, IssuerAudienceAndNameMustBeRight) {
-  EXPECT_EQ(WithClaim("iss", "https://other.example"), "CREDENTIALS_INVALID: the token is of an issuer that is not accepted");
+  EXPECT_EQ(WithClaim("iss", "https://other.example"),
+            "CREDENTIALS_INVALID: the token is of an issuer that is not accepted");
   EXPECT_THAT(Without("iss"), HasSubstr("issuer"));
   EXPECT_EQ(WithClaim("aud", "other"), "CREDENTIALS_INVALID: the token is for another audience");
   EXPECT_EQ(WithClaim("aud", Json::array({"other", "sluice"})), "OK alice");
@@ -136,12 +150,15 @@ TEST_F(JwtTest, AnotherClaimMaySayWhoItIs) {
 
 TEST_F(JwtTest, GarbageIsRefused) {
   const std::string good = key_.Sign(GoodClaims());
-  for (const std::string& token : {std::string(), std::string("..."), std::string("a.b"), std::string("a.b.c"), good + ".x",
-                                   good.substr(0, good.size() - 4), good + "=", "!" + good, std::string(9000, 'a'),
-                                   Base64Url("[]") + ".e30.e30", Base64Url(std::string(4000, '[')) + ".e30.e30"}) {
+  for (const std::string& token :
+       {std::string(), std::string("..."), std::string("a.b"), std::string("a.b.c"), good + ".x",
+        good.substr(0, good.size() - 4), good + "=", "!" + good, std::string(9000, 'a'),
+        Base64Url("[]") + ".e30.e30", Base64Url(std::string(4000, '[')) + ".e30.e30"}) {
     EXPECT_THAT(Checked(token, keys_), HasSubstr("CREDENTIALS_INVALID")) << token;
   }
-  EXPECT_THAT(Checked(key_.Sign({{"alg", "ES256"}, {"kid", "k1"}, {"crit", Json::array({"x"})}}, GoodClaims()), keys_),
+  EXPECT_THAT(Checked(key_.Sign({{"alg", "ES256"}, {"kid", "k1"}, {"crit", Json::array({"x"})}},
+                                GoodClaims()),
+                      keys_),
               HasSubstr("critical"));
 }
 
@@ -149,7 +166,10 @@ TEST_F(JwtTest, KeysThatDoNotServeAreLeftOut) {
   Json set = Json::parse(KeySetOf({key_, SigningKey::Rsa("weak", 1024)}));
   set["keys"].push_back({{"kty", "oct"}, {"kid", "secret"}, {"k", "c2VjcmV0"}});
   set["keys"].push_back({{"kty", "EC"}, {"kid", "p384"}, {"crv", "P-384"}});
-  set["keys"].push_back({{"kty", "EC"}, {"kid", "off-curve"}, {"crv", "P-256"}, {"x", Base64Url(std::string(32, 'x'))},
+  set["keys"].push_back({{"kty", "EC"},
+                         {"kid", "off-curve"},
+                         {"crv", "P-256"},
+                         {"x", Base64Url(std::string(32, 'x'))},
                          {"y", Base64Url(std::string(32, 'y'))}});
   Json for_encryption = SigningKey::Ec("enc").PublicJwk();
   for_encryption["use"] = "enc";
@@ -158,7 +178,8 @@ TEST_F(JwtTest, KeysThatDoNotServeAreLeftOut) {
   auto keys = JwtKeys::Parse(set.dump());
   ASSERT_TRUE(keys.ok());
   EXPECT_EQ((*keys)->size(), 1);
-  for (const char* bad : {"", "{}", "[]", R"({"keys":7})", R"({"keys":[]})", R"({"keys":[{"kty":"oct","k":"eA"}]})"}) {
+  for (const char* bad : {"", "{}", "[]", R"({"keys":7})", R"({"keys":[]})",
+                          R"({"keys":[{"kty":"oct","k":"eA"}]})"}) {
     EXPECT_EQ(ReasonOf(JwtKeys::Parse(bad).status()), Reason::kInvalidConfig) << bad;
   }
 }

@@ -43,15 +43,22 @@ quotas:
 
 TEST(PolicyTest, GrantsWhatItSaysAndNothingElse) {
   const auto policy = Parsed(kTwoTeams);
-  const auto may = [&](std::string_view who, Right right, std::string_view what) { return policy->Grants(who, right, what); };
+  const auto may = [&](std::string_view who, Right right, std::string_view what) {
+    return policy->Grants(who, right, what);
+  };
   EXPECT_TRUE(may("jwt:alice", Right::kTopicsDelete, "projects/a/topics/orders"));
-  EXPECT_TRUE(may("cert:spiffe://example.com/a/billing", Right::kSubscriptionsConsume, "projects/a/subscriptions/s"));
-  EXPECT_FALSE(may("cert:spiffe://example.com/b/billing", Right::kSubscriptionsConsume, "projects/a/subscriptions/s"));
+  EXPECT_TRUE(may("cert:spiffe://example.com/a/billing", Right::kSubscriptionsConsume,
+                  "projects/a/subscriptions/s"));
+  EXPECT_FALSE(may("cert:spiffe://example.com/b/billing", Right::kSubscriptionsConsume,
+                   "projects/a/subscriptions/s"));
   EXPECT_FALSE(may("jwt:alice", Right::kTopicsGet, "projects/b/topics/orders"));
   EXPECT_FALSE(may("jwt:alice", Right::kTopicsGet, "projects/aa/topics/orders"));
-  EXPECT_FALSE(may("token:alice", Right::kTopicsGet, "projects/a/topics/orders")) << "another kind of principal";
-  EXPECT_TRUE(may("jwt:alice", Right::kTopicsList, "projects/a")) << "projects/a/* is the project as well";
-  EXPECT_FALSE(may("jwt:alice", Right::kTopicsSetPolicy, "projects/a/topics/orders")) << "an editor is no admin";
+  EXPECT_FALSE(may("token:alice", Right::kTopicsGet, "projects/a/topics/orders"))
+      << "another kind of principal";
+  EXPECT_TRUE(may("jwt:alice", Right::kTopicsList, "projects/a"))
+      << "projects/a/* is the project as well";
+  EXPECT_FALSE(may("jwt:alice", Right::kTopicsSetPolicy, "projects/a/topics/orders"))
+      << "an editor is no admin";
   EXPECT_TRUE(may("token:ci", Right::kTopicsPublish, "projects/a/topics/orders"));
   EXPECT_FALSE(may("token:ci", Right::kTopicsPublish, "projects/a/topics/orders2"));
   EXPECT_TRUE(may("token:ci", Right::kTopicsPublish, "projects/b/topics/in-1"));
@@ -65,7 +72,8 @@ TEST(PolicyTest, GrantsWhatItSaysAndNothingElse) {
 
 TEST(PolicyTest, AnEmptyOneGrantsNothing) {
   for (const char* text : {"", "{}", "bindings: []", "bindings:"}) {
-    EXPECT_FALSE(Parsed(text)->Grants("jwt:alice", Right::kTopicsGet, "projects/a/topics/t")) << text;
+    EXPECT_FALSE(Parsed(text)->Grants("jwt:alice", Right::kTopicsGet, "projects/a/topics/t"))
+        << text;
   }
 }
 
@@ -73,7 +81,8 @@ TEST(PolicyTest, AnEmptyOneGrantsNothing) {
 TEST(PolicyTest, GroupsAreGoneIntoOnceAndNotTooDeep) {
   const auto chain = [](int groups) {
     std::string text = "groups:\n";
-    for (int i = 0; i < groups; ++i) text += fmt::format("  g{0}: [group:g{1}, group:g{1}]\n", i, i + 1);
+    for (int i = 0; i < groups; ++i)
+      text += fmt::format("  g{0}: [group:g{1}, group:g{1}]\n", i, i + 1);
     return text + fmt::format("  g{}: []\n", groups);
   };
   EXPECT_TRUE(Policy::Parse(chain(15), "policy.yaml").ok());
@@ -87,32 +96,49 @@ TEST(PolicyTest, MembersHaveABound) {
   std::string group = "groups:\n  all: [jwt:0";
   for (int i = 1; i < 10'000; ++i) group += fmt::format(",jwt:{}", i);
   std::string bindings = "]\nbindings:\n";
-  for (int i = 0; i < 99; ++i) bindings += "  - {role: viewer, members: group:all, resources: \"*\"}\n";
+  for (int i = 0; i < 99; ++i)
+    bindings += "  - {role: viewer, members: group:all, resources: \"*\"}\n";
   EXPECT_TRUE(Policy::Parse(group + bindings, "policy.yaml").ok());
-  EXPECT_THAT(Wrong(group + ",jwt:more" + bindings), HasSubstr("groups.all: more than 10000 members"));
+  EXPECT_THAT(Wrong(group + ",jwt:more" + bindings),
+              HasSubstr("groups.all: more than 10000 members"));
   bindings += "  - {role: viewer, members: group:all, resources: \"*\"}\n";
   EXPECT_THAT(Wrong(group + bindings), HasSubstr("more than 1000000 members in all"));
 }
 
 TEST(PolicyTest, SaysWhatIsWrongAndWhere) {
   EXPECT_EQ(Wrong("bindings:\n  - {role: owne, members: [\"*\"], resources: [\"*\"]}"),
-            "policy.yaml:2: bindings[0].role: owne is none; there are viewer, publisher, subscriber, editor and admin");
-  EXPECT_THAT(Wrong("bindings:\n  - {members: [\"*\"], resources: [\"*\"]}"), HasSubstr("bindings[0].role: is missing"));
-  EXPECT_THAT(Wrong("bindings:\n  - {role: viewer, members: [], resources: [\"*\"]}"), HasSubstr("members: none are named"));
-  EXPECT_THAT(Wrong("bindings:\n  - {role: viewer, members: [\"*\"]}"), HasSubstr("resources: none are named"));
-  EXPECT_THAT(Wrong("bindings:\n  - {role: viewer, members: [alice], resources: [\"*\"]}"), HasSubstr("alice is no member"));
-  EXPECT_THAT(Wrong("bindings:\n  - {role: viewer, members: [\"jwt:\"], resources: [\"*\"]}"), HasSubstr("jwt: is no member"));
-  EXPECT_THAT(Wrong("bindings:\n  - {role: viewer, members: [\"*\"], resources: [topics/x]}"), HasSubstr("topics/x is none"));
-  EXPECT_THAT(Wrong("bindings:\n  - {role: viewer, members: [group:nobody], resources: [\"*\"]}"), HasSubstr("no group nobody"));
-  EXPECT_THAT(Wrong("groups:\n  a: [group:b]\n  b: [group:c]\n  c: [group:a]"), HasSubstr("is in itself"));
+            "policy.yaml:2: bindings[0].role: owne is none; there are viewer, publisher, "
+            "subscriber, editor and admin");
+  EXPECT_THAT(Wrong("bindings:\n  - {members: [\"*\"], resources: [\"*\"]}"),
+              HasSubstr("bindings[0].role: is missing"));
+  EXPECT_THAT(Wrong("bindings:\n  - {role: viewer, members: [], resources: [\"*\"]}"),
+              HasSubstr("members: none are named"));
+  EXPECT_THAT(Wrong("bindings:\n  - {role: viewer, members: [\"*\"]}"),
+              HasSubstr("resources: none are named"));
+  EXPECT_THAT(Wrong("bindings:\n  - {role: viewer, members: [alice], resources: [\"*\"]}"),
+              HasSubstr("alice is no member"));
+  EXPECT_THAT(Wrong("bindings:\n  - {role: viewer, members: [\"jwt:\"], resources: [\"*\"]}"),
+              HasSubstr("jwt: is no member"));
+  EXPECT_THAT(Wrong("bindings:\n  - {role: viewer, members: [\"*\"], resources: [topics/x]}"),
+              HasSubstr("topics/x is none"));
+  EXPECT_THAT(Wrong("bindings:\n  - {role: viewer, members: [group:nobody], resources: [\"*\"]}"),
+              HasSubstr("no group nobody"));
+  EXPECT_THAT(Wrong("groups:\n  a: [group:b]\n  b: [group:c]\n  c: [group:a]"),
+              HasSubstr("is in itself"));
   EXPECT_THAT(Wrong("groups:\n  a: [group:a]"), HasSubstr("group a is in itself"));
   EXPECT_THAT(Wrong("groups: {a: [jwt:x], a: [jwt:y]}"), HasSubstr("a is there twice"));
-  EXPECT_THAT(Wrong("binding: []"), StartsWith("policy.yaml:1: policy: binding is not known; there are groups, bindings"));
-  EXPECT_THAT(Wrong("bindings: []\nbindings: []"), StartsWith("policy.yaml:2: policy: bindings is there twice"));
+  EXPECT_THAT(
+      Wrong("binding: []"),
+      StartsWith("policy.yaml:1: policy: binding is not known; there are groups, bindings"));
+  EXPECT_THAT(Wrong("bindings: []\nbindings: []"),
+              StartsWith("policy.yaml:2: policy: bindings is there twice"));
   EXPECT_THAT(Wrong("bindings: {role: x}"), HasSubstr("must be a list"));
-  EXPECT_THAT(Wrong("bindings:\n  - {role: viewer, role: editor}"), HasSubstr("role is there twice"));
-  EXPECT_THAT(Wrong("quotas:\n  - {members: [\"*\"], messages_per_second: many}"), HasSubstr("must be a number"));
-  EXPECT_THAT(Wrong("quotas:\n  - {messages_per_second: 7}"), HasSubstr("either members or projects"));
+  EXPECT_THAT(Wrong("bindings:\n  - {role: viewer, role: editor}"),
+              HasSubstr("role is there twice"));
+  EXPECT_THAT(Wrong("quotas:\n  - {members: [\"*\"], messages_per_second: many}"),
+              HasSubstr("must be a number"));
+  EXPECT_THAT(Wrong("quotas:\n  - {messages_per_second: 7}"),
+              HasSubstr("either members or projects"));
   EXPECT_THAT(Wrong("["), StartsWith("policy.yaml:"));
   EXPECT_THAT(Wrong("just words"), HasSubstr("must be a map"));
 }
@@ -141,7 +167,8 @@ TEST(PolicyTest, EveryRpcHasItsRight) {
     EXPECT_EQ(static_cast<size_t>(entry.rpc), i) << entry.full_name;
   }
   EXPECT_EQ(EntryOf(Rpc::kGoogleSeek).access.needs.front().right, Right::kSubscriptionsConsume);
-  EXPECT_EQ(RightOn(Right::kTopicsSetPolicy, "projects/p/subscriptions/s"), Right::kSubscriptionsSetPolicy);
+  EXPECT_EQ(RightOn(Right::kTopicsSetPolicy, "projects/p/subscriptions/s"),
+            Right::kSubscriptionsSetPolicy);
   EXPECT_EQ(RightOn(Right::kTopicsGetPolicy, "projects/p/snapshots/s"), Right::kSnapshotsGetPolicy);
   EXPECT_EQ(RightOn(Right::kTopicsGetPolicy, "projects/p/topics/t"), Right::kTopicsGetPolicy);
   EXPECT_EQ(RightOn(Right::kTopicsGet, "projects/p/subscriptions/s"), Right::kTopicsGet);
@@ -149,7 +176,8 @@ TEST(PolicyTest, EveryRpcHasItsRight) {
 
 TEST(StoredPolicyTest, GrantsToEachKindOfMember) {
   const auto file = Parsed("groups: {team: [token:ci]}");
-  const auto grants = [&](const std::string& member, std::string_view principal, bool condition = false) {
+  const auto grants = [&](const std::string& member, std::string_view principal,
+                          bool condition = false) {
     google::iam::v1::Policy policy;
     auto& binding = *policy.add_bindings();
     binding.set_role("roles/pubsub.publisher");

@@ -23,14 +23,17 @@ TEST(ErrorTest, NamesAreUniqueUpperSnakeCase) {
   for (int i = 0; i < kReasonCount; ++i) {
     const std::string name(ReasonName(ReasonAt(i)));
     EXPECT_TRUE(names.insert(name).second) << name;
-    EXPECT_EQ(name.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789"), std::string::npos) << name;
+    EXPECT_EQ(name.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789"), std::string::npos)
+        << name;
     EXPECT_FALSE(name.empty());
   }
 }
 
 TEST(ErrorTest, BadInputIsNeverWorthARetry) {
-  for (int i = static_cast<int>(Reason::kInvalidName); i <= static_cast<int>(Reason::kUnsupported); ++i) {
-    EXPECT_EQ(ReasonCode(ReasonAt(i)), absl::StatusCode::kInvalidArgument) << ReasonName(ReasonAt(i));
+  for (int i = static_cast<int>(Reason::kInvalidName); i <= static_cast<int>(Reason::kUnsupported);
+       ++i) {
+    EXPECT_EQ(ReasonCode(ReasonAt(i)), absl::StatusCode::kInvalidArgument)
+        << ReasonName(ReasonAt(i));
   }
   EXPECT_EQ(ReasonCode(Reason::kTopicNotFound), absl::StatusCode::kNotFound);
   EXPECT_EQ(ReasonCode(Reason::kTopicExists), absl::StatusCode::kAlreadyExists);
@@ -40,7 +43,8 @@ TEST(ErrorTest, BadInputIsNeverWorthARetry) {
 TEST(ErrorTest, MetadataKeepsOrderAndEveryByte) {
   std::string every_byte;
   for (int i = 0; i < 256; ++i) every_byte += static_cast<char>(i);
-  const ErrorMetadata metadata = {{"field", "messages[3]"}, {"", ""}, {"3:x", "12:34:"}, {"bytes", every_byte}};
+  const ErrorMetadata metadata = {
+      {"field", "messages[3]"}, {"", ""}, {"3:x", "12:34:"}, {"bytes", every_byte}};
   EXPECT_EQ(MetadataOf(Error(Reason::kInvalidName, "", metadata)), metadata);
 }
 
@@ -53,10 +57,12 @@ TEST(ErrorTest, StatusesMadeElsewhereHaveNoReason) {
 }
 
 TEST(ErrorTest, ARetryDelayIsKeptToTheMillisecond) {
-  const absl::Status status = RetryableError(Reason::kStorageFull, "full", absl::Milliseconds(1500));
+  const absl::Status status =
+      RetryableError(Reason::kStorageFull, "full", absl::Milliseconds(1500));
   EXPECT_EQ(RetryDelayOf(status), absl::Milliseconds(1500));
   EXPECT_EQ(ReasonOf(status), Reason::kStorageFull);
-  EXPECT_EQ(RetryDelayOf(RetryableError(Reason::kStorageFull, "full", absl::ZeroDuration())), absl::ZeroDuration());
+  EXPECT_EQ(RetryDelayOf(RetryableError(Reason::kStorageFull, "full", absl::ZeroDuration())),
+            absl::ZeroDuration());
 }
 
 }  // namespace

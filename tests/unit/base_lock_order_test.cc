@@ -52,7 +52,8 @@ TEST(LockOrderTest, EachThreadHasAnAccountOfItsOwn) {
 TEST(LockOrderDeathTest, ATopicUnderASubscriptionEndsTheProcess) {
   Locks locks;
   MutexLock subscription(locks.subscription);
-  EXPECT_DEATH(MutexLock(locks.topic), "wrong way round: a topic lock taken under a subscription lock");
+  EXPECT_DEATH(MutexLock(locks.topic),
+               "wrong way round: a topic lock taken under a subscription lock");
 }
 
 TEST(LockOrderDeathTest, TwoTopicsAtOnceEndTheProcess) {

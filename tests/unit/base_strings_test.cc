@@ -10,7 +10,9 @@ namespace {
 
 // The shift-and-mask definition of UTF-8, whatever the code point.
 std::string Encode(uint32_t point) {
-  const auto tail = [point](int shift) { return static_cast<char>(0x80 | ((point >> shift) & 0x3F)); };
+  const auto tail = [point](int shift) {
+    return static_cast<char>(0x80 | ((point >> shift) & 0x3F));
+  };
   if (point < 0x80) return {static_cast<char>(point)};
   if (point < 0x800) return {static_cast<char>(0xC0 | point >> 6), tail(0)};
   if (point < 0x10000) return {static_cast<char>(0xE0 | point >> 12), tail(6), tail(0)};
@@ -30,11 +32,13 @@ TEST(Utf8Test, EveryCodePointIsValidAndEveryTruncationIsNot) {
 }
 
 TEST(Utf8Test, SurrogatesAreNotValid) {
-  for (uint32_t point = 0xD800; point <= 0xDFFF; ++point) ASSERT_FALSE(IsValidUtf8(Encode(point))) << point;
+  for (uint32_t point = 0xD800; point <= 0xDFFF; ++point)
+    ASSERT_FALSE(IsValidUtf8(Encode(point))) << point;
 }
 
 TEST(Utf8Test, NothingPastTheLastCodePointIsValid) {
-  for (uint32_t point = 0x110000; point <= 0x1FFFFF; point += 37) ASSERT_FALSE(IsValidUtf8(Encode(point))) << point;
+  for (uint32_t point = 0x110000; point <= 0x1FFFFF; point += 37)
+    ASSERT_FALSE(IsValidUtf8(Encode(point))) << point;
   EXPECT_FALSE(IsValidUtf8("\xF8\x88\x80\x80\x80"));
   EXPECT_FALSE(IsValidUtf8("\xFC\x84\x80\x80\x80\x80"));
   EXPECT_FALSE(IsValidUtf8("\xFE"));
@@ -43,16 +47,19 @@ TEST(Utf8Test, NothingPastTheLastCodePointIsValid) {
 
 TEST(Utf8Test, OverlongFormsAreNotValid) {
   for (uint32_t point = 0; point < 0x80; ++point) {
-    const std::string two = {static_cast<char>(0xC0 | point >> 6), static_cast<char>(0x80 | (point & 0x3F))};
+    const std::string two = {static_cast<char>(0xC0 | point >> 6),
+                             static_cast<char>(0x80 | (point & 0x3F))};
     ASSERT_FALSE(IsValidUtf8(two)) << point;
   }
   for (uint32_t point = 0; point < 0x800; ++point) {
-    const std::string three = {'\xE0', static_cast<char>(0x80 | point >> 6), static_cast<char>(0x80 | (point & 0x3F))};
+    const std::string three = {'\xE0', static_cast<char>(0x80 | point >> 6),
+                               static_cast<char>(0x80 | (point & 0x3F))};
     ASSERT_FALSE(IsValidUtf8(three)) << point;
   }
   for (uint32_t point = 0; point < 0x10000; ++point) {
     const std::string four = {'\xF0', static_cast<char>(0x80 | point >> 12),
-                              static_cast<char>(0x80 | ((point >> 6) & 0x3F)), static_cast<char>(0x80 | (point & 0x3F))};
+                              static_cast<char>(0x80 | ((point >> 6) & 0x3F)),
+                              static_cast<char>(0x80 | (point & 0x3F))};
     ASSERT_FALSE(IsValidUtf8(four)) << point;
   }
 }

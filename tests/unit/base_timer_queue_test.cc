@@ -174,7 +174,8 @@ TEST_F(TimerQueueTest, ATimeOfDayComesWhenTheWallClockSaysSo) {
 TEST_F(TimerQueueTest, TheThreadNoticesAWallClockThatIsSetAhead) {
   Answer<bool> answer;
   timers_.Start();
-  timers_.AtWall(absl::ToUnixMicros(clock_.WallNow() + absl::Hours(1)), [&] { answer.callback()(true); });
+  timers_.AtWall(absl::ToUnixMicros(clock_.WallNow() + absl::Hours(1)),
+                 [&] { answer.callback()(true); });
   clock_.JumpWall(absl::Hours(2));
   EXPECT_TRUE(answer.Wait());
 }

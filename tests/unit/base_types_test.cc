@@ -52,7 +52,8 @@ TEST(RefTest, DestroysWithTheLastReference) {
   {
     Ref<Tracked> second = first;
     Ref<Tracked> third(std::move(first));
-    EXPECT_FALSE(first);  // NOLINT(bugprone-use-after-move): what a moved reference is, is the claim
+    EXPECT_FALSE(
+        first);  // NOLINT(bugprone-use-after-move): what a moved reference is, is the claim
     EXPECT_EQ(second, third);
     EXPECT_EQ(alive, 1);
     first = third;

@@ -29,7 +29,8 @@ v1::PublishResponse Stored(uint64_t batch_id, uint64_t first_id) {
   return response;
 }
 
-v1::PublishResponse Refused(uint64_t batch_id, absl::StatusCode code, std::string_view reason, int delay_seconds = 0) {
+v1::PublishResponse Refused(uint64_t batch_id, absl::StatusCode code, std::string_view reason,
+                            int delay_seconds = 0) {
   v1::PublishResponse response;
   v1::PublishResult& result = *response.add_results();
   result.set_batch_id(batch_id);
@@ -120,7 +121,8 @@ TEST_F(PublisherTest, LostConnectionSendsWhatWasNotAnsweredAgainInOrder) {
   for (const char* payload : {"b", "c"}) {
     const v1::PublishRequest again = streams_.NextRequest();
     EXPECT_THAT(Payloads(again), ElementsAre(payload));
-    EXPECT_EQ(again.topic(), payload == std::string("b") ? kTopic : "") << "the first request of a stream names the topic";
+    EXPECT_EQ(again.topic(), payload == std::string("b") ? kTopic : "")
+        << "the first request of a stream names the topic";
     streams_.Reply(Stored(again.batch_id(), 10));
   }
   EXPECT_TRUE(b.Wait().ok());
@@ -147,7 +149,8 @@ TEST_F(PublisherTest, RefusalForTheMomentIsSentAgainAfterItsDelay) {
   Open({.batch_messages = 1});
   Id a = Publish("a");
   const v1::PublishRequest request = streams_.NextRequest();
-  streams_.Reply(Refused(request.batch_id(), absl::StatusCode::kResourceExhausted, "OUT_OF_LUCK", 3));
+  streams_.Reply(
+      Refused(request.batch_id(), absl::StatusCode::kResourceExhausted, "OUT_OF_LUCK", 3));
   Advance(absl::Milliseconds(2999));
   EXPECT_EQ(streams_.waiting_requests(), 0u);
   Advance(absl::Milliseconds(1));
@@ -259,7 +262,8 @@ TEST_F(PublisherTest, ProducerIdNumbersTheBatches) {
   Publish("a");
   const v1::PublishRequest first = streams_.NextRequest();
   EXPECT_EQ(first.producer_id(), "till-7");
-  EXPECT_EQ(first.producer_epoch(), static_cast<uint64_t>(absl::ToUnixMicros(absl::FromUnixSeconds(1'700'000'000))));
+  EXPECT_EQ(first.producer_epoch(),
+            static_cast<uint64_t>(absl::ToUnixMicros(absl::FromUnixSeconds(1'700'000'000))));
   Publish("b");
   const v1::PublishRequest second = streams_.NextRequest();
   EXPECT_EQ(second.sequence(), first.sequence() + 1);

@@ -69,8 +69,10 @@ class HoldingHandler {
 
 class SubscriberTest : public testing::Test {
  protected:
-  Subscriber& Open(SubscriberOptions options = {.concurrency = 1}, SubscriberTarget target = {.subscription = kSubscription}) {
-    return subscriber_.emplace(streams_.factory(), clock_, timers_, std::move(target), std::move(options));
+  Subscriber& Open(SubscriberOptions options = {.concurrency = 1},
+                   SubscriberTarget target = {.subscription = kSubscription}) {
+    return subscriber_.emplace(streams_.factory(), clock_, timers_, std::move(target),
+                               std::move(options));
   }
   void Advance(absl::Duration d) {
     clock_.Advance(d);
@@ -244,7 +246,8 @@ class ExactlyOnceSubscriberTest : public SubscriberTest {
   // Three messages, acknowledged.
   void SetUp() override {
     Open({.concurrency = 1, .confirmed = [this](uint64_t id, const absl::Status& status) {
-            told_.push_back(std::to_string(id) + " " + std::string(absl::StatusCodeToString(status.code())));
+            told_.push_back(std::to_string(id) + " " +
+                            std::string(absl::StatusCodeToString(status.code())));
           }});
     subscriber_->StartBatches([](std::span<const ReceivedMessage>) { return Verdict::Ack(); });
     streams_.NextRequest();
@@ -296,7 +299,8 @@ class RestartedServerTest : public SubscriberTest {
   // Messages 1 to 4, of which the handler holds the first.
   void SetUp() override {
     Open({.concurrency = 1, .confirmed = [this](uint64_t id, const absl::Status& status) {
-            told_.push_back(std::to_string(id) + " " + std::string(absl::StatusCodeToString(status.code())));
+            told_.push_back(std::to_string(id) + " " +
+                            std::string(absl::StatusCodeToString(status.code())));
           }});
     subscriber_->Start([this](const ReceivedMessage& message) {
       handled_.push_back(message.id);
@@ -352,7 +356,8 @@ TEST_F(RestartedServerTest, AVerdictOfMeanwhileIsToldAfterwards) {
   while (subscriber_->counters().acked < 1) std::this_thread::yield();
   Advance(absl::Minutes(1));
   const v1::TakeUp take_up = streams_.NextRequest().take_up();
-  EXPECT_THAT(Pairs(std::vector<v1::DeliveryRange>{take_up.held(0).range()}), ElementsAre(std::pair(1, 4)));
+  EXPECT_THAT(Pairs(std::vector<v1::DeliveryRange>{take_up.held(0).range()}),
+              ElementsAre(std::pair(1, 4)));
   v1::SubscribeResponse opened = OpenedBy(8);
   AddTakenUp(1, 1, 21, &opened);
   streams_.Reply(opened);

@@ -62,8 +62,8 @@ TEST_F(ConfigReloadTest, AMistakeKeepsEverythingAsItIs) {
   Write("log: {level: info}\n");
   Begin();
   metrics_.last_success_ms.Set(7);
-  for (const char* text :
-       {"log: {level: debug}\nmax_topics: 0\n", "log: {level: debug\n", "log: {level: debug, level: debug}\n", "- a\n"}) {
+  for (const char* text : {"log: {level: debug}\nmax_topics: 0\n", "log: {level: debug\n",
+                           "log: {level: debug, level: debug}\n", "- a\n"}) {
     Write(text);
     EXPECT_FALSE(settings_->Reload("test"));
   }
@@ -90,7 +90,8 @@ TEST_F(ConfigReloadTest, FlagsAndVariablesGoOnToBeatTheFile) {
 TEST_F(ConfigReloadTest, AListenerThatRefusesFailsTheReloadAndHoldsUpNoOther) {
   Write("");
   Begin();
-  settings_->Add({.name = "certificates", .reload = [](const Options&) { return absl::NotFoundError("no certificate"); }});
+  settings_->Add({.name = "certificates",
+                  .reload = [](const Options&) { return absl::NotFoundError("no certificate"); }});
   int later = 0;
   settings_->Add({.name = "later", .reload = [&later](const Options&) {
                     ++later;
@@ -155,7 +156,8 @@ TEST_F(ConfigReloadTest, AFileThatARequestHasReadIsNotReadAgainByTheLook) {
   EXPECT_EQ(metrics_.reloads_ok.value(), 1u);
 }
 
-// Kubernetes: the file is a link through `..data`, which is exchanged as a whole, with contents of the same size and time.
+// Kubernetes: the file is a link through `..data`, which is exchanged as a whole, with contents of
+// the same size and time.
 TEST_F(ConfigReloadTest, AConfigMapThatIsExchangedIsSeen) {
   const std::string& root = folder_.path();
   const auto version = [&](const std::string& name, const std::string& text) {

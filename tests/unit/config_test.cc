@@ -1,4 +1,5 @@
-// Settings: what they may be, where they come from, what is wrong with them, and how they are shown.
+// Settings: what they may be, where they come from, what is wrong with them, and how they are
+// shown.
 #include <fstream>
 #include <sstream>
 
@@ -46,7 +47,8 @@ class ConfigTest : public testing::Test {
 
   TempFolder folder_;
   const std::string path_ = folder_.path() + "/config.yaml";
-  Inputs inputs_{.file = "", .read_rest = CountStartup, .flags = {}, .variables = {}, .mistakes = {}};
+  Inputs inputs_{
+      .file = "", .read_rest = CountStartup, .flags = {}, .variables = {}, .mistakes = {}};
 };
 
 TEST_F(ConfigTest, TheFileSetsWhatItNamesAndLeavesTheRest) {
@@ -111,8 +113,9 @@ TEST_F(ConfigTest, WhatIsBeatenIsCheckedAsWell) {
   Write("max_topics: none\n");
   Environment({"SLUICED_MAX_TOPICS=-1"});
   inputs_.flags = {{"max_topics", {"3"}}};
-  EXPECT_THAT(Mistakes(), ElementsAre("F:1: max_topics: must be a number from 1 to 1000000000; it is none",
-                                      "SLUICED_MAX_TOPICS: must be a number from 1 to 1000000000; it is -1"));
+  EXPECT_THAT(Mistakes(),
+              ElementsAre("F:1: max_topics: must be a number from 1 to 1000000000; it is none",
+                          "SLUICED_MAX_TOPICS: must be a number from 1 to 1000000000; it is -1"));
 }
 
 TEST_F(ConfigTest, TheFileOfAVariableIsTakenUnlessAFlagNamesOne) {
@@ -126,56 +129,62 @@ TEST_F(ConfigTest, TheFileOfAVariableIsTakenUnlessAFlagNamesOne) {
 }
 
 TEST_F(ConfigTest, EveryMistakeIsNamedWithItsLine) {
-  EXPECT_THAT(MistakesOf("listen: 8085\n"
-                         "shutdown_timeout: 25\n"
-                         "memory_budget: 1 pound\n"
-                         "max_topics: 0\n"
-                         "durability: maybe\n"
-                         "push:\n"
-                         "  max_requests: 100001\n"
-                         "  refuse_private: si\n"
-                         "  ca: /nowhere.pem\n"),
-              ElementsAre("F:1: listen: must be HOST:PORT with a port from 0 to 65535; it is 8085",
-                          "F:2: shutdown_timeout: must be a duration from 1ms to 1h, such as 25s; it is 25",
-                          "F:3: memory_budget: must be a size under 1 PB, such as 1GiB; it is 1 pound",
-                          "F:4: max_topics: must be a number from 1 to 1000000000; it is 0",
-                          "F:5: durability: must be one of fsync, os; it is maybe",
-                          "F:7: push.max_requests: must be a number from 1 to 100000; it is 100001",
-                          "F:8: push.refuse_private: must be true or false; it is si",
-                          "F:9: push.ca: there is no such file; it is /nowhere.pem"));
+  EXPECT_THAT(
+      MistakesOf("listen: 8085\n"
+                 "shutdown_timeout: 25\n"
+                 "memory_budget: 1 pound\n"
+                 "max_topics: 0\n"
+                 "durability: maybe\n"
+                 "push:\n"
+                 "  max_requests: 100001\n"
+                 "  refuse_private: si\n"
+                 "  ca: /nowhere.pem\n"),
+      ElementsAre("F:1: listen: must be HOST:PORT with a port from 0 to 65535; it is 8085",
+                  "F:2: shutdown_timeout: must be a duration from 1ms to 1h, such as 25s; it is 25",
+                  "F:3: memory_budget: must be a size under 1 PB, such as 1GiB; it is 1 pound",
+                  "F:4: max_topics: must be a number from 1 to 1000000000; it is 0",
+                  "F:5: durability: must be one of fsync, os; it is maybe",
+                  "F:7: push.max_requests: must be a number from 1 to 100000; it is 100001",
+                  "F:8: push.refuse_private: must be true or false; it is si",
+                  "F:9: push.ca: there is no such file; it is /nowhere.pem"));
 }
 
 TEST_F(ConfigTest, NumbersThatAreTooLargeOrNoneAtAllAreRefused) {
-  for (const char* text : {"99999999999999999999", "1e3", "1.5", "0x10", "", "+1", "1 000", "-1", "\"1 \""}) {
+  for (const char* text :
+       {"99999999999999999999", "1e3", "1.5", "0x10", "", "+1", "1 000", "-1", "\"1 \""}) {
     EXPECT_THAT(MistakesOf(std::string("max_topics: ") + text + "\n"), testing::SizeIs(1)) << text;
   }
-  for (const char* text : {"99999999999999999999", "2000TiB", "-1", "1.5GiB", "GiB", "1GiBB", "1XB", "\" \""}) {
-    EXPECT_THAT(MistakesOf(std::string("memory_budget: ") + text + "\n"), testing::SizeIs(1)) << text;
+  for (const char* text :
+       {"99999999999999999999", "2000TiB", "-1", "1.5GiB", "GiB", "1GiBB", "1XB", "\" \""}) {
+    EXPECT_THAT(MistakesOf(std::string("memory_budget: ") + text + "\n"), testing::SizeIs(1))
+        << text;
   }
   for (const char* text : {"0s", "2h", "-5s", "1 m", "s", "inf", "1d"}) {
-    EXPECT_THAT(MistakesOf(std::string("shutdown_timeout: ") + text + "\n"), testing::SizeIs(1)) << text;
+    EXPECT_THAT(MistakesOf(std::string("shutdown_timeout: ") + text + "\n"), testing::SizeIs(1))
+        << text;
   }
-  for (const char* text : {"host", ":1", "host:", "host:65536", "host:-1", "host:1a", "host:000001"}) {
+  for (const char* text :
+       {"host", ":1", "host:", "host:65536", "host:-1", "host:1a", "host:000001"}) {
     EXPECT_THAT(MistakesOf(std::string("http: \"") + text + "\"\n"), testing::SizeIs(1)) << text;
   }
 }
 
 TEST_F(ConfigTest, WrongTypesAreRefused) {
-  EXPECT_THAT(
-      MistakesOf("max_topics: [1]\n"
-                 "listen: {host: a}\n"
-                 "http:\n"
-                 "push: 5\n"
-                 "log: [json]\n"
-                 "publish_limit: {topic: {batches: 1}}\n"
-                 "project: [a]\n"
-                 "topics: orders\n"),
-      ElementsAre("F:1: max_topics: must be a number from 1 to 1000000000; it is a list",
-                  "F:2: listen: must be HOST:PORT with a port from 0 to 65535; it is a map",
-                  "F:3: http: must be HOST:PORT with a port from 0 to 65535; it is empty",
-                  "F:4: push: must be a map of settings; it is a text", "F:5: log: must be a map of settings; it is a list",
-                  HasSubstr("F:6: publish_limit: must be a list, each SCOPE:LIMIT=N"), "F:7: project: must be a text",
-                  "F:8: topics: must be a list"));
+  EXPECT_THAT(MistakesOf("max_topics: [1]\n"
+                         "listen: {host: a}\n"
+                         "http:\n"
+                         "push: 5\n"
+                         "log: [json]\n"
+                         "publish_limit: {topic: {batches: 1}}\n"
+                         "project: [a]\n"
+                         "topics: orders\n"),
+              ElementsAre("F:1: max_topics: must be a number from 1 to 1000000000; it is a list",
+                          "F:2: listen: must be HOST:PORT with a port from 0 to 65535; it is a map",
+                          "F:3: http: must be HOST:PORT with a port from 0 to 65535; it is empty",
+                          "F:4: push: must be a map of settings; it is a text",
+                          "F:5: log: must be a map of settings; it is a list",
+                          HasSubstr("F:6: publish_limit: must be a list, each SCOPE:LIMIT=N"),
+                          "F:7: project: must be a text", "F:8: topics: must be a list"));
   EXPECT_THAT(MistakesOf("push:\nlog: {}\n"), IsEmpty()) << "a section may be empty";
 }
 
@@ -200,42 +209,46 @@ TEST_F(ConfigTest, UnknownKeysAreRefusedAndTheNearestIsNamed) {
 }
 
 TEST_F(ConfigTest, KeysThatAreThereTwiceAreRefusedWhereverTheyStand) {
-  EXPECT_THAT(
-      MistakesOf("max_topics: 5\n"
-                 "push: {ca: '', ca: ''}\n"
-                 "topics:\n"
-                 "  - name: orders\n"
-                 "    labels: {a: b, a: c}\n"
-                 "max_topics: 5\n"),
-      ElementsAre("F:2: push.ca: is there twice, first in line 2", "F:5: topics.labels.a: is there twice, first in line 5",
-                  "F:6: max_topics: is there twice, first in line 1"));
+  EXPECT_THAT(MistakesOf("max_topics: 5\n"
+                         "push: {ca: '', ca: ''}\n"
+                         "topics:\n"
+                         "  - name: orders\n"
+                         "    labels: {a: b, a: c}\n"
+                         "max_topics: 5\n"),
+              ElementsAre("F:2: push.ca: is there twice, first in line 2",
+                          "F:5: topics.labels.a: is there twice, first in line 5",
+                          "F:6: max_topics: is there twice, first in line 1"));
 }
 
 TEST_F(ConfigTest, MistakesOfTopicsAndSubscriptionsAreAllFound) {
-  EXPECT_THAT(
-      MistakesOf("topics:\n"
-                 "  - {name: orders, retention: 1s}\n"
-                 "  - [a]\n"
-                 "  - x\n"
-                 "subscriptions:\n"
-                 "  - {name: billing, topic: orders, ack_deadline_seconds: 5}\n"
-                 "  - {name: audit, topic: orders, dead_letter_policy: none}\n"),
-      testing::UnorderedElementsAre(HasSubstr("F:2: topic.retention: 1s"), "F:3: topics: must be names, or maps of fields",
-                                    HasSubstr("F:4: "), HasSubstr("F:6: "), HasSubstr("F:7: subscriptions: ")));
+  EXPECT_THAT(MistakesOf("topics:\n"
+                         "  - {name: orders, retention: 1s}\n"
+                         "  - [a]\n"
+                         "  - x\n"
+                         "subscriptions:\n"
+                         "  - {name: billing, topic: orders, ack_deadline_seconds: 5}\n"
+                         "  - {name: audit, topic: orders, dead_letter_policy: none}\n"),
+              testing::UnorderedElementsAre(HasSubstr("F:2: topic.retention: 1s"),
+                                            "F:3: topics: must be names, or maps of fields",
+                                            HasSubstr("F:4: "), HasSubstr("F:6: "),
+                                            HasSubstr("F:7: subscriptions: ")));
 }
 
 TEST_F(ConfigTest, WhatIsNoFileOrNoYamlIsRefused) {
   inputs_.file = folder_.path() + "/missing.yaml";
-  EXPECT_THAT(Mistakes(), ElementsAre(inputs_.file + ": cannot be read: No such file or directory"));
+  EXPECT_THAT(Mistakes(),
+              ElementsAre(inputs_.file + ": cannot be read: No such file or directory"));
   inputs_.file = folder_.path();
   EXPECT_THAT(Mistakes(), ElementsAre(inputs_.file + ": cannot be read: it is no regular file"));
   EXPECT_THAT(MistakesOf("topics: {\n"), ElementsAre(HasSubstr(": is not YAML: ")));
   EXPECT_THAT(MistakesOf("a: b: c\n"), ElementsAre(HasSubstr("F:1: is not YAML: ")));
   EXPECT_THAT(MistakesOf("push:\n\tca: x\n"), ElementsAre(HasSubstr(": is not YAML: ")));
-  EXPECT_THAT(MistakesOf("- listen\n"), ElementsAre("F:1: must be a map of settings; it is a list"));
+  EXPECT_THAT(MistakesOf("- listen\n"),
+              ElementsAre("F:1: must be a map of settings; it is a list"));
   EXPECT_THAT(MistakesOf("listen\n"), ElementsAre("F:1: must be a map of settings; it is a text"));
   EXPECT_THAT(MistakesOf("listen: \"\xff\"\n"), ElementsAre("F: is not YAML: not UTF-8"));
-  EXPECT_THAT(MistakesOf("max_topics: 1\n---\nmax_topics: 2\n"), ElementsAre("F: has 2 documents, and one is read"));
+  EXPECT_THAT(MistakesOf("max_topics: 1\n---\nmax_topics: 2\n"),
+              ElementsAre("F: has 2 documents, and one is read"));
   EXPECT_THAT(MistakesOf("? [a]\n: b\n"), ElementsAre("F:1: a key must be a text"));
   EXPECT_THAT(MistakesOf("topics: &a [*a]\n"), ElementsAre(HasSubstr("is nested too deep")));
   EXPECT_THAT(MistakesOf("topics: " + std::string(5000, '[') + "\n"), testing::SizeIs(1));
@@ -247,19 +260,24 @@ TEST_F(ConfigTest, WhatIsNoFileOrNoYamlIsRefused) {
 TEST_F(ConfigTest, ADocumentThatGrowsByAliasesIsRefused) {
   std::string text = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n";
   for (int i = 1; i < 10; ++i) {
-    text += fmt::format("a{0}: &a{0} [*a{1}, *a{1}, *a{1}, *a{1}, *a{1}, *a{1}, *a{1}, *a{1}, *a{1}, *a{1}]\n", i, i - 1);
+    text += fmt::format(
+        "a{0}: &a{0} [*a{1}, *a{1}, *a{1}, *a{1}, *a{1}, *a{1}, *a{1}, *a{1}, *a{1}, *a{1}]\n", i,
+        i - 1);
   }
   EXPECT_THAT(MistakesOf(text), ElementsAre(HasSubstr("is too much")));
 }
 
 TEST_F(ConfigTest, VariablesAreCheckedLikeTheRest) {
-  Environment({"SLUICED_PUSH_MAX_REQUESTS=many", "SLUICED_PUSH_REFUSE_PRIVATE=", "SLUICED_LOG_LEVEL=info,pull=debug",
-               "HOME=/", "SLUICED_MAX_TOPIC=5", "SLUICED_SERVICE_HOST=10.0.0.1", "SLUICED_PORT_8085_TCP_ADDR=10.0.0.1",
-               "SLUICED_PORT=tcp://a:1"});
-  EXPECT_THAT(Mistakes(), ElementsAre("SLUICED_MAX_TOPIC: is not known; did you mean SLUICED_MAX_TOPICS?",
-                                      "SLUICED_PUSH_MAX_REQUESTS: must be a number from 1 to 100000; it is many",
-                                      "SLUICED_PUSH_REFUSE_PRIVATE: must be true or false; it is empty",
-                                      HasSubstr("SLUICED_LOG_LEVEL: there are the parts ")));
+  Environment({"SLUICED_PUSH_MAX_REQUESTS=many",
+               "SLUICED_PUSH_REFUSE_PRIVATE=", "SLUICED_LOG_LEVEL=info,pull=debug", "HOME=/",
+               "SLUICED_MAX_TOPIC=5", "SLUICED_SERVICE_HOST=10.0.0.1",
+               "SLUICED_PORT_8085_TCP_ADDR=10.0.0.1", "SLUICED_PORT=tcp://a:1"});
+  EXPECT_THAT(
+      Mistakes(),
+      ElementsAre("SLUICED_MAX_TOPIC: is not known; did you mean SLUICED_MAX_TOPICS?",
+                  "SLUICED_PUSH_MAX_REQUESTS: must be a number from 1 to 100000; it is many",
+                  "SLUICED_PUSH_REFUSE_PRIVATE: must be true or false; it is empty",
+                  HasSubstr("SLUICED_LOG_LEVEL: there are the parts ")));
 }
 
 TEST_F(ConfigTest, AMistakeChangesNothing) {
@@ -271,13 +289,15 @@ TEST_F(ConfigTest, AMistakeChangesNothing) {
   EXPECT_THAT(limits->value.texts(), ElementsAre("topic:batches=1,wait=1s"));
   EXPECT_EQ(limits->from, "here");
   EXPECT_EQ(settings.Find("listen")->Set({"a:1", "b:1"}, "there"), "is one value, not 2");
-  EXPECT_EQ(settings.Find("listen")->Set({"a"}, "there"), "must be HOST:PORT with a port from 0 to 65535; it is a");
+  EXPECT_EQ(settings.Find("listen")->Set({"a"}, "there"),
+            "must be HOST:PORT with a port from 0 to 65535; it is a");
   EXPECT_EQ(settings.options().listen, Options().listen);
 }
 
 TEST_F(ConfigTest, WhatIsPrintedSaysWhereItIsFromAndIsReadAgain) {
   Write(
-      "max_topics: 5\nlog: {level: 'info,push=debug'}\npublish_limit: ['topic:batches=64,wait=250ms', "
+      "max_topics: 5\nlog: {level: 'info,push=debug'}\npublish_limit: "
+      "['topic:batches=64,wait=250ms', "
       "'server:messages/s=20k']\n"
       "memory_budget: 1536MiB\ntopics: [a, b]\n");
   Environment({"SLUICED_PUSH_MAX_REQUESTS=9"});
@@ -293,7 +313,8 @@ TEST_F(ConfigTest, WhatIsPrintedSaysWhereItIsFromAndIsReadAgain) {
   EXPECT_THAT(MistakesOf(printed), IsEmpty());
   const LoadedSettings after = Load();
   for (const Setting& setting : before.settings->all()) {
-    EXPECT_EQ(setting.value.texts(), after.settings->Find(setting.path)->value.texts()) << setting.path;
+    EXPECT_EQ(setting.value.texts(), after.settings->Find(setting.path)->value.texts())
+        << setting.path;
   }
 }
 
@@ -329,8 +350,12 @@ TEST_F(ConfigTest, FractionsAndAddressesThatMayBeMissing) {
     EXPECT_EQ(Endpoint(endpoint).read(good), "");
     EXPECT_EQ(endpoint, good);
   }
-  for (const std::string bad : {"a", "https://a", "http://a:1", "https://a:1/v1", "https://:1", ":1"}) {
-    EXPECT_EQ(Endpoint(endpoint).read(bad), "must be HOST:PORT or https://HOST:PORT with a port from 0 to 65535, or empty for none") << bad;
+  for (const std::string bad :
+       {"a", "https://a", "http://a:1", "https://a:1/v1", "https://:1", ":1"}) {
+    EXPECT_EQ(
+        Endpoint(endpoint).read(bad),
+        "must be HOST:PORT or https://HOST:PORT with a port from 0 to 65535, or empty for none")
+        << bad;
   }
   std::string address = "a:1";
   EXPECT_EQ(Address(address, Empty::kAllowed).read(""), "");
@@ -351,7 +376,8 @@ TEST_F(ConfigTest, OneThatIsNearIsFoundAndNoneThatIsFar) {
 TEST_F(ConfigTest, TheReferenceIsThatOfThisServer) {
   std::stringstream committed;
   committed << std::ifstream(SLUICE_SOURCES "/docs/configuration.md").rdbuf();
-  EXPECT_EQ(committed.str(), SettingsReference()) << "sluiced --print-config-reference >docs/configuration.md";
+  EXPECT_EQ(committed.str(), SettingsReference())
+      << "sluiced --print-config-reference >docs/configuration.md";
 }
 
 }  // namespace

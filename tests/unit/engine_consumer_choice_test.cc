@@ -1,4 +1,5 @@
-// Which of several consumers gets a message: fair turns, and what one of them failed goes to another.
+// Which of several consumers gets a message: fair turns, and what one of them failed goes to
+// another.
 #include "gmock/gmock.h"
 #include "tests/support/engine_fixture.h"
 #include "tests/support/messages.h"
@@ -25,7 +26,8 @@ class EngineConsumerChoiceTest : public EngineFixture {
   void PublishTen() {
     std::vector<OutgoingMessage> messages;
     for (std::string& key : keys_) messages.push_back({.data = key, .ordering_key = key});
-    FindTopic("orders")->Publish(MakeBatch(messages), [](const auto& published) { ASSERT_TRUE(published.ok()); });
+    FindTopic("orders")->Publish(MakeBatch(messages),
+                                 [](const auto& published) { ASSERT_TRUE(published.ok()); });
   }
   static std::vector<std::string> TakeAndAck(const Wired& wired) {
     const std::vector<Delivery> got = wired.consumer->Take();
@@ -34,7 +36,8 @@ class EngineConsumerChoiceTest : public EngineFixture {
     for (const Received& one : Flatten(got)) data.push_back(one.data);
     return data;
   }
-  // One takes ten messages and never settles any, the other settles what it gets: what the other got until all was settled.
+  // One takes ten messages and never settles any, the other settles what it gets: what the other
+  // got until all was settled.
   std::vector<std::string> TenThatOneNeverSettles(bool ordered) {
     Create(ordered);
     const Wired never = Connect("billing");
@@ -68,8 +71,9 @@ TEST_F(EngineConsumerChoiceTest, ALaterMessageOfAKeyComesAgainWhereTheEarlierOne
   Create(/*ordered=*/true);
   const Wired one = Connect("billing");
   for (const std::string_view data : {"a1", "a2"}) {
-    FindTopic("orders")->Publish(MakeBatch(std::vector<OutgoingMessage>{{.data = data, .ordering_key = "a"}}),
-                                 [](const auto& published) { ASSERT_TRUE(published.ok()); });
+    FindTopic("orders")->Publish(
+        MakeBatch(std::vector<OutgoingMessage>{{.data = data, .ordering_key = "a"}}),
+        [](const auto& published) { ASSERT_TRUE(published.ok()); });
   }
   const std::vector<Received> got = Flatten(one.consumer->Take());
   const Wired other = Connect("billing");

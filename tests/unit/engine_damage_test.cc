@@ -1,5 +1,5 @@
-// Messages that are damaged on the disk: what is around them is delivered, consumers that need them get an error, and nothing
-// stalls in silence.
+// Messages that are damaged on the disk: what is around them is delivered, consumers that need them
+// get an error, and nothing stalls in silence.
 #include "core/base/error.h"
 #include "core/storage/damage.h"
 #include "gmock/gmock.h"
@@ -22,7 +22,8 @@ class EngineDamageTest : public EngineFixture {
     ASSERT_TRUE(engine_->Shutdown(absl::Seconds(5)).ok());
     engine_ = nullptr;
     options_.on_damage = [this](const DamageEvent& event) { events_.push_back(event); };
-    auto backend = std::make_unique<FaultyBackend>(std::make_unique<MemoryBackend>(store_, &clock_), faults_);
+    auto backend =
+        std::make_unique<FaultyBackend>(std::make_unique<MemoryBackend>(store_, &clock_), faults_);
     auto engine = Engine::Open(std::move(backend), clock_, metrics_, options_);
     ASSERT_TRUE(engine.ok()) << engine.status();
     engine_ = *std::move(engine);
@@ -46,8 +47,9 @@ class EngineDamageTest : public EngineFixture {
   }
   void SendKeyed(const std::vector<std::string>& payloads) {
     for (const std::string& payload : payloads) {
-      FindTopic("orders")->Publish(MakeBatch({OutgoingMessage{.data = payload, .ordering_key = payload.substr(0, 1)}}),
-                                   [](const auto& published) { ASSERT_TRUE(published.ok()); });
+      FindTopic("orders")->Publish(
+          MakeBatch({OutgoingMessage{.data = payload, .ordering_key = payload.substr(0, 1)}}),
+          [](const auto& published) { ASSERT_TRUE(published.ok()); });
     }
   }
   // "a b [c] d e", with c damaged, and a subscription that begins at a.
@@ -62,16 +64,20 @@ class EngineDamageTest : public EngineFixture {
     Wired wired = Connect("billing");
     const auto deliveries = wired.consumer->Take();
     faults_.Damage({kThird});
-    for (const LeaseRange& range : Leases(deliveries)) wired.subscription->Nack(wired.id, range, absl::ZeroDuration());
+    for (const LeaseRange& range : Leases(deliveries))
+      wired.subscription->Nack(wired.id, range, absl::ZeroDuration());
     Advance(absl::Seconds(1));
     return wired;
   }
   absl::Status Seek(StartPosition to) {
     absl::Status sought = absl::UnknownError("no answer");
-    engine_->Seek(SubscriptionNamed("billing"), to, [&](const absl::Status& status) { sought = status; });
+    engine_->Seek(SubscriptionNamed("billing"), to,
+                  [&](const absl::Status& status) { sought = status; });
     return sought;
   }
-  static void AckAll(const Wired& wired) { wired.subscription->Ack(wired.id, Leases(wired.consumer->Take())); }
+  static void AckAll(const Wired& wired) {
+    wired.subscription->Ack(wired.id, Leases(wired.consumer->Take()));
+  }
   int64_t Backlog() { return FindSubscription("billing")->stats().backlog_messages; }
 
   static constexpr OffsetRange kThird{Offset(3), Offset(4)};
@@ -91,7 +97,8 @@ TEST_F(EngineDamageTest, WhatIsBeforeItIsDeliveredAndSettledBeforeTheConsumerEnd
   for (const LeaseRange& range : Leases(deliveries)) wired.subscription->Ack(wired.id, {range});
   EXPECT_EQ(ReasonOf(wired.consumer->ended()), Reason::kDataLoss);
   EXPECT_EQ(DamagedMessages(wired.consumer->ended()), kThird);
-  EXPECT_THAT(std::string(wired.consumer->ended().message()), HasSubstr("projects/test/topics/orders: the messages with ids 3 to 3"));
+  EXPECT_THAT(std::string(wired.consumer->ended().message()),
+              HasSubstr("projects/test/topics/orders: the messages with ids 3 to 3"));
   EXPECT_EQ(Backlog(), 3);
   EXPECT_EQ(wired.subscription->floor(), Offset(3));
   EXPECT_EQ(wired.subscription->stats().consumers, 0);
@@ -103,7 +110,8 @@ TEST_F(EngineDamageTest, WhatIsBeforeItIsDeliveredAndSettledBeforeTheConsumerEnd
 TEST_F(EngineDamageTest, WhatComesAgainIsDeliveredBeforeTheConsumerEnds) {
   SendDamaged(Config());
   auto wired = Connect("billing");
-  for (const LeaseRange& range : Leases(wired.consumer->Take())) wired.subscription->Nack(wired.id, range, absl::ZeroDuration());
+  for (const LeaseRange& range : Leases(wired.consumer->Take()))
+    wired.subscription->Nack(wired.id, range, absl::ZeroDuration());
   Advance(absl::Seconds(1));
   EXPECT_THAT(wired.consumer->TakeData(), ElementsAre("a", "b"));
   EXPECT_EQ(wired.consumer->ended(), absl::OkStatus());
@@ -119,7 +127,8 @@ TEST_F(EngineDamageTest, WhoComesLaterHearsOfItAtOnceAndThePlaceIsReadNowAndThen
   SendDamaged(Config());
   AckAll(Connect("billing"));
   EXPECT_EQ(faults_.refused_reads(), 1);
-  for (int i = 0; i < 20; ++i) EXPECT_TRUE(absl::IsDataLoss(Connect("billing").consumer->ended())) << i;
+  for (int i = 0; i < 20; ++i)
+    EXPECT_TRUE(absl::IsDataLoss(Connect("billing").consumer->ended())) << i;
   EXPECT_EQ(faults_.refused_reads(), 1);
   EXPECT_EQ(events_.size(), 1u);
   Advance(absl::Seconds(10));
@@ -228,13 +237,15 @@ TEST_F(EngineDamageTest, WhereARedeliveryAndWhatIsNewAreDamagedEveryConsumerHear
   auto first = Connect("billing", 2);
   const auto deliveries = first.consumer->Take();
   faults_.Damage({OffsetRange{Offset(2), Offset(3)}, kThird});
-  for (const LeaseRange& range : Leases(deliveries)) first.subscription->Nack(first.id, range, absl::ZeroDuration());
+  for (const LeaseRange& range : Leases(deliveries))
+    first.subscription->Nack(first.id, range, absl::ZeroDuration());
   first.subscription->Grant(first.id, 10, Subscription::kNoByteLimit);
   Advance(absl::Seconds(1));
   AckAll(first);
   for (int i = 0; i < 40; ++i) {
     auto wired = Connect("billing");
-    for (int step = 0; step < 6 && wired.consumer->ended().ok(); ++step) Advance(absl::Milliseconds(250));
+    for (int step = 0; step < 6 && wired.consumer->ended().ok(); ++step)
+      Advance(absl::Milliseconds(250));
     EXPECT_TRUE(absl::IsDataLoss(wired.consumer->ended())) << i;
     Advance(absl::Milliseconds(300));
   }
@@ -254,8 +265,10 @@ TEST_F(EngineDamageTest, ADamagedMessageHoldsUpItsKeyAndNoOther) {
   const auto first_waits = waits.consumer->Take();
   const auto first_skips = skips.consumer->Take();
   faults_.Damage({kThird});
-  for (const LeaseRange& range : Leases(first_waits)) waits.subscription->Nack(waits.id, range, absl::ZeroDuration());
-  for (const LeaseRange& range : Leases(first_skips)) skips.subscription->Nack(skips.id, range, absl::ZeroDuration());
+  for (const LeaseRange& range : Leases(first_waits))
+    waits.subscription->Nack(waits.id, range, absl::ZeroDuration());
+  for (const LeaseRange& range : Leases(first_skips))
+    skips.subscription->Nack(skips.id, range, absl::ZeroDuration());
   std::vector<std::string> got_waits;
   std::vector<std::string> got_skips;
   for (int i = 0; i < 20; ++i) {
@@ -314,7 +327,8 @@ TEST_F(EngineDamageTest, ACondemnedMessageThatCannotBeCopiedWaitsAlone) {
     for (int attempt = 1; attempt <= 5; ++attempt) {
       const auto deliveries = wired.consumer->Take();
       if (attempt == 5) faults_.Damage({kThird});
-      for (const LeaseRange& range : Leases(deliveries)) wired.subscription->Nack(wired.id, range, absl::ZeroDuration());
+      for (const LeaseRange& range : Leases(deliveries))
+        wired.subscription->Nack(wired.id, range, absl::ZeroDuration());
       for (int i = 0; i < 10; ++i) Advance(absl::Milliseconds(200));
     }
     const auto buried = undertaker.consumer->deliveries();
@@ -356,7 +370,8 @@ TEST_F(EngineDamageTest, ADeletedTopicIsServedToItsSubscriptionAndGoesWithIt) {
   ASSERT_EQ(Seek(Offset(4)), absl::OkStatus());
   EXPECT_THAT(Connect("billing").consumer->TakeData(), ElementsAre("d", "e"));
   EXPECT_EQ(store_->Contents().topics.size(), 1u);
-  engine_->DeleteSubscription(SubscriptionNamed("billing"), [](const auto& status) { EXPECT_TRUE(status.ok()); });
+  engine_->DeleteSubscription(SubscriptionNamed("billing"),
+                              [](const auto& status) { EXPECT_TRUE(status.ok()); });
   EXPECT_EQ(store_->Contents().topics.size(), 0u);
 }
 
@@ -365,13 +380,15 @@ TEST_F(EngineDamageTest, ASnapshotKeepsItAndASeekToThatComesBackToIt) {
   AckAll(Connect("billing"));
   const SnapshotName snapshot = *SnapshotName::Parse("projects/test/snapshots/before");
   absl::Status made = absl::UnknownError("no answer");
-  engine_->CreateSnapshot(snapshot, SubscriptionNamed("billing"), {}, [&](const auto& one) { made = one.status(); });
+  engine_->CreateSnapshot(snapshot, SubscriptionNamed("billing"), {},
+                          [&](const auto& one) { made = one.status(); });
   ASSERT_EQ(made, absl::OkStatus());
   ASSERT_EQ(Seek(Latest{}), absl::OkStatus());
   auto wired = Connect("billing");
   EXPECT_EQ(wired.consumer->ended(), absl::OkStatus()) << "it needs nothing of what is damaged";
   absl::Status sought = absl::UnknownError("no answer");
-  engine_->Seek(SubscriptionNamed("billing"), snapshot, [&](const absl::Status& status) { sought = status; });
+  engine_->Seek(SubscriptionNamed("billing"), snapshot,
+                [&](const absl::Status& status) { sought = status; });
   EXPECT_EQ(sought, absl::OkStatus());
   EXPECT_TRUE(absl::IsDataLoss(wired.consumer->ended()));
   EXPECT_EQ(Backlog(), 3);
@@ -380,7 +397,8 @@ TEST_F(EngineDamageTest, ASnapshotKeepsItAndASeekToThatComesBackToIt) {
 TEST_F(EngineDamageTest, AnEphemeralSubscriptionEndsWithItsConsumer) {
   SendDamaged(Config());
   std::shared_ptr<Subscription> opened;
-  engine_->OpenEphemeral(Config("ephemeral"), Earliest{}, [&](const auto& subscription) { opened = *subscription; });
+  engine_->OpenEphemeral(Config("ephemeral"), Earliest{},
+                         [&](const auto& subscription) { opened = *subscription; });
   ASSERT_NE(opened, nullptr);
   auto consumer = std::make_shared<FakeConsumer>();
   const ConsumerId id = *opened->Attach(consumer, {});
@@ -426,7 +444,9 @@ TEST_F(EngineDamageTest, ASubscriptionWhoseSettingsAreLostHoldsItsMessagesUntilI
   Send({"d"});
   EXPECT_EQ(Backlog(), 3);
   EXPECT_EQ(FindTopic("orders")->log().extent().first, Offset(2));
-  EXPECT_EQ(ReasonOf(FindSubscription("billing")->Attach(std::make_shared<FakeConsumer>(), {}).status()), Reason::kDataLoss);
+  EXPECT_EQ(
+      ReasonOf(FindSubscription("billing")->Attach(std::make_shared<FakeConsumer>(), {}).status()),
+      Reason::kDataLoss);
   absl::Status updated;
   engine_->UpdateSubscription(Config(), [&](const auto& result) { updated = result.status(); });
   EXPECT_EQ(ReasonOf(updated), Reason::kDataLoss);
@@ -434,9 +454,11 @@ TEST_F(EngineDamageTest, ASubscriptionWhoseSettingsAreLostHoldsItsMessagesUntilI
   const auto name = SubscriptionNamed("billing");
   const auto snapshot = *SnapshotName::Parse("projects/test/snapshots/kept");
   engine_->CreateSnapshot(snapshot, name, {}, [](const auto& made) { EXPECT_TRUE(made.ok()); });
-  engine_->DeleteSubscription(name, [](const absl::Status& status) { EXPECT_EQ(status, absl::OkStatus()); });
+  engine_->DeleteSubscription(
+      name, [](const absl::Status& status) { EXPECT_EQ(status, absl::OkStatus()); });
   ASSERT_EQ(CreateSubscription(Config()), absl::OkStatus());
-  engine_->Seek(name, snapshot, [](const absl::Status& status) { EXPECT_EQ(status, absl::OkStatus()); });
+  engine_->Seek(name, snapshot,
+                [](const absl::Status& status) { EXPECT_EQ(status, absl::OkStatus()); });
   EXPECT_THAT(Connect("billing").consumer->TakeData(), ElementsAre("b", "c", "d"));
 }
 

@@ -48,7 +48,8 @@ class EngineDeadLetterTest : public EngineFixture {
     }
   }
   static std::string AttributeOf(const Delivery& delivery, std::string_view key) {
-    return std::string(MessageView(delivery.batch->message(delivery.begin)).FindAttribute(key).value_or("(none)"));
+    return std::string(
+        MessageView(delivery.batch->message(delivery.begin)).FindAttribute(key).value_or("(none)"));
   }
 };
 
@@ -74,7 +75,8 @@ TEST_F(EngineDeadLetterTest, AMessageGoesAfterItsLastAttempt) {
   EXPECT_EQ(AttributeOf(buried[0], dead_letter_attribute::kTopic), "projects/test/topics/orders");
   EXPECT_EQ(AttributeOf(buried[0], dead_letter_attribute::kMessageId), "1");
   EXPECT_EQ(AttributeOf(buried[0], dead_letter_attribute::kReason), "nacked");
-  EXPECT_EQ(AttributeOf(buried[0], dead_letter_attribute::kPublishTime), "2023-11-14T22:13:20+00:00");
+  EXPECT_EQ(AttributeOf(buried[0], dead_letter_attribute::kPublishTime),
+            "2023-11-14T22:13:20+00:00");
   EXPECT_EQ(metrics_.engine.dead_lettered_messages.value(), 1u);
 }
 
@@ -90,7 +92,8 @@ TEST_F(EngineDeadLetterTest, PassedDeadlinesAndLostConsumersCountToo) {
   auto wired = Connect("billing");
   Advance(absl::Seconds(11));
   ASSERT_EQ(undertaker.consumer->deliveries().size(), 1u);
-  EXPECT_EQ(AttributeOf(undertaker.consumer->deliveries()[0], dead_letter_attribute::kReason), "ack deadline passed");
+  EXPECT_EQ(AttributeOf(undertaker.consumer->deliveries()[0], dead_letter_attribute::kReason),
+            "ack deadline passed");
 }
 
 TEST_F(EngineDeadLetterTest, NeitherRestartsNorCleanEndsCountAsAttempts) {
@@ -114,9 +117,11 @@ TEST_F(EngineDeadLetterTest, OthersAreNotTouchedAndKeepTheirAttributes) {
   auto undertaker = Connect("undertaker");
   BatchBuilder builder;
   for (const char* data : {"good", "bad", "good", "bad", "bad"}) {
-    ASSERT_TRUE(builder.Add({.data = data, .attributes = {{"colour", "red"}}, .ordering_key = {}}).ok());
+    ASSERT_TRUE(
+        builder.Add({.data = data, .attributes = {{"colour", "red"}}, .ordering_key = {}}).ok());
   }
-  FindTopic("orders")->Publish(*builder.Build(), [](const auto& published) { ASSERT_TRUE(published.ok()); });
+  FindTopic("orders")->Publish(*builder.Build(),
+                               [](const auto& published) { ASSERT_TRUE(published.ok()); });
   for (absl::Duration waited; waited < absl::Seconds(10); waited += absl::Milliseconds(100)) {
     for (const Delivery& d : wired.consumer->Take()) {
       for (uint32_t i = d.begin; i < d.end; ++i) {
@@ -151,7 +156,8 @@ TEST_F(EngineDeadLetterTest, ManyMessagesAreCopiedWithFewRecords) {
         if (m % 3 != 0) message.expire_at = clock_.WallNow() + absl::Seconds(2);
         ASSERT_TRUE(builder.Add(message).ok());
       }
-      FindTopic("orders")->Publish(*builder.Build(), [](const auto& published) { ASSERT_TRUE(published.ok()); });
+      FindTopic("orders")->Publish(*builder.Build(),
+                                   [](const auto& published) { ASSERT_TRUE(published.ok()); });
     }
   };
   publish("small", 500);
@@ -234,7 +240,8 @@ TEST_F(EngineDeadLetterTest, WithoutItsTopicMessagesComeAgainAndNothingIsLost) {
   auto wired = Connect("billing");
   ASSERT_TRUE(Publish("orders", {"bad"}).ok());
   absl::Status deleted = absl::UnknownError("no answer");
-  engine_->DeleteTopic(TopicNamed("graveyard"), [&](const absl::Status& status) { deleted = status; });
+  engine_->DeleteTopic(TopicNamed("graveyard"),
+                       [&](const absl::Status& status) { deleted = status; });
   ASSERT_TRUE(deleted.ok());
   NackEverything(wired, absl::Seconds(9));
   EXPECT_EQ(wired.subscription->stats().backlog_messages, 1);
@@ -249,18 +256,23 @@ TEST_F(EngineDeadLetterTest, WithoutItsTopicMessagesComeAgainAndNothingIsLost) {
 }
 
 TEST_F(EngineDeadLetterTest, TopicsThatLeadBackAreRefused) {
-  EXPECT_EQ(ReasonOf(CreateSubscription(Config("self", "orders", "orders"))), Reason::kInvalidDeadLetterPolicy);
-  EXPECT_EQ(ReasonOf(CreateSubscription(Config("missing", "orders", "nowhere"))), Reason::kTopicNotFound);
-  EXPECT_EQ(ReasonOf(CreateSubscription(Config("back", "graveyard", "orders"))), Reason::kInvalidDeadLetterPolicy);
+  EXPECT_EQ(ReasonOf(CreateSubscription(Config("self", "orders", "orders"))),
+            Reason::kInvalidDeadLetterPolicy);
+  EXPECT_EQ(ReasonOf(CreateSubscription(Config("missing", "orders", "nowhere"))),
+            Reason::kTopicNotFound);
+  EXPECT_EQ(ReasonOf(CreateSubscription(Config("back", "graveyard", "orders"))),
+            Reason::kInvalidDeadLetterPolicy);
   ASSERT_TRUE(CreateTopic("second").ok());
   ASSERT_TRUE(CreateSubscription(Config("chain", "graveyard", "second")).ok());
-  EXPECT_EQ(ReasonOf(CreateSubscription(Config("longer", "second", "orders"))), Reason::kInvalidDeadLetterPolicy);
+  EXPECT_EQ(ReasonOf(CreateSubscription(Config("longer", "second", "orders"))),
+            Reason::kInvalidDeadLetterPolicy);
   SubscriptionConfig plain;
   plain.name = SubscriptionNamed("plain");
   plain.topic = TopicNamed("second");
   ASSERT_TRUE(CreateSubscription(plain).ok());
   absl::Status updated;
-  engine_->UpdateSubscription(Config("plain", "second", "orders"), [&](const auto& config) { updated = config.status(); });
+  engine_->UpdateSubscription(Config("plain", "second", "orders"),
+                              [&](const auto& config) { updated = config.status(); });
   EXPECT_EQ(ReasonOf(updated), Reason::kInvalidDeadLetterPolicy);
 }
 
@@ -281,9 +293,12 @@ TEST_F(EngineDeadLetterTest, PolicyLimits) {
   };
   EXPECT_TRUE(with_backoff(absl::ZeroDuration(), absl::ZeroDuration()).ok());
   EXPECT_TRUE(with_backoff(absl::Seconds(600), absl::Seconds(600)).ok());
-  EXPECT_EQ(ReasonOf(with_backoff(absl::Seconds(2), absl::Seconds(1))), Reason::kInvalidRetryPolicy);
-  EXPECT_EQ(ReasonOf(with_backoff(absl::Seconds(1), absl::Seconds(601))), Reason::kInvalidRetryPolicy);
-  EXPECT_EQ(ReasonOf(with_backoff(-absl::Seconds(1), absl::Seconds(1))), Reason::kInvalidRetryPolicy);
+  EXPECT_EQ(ReasonOf(with_backoff(absl::Seconds(2), absl::Seconds(1))),
+            Reason::kInvalidRetryPolicy);
+  EXPECT_EQ(ReasonOf(with_backoff(absl::Seconds(1), absl::Seconds(601))),
+            Reason::kInvalidRetryPolicy);
+  EXPECT_EQ(ReasonOf(with_backoff(-absl::Seconds(1), absl::Seconds(1))),
+            Reason::kInvalidRetryPolicy);
 }
 
 TEST_F(EngineDeadLetterTest, ConfigsSurviveTheirStoredForm) {
@@ -304,7 +319,8 @@ TEST_F(EngineDeadLetterTest, BackoffGrowsFromMinimumToMaximum) {
   for (const int seconds : {1, 2, 4, 8, 8, 8}) {
     wired.subscription->Nack(wired.id, Leases(wired.consumer->Take()).at(0), absl::ZeroDuration());
     const Instant nacked = clock_.Now();
-    while (wired.consumer->deliveries().empty() && clock_.Now() - nacked < absl::Seconds(10)) Advance(absl::Milliseconds(10));
+    while (wired.consumer->deliveries().empty() && clock_.Now() - nacked < absl::Seconds(10))
+      Advance(absl::Milliseconds(10));
     const absl::Duration waited = clock_.Now() - nacked;
     EXPECT_LE(waited, absl::Seconds(seconds));
     EXPECT_GE(waited, std::max(absl::Seconds(1), 0.8 * absl::Seconds(seconds)));
@@ -328,7 +344,8 @@ TEST_F(EngineDeadLetterTest, AConsumerThatNacksEverythingDoesNotSpin) {
   config.topic = TopicNamed("orders");
   ASSERT_TRUE(CreateSubscription(config).ok());
   auto wired = Connect("angry");
-  for (int i = 0; i < 50; ++i) ASSERT_TRUE(Publish("orders", std::vector<std::string>(1000, "x")).ok());
+  for (int i = 0; i < 50; ++i)
+    ASSERT_TRUE(Publish("orders", std::vector<std::string>(1000, "x")).ok());
   for (int step = 0; step < 1000; ++step) {
     for (const LeaseRange& range : Leases(wired.consumer->Take())) {
       wired.subscription->Nack(wired.id, range, absl::ZeroDuration());

@@ -27,7 +27,9 @@ class DeliveryBreakerTest : public testing::Test {
     breaker_->OnLeased(run_, count, now_);
     return count;
   }
-  void Settle(LeaseId first, uint32_t count, DeliveryOutcome outcome) { breaker_->OnSettled(first, count, outcome, now_); }
+  void Settle(LeaseId first, uint32_t count, DeliveryOutcome outcome) {
+    breaker_->OnSettled(first, count, outcome, now_);
+  }
   uint32_t LeaseAndFail(uint32_t wanted) {
     const uint32_t count = Lease(wanted);
     if (count > 0) Settle(run_, count, DeliveryOutcome::kFailed);
@@ -201,8 +203,9 @@ class SubscriptionBreakerTest : public EngineFixture {
   void PublishEach(int count, std::string_view data) {
     for (int i = 0; i < count; ++i) {
       const std::string key = std::to_string(++keys_);
-      FindTopic("orders")->Publish(MakeBatch(std::vector<OutgoingMessage>{{.data = data, .ordering_key = key}}),
-                                   [](const auto& published) { ASSERT_TRUE(published.ok()); });
+      FindTopic("orders")->Publish(
+          MakeBatch(std::vector<OutgoingMessage>{{.data = data, .ordering_key = key}}),
+          [](const auto& published) { ASSERT_TRUE(published.ok()); });
     }
   }
   // Until nothing comes, or `most` messages were handled.
@@ -300,7 +303,8 @@ TEST_F(SubscriptionBreakerTest, AMessageThatFailedOnceDoesNotWaitForThoseThatAlw
     EXPECT_EQ(good_, 1);
     // One that is not new when it is due.
     const OutgoingMessage later{.data = "good", .deliver_at = clock_.WallNow() + absl::Seconds(1)};
-    FindTopic("orders")->Publish(MakeBatch(std::vector<OutgoingMessage>{later}), [](const auto&) {});
+    FindTopic("orders")->Publish(MakeBatch(std::vector<OutgoingMessage>{later}),
+                                 [](const auto&) {});
     Work(wired, absl::Milliseconds(2500));
     EXPECT_EQ(good_, 2);
     EXPECT_GT(handled_, 500) << "and those that always fail have their turns";
@@ -337,7 +341,8 @@ TEST_F(SubscriptionBreakerTest, AConsumerThatFailsEverythingIsSlowed) {
     Advance(absl::Seconds(1));
   }
   EXPECT_EQ(state(), BreakerState::kOpen);
-  EXPECT_LE(handled_, 1000 + 100 + 16 * 10) << "after what was out, 1, 2, 4, ... 60 s between ten messages";
+  EXPECT_LE(handled_, 1000 + 100 + 16 * 10)
+      << "after what was out, 1, 2, 4, ... 60 s between ten messages";
 }
 
 TEST_F(SubscriptionBreakerTest, AConsumerThatFailsEverythingItGetsNowAndThenIsSlowed) {
@@ -419,15 +424,18 @@ TEST_F(SubscriptionBreakerTest, AClientThatGivesBackAllItHoldsAndLeavesDoesNotSl
   }
 }
 
-TEST_F(SubscriptionBreakerTest, WhatAStreamGivesBackThroughAnotherCallAfterItsEndDoesNotSlowTheNext) {
+TEST_F(SubscriptionBreakerTest,
+       WhatAStreamGivesBackThroughAnotherCallAfterItsEndDoesNotSlowTheNext) {
   Create();
   PublishEach(400, "good");
   auto leaving = std::make_shared<FakeConsumer>();
   const auto subscription = FindSubscription("billing");
-  const ConsumerId id = *subscription->Attach(leaving, {.client_id = {}, .leases_outlive_it = true});
+  const ConsumerId id =
+      *subscription->Attach(leaving, {.client_id = {}, .leases_outlive_it = true});
   subscription->Grant(id, 400, Subscription::kNoByteLimit);
   subscription->Detach(id);
-  for (const Delivery& delivery : leaving->Take()) subscription->Nack(kAnyone, delivery.leases(), absl::ZeroDuration());
+  for (const Delivery& delivery : leaving->Take())
+    subscription->Nack(kAnyone, delivery.leases(), absl::ZeroDuration());
   EXPECT_EQ(state(), BreakerState::kClosed);
   Handle(Connect("billing"));
   EXPECT_EQ(good_, 400);
@@ -439,10 +447,12 @@ TEST_F(SubscriptionBreakerTest, CallsThatTakeOneDeliveryEachAndFailItAllAreSlowe
   const auto subscription = FindSubscription("billing");
   for (int i = 0; i < 20; ++i) {
     auto call = std::make_shared<FakeConsumer>();
-    const ConsumerId id = *subscription->Attach(call, {.client_id = {}, .leases_outlive_it = true, .takes_one_delivery = true});
+    const ConsumerId id = *subscription->Attach(
+        call, {.client_id = {}, .leases_outlive_it = true, .takes_one_delivery = true});
     subscription->Grant(id, 10, Subscription::kNoByteLimit);
     subscription->Detach(id);
-    for (const Delivery& delivery : call->Take()) subscription->Nack(kAnyone, delivery.leases(), absl::ZeroDuration());
+    for (const Delivery& delivery : call->Take())
+      subscription->Nack(kAnyone, delivery.leases(), absl::ZeroDuration());
   }
   EXPECT_EQ(state(), BreakerState::kOpen);
 }
@@ -483,14 +493,14 @@ TEST_F(SubscriptionBreakerTest, APolicyOutsideItsLimitsIsRefused) {
   ASSERT_TRUE(CreateTopic("orders").ok());
   config_.name = SubscriptionNamed("billing");
   config_.topic = TopicNamed("orders");
-  for (const DeliveryBreakerPolicy& policy : {DeliveryBreakerPolicy{.window = absl::Hours(2)},
-                                              DeliveryBreakerPolicy{.minimum_deliveries = 0},
-                                              DeliveryBreakerPolicy{.minimum_deliveries = 1'000'001},
-                                              DeliveryBreakerPolicy{.failure_ratio = 0},
-                                              DeliveryBreakerPolicy{.failure_ratio = 1.1},
-                                              DeliveryBreakerPolicy{.open_time = absl::Seconds(61)},
-                                              DeliveryBreakerPolicy{.max_open_time = absl::Hours(25)},
-                                              DeliveryBreakerPolicy{.probes = 0}}) {
+  for (const DeliveryBreakerPolicy& policy :
+       {DeliveryBreakerPolicy{.window = absl::Hours(2)},
+        DeliveryBreakerPolicy{.minimum_deliveries = 0},
+        DeliveryBreakerPolicy{.minimum_deliveries = 1'000'001},
+        DeliveryBreakerPolicy{.failure_ratio = 0}, DeliveryBreakerPolicy{.failure_ratio = 1.1},
+        DeliveryBreakerPolicy{.open_time = absl::Seconds(61)},
+        DeliveryBreakerPolicy{.max_open_time = absl::Hours(25)},
+        DeliveryBreakerPolicy{.probes = 0}}) {
     config_.delivery_breaker = policy;
     EXPECT_EQ(ReasonOf(CreateSubscription(config_)), Reason::kInvalidBreakerPolicy);
   }

@@ -257,7 +257,8 @@ TEST_F(EngineDeliveryTest, APublisherIsAnsweredBeforeASubscriberHasTheMessage) {
     EXPECT_EQ(subscription->stats().backlog_messages, 1) << "what was answered for is there";
     EXPECT_EQ(topic->durable_end(), Offset(2));
     if (published->first == Offset(1)) {
-      topic->Publish(MakeBatch({"b"}), [&](const auto& again) { EXPECT_EQ(again->first, Offset(2)); });
+      topic->Publish(MakeBatch({"b"}),
+                     [&](const auto& again) { EXPECT_EQ(again->first, Offset(2)); });
     }
   });
   EXPECT_EQ(notes.front(), "answered");

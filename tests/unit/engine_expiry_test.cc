@@ -32,16 +32,20 @@ class EngineExpiryTest : public EngineFixture {
     return config;
   }
   void Send(const std::vector<OutgoingMessage>& messages) {
-    FindTopic("orders")->Publish(MakeBatch(messages), [](const auto& published) { ASSERT_TRUE(published.ok()); });
+    FindTopic("orders")->Publish(MakeBatch(messages),
+                                 [](const auto& published) { ASSERT_TRUE(published.ok()); });
   }
   OutgoingMessage Until(std::string_view data, absl::Duration ttl, std::string_view key = "") {
     return {.data = data, .ordering_key = key, .expire_at = clock_.WallNow() + ttl};
   }
   // As clocks do, in small steps.
   void Pass(absl::Duration d) {
-    for (absl::Duration passed; passed < d; passed += absl::Milliseconds(50)) Advance(absl::Milliseconds(50));
+    for (absl::Duration passed; passed < d; passed += absl::Milliseconds(50))
+      Advance(absl::Milliseconds(50));
   }
-  int64_t Backlog(std::string_view id = "billing") { return FindSubscription(id)->stats().backlog_messages; }
+  int64_t Backlog(std::string_view id = "billing") {
+    return FindSubscription(id)->stats().backlog_messages;
+  }
   uint64_t Expired() const { return metrics_.engine.expired_messages.value(); }
   uint64_t Retained() {
     const LogExtent extent = FindTopic("orders")->log().extent();
@@ -105,7 +109,9 @@ TEST_F(EngineExpiryTest, ExpiredMessagesAreDeadLetteredAtTheirTime) {
     SubscriptionConfig config = Burying();
     config.ordered = ordered;
     Subscribe(config);
-    Send({Until("a", absl::Seconds(2), "key"), {.data = "b", .ordering_key = "key"}, Until("c", absl::Seconds(2), "other")});
+    Send({Until("a", absl::Seconds(2), "key"),
+          {.data = "b", .ordering_key = "key"},
+          Until("c", absl::Seconds(2), "other")});
     Pass(absl::Seconds(2) + kPatience);
     EXPECT_THAT(Buried(), ElementsAre("a", "c"));
     EXPECT_EQ(Backlog(), 1);
@@ -176,7 +182,8 @@ TEST_F(EngineExpiryTest, WhatHadExpiredExpiresAgainForWhoComesLaterOrSeeksBack) 
   Pass(absl::Seconds(2) + kPatience);
   ASSERT_EQ(Backlog(), 1);
   ASSERT_EQ(CreateSubscription("late", "orders"), absl::OkStatus());
-  engine_->Seek(SubscriptionNamed("billing"), Earliest{}, [](const absl::Status& status) { EXPECT_TRUE(status.ok()); });
+  engine_->Seek(SubscriptionNamed("billing"), Earliest{},
+                [](const absl::Status& status) { EXPECT_TRUE(status.ok()); });
   Pass(kPatience);
   EXPECT_EQ(Backlog(), 1);
   EXPECT_EQ(Backlog("late"), 1);
@@ -195,7 +202,8 @@ TEST_F(EngineExpiryTest, WhatIsToBeDeliveredLaterThanItExpiresGoesAtItsTime) {
 
 TEST_F(EngineExpiryTest, WithoutADeadLetterTopicWhatExpiredWaitsAndGoesLater) {
   Subscribe(Burying());
-  engine_->DeleteTopic(TopicNamed("graveyard"), [](const auto& status) { ASSERT_EQ(status, absl::OkStatus()); });
+  engine_->DeleteTopic(TopicNamed("graveyard"),
+                       [](const auto& status) { ASSERT_EQ(status, absl::OkStatus()); });
   Send({Until("a", absl::Seconds(2))});
   Pass(absl::Seconds(5));
   EXPECT_EQ(Backlog(), 1);
@@ -229,7 +237,8 @@ TEST_F(EngineExpiryTest, WhatWasAcknowledgedBeforeTheClockWasSetBackHoldsUpNothi
   Reopen();
   Pass(absl::Minutes(1) + kPatience);
   EXPECT_EQ(Backlog(), 0);
-  engine_->Seek(SubscriptionNamed("billing"), Earliest{}, [](const absl::Status& status) { EXPECT_TRUE(status.ok()); });
+  engine_->Seek(SubscriptionNamed("billing"), Earliest{},
+                [](const absl::Status& status) { EXPECT_TRUE(status.ok()); });
   Pass(kPatience);
   EXPECT_EQ(Backlog(), 1);
   Pass(absl::Hours(1));
@@ -267,7 +276,8 @@ TEST(ExpiryIndexTest, FindsWhateverIsDueAndNeverGrowsBeyondItsBound) {
 
 TEST(ExpiryIndexTest, NeighboursThatExpireTogetherAreOneStretch) {
   ExpiryIndex index;
-  for (uint64_t i = 1; i <= 1000; ++i) index.Add({Offset(i), Offset(i + 1)}, static_cast<int64_t>(i * 10));
+  for (uint64_t i = 1; i <= 1000; ++i)
+    index.Add({Offset(i), Offset(i + 1)}, static_cast<int64_t>(i * 10));
   EXPECT_EQ(index.stretches(), 1u);
   index.DropBefore(Offset(500));
   EXPECT_EQ(index.TakeDue(1'000'000)->size(), 501u);

@@ -25,9 +25,11 @@ class EngineFilterTest : public EngineFixture {
     BatchBuilder builder;
     for (const std::string& name : names) {
       const std::string colour = name.substr(0, name.find('-'));
-      ASSERT_TRUE(builder.Add({.data = name, .attributes = {{"colour", colour}}, .ordering_key = {}}).ok());
+      ASSERT_TRUE(
+          builder.Add({.data = name, .attributes = {{"colour", colour}}, .ordering_key = {}}).ok());
     }
-    FindTopic("orders")->Publish(*builder.Build(), [](const auto& published) { ASSERT_TRUE(published.ok()); });
+    FindTopic("orders")->Publish(*builder.Build(),
+                                 [](const auto& published) { ASSERT_TRUE(published.ok()); });
   }
   int64_t Backlog() { return FindSubscription("red")->stats().backlog_messages; }
 };
@@ -55,15 +57,19 @@ TEST_F(EngineFilterTest, WhatDoesNotMatchIsLetGoWithoutAConsumer) {
 TEST_F(EngineFilterTest, PrioritiesFilterToo) {
   auto wired = Connect("red");
   BatchBuilder builder;
-  ASSERT_TRUE(builder.Add({.data = "low", .attributes = {}, .ordering_key = {}, .priority = 1}).ok());
-  ASSERT_TRUE(builder.Add({.data = "high", .attributes = {}, .ordering_key = {}, .priority = 9}).ok());
-  FindTopic("orders")->Publish(*builder.Build(), [](const auto& published) { ASSERT_TRUE(published.ok()); });
+  ASSERT_TRUE(
+      builder.Add({.data = "low", .attributes = {}, .ordering_key = {}, .priority = 1}).ok());
+  ASSERT_TRUE(
+      builder.Add({.data = "high", .attributes = {}, .ordering_key = {}, .priority = 9}).ok());
+  FindTopic("orders")->Publish(*builder.Build(),
+                               [](const auto& published) { ASSERT_TRUE(published.ok()); });
   EXPECT_THAT(wired.consumer->TakeData(), ElementsAre("high"));
 }
 
 TEST_F(EngineFilterTest, ABacklogIsFilteredWhenAConsumerComes) {
   PublishColours({"red-1"});
-  for (int i = 0; i < 5000; ++i) PublishColours({"blue-" + std::to_string(i), "green-" + std::to_string(i)});
+  for (int i = 0; i < 5000; ++i)
+    PublishColours({"blue-" + std::to_string(i), "green-" + std::to_string(i)});
   PublishColours({"red-2", "blue-2"});
   auto wired = Connect("red", 1);
   EXPECT_THAT(wired.consumer->TakeData(), ElementsAre("red-1"));
@@ -114,7 +120,8 @@ TEST_F(EngineFilterTest, TheBacklogIsTrueAfterARestartAndAfterASeek) {
   Reopen();
   engine_->timers().RunDue();
   EXPECT_EQ(Backlog(), 20);
-  engine_->Seek(SubscriptionNamed("red"), Offset(10), [](const absl::Status& status) { ASSERT_TRUE(status.ok()); });
+  engine_->Seek(SubscriptionNamed("red"), Offset(10),
+                [](const absl::Status& status) { ASSERT_TRUE(status.ok()); });
   engine_->timers().RunDue();
   EXPECT_EQ(Backlog(), 15);
 }
@@ -141,7 +148,8 @@ TEST_F(EngineFilterTest, WhatTheFilterLeavesOutHoldsNothingWithoutAConsumer) {
   engine_->timers().RunDue();
   EXPECT_EQ(Backlog(), 1);
   EXPECT_EQ(FindTopic("orders")->log().extent().first, Offset(5));
-  EXPECT_EQ(FindSubscription("red")->stats().oldest_unacked_publish_time_us, absl::ToUnixMicros(clock_.WallNow()));
+  EXPECT_EQ(FindSubscription("red")->stats().oldest_unacked_publish_time_us,
+            absl::ToUnixMicros(clock_.WallNow()));
 }
 
 }  // namespace

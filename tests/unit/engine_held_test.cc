@@ -1,4 +1,5 @@
-// Messages that wait in a subscription: behind others of their key, or for their time. However many, they stop nobody.
+// Messages that wait in a subscription: behind others of their key, or for their time. However
+// many, they stop nobody.
 #include <random>
 
 #include "core/engine/offset_list.h"
@@ -45,7 +46,8 @@ TEST(OffsetListTest, LosesWhatIsErasedAndNothingElse) {
       expected.erase(expected.begin());
     } else {
       const auto at = expected.begin() + static_cast<ptrdiff_t>(random() % expected.size());
-      ASSERT_FALSE(list.Erase(*at + 1) && !std::binary_search(expected.begin(), expected.end(), *at + 1));
+      ASSERT_FALSE(list.Erase(*at + 1) &&
+                   !std::binary_search(expected.begin(), expected.end(), *at + 1));
       const bool was_next = at + 1 != expected.end() && *(at + 1) == *at + 1;
       if (was_next) {
         expected.erase(at + 1);
@@ -76,13 +78,17 @@ TEST(ScheduledSetTest, GivesEachMessageWhenItIsDueAndNotBefore) {
   Offset next(1);
   const auto add = [&](int64_t until_us) {
     const auto count = 1 + random() % 3;
-    set.Add({{next, next + count}, static_cast<uint32_t>(random() % 5), static_cast<uint8_t>(random() % 10)}, until_us);
+    set.Add({{next, next + count},
+             static_cast<uint32_t>(random() % 5),
+             static_cast<uint8_t>(random() % 10)},
+            until_us);
     for (uint64_t i = 0; i < count; ++i) expected.emplace(until_us, next + i);
     next += count;
   };
   for (int i = 0; i < 5'000; ++i) add(kStart + static_cast<int64_t>(random() % 2'000'000));
   Offset dropped(1);
-  for (int64_t now = kStart; now < kStart + 2'100'000; now += static_cast<int64_t>(random() % 30'000)) {
+  for (int64_t now = kStart; now < kStart + 2'100'000;
+       now += static_cast<int64_t>(random() % 30'000)) {
     if (random() % 10 == 0) add(now + static_cast<int64_t>(random() % 300'000));
     if (random() % 10 == 0) {
       dropped += 20;
@@ -140,7 +146,8 @@ class EngineHeldTest : public EngineFixture {
   void PublishOne(const OutgoingMessage& message, int copies = 1) {
     BatchBuilder builder;
     for (int i = 0; i < copies; ++i) ASSERT_TRUE(builder.Add(message).ok());
-    FindTopic("orders")->Publish(*builder.Build(), [](const auto& published) { ASSERT_TRUE(published.ok()); });
+    FindTopic("orders")->Publish(*builder.Build(),
+                                 [](const auto& published) { ASSERT_TRUE(published.ok()); });
   }
   // Takes and acknowledges what came; returns the payloads.
   static std::vector<std::string> Consume(const Wired& wired) {
@@ -180,7 +187,9 @@ TEST_F(EngineHeldTest, ManyMessagesThatAreDueLaterStopNothingThatIsDueNow) {
 class EngineHeldFullTest : public EngineHeldTest {
  protected:
   EngineHeldFullTest() {
-    options_.on_held_full = [this](const std::string& subscription) { told_.push_back(subscription); };
+    options_.on_held_full = [this](const std::string& subscription) {
+      told_.push_back(subscription);
+    };
     Reopen();
   }
   std::vector<std::string> told_;
@@ -192,9 +201,14 @@ TEST_F(EngineHeldFullTest, WhoHoldsBackAllItMayIsToldOfOnceUntilThatIsOver) {
   const auto fill = [&] {
     BatchBuilder builder;
     for (int i = 0; i < 200'000; ++i) {
-      ASSERT_TRUE(builder.Add({.data = "x", .ordering_key = std::to_string(i), .deliver_at = clock_.WallNow() + absl::Minutes(1)}).ok());
+      ASSERT_TRUE(builder
+                      .Add({.data = "x",
+                            .ordering_key = std::to_string(i),
+                            .deliver_at = clock_.WallNow() + absl::Minutes(1)})
+                      .ok());
       if (builder.count() < kBatch) continue;
-      FindTopic("orders")->Publish(*builder.Build(), [](const auto& published) { ASSERT_TRUE(published.ok()); });
+      FindTopic("orders")->Publish(*builder.Build(),
+                                   [](const auto& published) { ASSERT_TRUE(published.ok()); });
     }
     PublishOne({.data = "due", .ordering_key = "other"});
     Advance(absl::ZeroDuration());
@@ -211,8 +225,10 @@ TEST_F(EngineHeldFullTest, WhoHoldsBackAllItMayIsToldOfOnceUntilThatIsOver) {
 
 TEST_F(EngineHeldTest, AKeyThatIsDueLaterHoldsWhatComesBehindItAndIsReleasedInOrder) {
   const Wired wired = WireOrdered(1'000'000);
-  PublishOne({.data = "first", .ordering_key = "a", .deliver_at = clock_.WallNow() + absl::Minutes(1)});
-  PublishOne({.data = "second", .ordering_key = "a", .deliver_at = clock_.WallNow() + absl::Minutes(2)});
+  PublishOne(
+      {.data = "first", .ordering_key = "a", .deliver_at = clock_.WallNow() + absl::Minutes(1)});
+  PublishOne(
+      {.data = "second", .ordering_key = "a", .deliver_at = clock_.WallNow() + absl::Minutes(2)});
   PublishOne({.data = "third", .ordering_key = "a"});
   EXPECT_TRUE(wired.consumer->Take().empty());
   Advance(absl::Minutes(1));

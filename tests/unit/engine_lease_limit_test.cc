@@ -1,4 +1,5 @@
-// No more messages are delivered and not settled than there may be, and what waits for that is not forgotten.
+// No more messages are delivered and not settled than there may be, and what waits for that is not
+// forgotten.
 #include "gmock/gmock.h"
 #include "tests/support/engine_fixture.h"
 
@@ -12,9 +13,12 @@ class EngineLeaseLimitTest : public EngineFixture {
  protected:
   EngineLeaseLimitTest() : EngineFixture({.leases = {.server = 5, .subscription = 3}}) {
     EXPECT_TRUE(CreateTopic("orders").ok());
-    for (const char* name : {"billing", "stock"}) EXPECT_TRUE(CreateSubscription(name, "orders").ok());
+    for (const char* name : {"billing", "stock"})
+      EXPECT_TRUE(CreateSubscription(name, "orders").ok());
   }
-  void AckAll(const Wired& wired) { wired.subscription->Ack(wired.id, Leases(wired.consumer->Take())); }
+  void AckAll(const Wired& wired) {
+    wired.subscription->Ack(wired.id, Leases(wired.consumer->Take()));
+  }
   std::vector<std::string> Later(const Wired& wired) {
     Advance(absl::ZeroDuration());
     return wired.consumer->TakeData();
@@ -36,7 +40,9 @@ TEST_F(EngineLeaseLimitTest, SubscriptionsShareWhatTheServerMayLease) {
   const auto stock = Connect("stock");
   ASSERT_TRUE(Publish("orders", {"a", "b", "c"}).ok());
   EXPECT_THAT(billing.consumer->deliveries().size() + stock.consumer->deliveries().size(), 2u);
-  EXPECT_EQ(billing.subscription->stats().leased_messages + stock.subscription->stats().leased_messages, 5);
+  EXPECT_EQ(
+      billing.subscription->stats().leased_messages + stock.subscription->stats().leased_messages,
+      5);
   AckAll(billing);
   AckAll(stock);
   EXPECT_THAT(Later(billing).size() + Later(stock).size(), 1u);
@@ -73,7 +79,8 @@ TEST_F(EngineLeaseLimitTest, ASubscriptionThatIsDeletedMakesRoomForOthers) {
   ASSERT_TRUE(Publish("orders", {"a", "b", "c"}).ok());
   const auto stock = Connect("stock");
   EXPECT_THAT(stock.consumer->TakeData(), ElementsAre("a", "b"));
-  engine_->DeleteSubscription(SubscriptionNamed("billing"), [](const absl::Status& status) { EXPECT_TRUE(status.ok()); });
+  engine_->DeleteSubscription(SubscriptionNamed("billing"),
+                              [](const absl::Status& status) { EXPECT_TRUE(status.ok()); });
   EXPECT_THAT(Later(stock), ElementsAre("c"));
 }
 
@@ -81,7 +88,8 @@ TEST_F(EngineLeaseLimitTest, SeekingEndsLeasesAndMakesRoom) {
   const auto billing = Connect("billing");
   ASSERT_TRUE(Publish("orders", {"a", "b", "c", "d"}).ok());
   billing.consumer->Take();
-  engine_->Seek(SubscriptionNamed("billing"), Latest{}, [](const absl::Status& status) { EXPECT_TRUE(status.ok()); });
+  engine_->Seek(SubscriptionNamed("billing"), Latest{},
+                [](const absl::Status& status) { EXPECT_TRUE(status.ok()); });
   ASSERT_TRUE(Publish("orders", {"e", "f", "g"}).ok());
   EXPECT_THAT(Later(billing), ElementsAre("e", "f", "g"));
 }

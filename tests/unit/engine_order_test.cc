@@ -27,7 +27,8 @@ class EngineOrderTest : public EngineFixture {
       messages.push_back({.data = name, .ordering_key = std::string_view(name).substr(0, 1)});
     }
     absl::Status stored;
-    FindTopic("orders")->Publish(MakeBatch(messages), [&](const auto& published) { stored = published.status(); });
+    FindTopic("orders")->Publish(MakeBatch(messages),
+                                 [&](const auto& published) { stored = published.status(); });
     ASSERT_EQ(stored, absl::OkStatus());
   }
   std::vector<Received> Take(const Wired& wired) {
@@ -234,8 +235,8 @@ TEST_F(EngineOrderTest, ConfirmedNacksOfSeveralMessagesOfAKeyAreAllConfirmed) {
   Take(one_);
   const auto nack = [&](const char* first, const char* last) {
     uint64_t confirmed = 0;
-    for (const LeaseRange& part :
-         one_.subscription->NackConfirmed(one_.id, {{leases_.at(first), leases_.at(last)}}, absl::Seconds(1))) {
+    for (const LeaseRange& part : one_.subscription->NackConfirmed(
+             one_.id, {{leases_.at(first), leases_.at(last)}}, absl::Seconds(1))) {
       confirmed += part.last - part.first + 1;
     }
     return confirmed;
@@ -252,7 +253,8 @@ TEST_F(EngineOrderTest, ConfirmedNacksOfSeveralMessagesOfAKeyAreAllConfirmed) {
   EXPECT_EQ(one_.subscription->WhyOver(last, Offset(3)), "an earlier message of its key failed");
   Advance(absl::Seconds(1));
   Take(one_);
-  EXPECT_TRUE(one_.subscription->NackConfirmed(one_.id, {{last, last}}, absl::ZeroDuration()).empty());
+  EXPECT_TRUE(
+      one_.subscription->NackConfirmed(one_.id, {{last, last}}, absl::ZeroDuration()).empty());
 }
 
 TEST_F(EngineOrderTest, RefusedAcknowledgementsHaveAReason) {
@@ -276,8 +278,10 @@ TEST_F(EngineOrderTest, RefusedAcknowledgementsHaveAReason) {
 TEST_F(EngineOrderTest, MessagesWithoutAKeyAreNotKeptInOrder) {
   Wire();
   absl::Status stored;
-  FindTopic("orders")->Publish(MakeBatch(std::vector<OutgoingMessage>{{.data = "x"}, {.data = "k", .ordering_key = "k"}, {.data = "y"}}),
-                               [&](const auto& published) { stored = published.status(); });
+  FindTopic("orders")->Publish(
+      MakeBatch(std::vector<OutgoingMessage>{
+          {.data = "x"}, {.data = "k", .ordering_key = "k"}, {.data = "y"}}),
+      [&](const auto& published) { stored = published.status(); });
   Take(one_);
   Nack(one_, "x");
   EXPECT_EQ(Told(Take(one_)), "x2");
@@ -292,16 +296,19 @@ TEST_F(EngineOrderTest, OnlyKeysInFlightTakeMemory) {
   EXPECT_EQ(FindSubscription("billing")->stats().held_messages, 0);
 }
 
-// After five failed deliveries, and when they expire, messages go to a topic "graveyard", read by "undertaker".
+// After five failed deliveries, and when they expire, messages go to a topic "graveyard", read by
+// "undertaker".
 class EngineOrderDeadLetterTest : public EngineOrderTest {
  protected:
   void SetUp() override {
-    Wire(false, DeadLetterPolicy{.topic = TopicNamed("graveyard"), .max_attempts = 5, .expired_too = true});
+    Wire(false, DeadLetterPolicy{
+                    .topic = TopicNamed("graveyard"), .max_attempts = 5, .expired_too = true});
     ASSERT_EQ(CreateSubscription("undertaker", "graveyard"), absl::OkStatus());
   }
   absl::Status Publish(const std::vector<OutgoingMessage>& messages) {
     absl::Status stored;
-    FindTopic("orders")->Publish(MakeBatch(messages), [&](const auto& published) { stored = published.status(); });
+    FindTopic("orders")->Publish(MakeBatch(messages),
+                                 [&](const auto& published) { stored = published.status(); });
     return stored;
   }
   // Nacks it this often, and takes what comes then.
@@ -314,7 +321,8 @@ class EngineOrderDeadLetterTest : public EngineOrderTest {
     }
   }
   void LoseTheGraveyard() {
-    engine_->DeleteTopic(TopicNamed("graveyard"), [](const auto& status) { ASSERT_EQ(status, absl::OkStatus()); });
+    engine_->DeleteTopic(TopicNamed("graveyard"),
+                         [](const auto& status) { ASSERT_EQ(status, absl::OkStatus()); });
   }
 };
 
@@ -331,7 +339,9 @@ TEST_F(EngineOrderDeadLetterTest, WhatWasUsedUpBeforeARestartGoesWhenItIsMetAlon
 
 TEST_F(EngineOrderDeadLetterTest, WhatWaitsBehindADeadLetterForItsTimeComesAtThatTime) {
   ASSERT_EQ(Publish({{.data = "a-1", .ordering_key = "a"},
-                     {.data = "a-2", .ordering_key = "a", .deliver_at = clock_.WallNow() + absl::Minutes(1)}}),
+                     {.data = "a-2",
+                      .ordering_key = "a",
+                      .deliver_at = clock_.WallNow() + absl::Minutes(1)}}),
             absl::OkStatus());
   Take(one_);
   FailTimes("a-1", 5);
@@ -355,11 +365,14 @@ TEST_F(EngineOrderDeadLetterTest, TwoOfAKeyThatCannotBeCopiedBothComeAgain) {
   EXPECT_EQ(Told(Take(one_)), "a-16 a-26");
 }
 
-TEST_F(EngineOrderDeadLetterTest, WhatExpiredAndCannotBeCopiedDoesNotComeOutOfOrderWhenTheClockIsSetBack) {
+TEST_F(EngineOrderDeadLetterTest,
+       WhatExpiredAndCannotBeCopiedDoesNotComeOutOfOrderWhenTheClockIsSetBack) {
   one_.subscription->Detach(one_.id);
-  ASSERT_EQ(Publish({{.data = "a-1", .ordering_key = "a", .expire_at = clock_.WallNow() + absl::Seconds(5)},
-                     {.data = "a-2", .ordering_key = "a"}}),
-            absl::OkStatus());
+  ASSERT_EQ(
+      Publish(
+          {{.data = "a-1", .ordering_key = "a", .expire_at = clock_.WallNow() + absl::Seconds(5)},
+           {.data = "a-2", .ordering_key = "a"}}),
+      absl::OkStatus());
   LoseTheGraveyard();
   Advance(absl::Seconds(5));
   const Wired wired = Connect("billing");

@@ -1,5 +1,5 @@
-// Leases that outlive their consumer and are settled by whoever names them, limits on what a consumer holds, and
-// acknowledgements that come late: what clients of google.pubsub.v1 live by.
+// Leases that outlive their consumer and are settled by whoever names them, limits on what a
+// consumer holds, and acknowledgements that come late: what clients of google.pubsub.v1 live by.
 #include "core/base/error.h"
 #include "gmock/gmock.h"
 #include "tests/support/engine_fixture.h"
@@ -24,10 +24,11 @@ class OutlivingLeaseTest : public EngineFixture {
                          int64_t max_bytes = AttachOptions::kNoOutstandingLimit) {
     Wired wired;
     wired.subscription = FindSubscription("billing");
-    wired.id = *wired.subscription->Attach(wired.consumer, {.client_id = {},
-                                                            .leases_outlive_it = true,
-                                                            .max_outstanding_messages = max_messages,
-                                                            .max_outstanding_bytes = max_bytes});
+    wired.id =
+        *wired.subscription->Attach(wired.consumer, {.client_id = {},
+                                                     .leases_outlive_it = true,
+                                                     .max_outstanding_messages = max_messages,
+                                                     .max_outstanding_bytes = max_bytes});
     wired.subscription->Grant(wired.id, 1'000'000, Subscription::kNoByteLimit);
     return wired;
   }
@@ -48,7 +49,8 @@ class OutlivingLeaseTest : public EngineFixture {
   }
   AckOutcome ConfirmLate(const std::vector<LateAck>& late) {
     AckOutcome result;
-    FindSubscription("billing")->AckLateConfirmed(late, [&](AckOutcome outcome) { result = std::move(outcome); });
+    FindSubscription("billing")->AckLateConfirmed(
+        late, [&](AckOutcome outcome) { result = std::move(outcome); });
     return result;
   }
 };
@@ -124,8 +126,9 @@ TEST_F(OutlivingLeaseTest, WhatIsReturnedWasNoAttempt) {
     config.dead_letter = DeadLetterPolicy{.topic = TopicNamed(topic + "-graveyard")};
     ASSERT_TRUE(CreateSubscription(std::move(config)).ok());
     const auto wired = Connect(topic);
-    FindTopic(topic)->Publish(MakeBatch(std::vector<OutgoingMessage>{{.data = "a", .ordering_key = "key"}}),
-                              [](const auto& published) { EXPECT_TRUE(published.ok()); });
+    FindTopic(topic)->Publish(
+        MakeBatch(std::vector<OutgoingMessage>{{.data = "a", .ordering_key = "key"}}),
+        [](const auto& published) { EXPECT_TRUE(published.ok()); });
     for (int i = 0; i < 10; ++i) {
       const auto delivered = wired.consumer->Take();
       ASSERT_EQ(delivered.size(), 1u);
@@ -169,7 +172,8 @@ TEST_F(OutlivingLeaseTest, ALateAcknowledgementFromBeforeASeekDoesNotCount) {
   const auto wired = ConnectOutliving();
   ASSERT_TRUE(Publish("orders", {"a"}).ok());
   const auto delivered = wired.consumer->Take();
-  engine_->Seek(SubscriptionNamed("billing"), Earliest{}, [](const absl::Status& status) { EXPECT_TRUE(status.ok()); });
+  engine_->Seek(SubscriptionNamed("billing"), Earliest{},
+                [](const absl::Status& status) { EXPECT_TRUE(status.ok()); });
   wired.subscription->AckLate(Late(delivered), /*before_restart=*/false);
   EXPECT_EQ(wired.subscription->stats().backlog_messages, 1);
 }
@@ -196,7 +200,8 @@ TEST_F(OutlivingLeaseTest, AnAcknowledgementOfBeforeACrashCountsAlsoWhereNothing
     ASSERT_TRUE(CreateSubscription(config).ok());
     ASSERT_TRUE(Publish(name, {"a", "b", "c"}).ok());
     // The store knows nothing of a delivery.
-    FindSubscription(name)->AckLate({{{LeaseId(1), LeaseId(2)}, Offset(1)}}, /*before_restart=*/true);
+    FindSubscription(name)->AckLate({{{LeaseId(1), LeaseId(2)}, Offset(1)}},
+                                    /*before_restart=*/true);
     EXPECT_EQ(FindSubscription(name)->stats().backlog_messages, 1);
     EXPECT_THAT(Connect(name).consumer->TakeData(), ElementsAre("c"));
   }
@@ -205,7 +210,8 @@ TEST_F(OutlivingLeaseTest, AnAcknowledgementOfBeforeACrashCountsAlsoWhereNothing
 TEST_F(OutlivingLeaseTest, NothingIsAcknowledgedThatIsNotInTheLog) {
   Subscribe();
   ASSERT_TRUE(Publish("orders", {"a", "b"}).ok());
-  FindSubscription("billing")->AckLate({{{LeaseId(1), LeaseId(1000)}, Offset(3)}}, /*before_restart=*/true);
+  FindSubscription("billing")->AckLate({{{LeaseId(1), LeaseId(1000)}, Offset(3)}},
+                                       /*before_restart=*/true);
   EXPECT_EQ(FindSubscription("billing")->stats().backlog_messages, 2);
   ASSERT_TRUE(Publish("orders", {"c"}).ok());
   EXPECT_THAT(ConnectOutliving().consumer->TakeData(), ElementsAre("a", "b", "c"));
@@ -214,8 +220,10 @@ TEST_F(OutlivingLeaseTest, NothingIsAcknowledgedThatIsNotInTheLog) {
 TEST_F(OutlivingLeaseTest, AnAcknowledgementOfBeforeARestartDoesNotCountOnceItWasSoughtBack) {
   Subscribe();
   ASSERT_TRUE(Publish("orders", {"a"}).ok());
-  engine_->Seek(SubscriptionNamed("billing"), Earliest{}, [](const absl::Status& status) { EXPECT_TRUE(status.ok()); });
-  FindSubscription("billing")->AckLate({{{LeaseId(1), LeaseId(1)}, Offset(1)}}, /*before_restart=*/true);
+  engine_->Seek(SubscriptionNamed("billing"), Earliest{},
+                [](const absl::Status& status) { EXPECT_TRUE(status.ok()); });
+  FindSubscription("billing")->AckLate({{{LeaseId(1), LeaseId(1)}, Offset(1)}},
+                                       /*before_restart=*/true);
   EXPECT_EQ(FindSubscription("billing")->stats().backlog_messages, 1);
 }
 
@@ -225,8 +233,10 @@ TEST_F(OutlivingLeaseTest, OutOfTurnNothingOfAKeyIsAcknowledgedLate) {
   Subscribe(config);
   const auto first = ConnectOutliving();
   BatchBuilder builder;
-  for (const char* data : {"a", "b"}) ASSERT_TRUE(builder.Add({.data = data, .ordering_key = "k"}).ok());
-  FindTopic("orders")->Publish(*builder.Build(), [](const auto& published) { EXPECT_TRUE(published.ok()); });
+  for (const char* data : {"a", "b"})
+    ASSERT_TRUE(builder.Add({.data = data, .ordering_key = "k"}).ok());
+  FindTopic("orders")->Publish(*builder.Build(),
+                               [](const auto& published) { EXPECT_TRUE(published.ok()); });
   const auto delivered = first.consumer->Take();
   first.subscription->Detach(first.id);
   Advance(absl::Seconds(10));
@@ -243,11 +253,14 @@ TEST_F(OutlivingLeaseTest, ExactlyOnceConfirmsWhatWasNotDeliveredAgainSinceTheRe
   const auto late = Late(first.consumer->Take());
   // As after a crash that came before its leases were saved.
   LoseLeases();
-  const AckOutcome outcome = ConfirmLate({{{late[0].leases.first, late[0].leases.first}, late[0].offset}});
+  const AckOutcome outcome =
+      ConfirmLate({{{late[0].leases.first, late[0].leases.first}, late[0].offset}});
   EXPECT_EQ(outcome.confirmed.size(), 1u);
   EXPECT_THAT(ConnectOutliving().consumer->TakeData(), ElementsAre("b"));
   // The rest was delivered again: that delivery is the one that counts now.
-  EXPECT_EQ(ConfirmLate({{{late[0].leases.last, late[0].leases.last}, late[0].offset + 1}}).refused.size(), 1u);
+  EXPECT_EQ(ConfirmLate({{{late[0].leases.last, late[0].leases.last}, late[0].offset + 1}})
+                .refused.size(),
+            1u);
 }
 
 TEST_F(OutlivingLeaseTest, ASubscriptionLetsGoOfWhatItKeepsForAShorterTimeThanItsTopic) {
@@ -282,12 +295,14 @@ TEST_F(OutlivingLeaseTest, ADetachedSubscriptionHasNothingAndGetsNothingAlsoAfte
   Subscribe();
   const auto wired = ConnectOutliving(/*max_messages=*/1);
   ASSERT_TRUE(Publish("orders", {"a", "b"}).ok());
-  engine_->DetachSubscription(SubscriptionNamed("billing"), [](const absl::Status& status) { EXPECT_TRUE(status.ok()); });
+  engine_->DetachSubscription(SubscriptionNamed("billing"),
+                              [](const absl::Status& status) { EXPECT_TRUE(status.ok()); });
   EXPECT_EQ(ReasonOf(wired.consumer->ended()), Reason::kSubscriptionDetached);
   EXPECT_EQ(FindTopic("orders")->stats().subscriptions, 0);
   Reopen();
   EXPECT_TRUE(FindSubscription("billing")->config().detached);
-  EXPECT_EQ(ReasonOf(FindSubscription("billing")->Attach(wired.consumer, {}).status()), Reason::kSubscriptionDetached);
+  EXPECT_EQ(ReasonOf(FindSubscription("billing")->Attach(wired.consumer, {}).status()),
+            Reason::kSubscriptionDetached);
 }
 
 }  // namespace

@@ -13,7 +13,12 @@ namespace sluice {
 namespace {
 
 Lease LeaseOf(Offset offset, uint32_t count, ConsumerId consumer, Instant deadline) {
-  return {.first = {}, .offset = offset, .count = count, .consumer = consumer, .deadline = deadline, .attempt = 1};
+  return {.first = {},
+          .offset = offset,
+          .count = count,
+          .consumer = consumer,
+          .deadline = deadline,
+          .attempt = 1};
 }
 
 // Random operations on runs against one entry per message.
@@ -36,7 +41,8 @@ TEST(LeaseTableTest, AgreesWithOneEntryPerMessage) {
     // Often just what came last, as it came.
     if (pick(3) == 0) range = newest;
     const auto in_range = [&](const auto& entry) {
-      return entry.first >= range.first && entry.first <= range.last && entry.second.consumer == consumer;
+      return entry.first >= range.first && entry.first <= range.last &&
+             entry.second.consumer == consumer;
     };
     switch (pick(4)) {
       case 0: {
@@ -177,7 +183,8 @@ TEST(TailCacheTest, GivesWayToPublishesAndDoesWithoutWhereThereIsNoRoom) {
   TailCache cache(1 << 20, ledger);
   ledger.SetReclaim([&cache](size_t bytes) { cache.Shrink(bytes); });
   for (uint64_t i = 1; i <= 4; ++i) cache.Insert(TopicId(1), BatchAt(Offset(i)));
-  EXPECT_TRUE(cache.Find(TopicId(1), Offset(1), SIZE_MAX).empty()) << "the oldest made room for the newest";
+  EXPECT_TRUE(cache.Find(TopicId(1), Offset(1), SIZE_MAX).empty())
+      << "the oldest made room for the newest";
   EXPECT_EQ(cache.Find(TopicId(1), Offset(2), SIZE_MAX).size(), 3);
   ASSERT_TRUE(ledger.Take(MemoryPart::kPublishes, 2 * each));
   EXPECT_EQ(cache.Find(TopicId(1), Offset(4), SIZE_MAX).size(), 1);

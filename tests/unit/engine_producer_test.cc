@@ -10,7 +10,8 @@ class EngineProducerTest : public EngineFixture {
  protected:
   void SetUp() override { ASSERT_TRUE(CreateTopic("orders").ok()); }
 
-  absl::StatusOr<Published> PublishNumbered(const ProducerTag& tag, const std::vector<std::string>& payloads) {
+  absl::StatusOr<Published> PublishNumbered(const ProducerTag& tag,
+                                            const std::vector<std::string>& payloads) {
     Ref<Batch> batch = MakeBatch(payloads);
     batch->set_producer(tag);
     absl::StatusOr<Published> result = absl::UnknownError("no answer");

@@ -31,8 +31,10 @@ class RestoredLeaseTest : public EngineFixture {
   }
   void PublishKeyed(const std::vector<std::string>& payloads) {
     BatchBuilder builder;
-    for (const std::string& data : payloads) ASSERT_TRUE(builder.Add({.data = data, .ordering_key = "k"}).ok());
-    FindTopic("orders")->Publish(*builder.Build(), [](const auto& published) { EXPECT_TRUE(published.ok()); });
+    for (const std::string& data : payloads)
+      ASSERT_TRUE(builder.Add({.data = data, .ordering_key = "k"}).ok());
+    FindTopic("orders")->Publish(*builder.Build(),
+                                 [](const auto& published) { EXPECT_TRUE(published.ok()); });
   }
 
   struct Given {
@@ -44,7 +46,8 @@ class RestoredLeaseTest : public EngineFixture {
   std::vector<Given> Take(const Wired& wired) {
     std::vector<Given> given;
     for (const Delivery& d : wired.consumer->Take()) {
-      for (uint32_t i = 0; i < d.count(); ++i) given.push_back({engine_->incarnation(), d.first_lease + i, d.offsets().begin + i});
+      for (uint32_t i = 0; i < d.count(); ++i)
+        given.push_back({engine_->incarnation(), d.first_lease + i, d.offsets().begin + i});
     }
     return given;
   }
@@ -57,7 +60,8 @@ class RestoredLeaseTest : public EngineFixture {
   }
   AckOutcome Confirm(LeaseRange range) {
     AckOutcome result;
-    FindSubscription("billing")->AckConfirmed(kAnyone, {range}, [&](AckOutcome outcome) { result = std::move(outcome); });
+    FindSubscription("billing")->AckConfirmed(
+        kAnyone, {range}, [&](AckOutcome outcome) { result = std::move(outcome); });
     return result;
   }
   SubscriptionStats stats() { return FindSubscription("billing")->stats(); }
@@ -142,8 +146,9 @@ TEST_F(RestoredLeaseTest, ExactlyOnceConfirmsItAndRefusesItOnceItWentToSomebodyE
   EXPECT_EQ(Confirm(RangeNow(given[1])).refused.size(), 1u);
   // By its offset alone it does not count either.
   AckOutcome late;
-  FindSubscription("billing")->AckLateConfirmed({{{given[1].lease, given[1].lease}, given[1].offset}},
-                                                [&](AckOutcome outcome) { late = std::move(outcome); });
+  FindSubscription("billing")->AckLateConfirmed(
+      {{{given[1].lease, given[1].lease}, given[1].offset}},
+      [&](AckOutcome outcome) { late = std::move(outcome); });
   EXPECT_EQ(late.refused.size(), 1u);
 }
 
@@ -166,7 +171,8 @@ TEST_F(RestoredLeaseTest, WhatIsPushedIsPushedAgain) {
   ASSERT_TRUE(Publish("orders", {"a"}).ok());
   EXPECT_EQ(Take(pusher).size(), 1u);
   Reopen();
-  EXPECT_THAT(ConnectOutliving({.client_id = {}, .pushes = true}).consumer->TakeData(), ElementsAre("a"));
+  EXPECT_THAT(ConnectOutliving({.client_id = {}, .pushes = true}).consumer->TakeData(),
+              ElementsAre("a"));
 }
 
 TEST_F(RestoredLeaseTest, WhatWasNotOutGoesOutAndWhatIsInFrontToo) {
@@ -213,7 +219,8 @@ TEST_F(RestoredLeaseTest, WhenTheFirstOfAKeyFailsTheLaterOnesComeAgainToo) {
   Reopen();
   const auto after = ConnectOutliving();
   EXPECT_EQ(Confirm(RangeNow(given[1])).too_early.size(), 1u);
-  EXPECT_EQ(FindSubscription("billing")->Nack(kAnyone, RangeNow(given[0]), absl::ZeroDuration()), 1u);
+  EXPECT_EQ(FindSubscription("billing")->Nack(kAnyone, RangeNow(given[0]), absl::ZeroDuration()),
+            1u);
   EXPECT_THAT(after.consumer->TakeData(), ElementsAre("a", "b"));
 }
 
@@ -223,7 +230,8 @@ TEST_F(RestoredLeaseTest, ASeekEndsIt) {
   ASSERT_TRUE(Publish("orders", {"a"}).ok());
   const auto given = Take(first);
   Reopen();
-  engine_->Seek(SubscriptionNamed("billing"), Earliest{}, [](const absl::Status& status) { EXPECT_TRUE(status.ok()); });
+  engine_->Seek(SubscriptionNamed("billing"), Earliest{},
+                [](const absl::Status& status) { EXPECT_TRUE(status.ok()); });
   EXPECT_FALSE(LeaseNow(given[0]));
   EXPECT_EQ(stats().leased_messages, 0);
   EXPECT_THAT(ConnectOutliving().consumer->TakeData(), ElementsAre("a"));
@@ -334,7 +342,8 @@ TEST_F(TakenUpLeaseTest, IsTheConsumersOwn) {
   EXPECT_EQ(taken[0].earlier.last, given[2].lease);
   EXPECT_THAT(TakeUp(after, given), IsEmpty()) << "once";
   AckOutcome outcome;
-  after.subscription->AckConfirmed(after.id, {{taken[0].now, taken[0].now}}, [&](AckOutcome told) { outcome = std::move(told); });
+  after.subscription->AckConfirmed(after.id, {{taken[0].now, taken[0].now}},
+                                   [&](AckOutcome told) { outcome = std::move(told); });
   EXPECT_EQ(outcome.confirmed.size(), 1u);
   // What it holds when it ends is free at once.
   const auto other = Connect();
@@ -350,9 +359,11 @@ TEST_F(TakenUpLeaseTest, OnlyWhatStillHoldsIsTakenUp) {
   before.subscription->Nack(before.id, {given[1].lease, given[1].lease}, absl::Seconds(100));
   Reopen();
   const auto after = Connect();
-  EXPECT_THAT(after.consumer->TakeData(), ElementsAre("b")) << "a delay does not outlive the engine";
+  EXPECT_THAT(after.consumer->TakeData(), ElementsAre("b"))
+      << "a delay does not outlive the engine";
   EXPECT_EQ(TakeUp(after, given).size(), 2u);
-  EXPECT_THAT(TakeUp(after, {{given[0].incarnation + 1, given[0].lease, given[0].offset}}), IsEmpty());
+  EXPECT_THAT(TakeUp(after, {{given[0].incarnation + 1, given[0].lease, given[0].offset}}),
+              IsEmpty());
 }
 
 TEST_F(TakenUpLeaseTest, LaterMessagesOfItsKeyFollowItToItsConsumer) {
@@ -386,12 +397,14 @@ TEST_F(TakenUpLeaseTest, APartOfAKeyKeepsWhatComesBehindTheRestWaiting) {
   PublishKeyed({"d"});
   EXPECT_THAT(after.consumer->TakeData(), IsEmpty());
   // All come again, and nothing of it is out twice.
-  EXPECT_EQ(after.subscription->Nack(after.id, {taken[0].now, taken[0].now}, absl::ZeroDuration()), 1u);
+  EXPECT_EQ(after.subscription->Nack(after.id, {taken[0].now, taken[0].now}, absl::ZeroDuration()),
+            1u);
   const auto again = after.consumer->deliveries();
   EXPECT_THAT(after.consumer->TakeData(), ElementsAre("a", "b", "c", "d"));
   EXPECT_EQ(stats().leased_messages, 4);
   AckOutcome outcome;
-  after.subscription->AckConfirmed(after.id, Leases(again), [&](AckOutcome told) { outcome = std::move(told); });
+  after.subscription->AckConfirmed(after.id, Leases(again),
+                                   [&](AckOutcome told) { outcome = std::move(told); });
   EXPECT_EQ(stats().backlog_messages, 0);
 }
 

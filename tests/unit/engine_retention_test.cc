@@ -15,14 +15,16 @@ class EngineRetentionTest : public EngineFixture {
   uint64_t Stored() { return Extent().next - Extent().first; }
 
   void Delete(std::string_view subscription) {
-    engine_->DeleteSubscription(SubscriptionNamed(subscription), [](const absl::Status& status) { EXPECT_TRUE(status.ok()); });
+    engine_->DeleteSubscription(SubscriptionNamed(subscription),
+                                [](const absl::Status& status) { EXPECT_TRUE(status.ok()); });
   }
 
   // Publishes a few and acknowledges them on every connection given.
   void PublishAndAck(const std::vector<Wired>& connections) {
     for (int i = 0; i < 3; ++i) {
       ASSERT_TRUE(Publish("orders", {"a", "b"}).ok());
-      for (const Wired& wired : connections) wired.subscription->Ack(wired.id, Leases(wired.consumer->Take()));
+      for (const Wired& wired : connections)
+        wired.subscription->Ack(wired.id, Leases(wired.consumer->Take()));
     }
   }
 
@@ -175,7 +177,8 @@ TEST_F(EngineRetentionTest, WhatIsKeptSaysWhy) {
   const Wired wired = Wire();
   ASSERT_TRUE(Publish("orders", {"a", "b", "c", "d"}).ok());
   const std::vector<Delivery> held = wired.consumer->Take();
-  engine_->CreateSnapshot(*SnapshotName::Parse("projects/test/snapshots/before"), SubscriptionNamed("billing"), {},
+  engine_->CreateSnapshot(*SnapshotName::Parse("projects/test/snapshots/before"),
+                          SubscriptionNamed("billing"), {},
                           [](const auto& made) { EXPECT_TRUE(made.ok()); });
   wired.subscription->Ack(wired.id, {{held[0].first_lease, held[0].first_lease + 2}});
   const RetainedMessages retained = FindTopic("orders")->stats().retained;
@@ -196,7 +199,8 @@ TEST_F(EngineRetentionTest, ASeekHoldsWhatItGoesBackToAndFreesWhatItPasses) {
   const Wired fast = Connect("fast");
   PublishAndAck({fast});
   const auto seek = [&](std::string_view name, const StartPosition& to) {
-    engine_->Seek(SubscriptionNamed(name), to, [](const absl::Status& status) { EXPECT_TRUE(status.ok()) << status; });
+    engine_->Seek(SubscriptionNamed(name), to,
+                  [](const absl::Status& status) { EXPECT_TRUE(status.ok()) << status; });
   };
   seek("fast", Earliest{});
   seek("slow", Latest{});
@@ -251,12 +255,15 @@ TEST_F(EngineRetentionTest, AnIdleSubscriptionCountsItsBacklogAndDeliversIt) {
   EXPECT_EQ(Connect("idle").consumer->TakeData(), (std::vector<std::string>{"a", "b", "c"}));
 }
 
-// Subscriptions come, go, acknowledge and seek back; what is stored begins where the slowest of them is.
+// Subscriptions come, go, acknowledge and seek back; what is stored begins where the slowest of
+// them is.
 TEST_F(EngineRetentionTest, TheLowestFloorOfManyIsFound) {
   std::mt19937 random(5);
   ASSERT_TRUE(CreateTopic("orders").ok());
   std::map<std::string, Wired> there;
-  const auto any = [&] { return std::next(there.begin(), static_cast<ptrdiff_t>(random() % there.size())); };
+  const auto any = [&] {
+    return std::next(there.begin(), static_cast<ptrdiff_t>(random() % there.size()));
+  };
   const auto lowest = [&] {
     Offset floor = Extent().next;
     for (const auto& [name, wired] : there) floor = std::min(floor, wired.subscription->floor());
@@ -275,7 +282,8 @@ TEST_F(EngineRetentionTest, TheLowestFloorOfManyIsFound) {
     } else if (what == 2) {
       ASSERT_TRUE(Publish("orders", {"a"}).ok());
     } else if (what == 3) {
-      engine_->Seek(any()->second.subscription->config().name, Extent().first + random() % (Extent().next - Extent().first + 1),
+      engine_->Seek(any()->second.subscription->config().name,
+                    Extent().first + random() % (Extent().next - Extent().first + 1),
                     [](const absl::Status& status) { EXPECT_TRUE(status.ok()); });
     } else {
       const Wired& wired = any()->second;

@@ -26,17 +26,21 @@ class EngineSeekTest : public EngineFixture {
   }
   absl::Status Seek(const StartPosition& to) {
     absl::Status result = absl::UnknownError("no answer");
-    engine_->Seek(SubscriptionNamed("billing"), to, [&](const absl::Status& status) { result = status; });
+    engine_->Seek(SubscriptionNamed("billing"), to,
+                  [&](const absl::Status& status) { result = status; });
     return result;
   }
   absl::Status SeekToSnapshot(std::string_view id) {
     absl::Status result = absl::UnknownError("no answer");
-    engine_->Seek(SubscriptionNamed("billing"), SnapshotNamed(id), [&](const absl::Status& status) { result = status; });
+    engine_->Seek(SubscriptionNamed("billing"), SnapshotNamed(id),
+                  [&](const absl::Status& status) { result = status; });
     return result;
   }
-  absl::StatusOr<Snapshot> CreateSnapshot(std::string_view id, std::string_view subscription = "billing") {
+  absl::StatusOr<Snapshot> CreateSnapshot(std::string_view id,
+                                          std::string_view subscription = "billing") {
     absl::StatusOr<Snapshot> result = absl::UnknownError("no answer");
-    engine_->CreateSnapshot(SnapshotNamed(id), SubscriptionNamed(subscription), {}, [&](auto made) { result = made; });
+    engine_->CreateSnapshot(SnapshotNamed(id), SubscriptionNamed(subscription), {},
+                            [&](auto made) { result = made; });
     return result;
   }
   static SnapshotName SnapshotNamed(std::string_view id) {
@@ -165,7 +169,8 @@ TEST_F(EngineSeekTest, ASnapshotLetsGoOfTheLogWhenItIsDeletedOrExpires) {
   TakeAndAck();
   EXPECT_EQ(FindTopic("orders")->stats().extent.first, Offset(1));
   EXPECT_EQ(FindTopic("orders")->stats().subscriptions, 1);
-  engine_->DeleteSnapshot(SnapshotNamed("one"), [](const absl::Status& status) { EXPECT_EQ(status, absl::OkStatus()); });
+  engine_->DeleteSnapshot(SnapshotNamed("one"),
+                          [](const absl::Status& status) { EXPECT_EQ(status, absl::OkStatus()); });
   EXPECT_EQ(FindTopic("orders")->stats().extent.first, Offset(1));
   Advance(absl::Hours(7 * 24));
   Advance(absl::Seconds(10));

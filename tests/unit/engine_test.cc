@@ -30,7 +30,8 @@ TEST_F(EngineTest, ANameThatIsTakenIsTheAnswerWhateverElseIsMissing) {
   EXPECT_EQ(ReasonOf(CreateSubscription(config)), Reason::kSubscriptionExists);
   const auto snapshot = [&](std::string_view subscription) {
     absl::Status result = absl::UnknownError("no answer");
-    engine_->CreateSnapshot(*SnapshotName::Parse("projects/test/snapshots/before"), SubscriptionNamed(subscription), {},
+    engine_->CreateSnapshot(*SnapshotName::Parse("projects/test/snapshots/before"),
+                            SubscriptionNamed(subscription), {},
                             [&](const auto& made) { result = made.status(); });
     return result;
   };
@@ -49,8 +50,12 @@ TEST_F(EngineTest, StartPositionsChooseWhereASubscriptionBegins) {
   const absl::Time between = clock_.WallNow() - absl::Seconds(1);
   ASSERT_TRUE(Publish("orders", {"c"}).ok());
   const std::vector<std::pair<StartPosition, std::vector<std::string>>> cases = {
-      {Earliest{}, {"a", "b", "c", "d"}}, {Latest{}, {"d"}},          {between, {"c", "d"}},
-      {Offset(2), {"b", "c", "d"}},       {Offset(1000), {"d"}},      {Offset(0), {"a", "b", "c", "d"}},
+      {Earliest{}, {"a", "b", "c", "d"}},
+      {Latest{}, {"d"}},
+      {between, {"c", "d"}},
+      {Offset(2), {"b", "c", "d"}},
+      {Offset(1000), {"d"}},
+      {Offset(0), {"a", "b", "c", "d"}},
       {clock_.WallNow() + absl::Hours(1), {"d"}},
   };
   for (size_t i = 0; i < cases.size(); ++i) {
@@ -58,7 +63,8 @@ TEST_F(EngineTest, StartPositionsChooseWhereASubscriptionBegins) {
   }
   ASSERT_TRUE(Publish("orders", {"d"}).ok());
   for (size_t i = 0; i < cases.size(); ++i) {
-    EXPECT_EQ(Connect("start" + std::to_string(i)).consumer->TakeData(), cases[i].second) << "case " << i;
+    EXPECT_EQ(Connect("start" + std::to_string(i)).consumer->TakeData(), cases[i].second)
+        << "case " << i;
   }
 }
 
@@ -68,8 +74,7 @@ TEST_F(EngineTest, AnEphemeralSubscriptionEndsWithItsConsumer) {
   std::shared_ptr<Subscription> subscription;
   SubscriptionConfig config;
   config.topic = TopicNamed("orders");
-  engine_->OpenEphemeral(config, Earliest{},
-                         [&](auto opened) { subscription = *opened; });
+  engine_->OpenEphemeral(config, Earliest{}, [&](auto opened) { subscription = *opened; });
   auto consumer = std::make_shared<FakeConsumer>();
   const ConsumerId id = *subscription->Attach(consumer, {});
   subscription->Grant(id, 10, Subscription::kNoByteLimit);
@@ -128,10 +133,12 @@ TEST_F(EngineTest, ADeletedSubscriptionNoLongerHoldsMessages) {
   auto wired = Wire();
   ASSERT_TRUE(Publish("orders", {"a"}).ok());
   ASSERT_TRUE(CreateSubscription("audit", "orders", Latest{}).ok());
-  engine_->DeleteSubscription(SubscriptionNamed("billing"), [](const auto& status) { EXPECT_TRUE(status.ok()); });
+  engine_->DeleteSubscription(SubscriptionNamed("billing"),
+                              [](const auto& status) { EXPECT_TRUE(status.ok()); });
   EXPECT_EQ(store_->bytes(), 0);
   EXPECT_EQ(ReasonOf(wired.consumer->ended()), Reason::kSubscriptionNotFound);
-  EXPECT_EQ(ReasonOf(wired.subscription->Attach(wired.consumer, {}).status()), Reason::kSubscriptionNotFound);
+  EXPECT_EQ(ReasonOf(wired.subscription->Attach(wired.consumer, {}).status()),
+            Reason::kSubscriptionNotFound);
 }
 
 TEST_F(EngineTest, KeepsMessagesOfATopicThatHasNoSubscriptionYet) {
@@ -163,7 +170,8 @@ TEST_F(EngineTest, RetentionByBytesDropsTheOldest) {
   EXPECT_GE(store_->bytes(), kMinRetentionBytes - 50'000);
   const int64_t backlog = FindSubscription("billing")->stats().backlog_messages;
   EXPECT_EQ(Connect("billing").consumer->TakeData().size(), static_cast<size_t>(backlog));
-  EXPECT_EQ(metrics_.engine.dropped_by_retention_bytes.value(), 300 - static_cast<uint64_t>(backlog));
+  EXPECT_EQ(metrics_.engine.dropped_by_retention_bytes.value(),
+            300 - static_cast<uint64_t>(backlog));
 }
 
 TEST_F(EngineTest, NothingIsPublishedToADeletedTopic) {
@@ -171,8 +179,9 @@ TEST_F(EngineTest, NothingIsPublishedToADeletedTopic) {
   auto topic = FindTopic("orders");
   engine_->DeleteTopic(TopicNamed("orders"), [](const auto& status) { EXPECT_TRUE(status.ok()); });
   EXPECT_EQ(ReasonOf(engine_->FindTopic(TopicNamed("orders")).status()), Reason::kTopicNotFound);
-  topic->Publish(MakeBatch({"late"}),
-                 [](const auto& published) { EXPECT_EQ(ReasonOf(published.status()), Reason::kTopicNotFound); });
+  topic->Publish(MakeBatch({"late"}), [](const auto& published) {
+    EXPECT_EQ(ReasonOf(published.status()), Reason::kTopicNotFound);
+  });
 }
 
 TEST_F(EngineTest, UpdatesKeepCreateTimeAndSurviveReopening) {
@@ -187,14 +196,16 @@ TEST_F(EngineTest, UpdatesKeepCreateTimeAndSurviveReopening) {
   Reopen();
   EXPECT_EQ(FindTopic("orders")->config().retention, absl::Hours(2));
   EXPECT_EQ(FindTopic("orders")->config().labels.at("team"), "shop");
-  EXPECT_EQ(FindTopic("orders")->config().create_time, absl::FromUnixMicros(absl::ToUnixMicros(created)));
+  EXPECT_EQ(FindTopic("orders")->config().create_time,
+            absl::FromUnixMicros(absl::ToUnixMicros(created)));
 }
 
 TEST_F(EngineTest, ListsByProjectInOrderAndInPages) {
   for (const char* id : {"ccc", "aaa", "bbb"}) ASSERT_TRUE(CreateTopic(id).ok());
   const auto ids = [&](std::string_view project, std::string_view after, size_t limit) {
     std::vector<std::string> found;
-    for (const auto& topic : engine_->ListTopics(project, after, limit)) found.emplace_back(topic->config().name.id());
+    for (const auto& topic : engine_->ListTopics(project, after, limit))
+      found.emplace_back(topic->config().name.id());
     return found;
   };
   EXPECT_THAT(ids("projects/test", "", 100), ElementsAre("aaa", "bbb", "ccc"));
@@ -211,13 +222,18 @@ TEST_F(EngineTest, LimitsAreCheckedAtTheirEdges) {
     return ReasonOf(Validate(config));
   };
   EXPECT_EQ(topic_reason([](auto& c) { c.retention = kMinRetention; }), std::nullopt);
-  EXPECT_EQ(topic_reason([](auto& c) { c.retention = kMinRetention - absl::Seconds(1); }), Reason::kInvalidRetention);
+  EXPECT_EQ(topic_reason([](auto& c) { c.retention = kMinRetention - absl::Seconds(1); }),
+            Reason::kInvalidRetention);
   EXPECT_EQ(topic_reason([](auto& c) { c.retention = kMaxRetention; }), std::nullopt);
-  EXPECT_EQ(topic_reason([](auto& c) { c.retention = kMaxRetention + absl::Seconds(1); }), Reason::kInvalidRetention);
-  EXPECT_EQ(topic_reason([](auto& c) { c.retention_bytes = kMinRetentionBytes - 1; }), Reason::kInvalidRetention);
+  EXPECT_EQ(topic_reason([](auto& c) { c.retention = kMaxRetention + absl::Seconds(1); }),
+            Reason::kInvalidRetention);
+  EXPECT_EQ(topic_reason([](auto& c) { c.retention_bytes = kMinRetentionBytes - 1; }),
+            Reason::kInvalidRetention);
   EXPECT_EQ(topic_reason([](auto& c) { c.retention_bytes = -1; }), Reason::kInvalidRetention);
-  EXPECT_EQ(topic_reason([](auto& c) { c.labels[std::string(63, 'k')] = std::string(63, 'v'); }), std::nullopt);
-  EXPECT_EQ(topic_reason([](auto& c) { c.labels[std::string(64, 'k')] = ""; }), Reason::kInvalidLabel);
+  EXPECT_EQ(topic_reason([](auto& c) { c.labels[std::string(63, 'k')] = std::string(63, 'v'); }),
+            std::nullopt);
+  EXPECT_EQ(topic_reason([](auto& c) { c.labels[std::string(64, 'k')] = ""; }),
+            Reason::kInvalidLabel);
   EXPECT_EQ(topic_reason([](auto& c) { c.labels[""] = ""; }), Reason::kInvalidLabel);
   EXPECT_EQ(topic_reason([](auto& c) {
               for (size_t i = 0; i <= kMaxLabels; ++i) c.labels[std::to_string(i)] = "";
@@ -235,8 +251,9 @@ TEST_F(EngineTest, ShutdownEndsConsumersAndRefusesWhatComesAfter) {
   auto topic = FindTopic("orders");
   ASSERT_TRUE(engine_->Shutdown(absl::Seconds(5)).ok());
   EXPECT_EQ(ReasonOf(wired.consumer->ended()), Reason::kDraining);
-  topic->Publish(MakeBatch({"late"}),
-                 [](const auto& published) { EXPECT_EQ(ReasonOf(published.status()), Reason::kDraining); });
+  topic->Publish(MakeBatch({"late"}), [](const auto& published) {
+    EXPECT_EQ(ReasonOf(published.status()), Reason::kDraining);
+  });
   EXPECT_EQ(ReasonOf(CreateTopic("more")), Reason::kDraining);
   engine_ = nullptr;
   EXPECT_EQ(wired.subscription->Ack(wired.id, {{LeaseId(1), LeaseId(9)}}), 0);  // an empty shell
@@ -265,9 +282,11 @@ TEST_F(EngineTest, NoMoreTopicsAndSubscriptionsThanTheLimit) {
   const absl::Status refused = CreateTopic("three");
   EXPECT_EQ(ReasonOf(refused), Reason::kTooManyTopics);
   EXPECT_EQ(refused.code(), absl::StatusCode::kResourceExhausted);
-  EXPECT_EQ(ReasonOf(CreateTopic("two")), Reason::kTopicExists) << "what is there already is said first";
+  EXPECT_EQ(ReasonOf(CreateTopic("two")), Reason::kTopicExists)
+      << "what is there already is said first";
   EXPECT_EQ(ReasonOf(CreateSubscription("second", "one")), Reason::kTooManySubscriptions);
-  engine_->DeleteTopic(TopicNamed("one"), [](const absl::Status& status) { EXPECT_TRUE(status.ok()); });
+  engine_->DeleteTopic(TopicNamed("one"),
+                       [](const absl::Status& status) { EXPECT_TRUE(status.ok()); });
   EXPECT_TRUE(CreateTopic("three").ok());
 }
 

@@ -23,7 +23,8 @@ class EngineTimeTest : public EngineFixture {
   }
   absl::Status Send(const std::vector<OutgoingMessage>& messages) {
     absl::Status stored;
-    FindTopic("orders")->Publish(MakeBatch(messages), [&](const auto& published) { stored = published.status(); });
+    FindTopic("orders")->Publish(MakeBatch(messages),
+                                 [&](const auto& published) { stored = published.status(); });
     return stored;
   }
   OutgoingMessage After(std::string_view data, absl::Duration delay) {
@@ -32,7 +33,9 @@ class EngineTimeTest : public EngineFixture {
   OutgoingMessage Until(std::string_view data, absl::Duration ttl) {
     return {.data = data, .expire_at = clock_.WallNow() + ttl};
   }
-  static OutgoingMessage Of(std::string_view data, uint32_t priority) { return {.data = data, .priority = priority}; }
+  static OutgoingMessage Of(std::string_view data, uint32_t priority) {
+    return {.data = data, .priority = priority};
+  }
 };
 
 TEST_F(EngineTimeTest, WhatWasOutByPriorityComesAgainAfterARestartAsTheSameAttempt) {
@@ -69,7 +72,9 @@ TEST_F(EngineTimeTest, AMessageThatExpiredBeforeItsFirstDeliveryHasNoAttempts) {
 TEST_F(EngineTimeTest, AMessageComesWhenItsTimeHasCome) {
   WireWith();
   const Wired wired = Connect("billing");
-  ASSERT_EQ(Send({After("late", absl::Seconds(90)), {.data = "now"}, After("soon", absl::Seconds(5))}), absl::OkStatus());
+  ASSERT_EQ(
+      Send({After("late", absl::Seconds(90)), {.data = "now"}, After("soon", absl::Seconds(5))}),
+      absl::OkStatus());
   const auto now = wired.consumer->Take();
   EXPECT_EQ(Told(Flatten(now)), "now1");
   wired.subscription->Ack(wired.id, Leases(now));
@@ -124,7 +129,8 @@ TEST_F(EngineTimeTest, ADelayBeyondTheTopicsLimitIsRefused) {
   topic.max_delay = absl::Minutes(5);
   WireWith({}, topic);
   EXPECT_EQ(Send({{.data = "a"}, After("b", absl::Minutes(5))}), absl::OkStatus());
-  const absl::Status refused = Send({{.data = "a"}, After("b", absl::Minutes(5) + absl::Microseconds(1))});
+  const absl::Status refused =
+      Send({{.data = "a"}, After("b", absl::Minutes(5) + absl::Microseconds(1))});
   EXPECT_EQ(ReasonOf(refused), Reason::kInvalidTime);
   EXPECT_THAT(std::string(refused.message()), HasSubstr("messages[1].deliver_at"));
   EXPECT_EQ(FindTopic("orders")->stats().published_messages, 2);

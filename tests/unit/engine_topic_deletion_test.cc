@@ -1,4 +1,5 @@
-// What is left of a topic that was deleted: what its subscriptions and snapshots have not acknowledged, until the last is gone.
+// What is left of a topic that was deleted: what its subscriptions and snapshots have not
+// acknowledged, until the last is gone.
 #include "core/base/error.h"
 #include "core/engine/dead_letter.h"
 #include "gmock/gmock.h"
@@ -20,20 +21,25 @@ class EngineTopicDeletionTest : public EngineFixture {
   }
   absl::Status DeleteSubscription(std::string_view id) {
     absl::Status result = absl::UnknownError("no answer");
-    engine_->DeleteSubscription(SubscriptionNamed(id), [&](const absl::Status& status) { result = status; });
+    engine_->DeleteSubscription(SubscriptionNamed(id),
+                                [&](const absl::Status& status) { result = status; });
     return result;
   }
   absl::StatusOr<Snapshot> CreateSnapshot(std::string_view subscription) {
     absl::StatusOr<Snapshot> result = absl::UnknownError("no answer");
-    engine_->CreateSnapshot(kSnapshot, SubscriptionNamed(subscription), {}, [&](auto made) { result = made; });
+    engine_->CreateSnapshot(kSnapshot, SubscriptionNamed(subscription), {},
+                            [&](auto made) { result = made; });
     return result;
   }
   absl::Status Seek(const StartPosition& to) {
     absl::Status result = absl::UnknownError("no answer");
-    engine_->Seek(SubscriptionNamed("billing"), to, [&](const absl::Status& status) { result = status; });
+    engine_->Seek(SubscriptionNamed("billing"), to,
+                  [&](const absl::Status& status) { result = status; });
     return result;
   }
-  static void AckAll(Wired& wired) { wired.subscription->Ack(wired.id, Leases(wired.consumer->Take())); }
+  static void AckAll(Wired& wired) {
+    wired.subscription->Ack(wired.id, Leases(wired.consumer->Take()));
+  }
 
   const SnapshotName kSnapshot = *SnapshotName::Parse("projects/test/snapshots/before");
 };
@@ -90,7 +96,8 @@ TEST_F(EngineTopicDeletionTest, SeekingAndSnapshotsWork) {
   Reopen();
   wired = Connect("billing");
   absl::Status sought = absl::UnknownError("no answer");
-  engine_->Seek(SubscriptionNamed("billing"), kSnapshot, [&](const absl::Status& status) { sought = status; });
+  engine_->Seek(SubscriptionNamed("billing"), kSnapshot,
+                [&](const absl::Status& status) { sought = status; });
   EXPECT_EQ(sought, absl::OkStatus());
   EXPECT_THAT(wired.consumer->TakeData(), ElementsAre("a", "b"));
 }
@@ -104,7 +111,8 @@ TEST_F(EngineTopicDeletionTest, ItsMessagesGoWithTheLastThatNeedsThem) {
   const uint64_t kept = store_->bytes();
   EXPECT_GT(kept, 0u);
   ASSERT_EQ(DeleteSubscription("billing"), absl::OkStatus());
-  engine_->DetachSubscription(SubscriptionNamed("audit"), [](const auto& status) { EXPECT_TRUE(status.ok()); });
+  engine_->DetachSubscription(SubscriptionNamed("audit"),
+                              [](const auto& status) { EXPECT_TRUE(status.ok()); });
   EXPECT_EQ(store_->bytes(), kept) << "the snapshot needs them";
   Reopen();
   EXPECT_EQ(store_->bytes(), kept);

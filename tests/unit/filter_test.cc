@@ -20,7 +20,8 @@ std::string MessageOf(const std::vector<AttributeView>& attributes, uint32_t pri
   return std::string((*builder.Build())->message(0));
 }
 
-bool Matches(std::string_view filter, const std::vector<AttributeView>& attributes, uint32_t priority = 0) {
+bool Matches(std::string_view filter, const std::vector<AttributeView>& attributes,
+             uint32_t priority = 0) {
   const auto compiled = Filter::Compile(filter);
   EXPECT_TRUE(compiled.ok()) << filter << ": " << compiled.status();
   return compiled.ok() && compiled->Matches(MessageOf(attributes, priority));
@@ -35,46 +36,53 @@ struct Case {
 class FilterCaseTest : public testing::TestWithParam<Case> {};
 
 TEST_P(FilterCaseTest, Decides) {
-  EXPECT_EQ(Matches(GetParam().filter, {{"colour", "red"}, {"empty", ""}, {"a.b", "x y"}, {"ä", "1"}}, 5),
-            GetParam().matches)
+  EXPECT_EQ(
+      Matches(GetParam().filter, {{"colour", "red"}, {"empty", ""}, {"a.b", "x y"}, {"ä", "1"}}, 5),
+      GetParam().matches)
       << GetParam().filter;
 }
 
 INSTANTIATE_TEST_SUITE_P(
     Terms, FilterCaseTest,
     testing::Values(
-        Case{"", true}, Case{"  \n\t ", true},
-        Case{"attributes:colour", true}, Case{"attributes:size", false}, Case{"attributes:empty", true},
-        Case{"attributes : colour", true}, Case{"attributes:\"a.b\"", true}, Case{"attributes:\"ä\"", true},
-        Case{"attributes.colour = \"red\"", true}, Case{"attributes.colour=\"blue\"", false},
-        Case{"attributes.size = \"\"", false}, Case{"attributes.empty = \"\"", true},
-        Case{"attributes.colour != \"red\"", false}, Case{"attributes.colour != \"blue\"", true},
-        Case{"attributes.size != \"red\"", true}, Case{"attributes.empty != \"\"", false},
-        Case{"attributes.\"a.b\" = \"x y\"", true},
-        Case{"hasPrefix(attributes.colour, \"re\")", true}, Case{"hasPrefix(attributes.colour, \"\")", true},
-        Case{"hasPrefix(attributes.colour, \"redder\")", false}, Case{"hasPrefix(attributes.size, \"\")", false},
+        Case{"", true}, Case{"  \n\t ", true}, Case{"attributes:colour", true},
+        Case{"attributes:size", false}, Case{"attributes:empty", true},
+        Case{"attributes : colour", true}, Case{"attributes:\"a.b\"", true},
+        Case{"attributes:\"ä\"", true}, Case{"attributes.colour = \"red\"", true},
+        Case{"attributes.colour=\"blue\"", false}, Case{"attributes.size = \"\"", false},
+        Case{"attributes.empty = \"\"", true}, Case{"attributes.colour != \"red\"", false},
+        Case{"attributes.colour != \"blue\"", true}, Case{"attributes.size != \"red\"", true},
+        Case{"attributes.empty != \"\"", false}, Case{"attributes.\"a.b\" = \"x y\"", true},
+        Case{"hasPrefix(attributes.colour, \"re\")", true},
+        Case{"hasPrefix(attributes.colour, \"\")", true},
+        Case{"hasPrefix(attributes.colour, \"redder\")", false},
+        Case{"hasPrefix(attributes.size, \"\")", false},
         Case{"hasPrefix ( attributes . colour , \"r\" )", true}));
 
 INSTANTIATE_TEST_SUITE_P(
     Operators, FilterCaseTest,
-    testing::Values(
-        Case{"NOT attributes:size", true}, Case{"-attributes:size", true}, Case{"NOT NOT attributes:size", false},
-        Case{"--attributes:colour", true}, Case{"NOT(attributes:colour)", false}, Case{"- - attributes:colour", true},
-        Case{"attributes:colour AND attributes:empty", true}, Case{"attributes:colour AND attributes:size", false},
-        Case{"attributes:colour AND attributes:empty AND attributes:size", false},
-        Case{"attributes:size OR attributes:colour", true}, Case{"attributes:size OR attributes:weight", false},
-        Case{"attributes:size OR attributes:weight OR attributes:empty", true},
-        Case{"(attributes:size OR attributes:colour) AND attributes:empty", true},
-        Case{"NOT (attributes:colour AND attributes:size)", true},
-        Case{"attributes:size OR NOT (attributes:colour OR attributes:weight)", false},
-        Case{"((((attributes:colour))))", true}, Case{"NOT ((NOT (attributes:colour)))", true}));
+    testing::Values(Case{"NOT attributes:size", true}, Case{"-attributes:size", true},
+                    Case{"NOT NOT attributes:size", false}, Case{"--attributes:colour", true},
+                    Case{"NOT(attributes:colour)", false}, Case{"- - attributes:colour", true},
+                    Case{"attributes:colour AND attributes:empty", true},
+                    Case{"attributes:colour AND attributes:size", false},
+                    Case{"attributes:colour AND attributes:empty AND attributes:size", false},
+                    Case{"attributes:size OR attributes:colour", true},
+                    Case{"attributes:size OR attributes:weight", false},
+                    Case{"attributes:size OR attributes:weight OR attributes:empty", true},
+                    Case{"(attributes:size OR attributes:colour) AND attributes:empty", true},
+                    Case{"NOT (attributes:colour AND attributes:size)", true},
+                    Case{"attributes:size OR NOT (attributes:colour OR attributes:weight)", false},
+                    Case{"((((attributes:colour))))", true},
+                    Case{"NOT ((NOT (attributes:colour)))", true}));
 
-INSTANTIATE_TEST_SUITE_P(
-    Priorities, FilterCaseTest,
-    testing::Values(Case{"priority = 5", true}, Case{"priority=4", false}, Case{"priority != 5", false},
-                    Case{"priority < 6", true}, Case{"priority<5", false}, Case{"priority <= 5", true},
-                    Case{"priority > 5", false}, Case{"priority >= 5", true}, Case{"priority > 4 AND priority < 6", true},
-                    Case{"priority >= 18446744073709551615", false}));
+INSTANTIATE_TEST_SUITE_P(Priorities, FilterCaseTest,
+                         testing::Values(Case{"priority = 5", true}, Case{"priority=4", false},
+                                         Case{"priority != 5", false}, Case{"priority < 6", true},
+                                         Case{"priority<5", false}, Case{"priority <= 5", true},
+                                         Case{"priority > 5", false}, Case{"priority >= 5", true},
+                                         Case{"priority > 4 AND priority < 6", true},
+                                         Case{"priority >= 18446744073709551615", false}));
 
 TEST(FilterTest, StringsHaveEscapes) {
   EXPECT_TRUE(Matches(R"(attributes.k = "a\"b\\c\nd\te")", {{"k", "a\"b\\c\nd\te"}}));
@@ -140,20 +148,30 @@ TEST_P(WrongFilterTest, SaysWhereAndWhat) {
 INSTANTIATE_TEST_SUITE_P(
     , WrongFilterTest,
     testing::Values(
-        Wrong{"colour = \"red\"", "at character 1: expected attributes, hasPrefix, priority, NOT, - or (, found \"colour\""},
+        Wrong{"colour = \"red\"",
+              "at character 1: expected attributes, hasPrefix, priority, NOT, - or (, found "
+              "\"colour\""},
         Wrong{"attributes", "at character 11: expected \":\" or \".\", found the end"},
         Wrong{"attributes:", "at character 12: expected a key"},
         Wrong{"attributes.k", "at character 13: expected \"=\" or \"!=\", found the end"},
-        Wrong{"attributes.k == \"v\"", "at character 15: expected a string in double quotes, found \"=\""},
-        Wrong{"attributes.k = v", "at character 16: expected a string in double quotes, found \"v\""},
-        Wrong{"attributes.k = 'v'", "at character 16: expected a string in double quotes, found \"'\""},
+        Wrong{"attributes.k == \"v\"",
+              "at character 15: expected a string in double quotes, found \"=\""},
+        Wrong{"attributes.k = v",
+              "at character 16: expected a string in double quotes, found \"v\""},
+        Wrong{"attributes.k = 'v'",
+              "at character 16: expected a string in double quotes, found \"'\""},
         Wrong{"attributes.k > \"v\"", "at character 14: expected \"=\" or \"!=\", found \">\""},
-        Wrong{"attributes.k = \"v", "at character 18: expected the string's closing double quote, found the end"},
-        Wrong{"attributes:k attributes:l", "at character 14: expected AND, OR or the end, found \"attributes\""},
-        Wrong{"attributes:k and attributes:l", "at character 14: expected AND, OR or the end, found \"and\""},
+        Wrong{"attributes.k = \"v",
+              "at character 18: expected the string's closing double quote, found the end"},
+        Wrong{"attributes:k attributes:l",
+              "at character 14: expected AND, OR or the end, found \"attributes\""},
+        Wrong{"attributes:k and attributes:l",
+              "at character 14: expected AND, OR or the end, found \"and\""},
         Wrong{"attributes:k AND", "at character 17: expected attributes"},
-        Wrong{"attributes:k AND attributes:l OR attributes:m", "at character 31: expected parentheses"},
-        Wrong{"attributes:k OR attributes:l AND attributes:m", "at character 30: expected parentheses"},
+        Wrong{"attributes:k AND attributes:l OR attributes:m",
+              "at character 31: expected parentheses"},
+        Wrong{"attributes:k OR attributes:l AND attributes:m",
+              "at character 30: expected parentheses"},
         Wrong{"(attributes:k", "at character 14: expected \")\", found the end"},
         Wrong{"attributes:k)", "at character 13: expected AND, OR or the end, found \")\""},
         Wrong{"()", "at character 2: expected attributes"},
@@ -169,19 +187,25 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{"priority = -1", "at character 12: expected a number, found \"-1\""},
         Wrong{"priority = 5x", "at character 13: expected the end of the number, found \"x\""},
         Wrong{"priority = 99999999999999999999", "expected a number"},
-        Wrong{"attributes.k = \"\\q\"", "at character 17: expected one of \\\" \\\\ \\n \\t \\uXXXX \\xHH \\ooo, found \"\\\""},
+        Wrong{
+            "attributes.k = \"\\q\"",
+            "at character 17: expected one of \\\" \\\\ \\n \\t \\uXXXX \\xHH \\ooo, found \"\\\""},
         Wrong{"attributes.k = \"\\u12\"", "expected 4 hexadecimal digits"},
         Wrong{"attributes.k = \"\\xg0\"", "expected 2 hexadecimal digits"},
         Wrong{"attributes.k = \"\\08\"", "expected 3 octal digits"},
         Wrong{"attributes.k = \"\\ud800\"", "expected a character, not a half of one"},
         Wrong{"attributes.k = \"\\", "at character 17"},
-        Wrong{"attributes.ä = \"v\"", "at character 12: expected a key, of A-Z a-z 0-9 _ - or in double quotes, found \"ä\""},
-        Wrong{"attributes.\"ä\" = é", "at character 18: expected a string in double quotes, found \"é\""}));
+        Wrong{
+            "attributes.ä = \"v\"",
+            "at character 12: expected a key, of A-Z a-z 0-9 _ - or in double quotes, found \"ä\""},
+        Wrong{"attributes.\"ä\" = é",
+              "at character 18: expected a string in double quotes, found \"é\""}));
 
 TEST(FilterTest, ThePubSubGrammarHasNoPriorities) {
   const absl::Status status = Filter::Compile("priority = 1", Filter::Grammar::kPubsub).status();
   EXPECT_EQ(ReasonOf(status), Reason::kInvalidFilter);
-  EXPECT_THAT(std::string(status.message()), HasSubstr("expected attributes, hasPrefix, NOT, - or ("));
+  EXPECT_THAT(std::string(status.message()),
+              HasSubstr("expected attributes, hasPrefix, NOT, - or ("));
   EXPECT_EQ(ReasonOf(Filter::Compile("attributes:\"\xff\"").status()), Reason::kInvalidUtf8);
 }
 

@@ -36,16 +36,17 @@ class AdmissionTest : public testing::Test {
     const std::string topic = call.project + "/" + call.topic;
     const Instant deadline =
         call.deadline == absl::InfiniteDuration() ? Instant::Never() : clock_.Now() + call.deadline;
-    admission_->Admit({call.project, topic, call.publisher, call.identity, call.messages, call.bytes, deadline},
-                      [this, name = call.name](absl::StatusOr<Admission::Grant> grant) {
-                        if (!grant.ok()) {
-                          refused_.push_back(name);
-                          last_error_ = grant.status();
-                          return;
-                        }
-                        let_in_.push_back(name);
-                        grants_.push_back(*grant);
-                      });
+    admission_->Admit(
+        {call.project, topic, call.publisher, call.identity, call.messages, call.bytes, deadline},
+        [this, name = call.name](absl::StatusOr<Admission::Grant> grant) {
+          if (!grant.ok()) {
+            refused_.push_back(name);
+            last_error_ = grant.status();
+            return;
+          }
+          let_in_.push_back(name);
+          grants_.push_back(*grant);
+        });
   }
   // The oldest that was let in is answered.
   void Answer() {
@@ -66,7 +67,8 @@ class AdmissionTest : public testing::Test {
     limits.wait = wait;
     return limits;
   }
-  static AdmissionLimits Rate(double messages, double bytes, absl::Duration wait = absl::Seconds(10)) {
+  static AdmissionLimits Rate(double messages, double bytes,
+                              absl::Duration wait = absl::Seconds(10)) {
     AdmissionLimits limits;
     limits.messages_per_second = messages;
     limits.bytes_per_second = bytes;
@@ -125,7 +127,8 @@ TEST_F(AdmissionTest, ThePolicyToRefuseRefusesAtOnceWithAReasonAndADelay) {
   EXPECT_EQ(ReasonOf(last_error_), Reason::kQuotaExceeded);
   EXPECT_EQ(last_error_.code(), absl::StatusCode::kResourceExhausted);
   EXPECT_THAT(MetadataOf(last_error_),
-              ElementsAre(std::pair<std::string, std::string>("scope", "project"), std::pair<std::string, std::string>("limit", "batches")));
+              ElementsAre(std::pair<std::string, std::string>("scope", "project"),
+                          std::pair<std::string, std::string>("limit", "batches")));
   EXPECT_EQ(RetryDelayOf(last_error_), absl::Milliseconds(100));
   EXPECT_EQ(metrics_.refused[1][0].value(), 1u);
   EXPECT_EQ(ledger_->used(MemoryPart::kPublishes), 1u);
@@ -279,7 +282,8 @@ TEST_F(AdmissionTest, TheWaitingRoomIsBoundedInBytesToo) {
   EXPECT_THAT(Refused(), ElementsAre("c"));
 }
 
-// The one that is answered inside the callback makes room for the next: that must not overtake, nor recurse.
+// The one that is answered inside the callback makes room for the next: that must not overtake, nor
+// recurse.
 TEST_F(AdmissionTest, AnswersInsideTheCallbackKeepTheOrder) {
   Limit({.server = {}, .project = {}, .topic = Batches(1)});
   std::vector<int> order;
@@ -308,7 +312,8 @@ TEST_F(AdmissionTest, AnswersInsideTheCallbackKeepTheOrder) {
   EXPECT_EQ(ledger_->used(), 0u);
 }
 
-// What is let in after a wait is told without the lock: a later batch of its publisher must not be published meanwhile.
+// What is let in after a wait is told without the lock: a later batch of its publisher must not be
+// published meanwhile.
 TEST_F(AdmissionTest, ABatchDoesNotPassOneOfItsPublisherThatIsBeingTold) {
   Limit({.server = {}, .project = {}, .topic = Batches(1)});
   Admit({});
@@ -411,7 +416,8 @@ TEST_F(AdmissionTest, AHigherRateCountsAtOnceAlsoForWhoWaitsAlready) {
   Advance(absl::Seconds(5));
   EXPECT_THAT(LetIn(), IsEmpty());
   admission_->SetLimits({.server = {}, .project = {}, .topic = Rate(10, 0, absl::Minutes(20))});
-  EXPECT_THAT(LetIn(), ElementsAre("b", "c")) << "a burst of one second, and nothing is owed after it";
+  EXPECT_THAT(LetIn(), ElementsAre("b", "c"))
+      << "a burst of one second, and nothing is owed after it";
   Advance(absl::Milliseconds(1001));
   EXPECT_THAT(LetIn(), ElementsAre("d"));
   Advance(absl::Seconds(1000));
@@ -419,7 +425,8 @@ TEST_F(AdmissionTest, AHigherRateCountsAtOnceAlsoForWhoWaitsAlready) {
 }
 
 TEST_F(AdmissionTest, TheSameLimitsAgainChangeNothing) {
-  const AdmissionOptions limits = {.server = {}, .project = {}, .topic = Rate(10, 0, absl::ZeroDuration())};
+  const AdmissionOptions limits = {
+      .server = {}, .project = {}, .topic = Rate(10, 0, absl::ZeroDuration())};
   Limit(limits);
   Admit({.messages = 20});
   admission_->SetLimits(limits);
@@ -435,8 +442,12 @@ class QuotaTest : public AdmissionTest {
   }
   // Everyone called limited, and the project "small", may publish so many messages a second.
   void Give(double messages) {
-    admission_->SetQuotas({[messages](std::string_view project) { return Quota{project == "small" ? messages : 0, 0}; },
-                           [messages](std::string_view who) { return Quota{who == "limited" ? messages : 0, 0}; }});
+    admission_->SetQuotas({[messages](std::string_view project) {
+                             return Quota{project == "small" ? messages : 0, 0};
+                           },
+                           [messages](std::string_view who) {
+                             return Quota{who == "limited" ? messages : 0, 0};
+                           }});
   }
 };
 
@@ -446,7 +457,8 @@ TEST_F(QuotaTest, AnIdentityWaitsForItsOwnWhereverItPublishes) {
   Admit({.name = "c", .publisher = 1, .identity = "limited"});
   Admit({.name = "d", .publisher = 3, .messages = 1000, .identity = "free"});
   Admit({.name = "e", .publisher = 1, .identity = "free"});
-  EXPECT_THAT(LetIn(), ElementsAre("a", "d", "e")) << "who has no quota is not held back, not even on the same connection";
+  EXPECT_THAT(LetIn(), ElementsAre("a", "d", "e"))
+      << "who has no quota is not held back, not even on the same connection";
   Advance(absl::Milliseconds(499));
   EXPECT_THAT(LetIn(), IsEmpty());
   Advance(absl::Milliseconds(1));

@@ -33,12 +33,14 @@ class CircuitBreakerTest : public testing::Test {
  protected:
   void Make(const BreakerOptions& options) {
     ASSERT_TRUE(Validate(options, "breaker").ok()) << Validate(options, "breaker");
-    breaker_ = std::make_unique<CircuitBreaker>("the store", options, clock_, [this](const BreakerChange& change) {
-      // Would deadlock under the lock.
-      EXPECT_EQ(breaker_->state(), change.to);
-      changes_.push_back(std::string(ToString(change.to)) + ": " + std::string(ToString(change.cause)));
-      open_times_.push_back(change.open_time);
-    });
+    breaker_ = std::make_unique<CircuitBreaker>(
+        "the store", options, clock_, [this](const BreakerChange& change) {
+          // Would deadlock under the lock.
+          EXPECT_EQ(breaker_->state(), change.to);
+          changes_.push_back(std::string(ToString(change.to)) + ": " +
+                             std::string(ToString(change.cause)));
+          open_times_.push_back(change.open_time);
+        });
   }
   // One call; false when it was refused.
   bool Do(CallOutcome outcome, absl::Duration takes = absl::ZeroDuration()) {
@@ -245,8 +247,8 @@ TEST_F(CircuitBreakerTest, AStalledProbeOpensItAgain) {
   EXPECT_FALSE(Succeed()) << "the one probe is under way";
   clock_.Advance(absl::Seconds(5));
   EXPECT_FALSE(Succeed());
-  EXPECT_THAT(changes_, ElementsAre("open: failures one after the other", "half-open: time for probes",
-                                    "open: a call does not end"));
+  EXPECT_THAT(changes_, ElementsAre("open: failures one after the other",
+                                    "half-open: time for probes", "open: a call does not end"));
 }
 
 TEST_F(CircuitBreakerTest, ProbesThatSucceedCloseIt) {
@@ -262,8 +264,8 @@ TEST_F(CircuitBreakerTest, ProbesThatSucceedCloseIt) {
   EXPECT_EQ(state(), BreakerState::kHalfOpen);
   EXPECT_TRUE(Succeed());
   EXPECT_EQ(state(), BreakerState::kClosed);
-  EXPECT_THAT(changes_, ElementsAre("open: failures one after the other", "half-open: time for probes",
-                                    "closed: probes succeeded"));
+  EXPECT_THAT(changes_, ElementsAre("open: failures one after the other",
+                                    "half-open: time for probes", "closed: probes succeeded"));
 }
 
 TEST_F(CircuitBreakerTest, ProbesAreJudgedByTheRatio) {
@@ -440,7 +442,8 @@ TEST_F(CircuitBreakerTest, WhatSucceedsOnOtherThreadsCounts) {
   options.failure_ratio = 0.5;
   Make(options);
   std::vector<std::thread> threads;
-  for (int i = 0; i < 2 * static_cast<int>(kStripes); ++i) threads.emplace_back([&] { Succeed(5); });
+  for (int i = 0; i < 2 * static_cast<int>(kStripes); ++i)
+    threads.emplace_back([&] { Succeed(5); });
   for (std::thread& thread : threads) thread.join();
   const int succeeded = 5 * static_cast<int>(threads.size());
   EXPECT_TRUE(Fail(succeeded - 1));
@@ -489,24 +492,51 @@ TEST(BreakerOptionsTest, EachLimitIsCheckedAtItsEdgeAndNamed) {
   const auto window = [](auto& o, auto v) { o.window = v; };
   check("window", window, absl::Milliseconds(10), absl::Milliseconds(10) - tick);
   check("window", window, absl::Hours(1), absl::Hours(1) + tick);
-  check("minimum_calls", [](auto& o, auto v) { o.minimum_calls = v; }, 1u, 0u);
-  check("minimum_calls", [](auto& o, auto v) { o.minimum_calls = v; }, 1'000'000u, 1'000'001u);
-  check("failure_ratio", [](auto& o, auto v) { o.failure_ratio = v; }, 0.0, -0.001);
-  check("failure_ratio", [](auto& o, auto v) { o.failure_ratio = v; }, 1.0, 1.001);
-  check("failure_ratio", [](auto& o, auto v) { o.failure_ratio = v; }, 1.0, std::numeric_limits<double>::quiet_NaN());
-  check("consecutive_failures", [](auto& o, auto v) { o.consecutive_failures = v; }, 1'000'000u, 1'000'001u);
-  check("slow_ratio", [](auto& o, auto v) { o.slow_ratio = v; }, 1.0, 1.001);
-  check("slow_call", [](auto& o, auto v) { o.slow_call = v; }, absl::Milliseconds(1), absl::Milliseconds(1) - tick);
-  check("slow_call", [](auto& o, auto v) { o.slow_call = v; }, absl::Hours(1), absl::InfiniteDuration());
-  check("stalled_call", [](auto& o, auto v) { o.stalled_call = v; }, absl::ZeroDuration(), -tick);
-  check("stalled_call", [](auto& o, auto v) { o.stalled_call = v; }, absl::Hours(1), absl::Hours(1) + tick);
-  check("open_time", [](auto& o, auto v) { o.open_time = v; }, absl::Milliseconds(1), absl::Milliseconds(1) - tick);
-  check("open_time", [](auto& o, auto v) { o.open_time = v; }, absl::Hours(24), absl::Hours(24) + tick);
-  check("max_open_time", [](auto& o, auto v) { o.max_open_time = v; }, absl::Hours(24), absl::Hours(24) + tick);
-  check("forget_after", [](auto& o, auto v) { o.forget_after = v; }, absl::ZeroDuration(), -tick);
-  check("forget_after", [](auto& o, auto v) { o.forget_after = v; }, absl::Hours(24), absl::Hours(24) + tick);
-  check("probes", [](auto& o, auto v) { o.probes = v; }, 1u, 0u);
-  check("probes", [](auto& o, auto v) { o.probes = v; }, 10'000u, 10'001u);
+  check(
+      "minimum_calls", [](auto& o, auto v) { o.minimum_calls = v; }, 1u, 0u);
+  check(
+      "minimum_calls", [](auto& o, auto v) { o.minimum_calls = v; }, 1'000'000u, 1'000'001u);
+  check(
+      "failure_ratio", [](auto& o, auto v) { o.failure_ratio = v; }, 0.0, -0.001);
+  check(
+      "failure_ratio", [](auto& o, auto v) { o.failure_ratio = v; }, 1.0, 1.001);
+  check(
+      "failure_ratio", [](auto& o, auto v) { o.failure_ratio = v; }, 1.0,
+      std::numeric_limits<double>::quiet_NaN());
+  check(
+      "consecutive_failures", [](auto& o, auto v) { o.consecutive_failures = v; }, 1'000'000u,
+      1'000'001u);
+  check(
+      "slow_ratio", [](auto& o, auto v) { o.slow_ratio = v; }, 1.0, 1.001);
+  check(
+      "slow_call", [](auto& o, auto v) { o.slow_call = v; }, absl::Milliseconds(1),
+      absl::Milliseconds(1) - tick);
+  check(
+      "slow_call", [](auto& o, auto v) { o.slow_call = v; }, absl::Hours(1),
+      absl::InfiniteDuration());
+  check(
+      "stalled_call", [](auto& o, auto v) { o.stalled_call = v; }, absl::ZeroDuration(), -tick);
+  check(
+      "stalled_call", [](auto& o, auto v) { o.stalled_call = v; }, absl::Hours(1),
+      absl::Hours(1) + tick);
+  check(
+      "open_time", [](auto& o, auto v) { o.open_time = v; }, absl::Milliseconds(1),
+      absl::Milliseconds(1) - tick);
+  check(
+      "open_time", [](auto& o, auto v) { o.open_time = v; }, absl::Hours(24),
+      absl::Hours(24) + tick);
+  check(
+      "max_open_time", [](auto& o, auto v) { o.max_open_time = v; }, absl::Hours(24),
+      absl::Hours(24) + tick);
+  check(
+      "forget_after", [](auto& o, auto v) { o.forget_after = v; }, absl::ZeroDuration(), -tick);
+  check(
+      "forget_after", [](auto& o, auto v) { o.forget_after = v; }, absl::Hours(24),
+      absl::Hours(24) + tick);
+  check(
+      "probes", [](auto& o, auto v) { o.probes = v; }, 1u, 0u);
+  check(
+      "probes", [](auto& o, auto v) { o.probes = v; }, 10'000u, 10'001u);
 }
 
 TEST(RollingWindowTest, SumsWhatIsWithinItAndLetsGoSliceBySlice) {

@@ -38,7 +38,8 @@ TEST(RetryTest, DoublesFromMinimumToMaximumWithJitter) {
 }
 
 TEST(RetryTest, AZeroMinimumStaysZero) {
-  EXPECT_EQ(RetryDelay(RetryPolicy{absl::ZeroDuration(), absl::Seconds(60)}, 50, 1), absl::ZeroDuration());
+  EXPECT_EQ(RetryDelay(RetryPolicy{absl::ZeroDuration(), absl::Seconds(60)}, 50, 1),
+            absl::ZeroDuration());
 }
 
 TEST(RetryTest, WithoutAPolicyOnlyTheFirstGoesAtOnce) {

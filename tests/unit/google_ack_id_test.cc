@@ -12,7 +12,8 @@ std::string TextOf(const AckId& id) {
 }
 
 TEST(AckIdTest, SaysWhatItWasMadeOf) {
-  const AckId id = {SubscriptionId(7), 0xFFFFFFFF, LeaseId(uint64_t{1} << 63), Offset(123'456'789'012)};
+  const AckId id = {SubscriptionId(7), 0xFFFFFFFF, LeaseId(uint64_t{1} << 63),
+                    Offset(123'456'789'012)};
   AckId read;
   ASSERT_TRUE(ReadAckId(TextOf(id), &read));
   EXPECT_EQ(read.subscription, id.subscription);

@@ -164,7 +164,8 @@ TEST_F(LocalBackupTest, WhatABackupLinksIsSynced) {
   ASSERT_EQ(Backup("one").status(), absl::OkStatus());
   const auto synced = files_.synced();
   for (const auto& entry : fs::directory_iterator(FolderOf("one") + "/journal")) {
-    const std::string path = PartialFolder(FolderOf("one")) + "/journal/" + entry.path().filename().string();
+    const std::string path =
+        PartialFolder(FolderOf("one")) + "/journal/" + entry.path().filename().string();
     EXPECT_TRUE(synced.contains(path)) << path;
   }
 }

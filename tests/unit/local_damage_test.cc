@@ -23,7 +23,9 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
-std::string ConfigOf(const std::string& name) { return std::string{'\x0a', static_cast<char>(name.size())} + name; }
+std::string ConfigOf(const std::string& name) {
+  return std::string{'\x0a', static_cast<char>(name.size())} + name;
+}
 
 class LocalDamageTest : public testing::Test {
  protected:
@@ -53,9 +55,11 @@ class LocalDamageTest : public testing::Test {
     store_->catalogue().PutTopic({TopicId(id), config}, answer.callback());
     ASSERT_EQ(answer.Wait(), absl::OkStatus());
   }
-  void CreateSubscription(uint64_t id, const std::string& config, const std::optional<CursorState>& initial) {
+  void CreateSubscription(uint64_t id, const std::string& config,
+                          const std::optional<CursorState>& initial) {
     Answer<absl::Status> answer;
-    store_->catalogue().PutSubscription({SubscriptionId(id), config}, initial ? &*initial : nullptr, answer.callback());
+    store_->catalogue().PutSubscription({SubscriptionId(id), config}, initial ? &*initial : nullptr,
+                                        answer.callback());
     ASSERT_EQ(answer.Wait(), absl::OkStatus());
   }
   void Ack(uint64_t subscription, const OffsetRange& range) {
@@ -94,7 +98,9 @@ class LocalDamageTest : public testing::Test {
       }
     }
   }
-  std::string Segment(uint64_t sequence) const { return folder_.path() + "/journal/" + SegmentName(sequence); }
+  std::string Segment(uint64_t sequence) const {
+    return folder_.path() + "/journal/" + SegmentName(sequence);
+  }
   uint64_t End() const { return store_->stats().disk_bytes; }
   static void Flip(const std::string& path, uint64_t at, int bits = 0x10) {
     std::fstream file(path, std::ios::binary | std::ios::in | std::ios::out);
@@ -126,7 +132,8 @@ TEST_F(LocalDamageTest, AFlippedBitInASegmentsHeaderCostsNothing) {
       Flip(Segment(segment), at);
       ASSERT_EQ(Open(), absl::OkStatus()) << segment << " " << at;
       EXPECT_EQ(store_->stats().damaged_stretches, 1) << segment << " " << at;
-      EXPECT_THAT(store_->warnings(), ElementsAre(HasSubstr(Segment(segment)))) << segment << " " << at;
+      EXPECT_THAT(store_->warnings(), ElementsAre(HasSubstr(Segment(segment))))
+          << segment << " " << at;
       EXPECT_EQ(ReadAll(1).value(), sent) << segment << " " << at;
       Flip(Segment(segment), at);
     }
@@ -149,8 +156,9 @@ TEST_F(LocalDamageTest, ADamagedLastRecordIsSaidToBeCutOff) {
   EXPECT_LE(report->torn_bytes, end - begin);
   EXPECT_GT(report->torn_bytes, end - begin - 8);
   ASSERT_EQ(Open(), absl::OkStatus());
-  EXPECT_THAT(store_->warnings(), ElementsAre(testing::AllOf(HasSubstr(Segment(1)), HasSubstr(std::to_string(begin)),
-                                                             HasSubstr("may have been acknowledged"))));
+  EXPECT_THAT(store_->warnings(),
+              ElementsAre(testing::AllOf(HasSubstr(Segment(1)), HasSubstr(std::to_string(begin)),
+                                         HasSubstr("may have been acknowledged"))));
   EXPECT_THAT(ReadAll(1).value(), ElementsAre("first"));
   ASSERT_EQ(Open(), absl::OkStatus());
   EXPECT_THAT(store_->warnings(), IsEmpty());
@@ -170,7 +178,8 @@ TEST_F(LocalDamageTest, ATopicWhoseMakingIsDamagedKeepsItsMessages) {
     Crash();
     // In the magic, or in what follows the name.
     Flip(Segment(1), in_header ? begin : begin + kRecordHeaderBytes + config.size() - 1);
-    const std::string name = in_header ? "projects/damaged/topics/topic-2" : "projects/shop/topics/orders";
+    const std::string name =
+        in_header ? "projects/damaged/topics/topic-2" : "projects/shop/topics/orders";
     for (int start = 0; start < 2; ++start) {
       ASSERT_EQ(Open(), absl::OkStatus());
       ASSERT_NE(store_->OpenLog(TopicId(2)), nullptr);
@@ -212,7 +221,9 @@ TEST_F(LocalDamageTest, ASubscriptionWhoseMakingIsDamagedHoldsItsMessages) {
   for (int start = 0; start < 2; ++start) {
     ASSERT_EQ(Open(), absl::OkStatus());
     if (start == 0) {
-      EXPECT_THAT(store_->warnings(), ElementsAre(HasSubstr("the settings of subscription projects/shop/subscriptions/audit")));
+      EXPECT_THAT(
+          store_->warnings(),
+          ElementsAre(HasSubstr("the settings of subscription projects/shop/subscriptions/audit")));
     }
     const auto contents = store_->catalogue().Load();
     ASSERT_EQ(contents->subscriptions.size(), 2);
@@ -239,7 +250,9 @@ TEST_F(LocalDamageTest, ADamagedChangeOfASubscriptionLeavesWhatItWas) {
   Crash();
   Flip(Segment(1), begin + kRecordHeaderBytes + 5);
   ASSERT_EQ(Open(), absl::OkStatus());
-  EXPECT_THAT(store_->warnings(), ElementsAre(HasSubstr("a change of subscription projects/shop/subscriptions/billing")));
+  EXPECT_THAT(
+      store_->warnings(),
+      ElementsAre(HasSubstr("a change of subscription projects/shop/subscriptions/billing")));
   EXPECT_EQ(store_->catalogue().Load()->subscriptions[0].config, config);
 }
 
@@ -269,7 +282,8 @@ TEST_F(LocalDamageTest, ErrorsAndVerifyNameTheTopic) {
   Crash();
   Flip(Segment(1), begin + 60);
   ASSERT_EQ(Open(), absl::OkStatus());
-  EXPECT_THAT(store_->warnings(), ElementsAre(testing::AllOf(HasSubstr(name), HasSubstr("from id 1 on"))));
+  EXPECT_THAT(store_->warnings(),
+              ElementsAre(testing::AllOf(HasSubstr(name), HasSubstr("from id 1 on"))));
   const std::string error(ReadAll(1).status().message());
   EXPECT_THAT(error, HasSubstr(name));
   EXPECT_THAT(error, HasSubstr("ids 1 to 1"));
@@ -305,7 +319,8 @@ TEST_F(LocalDamageTest, AReadGivesWhatIsBeforeDamageAndThenSaysWhereItEnds) {
       const OffsetRange lost{Offset(from), Offset(5)};
       EXPECT_EQ(DamagedMessages(damage), lost);
       EXPECT_THAT(std::string(damage.message()),
-                  testing::AllOf(HasSubstr(name), HasSubstr(SegmentName(1)), HasSubstr("to message id 5"), HasSubstr("skip_damaged")));
+                  testing::AllOf(HasSubstr(name), HasSubstr(SegmentName(1)),
+                                 HasSubstr("to message id 5"), HasSubstr("skip_damaged")));
     }
   }
   // It was read more than once, and is counted and reported once.
@@ -339,8 +354,9 @@ TEST_F(LocalDamageTest, DamageThatTheOpeningCountedIsNotCountedAgainByReaders) {
 
 class LocalRebuildTest : public LocalDamageTest {
  protected:
-  // A store that has deleted its first segments and moved what lived in them: topic 1 with a few batches, the first ones trimmed,
-  // topic 2 full of what died, subscription 3 on topic 1, which has acknowledged message 4, and a topic that was removed.
+  // A store that has deleted its first segments and moved what lived in them: topic 1 with a few
+  // batches, the first ones trimmed, topic 2 full of what died, subscription 3 on topic 1, which
+  // has acknowledged message 4, and a topic that was removed.
   void MakeStore() {
     ASSERT_EQ(Open(), absl::OkStatus());
     CreateTopic(1, ConfigOf("projects/shop/topics/orders"));
@@ -348,7 +364,8 @@ class LocalRebuildTest : public LocalDamageTest {
     CreateTopic(4, ConfigOf("projects/shop/topics/gone"));
     const CursorState start;
     Answer<absl::Status> put;
-    store_->catalogue().PutSubscription({SubscriptionId(3), ConfigOf("projects/shop/subscriptions/s")}, &start, put.callback());
+    store_->catalogue().PutSubscription(
+        {SubscriptionId(3), ConfigOf("projects/shop/subscriptions/s")}, &start, put.callback());
     ASSERT_EQ(put.Wait(), absl::OkStatus());
     Answer<absl::Status> removed;
     store_->catalogue().RemoveTopic(TopicId(4), removed.callback());
@@ -364,7 +381,8 @@ class LocalRebuildTest : public LocalDamageTest {
       ASSERT_EQ(Append(2, std::string(10'000, 'x')), absl::OkStatus());
     }
     Answer<absl::Status> acked;
-    store_->OpenCursor(SubscriptionId(3))->Ack({OffsetRange{Offset(4), Offset(5)}}, acked.callback());
+    store_->OpenCursor(SubscriptionId(3))
+        ->Ack({OffsetRange{Offset(4), Offset(5)}}, acked.callback());
     ASSERT_EQ(acked.Wait(), absl::OkStatus());
     store_->OpenLog(TopicId(1))->Trim(Offset(3));
     store_->OpenLog(TopicId(2))->Trim(Offset(61));
@@ -375,7 +393,8 @@ class LocalRebuildTest : public LocalDamageTest {
   void ExpectEverything() {
     EXPECT_EQ(store_->OpenLog(TopicId(4)), nullptr);
     EXPECT_EQ(store_->OpenLog(TopicId(1))->extent().first, Offset(3));
-    EXPECT_THAT(ReadAll(1).value(), ElementsAre("kept 20", "kept 30", "kept 40", "kept 50", "last"));
+    EXPECT_THAT(ReadAll(1).value(),
+                ElementsAre("kept 20", "kept 30", "kept 40", "kept 50", "last"));
     EXPECT_EQ(store_->OpenLog(TopicId(2))->extent().first, Offset(61));
     EXPECT_EQ(store_->OpenLog(TopicId(2))->extent().next, Offset(61));
     EXPECT_TRUE(store_->OpenCursor(SubscriptionId(3))->state().acked.Contains(Offset(4)));
@@ -417,7 +436,8 @@ TEST_F(LocalRebuildTest, AViewWithAFlippedBitIsMadeAnew) {
 }
 
 // As a program before version 2 leaves it, which deleted segments without.
-TEST_F(LocalRebuildTest, AnOlderStoreThatHasDeletedSegmentsGetsAStateSnapshotSoonInASegmentOfItsOwn) {
+TEST_F(LocalRebuildTest,
+       AnOlderStoreThatHasDeletedSegmentsGetsAStateSnapshotSoonInASegmentOfItsOwn) {
   MakeStore();
   Crash();
   for (const auto& entry : std::filesystem::directory_iterator(folder_.path() + "/journal")) {
@@ -435,7 +455,8 @@ TEST_F(LocalRebuildTest, AnOlderStoreThatHasDeletedSegmentsGetsAStateSnapshotSoo
   const uint64_t last = (*journal)->segments().rbegin()->first;
   EXPECT_EQ((*journal)->HeaderOf(last)->version, kJournalVersion);
   int ends = 0;
-  const auto on_record = [&](const JournalPosition& at, const RecordHeader& header, std::string_view) {
+  const auto on_record = [&](const JournalPosition& at, const RecordHeader& header,
+                             std::string_view) {
     ends += at.segment == last && header.kind == RecordKind::kSnapshotEnd ? 1 : 0;
     return absl::OkStatus();
   };

@@ -70,7 +70,8 @@ class LocalDiskTest : public testing::Test {
     return answer.Wait();
   }
   // Its sync waits for `held`, so that what is appended meanwhile is written together.
-  Answer<absl::Status> AppendHeld(const std::string& payload, Latch& began, Latch& held, std::function<void()> then = [] {}) {
+  Answer<absl::Status> AppendHeld(
+      const std::string& payload, Latch& began, Latch& held, std::function<void()> then = [] {}) {
     files_.OnSync([&began, &held, then = std::move(then)] {
       began.CountDown();
       held.Wait();
@@ -99,7 +100,8 @@ class LocalDiskTest : public testing::Test {
   std::vector<StoreEvent> Events() {
     MutexLock lock(mu_);
     std::vector<StoreEvent> events = events_;
-    std::erase_if(events, [](const StoreEvent& event) { return event.kind == StoreEventKind::kView; });
+    std::erase_if(events,
+                  [](const StoreEvent& event) { return event.kind == StoreEventKind::kView; });
     return events;
   }
   std::vector<StoreEventKind> Kinds() {
@@ -180,7 +182,8 @@ TEST_F(LocalDiskTest, AFailedCheckpointIsTriedAgainAndTold) {
   EXPECT_THAT(ReadAll().value(), ElementsAre("a", "b", "b"));
 }
 
-// Each operation that a checkpoint and the opening after it do on the disk fails once, and all from there on.
+// Each operation that a checkpoint and the opening after it do on the disk fails once, and all from
+// there on.
 TEST_F(LocalDiskTest, NoFailureOfTheViewLosesAMessageOrEndsTheProcess) {
   OpenWithTopic();
   std::vector<std::string> sent;
@@ -298,7 +301,8 @@ TEST_F(LocalDiskTest, ADiskWithoutSpaceIsTriedLessAndLess) {
   EXPECT_EQ(std::count(kinds.begin(), kinds.end(), StoreEventKind::kFull), 8);
 }
 
-// What a failed write left behind must not continue a shorter one: the second of its records would be read as stored.
+// What a failed write left behind must not continue a shorter one: the second of its records would
+// be read as stored.
 TEST_F(LocalDiskTest, NothingOfAWriteWithoutSpaceIsEverRead) {
   OpenWithTopic();
   // Held up, so that those behind it come into one write.
@@ -348,7 +352,8 @@ TEST_F(LocalDiskTest, NothingIsAcknowledgedWhenTheSyncBetweenTwoSegmentsFails) {
     OpenWithTopic();
     Latch began(1);
     Latch held(1);
-    Answer<absl::Status> holding = AppendHeld("held", began, held, [this, reason] { files_.FailSyncs(true, reason); });
+    Answer<absl::Status> holding =
+        AppendHeld("held", began, held, [this, reason] { files_.FailSyncs(true, reason); });
     std::vector<std::unique_ptr<Answer<absl::Status>>> answers;
     for (int i = 0; i < 4; ++i) {
       answers.push_back(std::make_unique<Answer<absl::Status>>());
@@ -356,7 +361,8 @@ TEST_F(LocalDiskTest, NothingIsAcknowledgedWhenTheSyncBetweenTwoSegmentsFails) {
     }
     held.CountDown();
     EXPECT_EQ(holding.Wait(), absl::OkStatus());
-    for (const auto& answer : answers) EXPECT_EQ(ReasonOf(answer->Wait()), Reason::kStorageUnavailable);
+    for (const auto& answer : answers)
+      EXPECT_EQ(ReasonOf(answer->Wait()), Reason::kStorageUnavailable);
     files_.OnSync(nullptr);
     Crash();
     files_.FailSyncs(false);

@@ -80,7 +80,8 @@ class LocalStoreTest : public testing::Test {
       if (!read.ok()) return read.status();
       if (read->empty()) return all;
       for (const auto& batch : *read) {
-        for (uint32_t i = 0; i < batch->count(); ++i) all.emplace_back(MessageView(batch->message(i)).data());
+        for (uint32_t i = 0; i < batch->count(); ++i)
+          all.emplace_back(MessageView(batch->message(i)).data());
         at = batch->end();
       }
     }
@@ -133,10 +134,13 @@ TEST_F(LocalStoreTest, ATornLastWriteIsCutAtEveryByte) {
   for (size_t cut = 0; cut < whole.size(); ++cut) {
     std::string torn = whole.substr(0, cut);
     torn.resize(whole.size(), '\0');
-    std::fstream(segment, std::ios::binary | std::ios::in | std::ios::out).seekp(begin).write(torn.data(), end - begin);
+    std::fstream(segment, std::ios::binary | std::ios::in | std::ios::out)
+        .seekp(begin)
+        .write(torn.data(), end - begin);
     ASSERT_EQ(Open(), absl::OkStatus()) << cut;
     // The padding behind the payload is no part of the record.
-    const bool complete = torn.substr(0, whole.find_last_not_of('\0') + 1) == whole.substr(0, whole.find_last_not_of('\0') + 1);
+    const bool complete = torn.substr(0, whole.find_last_not_of('\0') + 1) ==
+                          whole.substr(0, whole.find_last_not_of('\0') + 1);
     if (complete) {
       EXPECT_THAT(ReadAll(*log_).value(), ElementsAre("kept", "torn")) << cut;
     } else {
@@ -147,7 +151,8 @@ TEST_F(LocalStoreTest, ATornLastWriteIsCutAtEveryByte) {
   ASSERT_EQ(Open(), absl::OkStatus());
 }
 
-// A batch that acknowledges others is there with its acknowledgement or not at all, wherever the crash cuts it off.
+// A batch that acknowledges others is there with its acknowledgement or not at all, wherever the
+// crash cuts it off.
 TEST_F(LocalStoreTest, ATornBatchAndAckDoesBothOrNeither) {
   ASSERT_EQ(Open(), absl::OkStatus());
   CreateTopic();
@@ -155,8 +160,8 @@ TEST_F(LocalStoreTest, ATornBatchAndAckDoesBothOrNeither) {
   const std::string segment = LastSegment();
   const auto begin = static_cast<std::streamoff>(DiskBytes());
   Answer<absl::Status> moved;
-  log_->AppendAndAck(MakeBatch({"moved"}), store_->OpenCursor(SubscriptionId(2)), {{Offset(1), Offset(3)}},
-                     moved.callback());
+  log_->AppendAndAck(MakeBatch({"moved"}), store_->OpenCursor(SubscriptionId(2)),
+                     {{Offset(1), Offset(3)}}, moved.callback());
   ASSERT_EQ(moved.Wait(), absl::OkStatus());
   const auto end = static_cast<std::streamoff>(DiskBytes());
   Crash();
@@ -166,11 +171,15 @@ TEST_F(LocalStoreTest, ATornBatchAndAckDoesBothOrNeither) {
   for (size_t cut = 0; cut <= whole.size(); ++cut) {
     std::string torn = whole.substr(0, cut);
     torn.resize(whole.size(), '\0');
-    std::fstream(segment, std::ios::binary | std::ios::in | std::ios::out).seekp(begin).write(torn.data(), end - begin);
+    std::fstream(segment, std::ios::binary | std::ios::in | std::ios::out)
+        .seekp(begin)
+        .write(torn.data(), end - begin);
     ASSERT_EQ(Open(), absl::OkStatus()) << cut;
     const bool complete = cut > last;
     EXPECT_EQ(ReadAll(*log_)->size(), complete ? 1u : 0u) << cut;
-    EXPECT_EQ(store_->OpenCursor(SubscriptionId(2))->state().acked.floor(), Offset(complete ? 3 : 1)) << cut;
+    EXPECT_EQ(store_->OpenCursor(SubscriptionId(2))->state().acked.floor(),
+              Offset(complete ? 3 : 1))
+        << cut;
     Crash();
   }
 }
@@ -182,7 +191,9 @@ TEST_F(LocalStoreTest, AfterATornTailWritingGoesOn) {
   const auto end = static_cast<std::streamoff>(DiskBytes());
   const std::string segment = LastSegment();
   Crash();
-  std::fstream(segment, std::ios::binary | std::ios::in | std::ios::out).seekp(end).write("SLJR garbage", 12);
+  std::fstream(segment, std::ios::binary | std::ios::in | std::ios::out)
+      .seekp(end)
+      .write("SLJR garbage", 12);
   ASSERT_EQ(Open(), absl::OkStatus());
   ASSERT_EQ(Append(*log_, "after"), absl::OkStatus());
   Crash();
@@ -190,7 +201,8 @@ TEST_F(LocalStoreTest, AfterATornTailWritingGoesOn) {
   EXPECT_THAT(ReadAll(*log_).value(), ElementsAre("kept", "after"));
 }
 
-// A flipped bit anywhere in a record that later commits follow is DATA_LOSS for its topic, and for no other.
+// A flipped bit anywhere in a record that later commits follow is DATA_LOSS for its topic, and for
+// no other.
 TEST_F(LocalStoreTest, ADamagedRecordFencesItsTopicAlone) {
   ASSERT_EQ(Open(), absl::OkStatus());
   CreateTopic(1);
@@ -244,8 +256,9 @@ TEST_F(LocalStoreTest, VerifyNamesTheDamage) {
   EXPECT_THAT(damaged->damages.front(), HasSubstr("00000000000000000001.journal"));
 }
 
-// The world stops after the n-th operation on files, for every n until a whole life of the store passes undisturbed:
-// writes, rolls, checkpoints, deletions, relocations. Whatever was acknowledged before must be there afterwards.
+// The world stops after the n-th operation on files, for every n until a whole life of the store
+// passes undisturbed: writes, rolls, checkpoints, deletions, relocations. Whatever was acknowledged
+// before must be there afterwards.
 TEST_F(LocalStoreTest, ACrashBetweenAnyTwoFileOperationsLosesNothing) {
   for (const Durability durability : {Durability::kFsync, Durability::kOs}) {
     for (int operations = 1;; operations += 1 + operations / 6) {
@@ -287,9 +300,8 @@ TEST_F(LocalStoreTest, ACrashBetweenAnyTwoFileOperationsLosesNothing) {
         ASSERT_LE(first, trimmed) << operations;
         auto read = ReadAll(*log_);
         ASSERT_TRUE(read.ok()) << operations << " " << read.status();
-        const auto skipped = static_cast<std::ptrdiff_t>((*read).size() > acknowledged.size()
-                                                             ? 0
-                                                             : acknowledged.size() - (*read).size());
+        const auto skipped = static_cast<std::ptrdiff_t>(
+            (*read).size() > acknowledged.size() ? 0 : acknowledged.size() - (*read).size());
         ASSERT_LE(skipped, static_cast<std::ptrdiff_t>(trimmed - Offset(1))) << operations;
         const std::vector<std::string> expected(acknowledged.begin() + skipped, acknowledged.end());
         ASSERT_GE(read->size(), expected.size());
@@ -340,7 +352,8 @@ TEST_F(LocalStoreTest, SpaceComesBackWhenEverythingIsTrimmed) {
   options.maintenance.reclaim_interval = absl::ZeroDuration();
   ASSERT_EQ(OpenWith(options), absl::OkStatus());
   CreateTopic();
-  for (int i = 0; i < 100; ++i) ASSERT_EQ(Append(*log_, std::string(10'000, 'x')), absl::OkStatus());
+  for (int i = 0; i < 100; ++i)
+    ASSERT_EQ(Append(*log_, std::string(10'000, 'x')), absl::OkStatus());
   EXPECT_GT(DiskBytes(), 900'000);
   log_->Trim(Offset(101));
   store_->maintenance().RunOnce();
@@ -435,7 +448,8 @@ TEST_F(LocalStoreTest, ReplayingTwiceIsAsGoodAsOnce) {
   for (int i = 0; i < 5; ++i) ASSERT_EQ(Append(*log_, std::to_string(i)), absl::OkStatus());
   auto cursor = store_->OpenCursor(SubscriptionId(2));
   cursor->Failed({Offset(4), Offset(6)}, 3);
-  cursor->Leased(std::vector{SavedLease{{Offset(1), Offset(6)}, LeaseId(7), 1, 1000}, SavedLease{{Offset(5), Offset(6)}, LeaseId(12), 1, 2000}});
+  cursor->Leased(std::vector{SavedLease{{Offset(1), Offset(6)}, LeaseId(7), 1, 1000},
+                             SavedLease{{Offset(5), Offset(6)}, LeaseId(12), 1, 2000}});
   Answer<absl::Status> acked;
   cursor->Ack({OffsetRange{Offset(2), Offset(5)}}, acked.callback());
   ASSERT_EQ(acked.Wait(), absl::OkStatus());
@@ -457,7 +471,8 @@ TEST_F(LocalStoreTest, LeasesGoWithTheNextCommitWhoeverCausesIt) {
   ASSERT_EQ(Open(), absl::OkStatus());
   CreateTopic();
   CreateSubscription();
-  store_->OpenCursor(SubscriptionId(2))->Leased(std::vector{SavedLease{{Offset(1), Offset(3)}, LeaseId(7), 1, 1000}});
+  store_->OpenCursor(SubscriptionId(2))
+      ->Leased(std::vector{SavedLease{{Offset(1), Offset(3)}, LeaseId(7), 1, 1000}});
   ASSERT_EQ(Append(*log_, "a"), absl::OkStatus());
   Crash();
   ASSERT_EQ(Open(), absl::OkStatus());
@@ -486,7 +501,8 @@ TEST_F(LocalStoreTest, WhatALeaseWasToldBeforeAFailureDoesNotHoldAfterIt) {
 TEST_F(LocalStoreTest, DeliveriesCountedByAnEarlierReleaseAreReadAsOneFailureLess) {
   VarintWriter state;
   state.PutBytes(AckSet(Offset(3)).Encode());
-  for (const uint64_t value : {10, 2, 4, 0, 2, 3}) state.Put(value);  // 4: held back; 6: delivered three times
+  for (const uint64_t value : {10, 2, 4, 0, 2, 3})
+    state.Put(value);  // 4: held back; 6: delivered three times
   const auto read = DecodeCursorState(state.Take());
   ASSERT_TRUE(read);
   EXPECT_EQ(read->acked.floor(), Offset(3));
@@ -533,7 +549,8 @@ TEST_F(LocalStoreTest, ALastSegmentWithoutHeaderAndRecordsIsDroppedWithAWarning)
   }
 }
 
-// A power cut may take any part of what was not synced: without damage in what was, everything before the first hole is there.
+// A power cut may take any part of what was not synced: without damage in what was, everything
+// before the first hole is there.
 TEST_F(LocalStoreTest, UnderOsAHoleInTheLastTwoSegmentsTakesWhatLiesBehindIt) {
   ASSERT_EQ(OpenWith(OptionsOf(Durability::kOs)), absl::OkStatus());
   CreateTopic();
@@ -545,7 +562,9 @@ TEST_F(LocalStoreTest, UnderOsAHoleInTheLastTwoSegmentsTakesWhatLiesBehindIt) {
   ASSERT_NE(LastSegment(), first);
   Crash();
   // In the third record.
-  std::fstream(first, std::ios::binary | std::ios::in | std::ios::out).seekp(22'000).write(std::string(512, '\0').data(), 512);
+  std::fstream(first, std::ios::binary | std::ios::in | std::ios::out)
+      .seekp(22'000)
+      .write(std::string(512, '\0').data(), 512);
   ASSERT_EQ(OpenWith(OptionsOf(Durability::kOs)), absl::OkStatus());
   EXPECT_EQ(LastSegment(), first);
   EXPECT_THAT(store_->warnings(), ElementsAre(HasSubstr(first)));
@@ -560,12 +579,15 @@ TEST_F(LocalStoreTest, UnderOsAHoleInTheLastTwoSegmentsTakesWhatLiesBehindIt) {
 TEST_F(LocalStoreTest, UnderFsyncAHoleIsDamageWhateverWasWrittenUnderOsBefore) {
   ASSERT_EQ(OpenWith(OptionsOf(Durability::kOs)), absl::OkStatus());
   CreateTopic();
-  for (int i = 0; i < 3; ++i) ASSERT_EQ(Append(*log_, std::to_string(i) + std::string(10'000, '.')), absl::OkStatus());
+  for (int i = 0; i < 3; ++i)
+    ASSERT_EQ(Append(*log_, std::to_string(i) + std::string(10'000, '.')), absl::OkStatus());
   Crash();
   ASSERT_EQ(Open(), absl::OkStatus());
   ASSERT_EQ(Append(*log_, "synced"), absl::OkStatus());
   Crash();
-  std::fstream(LastSegment(), std::ios::binary | std::ios::in | std::ios::out).seekp(22'000).put('!');
+  std::fstream(LastSegment(), std::ios::binary | std::ios::in | std::ios::out)
+      .seekp(22'000)
+      .put('!');
   ASSERT_EQ(OpenWith(OptionsOf(Durability::kOs)), absl::OkStatus());
   EXPECT_EQ(store_->stats().damaged_stretches, 1);
   EXPECT_EQ(log_->extent().next, Offset(5));

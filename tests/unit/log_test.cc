@@ -20,14 +20,16 @@ class LogTest : public testing::Test {
     ASSERT_EQ(ParseLogLevels(text, &levels), "");
     log_.SetLevels(levels);
   }
-  void Write(LogLevel level, std::string_view event, const LogFields& fields = {}, LogPart part = LogPart::kServer) {
+  void Write(LogLevel level, std::string_view event, const LogFields& fields = {},
+             LogPart part = LogPart::kServer) {
     log_.Write(level, part, event, fields);
   }
   // What was written since the last call, from behind the time.
   std::vector<std::string> Lines() {
     std::vector<std::string> lines;
     std::istringstream in(out_.str());
-    for (std::string line; std::getline(in, line);) lines.push_back(line.substr(std::min(line.size(), line.find(' ') + 1)));
+    for (std::string line; std::getline(in, line);)
+      lines.push_back(line.substr(std::min(line.size(), line.find(' ') + 1)));
     out_.str("");
     return lines;
   }
@@ -40,13 +42,14 @@ class LogTest : public testing::Test {
 TEST_F(LogTest, ALineIsAnEventWithItsFieldsAndItsPart) {
   Write(LogLevel::kInfo, "ready", {{"grpc", "127.0.0.1:1"}, {"why", "it is"}, {"none", ""}});
   Write(LogLevel::kWarning, "bad file", {{"file", "a=b"}}, LogPart::kTls);
-  EXPECT_THAT(Lines(),
-              ElementsAre("info ready grpc=127.0.0.1:1 why=\"it is\" none=\"\"", "warning bad file file=\"a=b\" part=tls"));
+  EXPECT_THAT(Lines(), ElementsAre("info ready grpc=127.0.0.1:1 why=\"it is\" none=\"\"",
+                                   "warning bad file file=\"a=b\" part=tls"));
 }
 
 TEST_F(LogTest, AsJsonALineIsAnObject) {
   log_.SetFormat(LogFormat::kJson);
-  Write(LogLevel::kError, "bad \"bytes\"", {{"value", "\xff"}, {"request_id", "r-1"}, {"trace_id", "t"}}, LogPart::kStore);
+  Write(LogLevel::kError, "bad \"bytes\"",
+        {{"value", "\xff"}, {"request_id", "r-1"}, {"trace_id", "t"}}, LogPart::kStore);
   const auto line = nlohmann::json::parse(out_.str());
   EXPECT_EQ(line["level"], "error");
   EXPECT_EQ(line["part"], "store");
@@ -79,8 +82,10 @@ TEST_F(LogTest, LevelsAreReadAndWrittenTheSame) {
 
 TEST_F(LogTest, WrongLevelsSayWhatThereIsAndChangeNothing) {
   LogLevels levels;
-  EXPECT_EQ(ParseLogLevels("loud", &levels), "there are the levels debug, info, warning, error, and no 'loud'");
-  EXPECT_THAT(ParseLogLevels("info,pull=debug", &levels), HasSubstr("tls, audit, config, http, trace, grpc, and no 'pull'"));
+  EXPECT_EQ(ParseLogLevels("loud", &levels),
+            "there are the levels debug, info, warning, error, and no 'loud'");
+  EXPECT_THAT(ParseLogLevels("info,pull=debug", &levels),
+              HasSubstr("tls, audit, config, http, trace, grpc, and no 'pull'"));
   EXPECT_EQ(ParseLogLevels("debug,error", &levels), "'error' is a second level for all parts");
   EXPECT_EQ(ParseLogLevels("push=debug,push=info", &levels), "'push' has a level already");
   for (const char* text : {"", ",", "info,", "=", "push=", "=info", "INFO"})
@@ -137,7 +142,8 @@ TEST_F(LogTest, WithMoreEventsThanItRemembersNoneIsLostWithoutATrace) {
   for (int i = 0; i < 15; ++i) Write(LogLevel::kError, "first");
   EXPECT_EQ(Lines().size(), 10u);
   clock_.Advance(absl::Milliseconds(1));
-  for (size_t i = 0; i < Repeats::kMaxEvents; ++i) Write(LogLevel::kError, "other " + std::to_string(i));
+  for (size_t i = 0; i < Repeats::kMaxEvents; ++i)
+    Write(LogLevel::kError, "other " + std::to_string(i));
   const std::vector<std::string> lines = Lines();
   EXPECT_EQ(lines.size(), Repeats::kMaxEvents + 1);
   EXPECT_THAT(lines, testing::Contains("error first repeated=5"));

@@ -18,7 +18,8 @@ class ResultThreadTest : public testing::Test {
   std::shared_ptr<TopicLog> NewLog() {
     Catalogue& catalogue = backend_.catalogue();
     const TopicId id{catalogue.NewId()};
-    catalogue.PutTopic({id, "topic"}, [](const absl::Status& status) { EXPECT_EQ(status, absl::OkStatus()); });
+    catalogue.PutTopic({id, "topic"},
+                       [](const absl::Status& status) { EXPECT_EQ(status, absl::OkStatus()); });
     return backend_.OpenLog(id);
   }
 

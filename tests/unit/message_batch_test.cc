@@ -30,7 +30,8 @@ TEST(BatchBuilderTest, PartialLeavesOutWhatIsWrongAndSaysWhichAndWhy) {
   const std::string two = Good("two");
   BatchBuilder builder;
   builder.Clear(BatchBuilder::Mode::kPartial);
-  for (std::string_view wire : {std::string_view(""), std::string_view(one), std::string_view("\xff"), std::string_view(two)}) {
+  for (std::string_view wire : {std::string_view(""), std::string_view(one),
+                                std::string_view("\xff"), std::string_view(two)}) {
     EXPECT_TRUE(builder.Add(wire).ok());
   }
   ASSERT_EQ(builder.refusals().size(), 2u);
@@ -54,7 +55,8 @@ TEST(BatchBuilderTest, PartialCountsWhatIsWrongToo) {
   const std::string good = Good("x");
   BatchBuilder builder;
   builder.Clear(BatchBuilder::Mode::kPartial);
-  for (size_t i = 0; i < kMaxMessagesPerBatch; ++i) ASSERT_TRUE(builder.Add(i % 2 == 0 ? good : "").ok());
+  for (size_t i = 0; i < kMaxMessagesPerBatch; ++i)
+    ASSERT_TRUE(builder.Add(i % 2 == 0 ? good : "").ok());
   EXPECT_EQ(ReasonOf(builder.Add(good)), Reason::kTooManyMessages);
 }
 

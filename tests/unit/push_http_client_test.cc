@@ -9,14 +9,16 @@
 namespace sluice::server {
 namespace {
 
-HttpOutcome Post(const std::string& url, HttpClientOptions options = {}, absl::Duration timeout = absl::Minutes(1)) {
+HttpOutcome Post(const std::string& url, HttpClientOptions options = {},
+                 absl::Duration timeout = absl::Minutes(1)) {
   HttpClient client(std::move(options));
   HttpOutcome got;
   Latch done(1);
-  client.Post({.url = url, .headers = {}, .body = "body", .timeout = timeout}, [&](const HttpOutcome& outcome) {
-    got = outcome;
-    done.CountDown();
-  });
+  client.Post({.url = url, .headers = {}, .body = "body", .timeout = timeout},
+              [&](const HttpOutcome& outcome) {
+                got = outcome;
+                done.CountDown();
+              });
   done.Wait();
   return got;
 }
@@ -96,11 +98,13 @@ TEST(HttpClientTest, StopEndsWhatIsUnderWayAndEveryoneIsTold) {
   std::atomic<int> told{0};
   const auto done = [&](const HttpOutcome& outcome) { told += outcome.code == 0 ? 1 : 0; };
   for (int i = 0; i < 10; ++i) {
-    client.Post({.url = endpoint.url(), .headers = {}, .body = "body", .timeout = absl::Minutes(1)}, done);
+    client.Post({.url = endpoint.url(), .headers = {}, .body = "body", .timeout = absl::Minutes(1)},
+                done);
   }
   client.Stop();
   EXPECT_EQ(told, 10);
-  client.Post({.url = endpoint.url(), .headers = {}, .body = "body", .timeout = absl::Minutes(1)}, done);
+  client.Post({.url = endpoint.url(), .headers = {}, .body = "body", .timeout = absl::Minutes(1)},
+              done);
   EXPECT_EQ(told, 11);
 }
 

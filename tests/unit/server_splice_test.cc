@@ -39,13 +39,15 @@ std::vector<grpc::Slice> SlicesOf(const grpc::ByteBuffer& buffer) {
 bool RefersTo(const grpc::ByteBuffer& buffer, std::string_view stored) {
   const std::vector<grpc::Slice> slices = SlicesOf(buffer);
   return std::any_of(slices.begin(), slices.end(), [&](const grpc::Slice& slice) {
-    return reinterpret_cast<const char*>(slice.begin()) == stored.data() && slice.size() == stored.size();
+    return reinterpret_cast<const char*>(slice.begin()) == stored.data() &&
+           slice.size() == stored.size();
   });
 }
 
 v1::SubscribeResponse Parse(const grpc::ByteBuffer& buffer) {
   std::string bytes;
-  for (const grpc::Slice& slice : SlicesOf(buffer)) bytes.append(reinterpret_cast<const char*>(slice.begin()), slice.size());
+  for (const grpc::Slice& slice : SlicesOf(buffer))
+    bytes.append(reinterpret_cast<const char*>(slice.begin()), slice.size());
   v1::SubscribeResponse response;
   EXPECT_TRUE(response.ParseFromString(bytes));
   return response;

@@ -1,8 +1,8 @@
 // Sets of acknowledged offsets against a plain list of bits.
 #include "core/storage/ack_set.h"
 
-#include <random>
 #include <limits>
+#include <random>
 #include <vector>
 
 #include "gtest/gtest.h"
@@ -31,8 +31,10 @@ class Plain {
       ASSERT_EQ(set.Contains(Offset(i)), acked_[i]) << i;
       if (!acked_[i]) continue;
       ++above;
-      if (acked_[i - 1]) ++ranges.back().end;
-      else ranges.push_back(Range(i, i + 1));
+      if (acked_[i - 1])
+        ++ranges.back().end;
+      else
+        ranges.push_back(Range(i, i + 1));
     }
     EXPECT_EQ(set.floor(), Offset(floor));
     EXPECT_EQ(set.above_floor(), above);
@@ -46,7 +48,8 @@ class Plain {
 
 class AckSetTest : public testing::TestWithParam<uint64_t> {};
 
-// Ranges of up to this many offsets, in no order: with 1 most blocks become dense, and all are full at the end.
+// Ranges of up to this many offsets, in no order: with 1 most blocks become dense, and all are full
+// at the end.
 TEST_P(AckSetTest, HoldsWhatWasAdded) {
   constexpr uint64_t kSize = 3 * DenseBlock::kSize + 100;
   std::minstd_rand random(7);

@@ -86,7 +86,8 @@ TEST(ExposureTest, PlainTextIsForThisMachineUnlessItIsMeantSo) {
   for (const char* address : {"127.0.0.1:8085", "localhost:0", "[::1]:8085", "127.1.2.3:1"}) {
     EXPECT_FALSE(refused(address, false, false)) << address;
   }
-  for (const char* address : {"0.0.0.0:8085", "[::]:8085", "10.0.0.7:8085", "example.com:1", "localhost.example.com:1", "*:1"}) {
+  for (const char* address : {"0.0.0.0:8085", "[::]:8085", "10.0.0.7:8085", "example.com:1",
+                              "localhost.example.com:1", "*:1"}) {
     EXPECT_TRUE(refused(address, false, false)) << address;
     EXPECT_FALSE(refused(address, true, false)) << address;
     EXPECT_FALSE(refused(address, false, true)) << address;

@@ -1,4 +1,5 @@
-// The file of headers for a collector: what is taken, and that what is wrong is told without what stands there.
+// The file of headers for a collector: what is taken, and that what is wrong is told without what
+// stands there.
 #include "server/tracing/export_headers.h"
 
 #include <string>
@@ -25,7 +26,8 @@ class ExportHeadersTest : public ::testing::Test {
     const auto read = Read(text);
     ASSERT_FALSE(read.ok()) << text;
     EXPECT_EQ(ReasonOf(read.status()), Reason::kInvalidConfig);
-    EXPECT_THAT(read.status().message(), HasSubstr(path_ + ":" + std::to_string(line) + ": " + why));
+    EXPECT_THAT(read.status().message(),
+                HasSubstr(path_ + ":" + std::to_string(line) + ": " + why));
     EXPECT_THAT(read.status().message(), Not(HasSubstr("s3cret")));
   }
 
@@ -34,17 +36,21 @@ class ExportHeadersTest : public ::testing::Test {
 };
 
 TEST_F(ExportHeadersTest, ALineIsAHeader) {
-  EXPECT_THAT(*Read("# ours\n\nAuthorization: Bearer a:b = c\r\n  x-scope_orgid.2 :shop\n"),
-              ElementsAre(Pair("authorization", "Bearer a:b = c"), Pair("x-scope_orgid.2", "shop")));
+  EXPECT_THAT(
+      *Read("# ours\n\nAuthorization: Bearer a:b = c\r\n  x-scope_orgid.2 :shop\n"),
+      ElementsAre(Pair("authorization", "Bearer a:b = c"), Pair("x-scope_orgid.2", "shop")));
   EXPECT_THAT(*Read(""), IsEmpty());
-  EXPECT_THAT(*Read("x: " + std::string(4000, 'a')), ElementsAre(Pair("x", std::string(4000, 'a'))));
+  EXPECT_THAT(*Read("x: " + std::string(4000, 'a')),
+              ElementsAre(Pair("x", std::string(4000, 'a'))));
 }
 
 TEST_F(ExportHeadersTest, WhatGrpcWouldNotSendIsRefusedByItsLine) {
-  for (const std::string name : {"", "s3cret key", "grpc-timeout", "key-bin", "content-type", "te", ":authority", "s3cret\xc3\xa4"}) {
+  for (const std::string name : {"", "s3cret key", "grpc-timeout", "key-bin", "content-type", "te",
+                                 ":authority", "s3cret\xc3\xa4"}) {
     ExpectWrong("a: b\n" + name + ": s3cret", 2, "must be name: value");
   }
-  for (const std::string value : {"", "s3cret\x01", "s3cret\xc3\xa4", "s3cret\ts3cret"}) ExpectWrong("a:" + value, 1, "the value must be");
+  for (const std::string value : {"", "s3cret\x01", "s3cret\xc3\xa4", "s3cret\ts3cret"})
+    ExpectWrong("a:" + value, 1, "the value must be");
   ExpectWrong("s3cret", 1, "must be name: value");
 }
 

@@ -1,8 +1,9 @@
-// A channel for a load: whatever gRPC does around a call that a benchmark has no use for is off (keeping
-// requests for a retry, statistics for channelz), since the load shares the cores with the server.
+// A channel for a load: whatever gRPC does around a call that a benchmark has no use for is off
+// (keeping requests for a retry, statistics for channelz), since the load shares the cores with the
+// server.
 //
-// Thread rule: a channel may be used from any thread, but the last to let go of one that streams were on must not be a thread of
-// gRPC, which would then wait for its own end.
+// Thread rule: a channel may be used from any thread, but the last to let go of one that streams
+// were on must not be a thread of gRPC, which would then wait for its own end.
 #pragma once
 
 #include <cstddef>

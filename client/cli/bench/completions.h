@@ -1,13 +1,14 @@
-// A completion queue and who takes from it. As fast as it goes, one thread does it all: it begins calls, and when it may not
-// begin another it takes what has ended, without a word to another thread. A load at a rate sleeps between its batches, and a
-// thread of its own takes meanwhile.
+// A completion queue and who takes from it. As fast as it goes, one thread does it all: it begins
+// calls, and when it may not begin another it takes what has ended, without a word to another
+// thread. A load at a rate sleeps between its batches, and a thread of its own takes meanwhile.
 //
 //   Completions completions(options.paced, [this](void* tag, bool ok) {...});
 //   stub.Call(..., completions.queue());
 //   completions.WaitUntil(mu_, changed_, deadline, [this] { return HasRoom(); });
 //
-// Thread rule: WaitUntil is for one thread. The function is called by that thread or the other, with no lock held; what it
-// changes it tells by `changed`. Lifetime: nothing is begun any more when it goes; what is under way ends first.
+// Thread rule: WaitUntil is for one thread. The function is called by that thread or the other,
+// with no lock held; what it changes it tells by `changed`. Lifetime: nothing is begun any more
+// when it goes; what is under way ends first.
 #pragma once
 
 #include <functional>
@@ -40,11 +41,14 @@ class Completions {
   // Until done(), which is called with `mu` held; false when it was not by then.
   template <class Done>
   bool WaitUntil(Mutex& mu, CondVar& changed, Instant deadline, Done&& done) EXCLUDES(mu) {
-    const auto is_over = [&] { return deadline != Instant::Never() && SystemClock().Now() >= deadline; };
+    const auto is_over = [&] {
+      return deadline != Instant::Never() && SystemClock().Now() >= deadline;
+    };
     for (;;) {
       {
         MutexLock lock(mu);
-        while (taker_.joinable() && !done() && !is_over()) changed.WaitFor(lock, deadline - SystemClock().Now());
+        while (taker_.joinable() && !done() && !is_over())
+          changed.WaitFor(lock, deadline - SystemClock().Now());
         if (done()) return true;
       }
       if (is_over()) return false;
@@ -61,7 +65,8 @@ class Completions {
       if (!queue_.Next(&tag, &ok)) return false;
     } else {
       const auto wall_deadline = absl::ToChronoTime(absl::Now() + (deadline - SystemClock().Now()));
-      if (queue_.AsyncNext(&tag, &ok, wall_deadline) != grpc::CompletionQueue::GOT_EVENT) return false;
+      if (queue_.AsyncNext(&tag, &ok, wall_deadline) != grpc::CompletionQueue::GOT_EVENT)
+        return false;
     }
     ended_(tag, ok);
     return true;

@@ -23,13 +23,16 @@ struct Call {
 };
 
 template <class Request, class Response, class Async>
-void Start(Async* async, void (Async::*method)(grpc::ClientContext*, const Request*, Response*, std::function<void(grpc::Status)>),
+void Start(Async* async,
+           void (Async::*method)(grpc::ClientContext*, const Request*, Response*,
+                                 std::function<void(grpc::Status)>),
            Request request, absl::Duration timeout, std::function<void(grpc::Status)> answered) {
   auto call = std::make_shared<Call<Request, Response>>();
   call->request = std::move(request);
   call->context.set_deadline(absl::ToChronoTime(absl::Now() + timeout));
-  (async->*method)(&call->context, &call->request, &call->response,
-                   [call, answered = std::move(answered)](const grpc::Status& status) { answered(status); });
+  (async->*method)(
+      &call->context, &call->request, &call->response,
+      [call, answered = std::move(answered)](const grpc::Status& status) { answered(status); });
 }
 
 // How many requests are under way, and what became of the others.
@@ -66,7 +69,8 @@ class Window {
 
 }  // namespace
 
-GoogleAdmin::GoogleAdmin(const std::shared_ptr<grpc::Channel>& channel, const LoadOptions& options, absl::Duration timeout)
+GoogleAdmin::GoogleAdmin(const std::shared_ptr<grpc::Channel>& channel, const LoadOptions& options,
+                         absl::Duration timeout)
     : options_(options),
       timeout_(timeout),
       publisher_(pubsub::Publisher::NewStub(channel)),
@@ -84,7 +88,8 @@ absl::Status GoogleAdmin::ForEach(size_t count, const Send& send) {
 void GoogleAdmin::CreateTopic(size_t i, Answered answered) {
   pubsub::Topic topic;
   topic.set_name(options_.TopicOf(i));
-  Start(publisher_->async(), &pubsub::Publisher::Stub::async::CreateTopic, std::move(topic), timeout_, std::move(answered));
+  Start(publisher_->async(), &pubsub::Publisher::Stub::async::CreateTopic, std::move(topic),
+        timeout_, std::move(answered));
 }
 
 void GoogleAdmin::CreateSubscription(size_t i, Answered answered) {
@@ -93,30 +98,34 @@ void GoogleAdmin::CreateSubscription(size_t i, Answered answered) {
   subscription.set_topic(options_.TopicOf(i));
   subscription.set_enable_message_ordering(options_.ordered);
   subscription.set_enable_exactly_once_delivery(options_.exactly_once);
-  Start(subscriber_->async(), &pubsub::Subscriber::Stub::async::CreateSubscription, std::move(subscription), timeout_,
-        std::move(answered));
+  Start(subscriber_->async(), &pubsub::Subscriber::Stub::async::CreateSubscription,
+        std::move(subscription), timeout_, std::move(answered));
 }
 
 void GoogleAdmin::DeleteTopic(size_t i, Answered answered) {
   pubsub::DeleteTopicRequest request;
   request.set_topic(options_.TopicOf(i));
-  Start(publisher_->async(), &pubsub::Publisher::Stub::async::DeleteTopic, std::move(request), timeout_, std::move(answered));
+  Start(publisher_->async(), &pubsub::Publisher::Stub::async::DeleteTopic, std::move(request),
+        timeout_, std::move(answered));
 }
 
 void GoogleAdmin::DeleteSubscription(size_t i, Answered answered) {
   pubsub::DeleteSubscriptionRequest request;
   request.set_subscription(options_.SubscriptionOf(i));
-  Start(subscriber_->async(), &pubsub::Subscriber::Stub::async::DeleteSubscription, std::move(request), timeout_,
-        std::move(answered));
+  Start(subscriber_->async(), &pubsub::Subscriber::Stub::async::DeleteSubscription,
+        std::move(request), timeout_, std::move(answered));
 }
 
 absl::Status GoogleAdmin::Create() {
   if (options_.own_topic) {
-    absl::Status status = ForEach(options_.topics, [this](size_t i, Answered answered) { CreateTopic(i, std::move(answered)); });
+    absl::Status status = ForEach(options_.topics, [this](size_t i, Answered answered) {
+      CreateTopic(i, std::move(answered));
+    });
     if (!status.ok()) return status;
   }
-  return ForEach(options_.all_subscriptions(),
-                 [this](size_t i, Answered answered) { CreateSubscription(i, std::move(answered)); });
+  return ForEach(options_.all_subscriptions(), [this](size_t i, Answered answered) {
+    CreateSubscription(i, std::move(answered));
+  });
 }
 
 void GoogleAdmin::Delete() {

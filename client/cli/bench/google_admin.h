@@ -1,5 +1,6 @@
-// Makes and deletes what a load over google.pubsub.v1 needs: its topics and subscriptions. Many requests are under way
-// at once, as those of many clients would be, so that it also says how fast a server makes them.
+// Makes and deletes what a load over google.pubsub.v1 needs: its topics and subscriptions. Many
+// requests are under way at once, as those of many clients would be, so that it also says how fast
+// a server makes them.
 //
 // Thread rule: one call at a time. Lifetime: options outlive it.
 #pragma once
@@ -16,9 +17,11 @@ namespace sluice::cli {
 
 class GoogleAdmin {
  public:
-  GoogleAdmin(const std::shared_ptr<grpc::Channel>& channel, const LoadOptions& options, absl::Duration timeout);
+  GoogleAdmin(const std::shared_ptr<grpc::Channel>& channel, const LoadOptions& options,
+              absl::Duration timeout);
 
-  // All topics (those of LoadOptions::own_topic), and then all subscriptions. The first error ends it.
+  // All topics (those of LoadOptions::own_topic), and then all subscriptions. The first error ends
+  // it.
   absl::Status Create();
   // Goes on after errors, since something may be gone.
   void Delete();

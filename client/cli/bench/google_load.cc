@@ -13,7 +13,10 @@ namespace {
 class Google final : public Load {
  public:
   Google(const Session& session, const LoadOptions& options, Tally* tally)
-      : session_(session), options_(options), tally_(tally), admin_(OpenChannel(session), options, session.timeout) {}
+      : session_(session),
+        options_(options),
+        tally_(tally),
+        admin_(OpenChannel(session), options, session.timeout) {}
 
   ~Google() override {
     for (const auto& channel : streaming_) WaitUntilReleased(channel);
@@ -29,7 +32,8 @@ class Google final : public Load {
   std::shared_ptr<LoadSubscriber> Subscribe(size_t number) override {
     auto subscriber = MakeGoogleSubscriber(options_, number % options_.all_subscriptions(), tally_);
     // Consumers of one topic have a connection each, those of many share some.
-    if (options_.topics == 1 || number % kStreamsPerConnection == 0) streaming_.push_back(OpenChannel(session_));
+    if (options_.topics == 1 || number % kStreamsPerConnection == 0)
+      streaming_.push_back(OpenChannel(session_));
     subscriber->Start(streaming_.back());
     return subscriber;
   }

@@ -31,8 +31,8 @@ size_t CountIds(const grpc::ByteBuffer& response) {
 
 }  // namespace
 
-GooglePublisher::GooglePublisher(std::shared_ptr<grpc::Channel> channel, const LoadOptions& options, size_t number,
-                                 Tally* tally)
+GooglePublisher::GooglePublisher(std::shared_ptr<grpc::Channel> channel, const LoadOptions& options,
+                                 size_t number, Tally* tally)
     : channel_(std::move(channel)),
       options_(options),
       template_(options, number, TopicField(options.TopicOf(0))),
@@ -64,22 +64,26 @@ void GooglePublisher::Send(const Batch& batch) {
   // A call lives in memory of its context.
   slot->call = nullptr;
   slot->context.emplace();
-  slot->call = stub_.PrepareUnaryCall(&*slot->context, kMethod, grpc::ByteBuffer(&slot->bytes, 1), answers_.queue());
+  slot->call = stub_.PrepareUnaryCall(&*slot->context, kMethod, grpc::ByteBuffer(&slot->bytes, 1),
+                                      answers_.queue());
   slot->call->StartCall();
   slot->call->Finish(&slot->response, &slot->status, slot);
 }
 
 bool GooglePublisher::KeysAreFree(const Batch& batch) const {
   if (!options_.ordered) return true;
-  return std::none_of(in_flight_.begin(), in_flight_.end(),
-                      [&](uint64_t first) { return first + options_.keys < batch.first + batch.count; });
+  return std::none_of(in_flight_.begin(), in_flight_.end(), [&](uint64_t first) {
+    return first + options_.keys < batch.first + batch.count;
+  });
 }
 
 void GooglePublisher::Answered(Slot* slot) {
   if (!slot->status.ok()) {
     tally_.Refused(slot->batch, client::FromGrpc(slot->status));
   } else if (CountIds(slot->response) != slot->batch.count) {
-    tally_.Refused(slot->batch, absl::InternalError("the server answered with another number of ids than of messages"));
+    tally_.Refused(
+        slot->batch,
+        absl::InternalError("the server answered with another number of ids than of messages"));
   } else {
     tally_.Accepted(slot->batch);
   }

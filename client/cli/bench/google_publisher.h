@@ -1,5 +1,5 @@
-// A publisher of google.pubsub.v1: unary Publish requests, a number of them in flight. A request that fails is not repeated:
-// the benchmark ends with the error.
+// A publisher of google.pubsub.v1: unary Publish requests, a number of them in flight. A request
+// that fails is not repeated: the benchmark ends with the error.
 //
 // Thread rule: Send and Close are for one thread.
 #pragma once
@@ -22,13 +22,15 @@ namespace sluice::cli {
 
 class GooglePublisher final : public LoadPublisher {
  public:
-  GooglePublisher(std::shared_ptr<grpc::Channel> channel, const LoadOptions& options, size_t number, Tally* tally);
+  GooglePublisher(std::shared_ptr<grpc::Channel> channel, const LoadOptions& options, size_t number,
+                  Tally* tally);
 
   void Send(const Batch& batch) override EXCLUDES(mu_);
   void Close() override EXCLUDES(mu_);
 
  private:
-  // A request in flight, and what the next one uses again. Belongs to the sender while it is free, and then to the call.
+  // A request in flight, and what the next one uses again. Belongs to the sender while it is free,
+  // and then to the call.
   struct Slot {
     Batch batch;
     grpc::Slice bytes;
@@ -38,8 +40,8 @@ class GooglePublisher final : public LoadPublisher {
     std::unique_ptr<grpc::GenericClientAsyncResponseReader> call;
   };
 
-  // Requests overtake each other. As the clients of this API do it, a message with an ordering key is not sent before the
-  // one before it with that key was answered.
+  // Requests overtake each other. As the clients of this API do it, a message with an ordering key
+  // is not sent before the one before it with that key was answered.
   bool KeysAreFree(const Batch& batch) const REQUIRES(mu_);
   void Answered(Slot* slot) EXCLUDES(mu_);
   const std::shared_ptr<grpc::Channel> channel_;

@@ -13,7 +13,8 @@ std::string_view PayloadOf(std::string_view message) {
   WireReader in(message);
   WireField field;
   while (in.Next(&field)) {
-    if (field.number == pubsub::PubsubMessage::kDataFieldNumber && field.type == WireType::kBytes) return field.bytes;
+    if (field.number == pubsub::PubsubMessage::kDataFieldNumber && field.type == WireType::kBytes)
+      return field.bytes;
   }
   return {};
 }
@@ -34,7 +35,9 @@ bool GoogleSubscriber::Scan(std::string_view response, Runs* runs, std::string* 
   WireReader in(response);
   WireField field;
   while (in.Next(&field)) {
-    if (field.number != pubsub::StreamingPullResponse::kReceivedMessagesFieldNumber || field.type != WireType::kBytes) continue;
+    if (field.number != pubsub::StreamingPullResponse::kReceivedMessagesFieldNumber ||
+        field.type != WireType::kBytes)
+      continue;
     WireReader received(field.bytes);
     WireField part;
     while (received.Next(&part)) {
@@ -60,7 +63,8 @@ std::string OpeningRequest(const std::string& subscription, int64_t max_outstand
   return request.SerializeAsString();
 }
 
-std::shared_ptr<StreamSubscriber> MakeGoogleSubscriber(const LoadOptions& options, size_t subscription, Tally* tally) {
+std::shared_ptr<StreamSubscriber> MakeGoogleSubscriber(const LoadOptions& options,
+                                                       size_t subscription, Tally* tally) {
   return std::make_shared<GoogleSubscriber>(options, subscription, tally);
 }
 

@@ -40,9 +40,11 @@ absl::Status IdleStreams::Open(size_t wanted) {
   }
   const Instant end = clock.Now() + kOpenTimeout;
   MutexLock lock(mu_);
-  while (open_ < wanted && error_.ok() && clock.Now() < end) changed_.WaitFor(lock, end - clock.Now());
+  while (open_ < wanted && error_.ok() && clock.Now() < end)
+    changed_.WaitFor(lock, end - clock.Now());
   if (open_ == wanted || !error_.ok()) return error_;
-  return absl::DeadlineExceededError(ToAbsl(fmt::format("{} of {} streams were answered", open_, wanted)));
+  return absl::DeadlineExceededError(
+      ToAbsl(fmt::format("{} of {} streams were answered", open_, wanted)));
 }
 
 void IdleStreams::OpenOne(const std::shared_ptr<grpc::Channel>& channel) {
@@ -78,12 +80,14 @@ void IdleStreams::Closed(bool was_open, const absl::Status& status) {
   MutexLock lock(mu_);
   open_ -= was_open ? 1 : 0;
   ++closed_;
-  if (error_.ok()) error_ = status.ok() ? absl::UnavailableError("the server ended a stream") : status;
+  if (error_.ok())
+    error_ = status.ok() ? absl::UnavailableError("the server ended a stream") : status;
   changed_.NotifyAll();
 }
 
 // What they are for, the server's memory, is to be looked at meanwhile.
-int HoldIdleStreams(const Session& session, const std::string& subscription, size_t wanted, absl::Duration duration) {
+int HoldIdleStreams(const Session& session, const std::string& subscription, size_t wanted,
+                    absl::Duration duration) {
   IdleStreams idle(session, subscription);
   absl::Status status = idle.Open(wanted);
   size_t still_open = 0;
@@ -98,7 +102,8 @@ int HoldIdleStreams(const Session& session, const std::string& subscription, siz
   idle.Close();
   if (!status.ok()) return Report(session, status);
   if (session.json) {
-    fmt::print("{}\n", nlohmann::ordered_json{{"streams", wanted}, {"still_open", still_open}}.dump());
+    fmt::print("{}\n",
+               nlohmann::ordered_json{{"streams", wanted}, {"still_open", still_open}}.dump());
   } else {
     fmt::print("{} streams still open after {}\n", still_open, absl::FormatDuration(duration));
   }

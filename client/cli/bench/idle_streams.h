@@ -1,12 +1,13 @@
-// Many StreamingPull streams of google.pubsub.v1 on one subscription on which nothing happens: for what a stream costs the
-// server in memory.
+// Many StreamingPull streams of google.pubsub.v1 on one subscription on which nothing happens: for
+// what a stream costs the server in memory.
 //
 //   IdleStreams idle(session, subscription);
 //   idle.Open(1'000);
 //   ... // look at the server's process_resident_memory_bytes
 //   idle.Close();
 //
-// Thread rule: Open and Close are for one thread; `count` may be called from any. Close comes before the destructor.
+// Thread rule: Open and Close are for one thread; `count` may be called from any. Close comes
+// before the destructor.
 #pragma once
 
 #include <memory>
@@ -21,14 +22,16 @@
 namespace sluice::cli {
 
 // Opens that many for a time, says so, and returns the exit code.
-int HoldIdleStreams(const Session& session, const std::string& subscription, size_t wanted, absl::Duration duration);
+int HoldIdleStreams(const Session& session, const std::string& subscription, size_t wanted,
+                    absl::Duration duration);
 
 class IdleStreams {
  public:
   IdleStreams(const Session& session, std::string subscription)
       : session_(session), subscription_(std::move(subscription)) {}
 
-  // Returns when the server has answered on each of them; else says why one has ended, or that some were not answered.
+  // Returns when the server has answered on each of them; else says why one has ended, or that some
+  // were not answered.
   absl::Status Open(size_t wanted) EXCLUDES(mu_);
   void Close() EXCLUDES(mu_);
   // Those that are open now.

@@ -1,5 +1,5 @@
-// What puts the load of `sluice bench` on a server, one implementation for each API. When to send what is decided by the
-// benchmark; a load sends it, and tells the tally what became of it.
+// What puts the load of `sluice bench` on a server, one implementation for each API. When to send
+// what is decided by the benchmark; a load sends it, and tells the tally what became of it.
 //
 //   std::unique_ptr<Load> load = GoogleLoad(session, options, &tally);
 //   load->SetUp();
@@ -7,8 +7,8 @@
 //   publisher->Send(batch);                                // waits for room
 //   publisher->Close();                                    // waits for the answers
 //
-// Thread rule: Publish may be called from any thread, everything else is for one. Lifetime: session, options and tally outlive
-// the load, the load what it made, and subscribers are stopped.
+// Thread rule: Publish may be called from any thread, everything else is for one. Lifetime:
+// session, options and tally outlive the load, the load what it made, and subscribers are stopped.
 #pragma once
 
 #include <algorithm>
@@ -23,14 +23,16 @@
 
 namespace sluice::cli {
 
-// Names of topics end in as many digits, so that a request can be changed from one topic to another in its place.
+// Names of topics end in as many digits, so that a request can be changed from one topic to another
+// in its place.
 inline constexpr size_t kTopicDigits = 6;
 
 struct LoadOptions {
   // Full names; where there are several, what all names begin with.
   std::string topic;
   std::string subscription;
-  // Topics with a subscription each, or subscriptions of one topic: one of the two is 1. Batches go to the topics in turn.
+  // Topics with a subscription each, or subscriptions of one topic: one of the two is 1. Batches go
+  // to the topics in turn.
   size_t topics = 1;
   size_t subscriptions = 1;
   // Otherwise the topic is there already, and stays.

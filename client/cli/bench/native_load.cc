@@ -37,7 +37,8 @@ class Native final : public Load {
 
   void CleanUp() override {
     client::Admin admin = session_.OpenAdmin();
-    for (size_t i = 0; i < options_.subscriptions; ++i) admin.DeleteSubscription(options_.SubscriptionOf(i)).IgnoreError();
+    for (size_t i = 0; i < options_.subscriptions; ++i)
+      admin.DeleteSubscription(options_.SubscriptionOf(i)).IgnoreError();
     if (options_.own_topic) admin.DeleteTopic(options_.topic).IgnoreError();
   }
 

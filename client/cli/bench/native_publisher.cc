@@ -9,15 +9,17 @@
 
 namespace sluice::cli {
 
-NativePublisher::NativePublisher(std::shared_ptr<grpc::Channel> channel, const LoadOptions& options, size_t number,
-                                 Tally* tally)
+NativePublisher::NativePublisher(std::shared_ptr<grpc::Channel> channel, const LoadOptions& options,
+                                 size_t number, Tally* tally)
     : channel_(std::move(channel)),
       options_(options),
       template_(options, number, ""),
       tally_(*tally),
       stub_(channel_),
       slots_(options.inflight),
-      completions_(options.paced, [this](void* tag, bool ok) { Happened(static_cast<Event>(reinterpret_cast<intptr_t>(tag)), ok); }) {
+      completions_(options.paced, [this](void* tag, bool ok) {
+        Happened(static_cast<Event>(reinterpret_cast<intptr_t>(tag)), ok);
+      }) {
   for (Slot& slot : slots_) slot.bytes = template_.Copy();
   stream_ = stub_.PrepareCall(&context_, "/sluice.v1.PubSub/Publish", completions_.queue());
   stream_->StartCall(Tag(Event::kStarted));
@@ -60,7 +62,8 @@ void NativePublisher::Happened(Event event, bool ok) {
     case Event::kStarted:
     case Event::kRead:
       if (event == Event::kRead && ok) TakeResults();
-      ok ? stream_->Read(&response_, Tag(Event::kRead)) : stream_->Finish(&status_, Tag(Event::kEnded));
+      ok ? stream_->Read(&response_, Tag(Event::kRead))
+         : stream_->Finish(&status_, Tag(Event::kEnded));
       if (event == Event::kRead) return;
       break;
     case Event::kEnded:
@@ -87,7 +90,8 @@ void NativePublisher::TakeResults() {
   }
   if (!results || results->size() > in_flight) {
     context_.TryCancel();
-    return tally_.Failed(absl::InternalError("a response of the server is no PublishResponse to what was sent"));
+    return tally_.Failed(
+        absl::InternalError("a response of the server is no PublishResponse to what was sent"));
   }
   for (size_t i = 0; i < results->size(); ++i) {
     const Batch& batch = slots_[(first + i) % slots_.size()].batch;
@@ -107,14 +111,17 @@ void NativePublisher::Ended() {
     expected = closing_ && answered_ == sent_;
     changed_.NotifyAll();
   }
-  if (!expected) tally_.Failed(status_.ok() ? absl::UnavailableError("the server ended the stream") : client::FromGrpc(status_));
+  if (!expected)
+    tally_.Failed(status_.ok() ? absl::UnavailableError("the server ended the stream")
+                               : client::FromGrpc(status_));
 }
 
 void NativePublisher::Close() {
-  const bool answered = completions_.WaitUntil(mu_, changed_, SystemClock().Now() + absl::Seconds(30), [this] {
-    mu_.AssertHeld();
-    return ended_ || (sent_ == answered_ && !writing_);
-  });
+  const bool answered =
+      completions_.WaitUntil(mu_, changed_, SystemClock().Now() + absl::Seconds(30), [this] {
+        mu_.AssertHeld();
+        return ended_ || (sent_ == answered_ && !writing_);
+      });
   {
     MutexLock lock(mu_);
     closing_ = true;

@@ -1,5 +1,6 @@
-// A publisher of sluice.v1: one Publish stream, a number of requests in flight. Requests are made once (publish_template.h), and
-// answered in their order. A request that fails is not repeated: the benchmark ends with the error.
+// A publisher of sluice.v1: one Publish stream, a number of requests in flight. Requests are made
+// once (publish_template.h), and answered in their order. A request that fails is not repeated: the
+// benchmark ends with the error.
 //
 // Thread rule: Send and Close are for one thread.
 #pragma once
@@ -20,7 +21,8 @@ namespace sluice::cli {
 
 class NativePublisher final : public LoadPublisher {
  public:
-  NativePublisher(std::shared_ptr<grpc::Channel> channel, const LoadOptions& options, size_t number, Tally* tally);
+  NativePublisher(std::shared_ptr<grpc::Channel> channel, const LoadOptions& options, size_t number,
+                  Tally* tally);
 
   void Send(const Batch& batch) override EXCLUDES(mu_);
   void Close() override EXCLUDES(mu_);
@@ -30,7 +32,8 @@ class NativePublisher final : public LoadPublisher {
   enum class Event : intptr_t { kStarted, kWritten, kRead, kHalfClosed, kEnded };
   static void* Tag(Event event) { return reinterpret_cast<void*>(event); }
 
-  // A request in flight, and what the next one uses again. Belongs to the sender before it is sent and after it is answered.
+  // A request in flight, and what the next one uses again. Belongs to the sender before it is sent
+  // and after it is answered.
   struct Slot {
     Batch batch;
     grpc::Slice bytes;

@@ -29,7 +29,8 @@ bool ScanDelivery(std::string_view delivery, Received* received, Runs* runs) {
     if (field.number == v1::Delivery::kDeliveryIdFieldNumber && field.type == WireType::kVarint) {
       if (received->messages++ == 0) received->first_id = field.value;
       received->last_id = field.value;
-    } else if (field.number == v1::Delivery::kMessageFieldNumber && field.type == WireType::kBytes) {
+    } else if (field.number == v1::Delivery::kMessageFieldNumber &&
+               field.type == WireType::kBytes) {
       runs->Add(PayloadOf(field.bytes));
     }
   }
@@ -56,7 +57,9 @@ bool NativeSubscriber::Scan(std::string_view response, Runs* runs, std::string* 
   WireReader in(response);
   WireField field;
   while (in.Next(&field)) {
-    if (field.number != v1::SubscribeResponse::kDeliveriesFieldNumber || field.type != WireType::kBytes) continue;
+    if (field.number != v1::SubscribeResponse::kDeliveriesFieldNumber ||
+        field.type != WireType::kBytes)
+      continue;
     if (!ScanDelivery(field.bytes, &received, runs)) return false;
   }
   if (received.messages > 0) {
@@ -72,7 +75,8 @@ bool NativeSubscriber::Scan(std::string_view response, Runs* runs, std::string* 
 
 }  // namespace
 
-std::shared_ptr<StreamSubscriber> MakeNativeSubscriber(const LoadOptions& options, size_t subscription, Tally* tally) {
+std::shared_ptr<StreamSubscriber> MakeNativeSubscriber(const LoadOptions& options,
+                                                       size_t subscription, Tally* tally) {
   return std::make_shared<NativeSubscriber>(options, subscription, tally);
 }
 

@@ -12,7 +12,8 @@ namespace {
 namespace pubsub = ::google::pubsub::v1;
 
 void WriteDigits(uint64_t value, char* begin, size_t count) {
-  for (char* out = begin + count; out != begin; value /= 10) *--out = static_cast<char>('0' + value % 10);
+  for (char* out = begin + count; out != begin; value /= 10)
+    *--out = static_cast<char>('0' + value % 10);
 }
 
 }  // namespace
@@ -43,10 +44,12 @@ PublishTemplate::PublishTemplate(const LoadOptions& options, size_t publisher, s
 
 void PublishTemplate::Fill(const Batch& batch, grpc::Slice* slice) const {
   char* const bytes = reinterpret_cast<char*>(const_cast<uint8_t*>(slice->begin()));
-  if (topics_ > 1) WriteDigits(batch.first / batch.count % topics_, bytes + topic_digits_at_, kTopicDigits);
+  if (topics_ > 1)
+    WriteDigits(batch.first / batch.count % topics_, bytes + topic_digits_at_, kTopicDigits);
   for (size_t i = 0; i < batch.count; ++i) {
     WriteStamp(batch, i, bytes + payload_at_ + i * stride_);
-    if (keys_ > 0) WriteDigits((batch.first + i) % keys_, bytes + digits_at_ + i * stride_, key_digits_);
+    if (keys_ > 0)
+      WriteDigits((batch.first + i) % keys_, bytes + digits_at_ + i * stride_, key_digits_);
   }
 }
 

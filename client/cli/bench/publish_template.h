@@ -1,7 +1,7 @@
-// A PublishRequest of either API in serialized form: messages are the same field in both. It is built once; what differs from
-// one batch to the next (the stamps and the numbers of topic and ordering keys) is written into its place, since all messages are
-// of one size. A load that shares the
-// cores with the server must not spend them on serializing.
+// A PublishRequest of either API in serialized form: messages are the same field in both. It is
+// built once; what differs from one batch to the next (the stamps and the numbers of topic and
+// ordering keys) is written into its place, since all messages are of one size. A load that shares
+// the cores with the server must not spend them on serializing.
 //
 //   PublishTemplate request(options, publisher, "");
 //   grpc::Slice slice = request.Copy();
@@ -19,7 +19,8 @@ namespace sluice::cli {
 
 class PublishTemplate {
  public:
-  // `front` are the fields before the messages; of several topics it ends with the name of the first one. Keys are "key-P-K" with as many digits for all K.
+  // `front` are the fields before the messages; of several topics it ends with the name of the
+  // first one. Keys are "key-P-K" with as many digits for all K.
   PublishTemplate(const LoadOptions& options, size_t publisher, std::string front);
 
   grpc::Slice Copy() const { return grpc::Slice(bytes_); }

@@ -87,7 +87,8 @@ void StreamSubscriber::OnClosed(const absl::Status& status) {
     MutexLock lock(mu_);
     expected = stopping_;
   }
-  if (!expected) tally_.Failed(status.ok() ? absl::UnavailableError("the server ended the stream") : status);
+  if (!expected)
+    tally_.Failed(status.ok() ? absl::UnavailableError("the server ended the stream") : status);
   // Last: whoever waits for it may go on and take the tally away.
   MutexLock lock(mu_);
   stream_ = nullptr;

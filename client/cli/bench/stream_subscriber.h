@@ -1,6 +1,6 @@
-// A subscriber over a stream: what it gets is counted and settled on the same stream, one request for each response. Responses
-// are scanned, not parsed; how, and what settles them, is left to the API. A stream that ends is not opened again: the benchmark
-// ends with the error.
+// A subscriber over a stream: what it gets is counted and settled on the same stream, one request
+// for each response. Responses are scanned, not parsed; how, and what settles them, is left to the
+// API. A stream that ends is not opened again: the benchmark ends with the error.
 //
 //   auto subscriber = MakeNativeSubscriber(options, 0, tally);
 //   subscriber->Start(channel);
@@ -42,7 +42,8 @@ class StreamSubscriber : public LoadSubscriber,
   // "/package.Service/Method"
   virtual std::string Method() const = 0;
   virtual std::string FirstRequest() const = 0;
-  // Adds the payloads of a response to `runs`, and writes the request that settles them; nothing when there are none. False when the bytes are no response.
+  // Adds the payloads of a response to `runs`, and writes the request that settles them; nothing
+  // when there are none. False when the bytes are no response.
   virtual bool Scan(std::string_view response, Runs* runs, std::string* settle) = 0;
 
   const LoadOptions& options_;
@@ -76,9 +77,11 @@ class StreamSubscriber : public LoadSubscriber,
 };
 
 // Over google.pubsub.v1: StreamingPull.
-std::shared_ptr<StreamSubscriber> MakeGoogleSubscriber(const LoadOptions& options, size_t subscription, Tally* tally);
+std::shared_ptr<StreamSubscriber> MakeGoogleSubscriber(const LoadOptions& options,
+                                                       size_t subscription, Tally* tally);
 // Over sluice.v1: Subscribe.
-std::shared_ptr<StreamSubscriber> MakeNativeSubscriber(const LoadOptions& options, size_t subscription, Tally* tally);
+std::shared_ptr<StreamSubscriber> MakeNativeSubscriber(const LoadOptions& options,
+                                                       size_t subscription, Tally* tally);
 
 // A StreamingPull stream as it is opened.
 std::string OpeningRequest(const std::string& subscription, int64_t max_outstanding_messages);

@@ -1,5 +1,6 @@
-// What a benchmark counts, whichever API the load goes over: what was sent, accepted, refused and delivered, and how long it
-// took. Latencies count from the moment a batch was meant to be sent, which stands in the front of every payload.
+// What a benchmark counts, whichever API the load goes over: what was sent, accepted, refused and
+// delivered, and how long it took. Latencies count from the moment a batch was meant to be sent,
+// which stands in the front of every payload.
 //
 // Thread rule: every member may be called from any thread.
 #pragma once
@@ -41,7 +42,8 @@ inline void WriteStamp(const Batch& batch, size_t i, char* payload) {
   std::memcpy(payload, &stamp, sizeof stamp);
 }
 
-// Stamps as runs: messages of a batch come after each other, so that there is one thing to count for all of them.
+// Stamps as runs: messages of a batch come after each other, so that there is one thing to count
+// for all of them.
 class Runs {
  public:
   void Clear() { runs_.clear(); }
@@ -51,7 +53,8 @@ class Runs {
     if (payload.size() >= sizeof stamp) std::memcpy(&stamp, payload.data(), sizeof stamp);
     if (!runs_.empty()) {
       DeliveredRun& last = runs_.back();
-      if (last.publisher == stamp.publisher && last.first + last.count == stamp.sequence && last.intended == stamp.intended) {
+      if (last.publisher == stamp.publisher && last.first + last.count == stamp.sequence &&
+          last.intended == stamp.intended) {
         ++last.count;
         return;
       }
@@ -93,8 +96,8 @@ class Tally {
     if (pace_ > 0) KeepPace();
   }
 
-  // Messages a second; 0 for as fast as they come. Deliveries wait, before they are acknowledged, until this is kept.
-  // REQUIRES: nothing was delivered yet.
+  // Messages a second; 0 for as fast as they come. Deliveries wait, before they are acknowledged,
+  // until this is kept. REQUIRES: nothing was delivered yet.
   void SetPace(double rate) {
     pace_ = rate;
     pace_start_ = NowNanos();
@@ -122,7 +125,8 @@ class Tally {
 
  private:
   void KeepPace() const {
-    const auto due = pace_start_ + static_cast<int64_t>(static_cast<double>(delivered()) * 1e9 / pace_);
+    const auto due =
+        pace_start_ + static_cast<int64_t>(static_cast<double>(delivered()) * 1e9 / pace_);
     if (const int64_t early = due - NowNanos(); early > 0) absl::SleepFor(absl::Nanoseconds(early));
   }
 

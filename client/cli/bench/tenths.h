@@ -1,4 +1,5 @@
-// How fast the first and the last tenth of a known number of messages went: whether a load slows down as it grows.
+// How fast the first and the last tenth of a known number of messages went: whether a load slows
+// down as it grows.
 //
 //   Tenths tenths(messages);
 //   tenths.Look(done, NowNanos());                         // from time to time, every few milliseconds
@@ -21,7 +22,9 @@ class Tenths {
 
   // Messages a second; `done` messages by `end` altogether, all times in nanoseconds.
   double FirstRate(int64_t start) const { return Rate(first_.done, first_.at - start); }
-  double LastRate(uint64_t done, int64_t end) const { return Rate(done - last_.done, end - last_.at); }
+  double LastRate(uint64_t done, int64_t end) const {
+    return Rate(done - last_.done, end - last_.at);
+  }
 
  private:
   struct Mark {

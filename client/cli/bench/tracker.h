@@ -1,4 +1,5 @@
-// Counts for a benchmark: which messages were accepted and which were delivered, and how long things took.
+// Counts for a benchmark: which messages were accepted and which were delivered, and how long
+// things took.
 //
 // Thread rule: every member may be called from any thread.
 #pragma once
@@ -16,8 +17,8 @@
 
 namespace sluice::cli {
 
-// Messages [first, first + count) of a publisher that came after each other, sent at the same time (nanoseconds of the steady
-// clock).
+// Messages [first, first + count) of a publisher that came after each other, sent at the same time
+// (nanoseconds of the steady clock).
 struct DeliveredRun {
   size_t publisher = 0;
   uint64_t first = 0;
@@ -25,11 +26,12 @@ struct DeliveredRun {
   int64_t intended = 0;
 };
 
-// Which sequences of each publisher were accepted by the server, and which came back to each subscription. Sequences come
-// nearly in order, so both are kept as ranges.
+// Which sequences of each publisher were accepted by the server, and which came back to each
+// subscription. Sequences come nearly in order, so both are kept as ranges.
 class Tracker {
  public:
-  // With keys, message number `n` of a publisher has key n % keys, and those of a key are to come in order. 0 for none.
+  // With keys, message number `n` of a publisher has key n % keys, and those of a key are to come
+  // in order. 0 for none.
   void Expect(size_t publishers, size_t subscriptions, uint64_t keys) EXCLUDES(mu_) {
     MutexLock lock(mu_);
     accepted_of_.resize(publishers);
@@ -58,11 +60,13 @@ class Tracker {
       const uint64_t fresh = from.delivered.Add({Offset(run.first), Offset(run.first + run.count)});
       to.delivered += fresh;
       duplicates_ += run.count - fresh;
-      for (uint64_t i = 0; i < run.count && !from.last_of_key.empty(); ++i) NoteOrder(from, run.first + i);
+      for (uint64_t i = 0; i < run.count && !from.last_of_key.empty(); ++i)
+        NoteOrder(from, run.first + i);
     }
   }
 
-  // Accepted and not delivered, of all subscriptions. Deliveries whose answer to the publisher was lost count as neither.
+  // Accepted and not delivered, of all subscriptions. Deliveries whose answer to the publisher was
+  // lost count as neither.
   uint64_t missing() const EXCLUDES(mu_) {
     MutexLock lock(mu_);
     uint64_t missing = 0;
@@ -139,7 +143,8 @@ class LatencyHistogram {
  private:
   static constexpr double kPerOctave = 64;
   static size_t BucketOf(int64_t nanos) {
-    return std::min<size_t>(static_cast<size_t>(std::log2(static_cast<double>(nanos)) * kPerOctave), 64 * 40 - 1);
+    return std::min<size_t>(static_cast<size_t>(std::log2(static_cast<double>(nanos)) * kPerOctave),
+                            64 * 40 - 1);
   }
   std::array<std::atomic<uint64_t>, 64 * 40> buckets_{};
 };

@@ -47,8 +47,9 @@ struct BenchFlags {
   size_t idle_streams = 0;
 };
 
-// Large responses are freed as fast as they come. Given back to the kernel, their memory would cost a page fault for every 4 KiB
-// of the next ones, which the load would take from the server's share of the cores.
+// Large responses are freed as fast as they come. Given back to the kernel, their memory would cost
+// a page fault for every 4 KiB of the next ones, which the load would take from the server's share
+// of the cores.
 void KeepFreedMemory() {
   constexpr int kMebibyte = 1 << 20;
   mallopt(M_TRIM_THRESHOLD, 16 * kMebibyte);
@@ -60,11 +61,15 @@ class Bench {
   Bench(const Session& session, const BenchFlags& flags)
       : session_(session),
         flags_(flags),
-        duration_(flags.messages > 0 ? absl::InfiniteDuration() : ParseDurationOrThrow("--duration", flags.duration)),
+        duration_(flags.messages > 0 ? absl::InfiniteDuration()
+                                     : ParseDurationOrThrow("--duration", flags.duration)),
         // Whole batches from each publisher.
-        messages_each_(flags.messages > 0 ? flags.messages / flags.publishers / flags.batch * flags.batch : UINT64_MAX),
+        messages_each_(flags.messages > 0
+                           ? flags.messages / flags.publishers / flags.batch * flags.batch
+                           : UINT64_MAX),
         options_(OptionsFrom(session, flags)),
-        load_(flags.api == "google" ? GoogleLoad(session, options_, &tally_) : NativeLoad(session, options_, &tally_)),
+        load_(flags.api == "google" ? GoogleLoad(session, options_, &tally_)
+                                    : NativeLoad(session, options_, &tally_)),
         tenths_(flags.messages) {}
 
   int Run();
@@ -100,7 +105,8 @@ class Bench {
 };
 
 LoadOptions Bench::OptionsFrom(const Session& session, const BenchFlags& flags) {
-  const std::string name = flags.name.empty() ? fmt::format("bench-{:x}", absl::ToUnixNanos(absl::Now())) : flags.name;
+  const std::string name =
+      flags.name.empty() ? fmt::format("bench-{:x}", absl::ToUnixNanos(absl::Now())) : flags.name;
   return {.topic = session.TopicName(flags.topic.empty() ? name : flags.topic),
           .subscription = session.SubscriptionName(name),
           .topics = flags.topics,
@@ -118,13 +124,18 @@ LoadOptions Bench::OptionsFrom(const Session& session, const BenchFlags& flags) 
 void Bench::PublishLoop(size_t number) {
   const std::unique_ptr<LoadPublisher> publisher = load_->Publish(number);
   const double per_publisher = flags_.rate / static_cast<double>(flags_.publishers);
-  const auto interval = flags_.rate > 0 ? static_cast<int64_t>(1e9 * static_cast<double>(flags_.batch) / per_publisher) : 0;
+  const auto interval =
+      flags_.rate > 0
+          ? static_cast<int64_t>(1e9 * static_cast<double>(flags_.batch) / per_publisher)
+          : 0;
   const Instant end = Instant(started_) + duration_;
   int64_t intended = NowNanos();
-  for (uint64_t sequence = 0; sequence < messages_each_ && Instant(intended) < end && !tally_.stopped();
+  for (uint64_t sequence = 0;
+       sequence < messages_each_ && Instant(intended) < end && !tally_.stopped();
        sequence += flags_.batch, intended = interval > 0 ? intended + interval : NowNanos()) {
     if (interval > 0) {
-      if (const int64_t early = intended - NowNanos(); early > 0) absl::SleepFor(absl::Nanoseconds(early));
+      if (const int64_t early = intended - NowNanos(); early > 0)
+        absl::SleepFor(absl::Nanoseconds(early));
     }
     publisher->Send({number, sequence, flags_.batch, intended});
   }
@@ -161,10 +172,12 @@ void Bench::PublishAll() {
   }
   Progress progress("bench");
   while (running > 0) {
-    const double done = flags_.messages > 0
-                            ? static_cast<double>(tally_.accepted()) / static_cast<double>(flags_.messages)
-                            : absl::FDivDuration(absl::Nanoseconds(NowNanos() - started_), duration_);
-    progress.Show(std::min(done, 1.0), fmt::format("{} published, {} delivered", tally_.accepted(), tally_.delivered()));
+    const double done =
+        flags_.messages > 0
+            ? static_cast<double>(tally_.accepted()) / static_cast<double>(flags_.messages)
+            : absl::FDivDuration(absl::Nanoseconds(NowNanos() - started_), duration_);
+    progress.Show(std::min(done, 1.0),
+                  fmt::format("{} published, {} delivered", tally_.accepted(), tally_.delivered()));
     tenths_.Look(tally_.accepted(), NowNanos());
     absl::SleepFor(absl::Milliseconds(10));
   }
@@ -180,16 +193,19 @@ int Bench::Run() {
     set_up_nanos_ = NowNanos() - began;
   }
   if (flags_.idle_streams > 0) {
-    const int code = HoldIdleStreams(session_, options_.subscription, flags_.idle_streams, duration_);
+    const int code =
+        HoldIdleStreams(session_, options_.subscription, flags_.idle_streams, duration_);
     if (!flags_.keep) load_->CleanUp();
     return code;
   }
-  tally_.tracker().Expect(flags_.publishers, flags_.subscriptions, flags_.ordered ? flags_.keys : 0);
+  tally_.tracker().Expect(flags_.publishers, flags_.subscriptions,
+                          flags_.ordered ? flags_.keys : 0);
   if (flags_.receive_only) tally_.SetPace(flags_.rate);
   std::vector<std::shared_ptr<LoadSubscriber>> subscribers;
   const size_t wanted = flags_.publish_only ? 0 : flags_.subscribers * options_.all_subscriptions();
   for (size_t i = 0; i < wanted; ++i) subscribers.push_back(load_->Subscribe(i));
-  // Opening many takes a while. Of one it need not be waited for, and not every server answers before it has something.
+  // Opening many takes a while. Of one it need not be waited for, and not every server answers
+  // before it has something.
   if (flags_.topics > 1) {
     for (const auto& subscriber : subscribers) subscriber->WaitUntilOpen();
   }
@@ -206,8 +222,10 @@ int Bench::Run() {
 }
 
 nlohmann::ordered_json ToJson(const LatencyHistogram& latency) {
-  return {{"p50", latency.Quantile(0.5) / 1e3}, {"p99", latency.Quantile(0.99) / 1e3},
-          {"p99.9", latency.Quantile(0.999) / 1e3}, {"max", latency.Quantile(1) / 1e3}};
+  return {{"p50", latency.Quantile(0.5) / 1e3},
+          {"p99", latency.Quantile(0.99) / 1e3},
+          {"p99.9", latency.Quantile(0.999) / 1e3},
+          {"max", latency.Quantile(1) / 1e3}};
 }
 
 void Print(std::string_view what, const LatencyHistogram& latency) {
@@ -217,13 +235,18 @@ void Print(std::string_view what, const LatencyHistogram& latency) {
 
 nlohmann::ordered_json Bench::SummaryAsJson() {
   Tracker& tracker = tally_.tracker();
-  nlohmann::ordered_json out = {
-      {"api", flags_.api}, {"published", tally_.accepted()}, {"refused", tally_.refused()}, {"delivered", tally_.delivered()},
-      {"lost", lost()}, {"duplicates", tracker.duplicates()}, {"unknown", tracker.unknown()}};
+  nlohmann::ordered_json out = {{"api", flags_.api},
+                                {"published", tally_.accepted()},
+                                {"refused", tally_.refused()},
+                                {"delivered", tally_.delivered()},
+                                {"lost", lost()},
+                                {"duplicates", tracker.duplicates()},
+                                {"unknown", tracker.unknown()}};
   if (flags_.ordered) out["out_of_order"] = tracker.out_of_order();
   if (flags_.topics > 1) {
     out["topics"] = flags_.topics;
-    out["topics_created_per_second"] = static_cast<double>(flags_.topics) * 1e9 / static_cast<double>(set_up_nanos_);
+    out["topics_created_per_second"] =
+        static_cast<double>(flags_.topics) * 1e9 / static_cast<double>(set_up_nanos_);
   }
   if (flags_.messages > 0 && !flags_.receive_only) {
     out["first_tenth_per_second"] = tenths_.FirstRate(started_);
@@ -244,16 +267,18 @@ void Bench::PrintSummary() {
   Tracker& tracker = tally_.tracker();
   fmt::print("api {}\n", flags_.api);
   if (flags_.topics > 1) {
-    fmt::print("topics {}, made with their subscriptions in {:.2f} s\n", flags_.topics, static_cast<double>(set_up_nanos_) / 1e9);
+    fmt::print("topics {}, made with their subscriptions in {:.2f} s\n", flags_.topics,
+               static_cast<double>(set_up_nanos_) / 1e9);
   }
   if (!flags_.receive_only) {
-    fmt::print("published {}  {:.0f}/s  refused {}\n", tally_.accepted(), Rate(tally_.accepted(), published_until_),
-               tally_.refused());
+    fmt::print("published {}  {:.0f}/s  refused {}\n", tally_.accepted(),
+               Rate(tally_.accepted(), published_until_), tally_.refused());
     Print("publish latency   ", tally_.publish_latency());
   }
   if (flags_.publish_only) return;
   fmt::print("delivered {}  {:.0f}/s  lost {}  duplicates {}  unknown {}\n", tally_.delivered(),
-             Rate(tally_.delivered(), delivered_until_), lost(), tracker.duplicates(), tracker.unknown());
+             Rate(tally_.delivered(), delivered_until_), lost(), tracker.duplicates(),
+             tracker.unknown());
   if (flags_.ordered) fmt::print("out of order {}\n", tracker.out_of_order());
   Print("end-to-end latency", tally_.delivery_latency());
 }
@@ -274,47 +299,92 @@ void AddBenchCommand(CLI::App& app, Run* run) {
   auto flags = std::make_shared<BenchFlags>();
   CLI::App* bench = app.add_subcommand("bench", "Put a load on the server and count every message");
   bench->add_option("--api", flags->api, "native (sluice.v1) or google (google.pubsub.v1)")
-      ->check(CLI::IsMember({"native", "google"}))->capture_default_str();
-  bench->add_option("--duration", flags->duration, "How long to publish, or to hold idle streams")->capture_default_str();
-  bench->add_option("--batch", flags->batch, "Messages per request")->check(CLI::Range(1, 1000))->capture_default_str();
-  CLI::Option* messages =
-      bench->add_option("--messages", flags->messages, "Publish this many, in whole batches, instead of for a time");
+      ->check(CLI::IsMember({"native", "google"}))
+      ->capture_default_str();
+  bench->add_option("--duration", flags->duration, "How long to publish, or to hold idle streams")
+      ->capture_default_str();
+  bench->add_option("--batch", flags->batch, "Messages per request")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  CLI::Option* messages = bench->add_option(
+      "--messages", flags->messages, "Publish this many, in whole batches, instead of for a time");
   bench->add_option("--size", flags->size, "Bytes of payload, at least 24")->capture_default_str();
-  bench->add_option("--publishers", flags->publishers, "Publishers, each with a connection of its own")
-      ->check(CLI::Range(1, 1000))->capture_default_str();
-  bench->add_option("--subscriptions", flags->subscriptions, "Subscriptions of the topic; each gets every message, and is counted")
-      ->check(CLI::Range(1, 100'000))->capture_default_str();
-  bench->add_option("--subscribers", flags->subscribers, "Consumers that share a subscription")->capture_default_str();
+  bench
+      ->add_option("--publishers", flags->publishers,
+                   "Publishers, each with a connection of its own")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  bench
+      ->add_option("--subscriptions", flags->subscriptions,
+                   "Subscriptions of the topic; each gets every message, and is counted")
+      ->check(CLI::Range(1, 100'000))
+      ->capture_default_str();
+  bench->add_option("--subscribers", flags->subscribers, "Consumers that share a subscription")
+      ->capture_default_str();
   bench->add_option("--inflight", flags->inflight, "Requests a publisher keeps in flight")
-      ->check(CLI::Range(1, 100'000))->capture_default_str();
-  bench->add_option("--rate", flags->rate, "Messages per second of all publishers together, or, with --receive-only, of all "
-                    "subscribers; 0 for as fast as it goes")
+      ->check(CLI::Range(1, 100'000))
       ->capture_default_str();
-  CLI::Option* keys = bench->add_option("--keys", flags->keys, "Ordering keys that each publisher goes through in turn; 0 for none")
+  bench
+      ->add_option(
+          "--rate", flags->rate,
+          "Messages per second of all publishers together, or, with --receive-only, of all "
+          "subscribers; 0 for as fast as it goes")
       ->capture_default_str();
-  bench->add_flag("--ordered", flags->ordered, "Let the subscription keep the order of each key, and count what breaks it")
+  CLI::Option* keys =
+      bench
+          ->add_option("--keys", flags->keys,
+                       "Ordering keys that each publisher goes through in turn; 0 for none")
+          ->capture_default_str();
+  bench
+      ->add_flag("--ordered", flags->ordered,
+                 "Let the subscription keep the order of each key, and count what breaks it")
       ->needs(keys);
-  bench->add_flag("--exactly-once", flags->exactly_once, "Let the subscription confirm acknowledgements");
-  CLI::Option* name = bench->add_option("--name", flags->name, "Of the topic and the subscription; made up when not given");
-  bench->add_option("--topic", flags->topic, "A topic that is there already, to publish to with a subscription of the bench's own");
-  bench->add_option("--topics", flags->topics, "Spread the load over this many topics with a subscription each; needs --api=google")
-      ->check(CLI::Range(1, 1'000'000))->excludes("--topic")->excludes("--ordered")->excludes("--subscriptions")->capture_default_str();
-  CLI::Option* publish_only = bench->add_flag("--publish-only", flags->publish_only, "Let the subscription fill; no deliveries");
-  bench->add_flag("--receive-only", flags->receive_only, "Receive what --publish-only --keep with the same --messages left")
-      ->needs(name)->needs(messages)->excludes(publish_only)->excludes("--topic");
+  bench->add_flag("--exactly-once", flags->exactly_once,
+                  "Let the subscription confirm acknowledgements");
+  CLI::Option* name = bench->add_option(
+      "--name", flags->name, "Of the topic and the subscription; made up when not given");
+  bench->add_option(
+      "--topic", flags->topic,
+      "A topic that is there already, to publish to with a subscription of the bench's own");
+  bench
+      ->add_option(
+          "--topics", flags->topics,
+          "Spread the load over this many topics with a subscription each; needs --api=google")
+      ->check(CLI::Range(1, 1'000'000))
+      ->excludes("--topic")
+      ->excludes("--ordered")
+      ->excludes("--subscriptions")
+      ->capture_default_str();
+  CLI::Option* publish_only = bench->add_flag("--publish-only", flags->publish_only,
+                                              "Let the subscription fill; no deliveries");
+  bench
+      ->add_flag("--receive-only", flags->receive_only,
+                 "Receive what --publish-only --keep with the same --messages left")
+      ->needs(name)
+      ->needs(messages)
+      ->excludes(publish_only)
+      ->excludes("--topic");
   bench->add_flag("--keep", flags->keep, "Leave topic and subscription behind");
-  bench->add_option("--idle-streams", flags->idle_streams,
-                    "Open this many StreamingPull streams and hold them, for a look at the server's memory; needs --api=google")
-      ->check(CLI::Range(1, 100'000))->excludes(publish_only)->excludes(messages);
-  bench->footer("Examples:\n  sluice bench --duration=10s --batch=100 --size=100 --inflight=16\n"
-                "  sluice bench --api=google --batch=1 --inflight=32 --publish-only\n"
-                "  sluice bench --api=google --topics=10000\n"
-                "  sluice bench --subscriptions=50 --publishers=2\n"
-                "  sluice bench --api=google --idle-streams=1000 --duration=1m\n\n"
-                "Latencies count from the moment a message was meant to be sent. Exit code 1 when anything is lost or out of order.");
+  bench
+      ->add_option("--idle-streams", flags->idle_streams,
+                   "Open this many StreamingPull streams and hold them, for a look at the server's "
+                   "memory; needs --api=google")
+      ->check(CLI::Range(1, 100'000))
+      ->excludes(publish_only)
+      ->excludes(messages);
+  bench->footer(
+      "Examples:\n  sluice bench --duration=10s --batch=100 --size=100 --inflight=16\n"
+      "  sluice bench --api=google --batch=1 --inflight=32 --publish-only\n"
+      "  sluice bench --api=google --topics=10000\n"
+      "  sluice bench --subscriptions=50 --publishers=2\n"
+      "  sluice bench --api=google --idle-streams=1000 --duration=1m\n\n"
+      "Latencies count from the moment a message was meant to be sent. Exit code 1 when anything "
+      "is lost or out of order.");
   bench->callback([=] {
-    if (flags->topics > 1 && flags->api != "google") throw CLI::ValidationError("--topics", "needs --api=google");
-    if (flags->idle_streams > 0 && flags->api != "google") throw CLI::ValidationError("--idle-streams", "needs --api=google");
+    if (flags->topics > 1 && flags->api != "google")
+      throw CLI::ValidationError("--topics", "needs --api=google");
+    if (flags->idle_streams > 0 && flags->api != "google")
+      throw CLI::ValidationError("--idle-streams", "needs --api=google");
     *run = [=](const Session& session) { return Bench(session, *flags).Run(); };
   });
 }

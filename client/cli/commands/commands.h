@@ -1,4 +1,5 @@
-// One function a command group: each adds its subcommands to the parser and, when one is chosen, sets `run`.
+// One function a command group: each adds its subcommands to the parser and, when one is chosen,
+// sets `run`.
 //
 // Thread rule: for the main thread.
 #pragma once
@@ -34,7 +35,8 @@ template <class Map>
 void ParsePairs(const std::vector<std::string>& pairs, Map* out) {
   for (const std::string& pair : pairs) {
     const size_t equals = pair.find('=');
-    if (equals == std::string::npos || equals == 0) throw CLI::ValidationError(pair, "must be KEY=VALUE");
+    if (equals == std::string::npos || equals == 0)
+      throw CLI::ValidationError(pair, "must be KEY=VALUE");
     (*out)[pair.substr(0, equals)] = pair.substr(equals + 1);
   }
 }
@@ -45,7 +47,8 @@ void SetDuration(const std::string& flag, const std::string& text, google::proto
 // Durations as "90s", "10m", "7h30m". Throws CLI::ValidationError.
 inline absl::Duration ParseDurationOrThrow(const std::string& flag, const std::string& text) {
   absl::Duration d;
-  if (!absl::ParseDuration(text, &d)) throw CLI::ValidationError(flag, "must be a duration such as 90s or 24h; it is " + text);
+  if (!absl::ParseDuration(text, &d))
+    throw CLI::ValidationError(flag, "must be a duration such as 90s or 24h; it is " + text);
   return d;
 }
 

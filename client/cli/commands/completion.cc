@@ -8,7 +8,8 @@ namespace sluice::cli {
 namespace {
 
 // Words that may follow each path of commands: "topic create" -> "--retention --label ...".
-void Collect(const CLI::App& command, const std::string& path, std::map<std::string, std::string>* words) {
+void Collect(const CLI::App& command, const std::string& path,
+             std::map<std::string, std::string>* words) {
   std::string& here = (*words)[path];
   for (const CLI::App* sub : command.get_subcommands([](const CLI::App*) { return true; })) {
     here += sub->get_name() + " ";
@@ -24,7 +25,8 @@ std::string BashScript(const CLI::App& app) {
   Collect(app, "", &words);
   std::string cases;
   for (const auto& [path, follow] : words) {
-    cases += fmt::format("    '{}') words='{}{}' ;;\n", path, follow, path.empty() ? "" : words.at(""));
+    cases +=
+        fmt::format("    '{}') words='{}{}' ;;\n", path, follow, path.empty() ? "" : words.at(""));
   }
   return fmt::format(R"(_sluice() {{
   local path='' word words=''
@@ -40,15 +42,19 @@ std::string BashScript(const CLI::App& app) {
   COMPREPLY=($(compgen -W "$words" -- "${{COMP_WORDS[COMP_CWORD]}}"))
 }}
 complete -F _sluice sluice
-)", cases);
+)",
+                     cases);
 }
 
 }  // namespace
 
 void AddCompletionCommand(CLI::App& app, Run* run) {
-  CLI::App* completion = app.add_subcommand("completion", "Print a completion script for bash or zsh");
+  CLI::App* completion =
+      app.add_subcommand("completion", "Print a completion script for bash or zsh");
   auto shell = std::make_shared<std::string>();
-  completion->add_option("shell", *shell, "bash or zsh")->required()->check(CLI::IsMember({"bash", "zsh"}));
+  completion->add_option("shell", *shell, "bash or zsh")
+      ->required()
+      ->check(CLI::IsMember({"bash", "zsh"}));
   completion->footer("Example:\n  source <(sluice completion bash)");
   completion->callback([=, &app] {
     *run = [=, &app](const Session&) {

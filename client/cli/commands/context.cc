@@ -9,23 +9,34 @@ namespace sluice::cli {
 namespace {
 
 nlohmann::ordered_json ToJson(const std::string& name, const Context& context, bool current) {
-  return {{"name", name},       {"current", current}, {"server", context.server}, {"project", context.project},
-          {"tls", context.tls}, {"ca", context.ca},   {"cert", context.cert},     {"key", context.key},
+  return {{"name", name},
+          {"current", current},
+          {"server", context.server},
+          {"project", context.project},
+          {"tls", context.tls},
+          {"ca", context.ca},
+          {"cert", context.cert},
+          {"key", context.key},
           {"token_file", context.token_file}};
 }
 
 int Save(const Session& session, const Contexts& contexts, const std::string& done) {
   if (absl::Status status = contexts.Save(); !status.ok()) return Report(session, status);
-  session.json ? fmt::print("{}\n", nlohmann::json{{"done", done}}.dump()) : fmt::print("{}\n", done);
+  session.json ? fmt::print("{}\n", nlohmann::json{{"done", done}}.dump())
+               : fmt::print("{}\n", done);
   return kOk;
 }
 
 int Missing(const Session& session, const std::string& name) {
-  return Report(session, absl::NotFoundError(fmt::format("there is no context {}; `sluice context list` shows what there is", name)));
+  return Report(session,
+                absl::NotFoundError(fmt::format(
+                    "there is no context {}; `sluice context list` shows what there is", name)));
 }
 
 // A context is used in any folder.
-std::string FromAnywhere(const std::string& path) { return path.empty() ? path : std::filesystem::absolute(path).string(); }
+std::string FromAnywhere(const std::string& path) {
+  return path.empty() ? path : std::filesystem::absolute(path).string();
+}
 
 // What the flags of this call say, under a name.
 int Set(const Session& session, const std::string& name) {
@@ -67,7 +78,8 @@ int List(const Session& session) {
     if (session.json) {
       all.push_back(ToJson(name, context, current));
     } else {
-      fmt::print("{} {:<16} {}{}\n", current ? "*" : " ", name, context.server, context.tls ? " (TLS)" : "");
+      fmt::print("{} {:<16} {}{}\n", current ? "*" : " ", name, context.server,
+                 context.tls ? " (TLS)" : "");
     }
   }
   if (session.json) fmt::print("{}\n", all.dump());
@@ -77,17 +89,23 @@ int List(const Session& session) {
 }  // namespace
 
 void AddContextCommands(CLI::App& app, Run* run) {
-  CLI::App* context = app.add_subcommand("context", "Name servers with what it takes to reach them, and choose one");
+  CLI::App* context = app.add_subcommand(
+      "context", "Name servers with what it takes to reach them, and choose one");
   context->require_subcommand(1);
   auto name = std::make_shared<std::string>();
-  const auto named = [&](const char* command, const char* help, const char* example, int (*what)(const Session&, const std::string&)) {
+  const auto named = [&](const char* command, const char* help, const char* example,
+                         int (*what)(const Session&, const std::string&)) {
     CLI::App* sub = context->add_subcommand(command, help);
     sub->add_option("name", *name, "Its name")->required();
     sub->footer(std::string("Example:\n  ") + example);
     sub->callback([=] { *run = [=](const Session& session) { return what(session, *name); }; });
   };
-  named("set", "Keep what the flags say (--server, --project, --tls, --ca, --cert, --key, --token-file) under a name",
-        "sluice context set prod --server=sluice.example.com:8085 --ca=ca.crt --token-file=$HOME/.sluice-token", &Set);
+  named("set",
+        "Keep what the flags say (--server, --project, --tls, --ca, --cert, --key, --token-file) "
+        "under a name",
+        "sluice context set prod --server=sluice.example.com:8085 --ca=ca.crt "
+        "--token-file=$HOME/.sluice-token",
+        &Set);
   named("use", "Use a context from now on", "sluice context use prod", &Use);
   named("delete", "Forget a context", "sluice context delete prod", &Delete);
   CLI::App* list = context->add_subcommand("list", "List the contexts; * is the one in use");

@@ -16,14 +16,17 @@ int ListDeadLetterPolicies(const Session& session) {
     if (!subscription.has_dead_letter_policy()) continue;
     const v1::DeadLetterPolicy& policy = subscription.dead_letter_policy();
     const auto stats = admin.GetTopicStats(policy.dead_letter_topic());
-    const std::string retained = stats.ok() ? std::to_string(stats->retained_messages()) : "none, the topic is missing";
+    const std::string retained =
+        stats.ok() ? std::to_string(stats->retained_messages()) : "none, the topic is missing";
     if (session.json) {
-      all.push_back({{"subscription", subscription.name()}, {"dead_letter_topic", policy.dead_letter_topic()},
-                     {"max_delivery_attempts", policy.max_delivery_attempts()}, {"topic_exists", stats.ok()},
+      all.push_back({{"subscription", subscription.name()},
+                     {"dead_letter_topic", policy.dead_letter_topic()},
+                     {"max_delivery_attempts", policy.max_delivery_attempts()},
+                     {"topic_exists", stats.ok()},
                      {"retained_messages", stats.ok() ? stats->retained_messages() : 0}});
     } else {
-      fmt::print("{}  {} after {} attempts, retained there: {}\n", subscription.name(), policy.dead_letter_topic(),
-                 policy.max_delivery_attempts(), retained);
+      fmt::print("{}  {} after {} attempts, retained there: {}\n", subscription.name(),
+                 policy.dead_letter_topic(), policy.max_delivery_attempts(), retained);
     }
   }
   if (session.json) fmt::print("{}\n", all.dump());
@@ -31,11 +34,14 @@ int ListDeadLetterPolicies(const Session& session) {
 }
 
 int Peek(const Session& session, const PullFlags& flags) {
-  const auto subscription = session.OpenAdmin().GetSubscription(session.SubscriptionName(flags.target));
+  const auto subscription =
+      session.OpenAdmin().GetSubscription(session.SubscriptionName(flags.target));
   if (!subscription.ok()) return Report(session, subscription.status());
   if (!subscription->has_dead_letter_policy()) {
-    fmt::print(stderr, "sluice: {} has no dead-letter topic; sluice sub update --dead-letter-topic gives it one\n",
-               subscription->name());
+    fmt::print(
+        stderr,
+        "sluice: {} has no dead-letter topic; sluice sub update --dead-letter-topic gives it one\n",
+        subscription->name());
     return kFailed;
   }
   client::SubscriberTarget target{.topic = subscription->dead_letter_policy().dead_letter_topic()};
@@ -50,21 +56,23 @@ int Peek(const Session& session, const PullFlags& flags) {
 }  // namespace
 
 void AddDlqCommands(CLI::App& app, Run* run) {
-  CLI::App* dlq = app.add_subcommand("dlq", "Look at the messages that could not be delivered, send them again or drop them");
+  CLI::App* dlq = app.add_subcommand(
+      "dlq", "Look at the messages that could not be delivered, send them again or drop them");
   dlq->require_subcommand(1);
-  CLI::App* list = dlq->add_subcommand("list", "The subscriptions with a dead-letter topic, and what is retained there");
+  CLI::App* list = dlq->add_subcommand(
+      "list", "The subscriptions with a dead-letter topic, and what is retained there");
   list->footer("Example:\n  sluice dlq list");
   list->callback([=] { *run = ListDeadLetterPolicies; });
   AddRedriveCommands(dlq, run);
   auto flags = std::make_shared<PullFlags>();
   flags->count = 10;
-  CLI::App* peek = dlq->add_subcommand("peek", "Show dead letters of a subscription and their cause; they stay where they are");
+  CLI::App* peek = dlq->add_subcommand(
+      "peek", "Show dead letters of a subscription and their cause; they stay where they are");
   peek->add_option("subscription", flags->target, "Short or full name")->required();
-  peek->add_option("--count,-n", flags->count, "At most this many; 0 for all")->capture_default_str();
+  peek->add_option("--count,-n", flags->count, "At most this many; 0 for all")
+      ->capture_default_str();
   peek->footer("Example:\n  sluice dlq peek billing --count=5 --output=json");
-  peek->callback([=] {
-    *run = [=](const Session& session) { return Peek(session, *flags); };
-  });
+  peek->callback([=] { *run = [=](const Session& session) { return Peek(session, *flags); }; });
 }
 
 }  // namespace sluice::cli

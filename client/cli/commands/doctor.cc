@@ -29,15 +29,20 @@ struct Finding {
   std::string advice;
 };
 
-// When the server's certificate ends, as the connection of a call shows it; nothing over plain text.
+// When the server's certificate ends, as the connection of a call shows it; nothing over plain
+// text.
 std::optional<absl::Time> ExpiryOf(const grpc::ClientContext& call) {
   const auto auth = call.auth_context();
-  const auto pem = auth != nullptr ? auth->FindPropertyValues(GRPC_X509_PEM_CERT_PROPERTY_NAME) : std::vector<grpc::string_ref>();
+  const auto pem = auth != nullptr ? auth->FindPropertyValues(GRPC_X509_PEM_CERT_PROPERTY_NAME)
+                                   : std::vector<grpc::string_ref>();
   if (pem.empty()) return std::nullopt;
-  const std::unique_ptr<BIO, decltype(&BIO_free)> text(BIO_new_mem_buf(pem[0].data(), static_cast<int>(pem[0].size())), &BIO_free);
-  const std::unique_ptr<X509, decltype(&X509_free)> certificate(PEM_read_bio_X509(text.get(), nullptr, nullptr, nullptr), &X509_free);
+  const std::unique_ptr<BIO, decltype(&BIO_free)> text(
+      BIO_new_mem_buf(pem[0].data(), static_cast<int>(pem[0].size())), &BIO_free);
+  const std::unique_ptr<X509, decltype(&X509_free)> certificate(
+      PEM_read_bio_X509(text.get(), nullptr, nullptr, nullptr), &X509_free);
   std::tm tm = {};
-  if (certificate == nullptr || ASN1_TIME_to_tm(X509_get0_notAfter(certificate.get()), &tm) != 1) return std::nullopt;
+  if (certificate == nullptr || ASN1_TIME_to_tm(X509_get0_notAfter(certificate.get()), &tm) != 1)
+    return std::nullopt;
   return absl::FromTM(tm, absl::UTCTimeZone());
 }
 
@@ -51,7 +56,8 @@ class Doctor {
     grpc::ClientContext call;
     call.set_deadline(absl::ToChronoTime(absl::Now() + session_.timeout));
     const absl::Time before = absl::Now();
-    const absl::Status status = client::FromGrpc(stub->GetServerInfo(&call, v1::GetServerInfoRequest(), &info_));
+    const absl::Status status =
+        client::FromGrpc(stub->GetServerInfo(&call, v1::GetServerInfoRequest(), &info_));
     const absl::Time after = absl::Now();
     CheckConnection(status, after - before);
     CheckCertificate(call);
@@ -72,17 +78,23 @@ class Doctor {
     const std::string text(status.message());
     switch (status.code()) {
       case absl::StatusCode::kOk:
-        return Add(Verdict::kGood, "connection", fmt::format("{} answers in {}", session_.server, absl::FormatDuration(absl::Trunc(took, absl::Microseconds(100)))));
+        return Add(Verdict::kGood, "connection",
+                   fmt::format("{} answers in {}", session_.server,
+                               absl::FormatDuration(absl::Trunc(took, absl::Microseconds(100)))));
       case absl::StatusCode::kUnauthenticated:
-        return Add(Verdict::kBad, "credentials", text, "--token-file names a token, --cert and --key a certificate");
+        return Add(Verdict::kBad, "credentials", text,
+                   "--token-file names a token, --cert and --key a certificate");
       case absl::StatusCode::kUnavailable:
         return Add(Verdict::kBad, "connection", fmt::format("{}: {}", session_.server, text),
-                   session_.tls ? "does sluiced run there, does it speak TLS, and is --ca its authority?"
-                                : "does sluiced run there? if it speaks TLS, say --tls and --ca");
+                   session_.tls
+                       ? "does sluiced run there, does it speak TLS, and is --ca its authority?"
+                       : "does sluiced run there? if it speaks TLS, say --tls and --ca");
       case absl::StatusCode::kUnimplemented:
-        return Add(Verdict::kBad, "version", "the server does not know this call", "it is older than this tool, or no sluiced");
+        return Add(Verdict::kBad, "version", "the server does not know this call",
+                   "it is older than this tool, or no sluiced");
       default:
-        return Add(Verdict::kBad, "connection", fmt::format("{}: {}", session_.server, text), "a firewall in between?");
+        return Add(Verdict::kBad, "connection", fmt::format("{}: {}", session_.server, text),
+                   "a firewall in between?");
     }
   }
 
@@ -92,43 +104,61 @@ class Doctor {
     if (!expiry) return;
     const absl::Duration left = *expiry - absl::Now();
     const std::string when = absl::FormatTime("%Y-%m-%d", *expiry, absl::UTCTimeZone());
-    left < kExpirySoon ? Add(Verdict::kWarning, "certificate", "the server's expires on " + when, "renew it; the server reads it by itself")
+    left < kExpirySoon ? Add(Verdict::kWarning, "certificate", "the server's expires on " + when,
+                             "renew it; the server reads it by itself")
                        : Add(Verdict::kGood, "certificate", "the server's is good until " + when);
   }
 
   void CheckVersion() {
     info_.version() == kVersion
         ? Add(Verdict::kGood, "version", fmt::format("{} here and there", kVersion))
-        : Add(Verdict::kWarning, "version", fmt::format("{} here, {} there", kVersion, info_.version()), "what only one of them knows will not work");
+        : Add(Verdict::kWarning, "version",
+              fmt::format("{} here, {} there", kVersion, info_.version()),
+              "what only one of them knows will not work");
   }
 
   void CheckClock(absl::Time before, absl::Time after) {
-    const absl::Time there = absl::FromUnixSeconds(info_.time().seconds()) + absl::Nanoseconds(info_.time().nanos());
-    const absl::Duration off = there < before ? there - before : there > after ? there - after : absl::ZeroDuration();
+    const absl::Time there =
+        absl::FromUnixSeconds(info_.time().seconds()) + absl::Nanoseconds(info_.time().nanos());
+    const absl::Duration off = there < before  ? there - before
+                               : there > after ? there - after
+                                               : absl::ZeroDuration();
     const bool equal = absl::AbsDuration(off) < absl::Milliseconds(1);
-    const std::string what = equal ? "the server's is the same"
-                                   : fmt::format("the server's is {} off", absl::FormatDuration(absl::Trunc(off, absl::Milliseconds(1))));
-    absl::AbsDuration(off) > kLargestSkew ? Add(Verdict::kWarning, "clock", what, "set the clocks (NTP): tokens and retention go by them")
-                                          : Add(Verdict::kGood, "clock", what);
+    const std::string what =
+        equal ? "the server's is the same"
+              : fmt::format("the server's is {} off",
+                            absl::FormatDuration(absl::Trunc(off, absl::Milliseconds(1))));
+    absl::AbsDuration(off) > kLargestSkew
+        ? Add(Verdict::kWarning, "clock", what,
+              "set the clocks (NTP): tokens and retention go by them")
+        : Add(Verdict::kGood, "clock", what);
   }
 
   void CheckRights() {
-    const std::string who = info_.identity().empty() ? "nobody is asked who they are" : "the server takes you for " + info_.identity();
-    const absl::Status status = session_.OpenAdmin().ListTopics("projects/" + session_.project).status();
+    const std::string who = info_.identity().empty()
+                                ? "nobody is asked who they are"
+                                : "the server takes you for " + info_.identity();
+    const absl::Status status =
+        session_.OpenAdmin().ListTopics("projects/" + session_.project).status();
     status.ok() ? Add(Verdict::kGood, "rights", who)
-                : Add(Verdict::kWarning, "rights", fmt::format("{}; {}", who, std::string(status.message())),
+                : Add(Verdict::kWarning, "rights",
+                      fmt::format("{}; {}", who, std::string(status.message())),
                       "--project says in which project; its administrator gives rights");
   }
 
   void CheckStore() {
     if (!info_.has_store()) return Add(Verdict::kGood, "store", "not shown to you");
     const v1::StoreInfo& store = info_.store();
-    if (!store.writable()) return Add(Verdict::kBad, "store", "it takes no writes", "the server's log says why: a full or a broken disk");
+    if (!store.writable())
+      return Add(Verdict::kBad, "store", "it takes no writes",
+                 "the server's log says why: a full or a broken disk");
     const auto free = static_cast<double>(store.disk_free_bytes());
     const auto used = static_cast<double>(store.disk_bytes());
     const bool memory = store.durability() == "memory";
-    const std::string what = memory ? "in memory" : fmt::format("{}, {:.1f} GB used, {:.1f} GB free", store.durability(), used / 1e9, free / 1e9);
-    !memory && free < kLeastFreeShare * (free + used)
+    const std::string what = memory ? "in memory"
+                                    : fmt::format("{}, {:.1f} GB used, {:.1f} GB free",
+                                                  store.durability(), used / 1e9, free / 1e9);
+    !memory&& free < kLeastFreeShare*(free + used)
         ? Add(Verdict::kWarning, "store", what, "make room: a full disk refuses publishes")
         : Add(Verdict::kGood, "store", what);
   }
@@ -146,9 +176,13 @@ int RunDoctor(const Session& session) {
   for (const Finding& finding : findings) {
     const char* word = kWords[static_cast<size_t>(finding.verdict)];
     bad |= finding.verdict == Verdict::kBad;
-    all.push_back({{"verdict", word}, {"check", finding.check}, {"what", finding.what}, {"advice", finding.advice}});
+    all.push_back({{"verdict", word},
+                   {"check", finding.check},
+                   {"what", finding.what},
+                   {"advice", finding.advice}});
     if (session.json) continue;
-    fmt::print("{:<8} {:<12} {}{}{}\n", word, finding.check, finding.what, finding.advice.empty() ? "" : " - ", finding.advice);
+    fmt::print("{:<8} {:<12} {}{}{}\n", word, finding.check, finding.what,
+               finding.advice.empty() ? "" : " - ", finding.advice);
   }
   if (session.json) fmt::print("{}\n", all.dump());
   return bad ? kFailed : kOk;
@@ -157,8 +191,11 @@ int RunDoctor(const Session& session) {
 }  // namespace
 
 void AddDoctorCommand(CLI::App& app, Run* run) {
-  CLI::App* doctor = app.add_subcommand("doctor", "Look at the connection, certificate, version, clock, rights and store, with advice");
-  doctor->footer("Example:\n  sluice doctor --server=sluice.example.com:8085 --ca=ca.crt --token-file=token");
+  CLI::App* doctor = app.add_subcommand(
+      "doctor",
+      "Look at the connection, certificate, version, clock, rights and store, with advice");
+  doctor->footer(
+      "Example:\n  sluice doctor --server=sluice.example.com:8085 --ca=ca.crt --token-file=token");
   doctor->callback([=] { *run = RunDoctor; });
 }
 

@@ -30,7 +30,8 @@ std::optional<absl::Time> TimeAfter(const std::string& flag, const std::string& 
   return absl::Now() + ParseDurationOrThrow(flag, span);
 }
 
-// {"data": "...", "data_base64": "...", "attributes": {...}, "ordering_key": "...", "priority": 0, "delay": "90s", "ttl": "1h"}
+// {"data": "...", "data_base64": "...", "attributes": {...}, "ordering_key": "...", "priority": 0,
+// "delay": "90s", "ttl": "1h"}
 absl::StatusOr<client::Message> FromJsonLine(const std::string& line) {
   const auto json = nlohmann::json::parse(line, nullptr, false);
   if (!json.is_object()) return absl::InvalidArgumentError("not a JSON object: " + line);
@@ -44,7 +45,8 @@ absl::StatusOr<client::Message> FromJsonLine(const std::string& line) {
           return absl::InvalidArgumentError("data_base64 is not base64: " + line);
         }
       } else if (key == "attributes") {
-        for (const auto& [name, attribute] : value.items()) message.attributes.emplace_back(name, attribute.get<std::string>());
+        for (const auto& [name, attribute] : value.items())
+          message.attributes.emplace_back(name, attribute.get<std::string>());
       } else if (key == "ordering_key") {
         message.ordering_key = value.get<std::string>();
       } else if (key == "priority") {
@@ -104,7 +106,8 @@ class Outcome {
 };
 
 int Publish(const Session& session, const PubFlags& flags) {
-  client::Publisher publisher(session.Connect(), session.TopicName(flags.topic), {.deadline = session.timeout});
+  client::Publisher publisher(session.Connect(), session.TopicName(flags.topic),
+                              {.deadline = session.timeout});
   Outcome outcome(session, flags.quiet);
   const auto done = [&outcome](const absl::StatusOr<uint64_t>& id) { outcome.Done(id); };
   client::Message base;
@@ -145,16 +148,20 @@ void AddPubCommand(CLI::App& app, Run* run) {
   auto flags = std::make_shared<PubFlags>();
   CLI::App* pub = app.add_subcommand("pub", "Publish an argument, or each line of standard input");
   pub->add_option("topic", flags->topic, "Short or full name")->required();
-  CLI::Option* message = pub->add_option("message", flags->message, "The message; standard input when absent or -");
+  CLI::Option* message =
+      pub->add_option("message", flags->message, "The message; standard input when absent or -");
   pub->add_option("--attribute,-a", flags->attributes, "KEY=VALUE; may be repeated");
   pub->add_option("--ordering-key", flags->ordering_key, "At most 1024 bytes");
   pub->add_option("--priority", flags->priority, "0 to 9");
   pub->add_option("--delay", flags->delay, "Not to be delivered before, counted from now: 90s, 2h");
   pub->add_option("--ttl", flags->ttl, "Not to be delivered after, counted from now");
-  pub->add_flag("--json", flags->json_lines,
-                "Lines are JSON: data or data_base64, attributes, ordering_key, priority, delay, ttl");
+  pub->add_flag(
+      "--json", flags->json_lines,
+      "Lines are JSON: data or data_base64, attributes, ordering_key, priority, delay, ttl");
   pub->add_flag("--quiet,-q", flags->quiet, "Say how many were published, not each id");
-  pub->footer("Examples:\n  sluice pub orders 'hello' -a colour=red\n  seq 1000 | sluice pub orders --quiet");
+  pub->footer(
+      "Examples:\n  sluice pub orders 'hello' -a colour=red\n  seq 1000 | sluice pub orders "
+      "--quiet");
   pub->callback([=] {
     flags->has_message = message->count() > 0 && flags->message != "-";
     *run = [=](const Session& session) { return Publish(session, *flags); };

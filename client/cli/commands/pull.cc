@@ -22,16 +22,19 @@ std::atomic<bool> interrupted{false};
 
 void Print(const Session& session, const client::ReceivedMessage& message) {
   const std::string data(message.data);
-  const std::string time = absl::FormatTime(absl::RFC3339_full, message.publish_time, absl::UTCTimeZone());
+  const std::string time =
+      absl::FormatTime(absl::RFC3339_full, message.publish_time, absl::UTCTimeZone());
   if (!session.json) {
     std::string attributes;
     message.ForEachAttribute([&](std::string_view key, std::string_view value) {
       attributes += fmt::format(" {}={}", key, value);
     });
-    fmt::print("{} {} {}{}\n", message.id, time, IsValidUtf8(data) ? data : absl::Base64Escape(data), attributes);
+    fmt::print("{} {} {}{}\n", message.id, time,
+               IsValidUtf8(data) ? data : absl::Base64Escape(data), attributes);
     return;
   }
-  nlohmann::ordered_json out = {{"id", std::to_string(message.id)}, {"publish_time", time}, {"attempt", message.attempt}};
+  nlohmann::ordered_json out = {
+      {"id", std::to_string(message.id)}, {"publish_time", time}, {"attempt", message.attempt}};
   IsValidUtf8(data) ? out["data"] = data : out["data_base64"] = absl::Base64Escape(data);
   out["attributes"] = nlohmann::json::object();
   message.ForEachAttribute([&](std::string_view key, std::string_view value) {
@@ -42,20 +45,25 @@ void Print(const Session& session, const client::ReceivedMessage& message) {
   fmt::print("{}\n", out.dump());
 }
 
-// Counts what was printed; ends the command when there was enough, when nothing came for a while, or on Ctrl-C.
+// Counts what was printed; ends the command when there was enough, when nothing came for a while,
+// or on Ctrl-C.
 class Receiver {
  public:
   Receiver(const Session& session, const PullFlags& flags)
-      : session_(session), flags_(flags), idle_(ParseDurationOrThrow("--idle-timeout", flags.idle)) {}
+      : session_(session),
+        flags_(flags),
+        idle_(ParseDurationOrThrow("--idle-timeout", flags.idle)) {}
 
   client::Verdict Handle(const client::ReceivedMessage& message) {
     std::unique_lock lock(mu_);
     last_ = absl::Now();
-    if (!finished_.ok() || (flags_.count > 0 && printed_ >= flags_.count)) return client::Verdict::Nack();
+    if (!finished_.ok() || (flags_.count > 0 && printed_ >= flags_.count))
+      return client::Verdict::Nack();
     Print(session_, message);
     // What nobody can read is not acknowledged.
     if (std::fflush(stdout) != 0) {
-      finished_ = absl::AbortedError(fmt::format("standard output cannot be written: {}", std::generic_category().message(errno)));
+      finished_ = absl::AbortedError(fmt::format("standard output cannot be written: {}",
+                                                 std::generic_category().message(errno)));
       changed_.notify_all();
       return client::Verdict::Nack();
     }
@@ -98,9 +106,11 @@ class Receiver {
 };
 
 void AddCommon(CLI::App* command, const std::shared_ptr<PullFlags>& flags) {
-  command->add_option("--count,-n", flags->count, "End after this many messages (exit code 1 when fewer came)");
+  command->add_option("--count,-n", flags->count,
+                      "End after this many messages (exit code 1 when fewer came)");
   command->add_flag("--follow,-f", flags->follow, "Wait for more until Ctrl-C");
-  command->add_option("--idle-timeout", flags->idle, "End when nothing came for this long")->capture_default_str();
+  command->add_option("--idle-timeout", flags->idle, "End when nothing came for this long")
+      ->capture_default_str();
 }
 
 }  // namespace
@@ -111,10 +121,12 @@ int Receive(const Session& session, const PullFlags& flags, client::SubscriberTa
   client::SubscriberOptions options;
   options.client_id = "sluice-cli";
   options.concurrency = flags.ack == "none" ? 256 : 1;
-  options.max_outstanding_messages = flags.ack == "none" ? 256 : (flags.count > 0 ? std::min<int64_t>(flags.count, 1000) : 1000);
+  options.max_outstanding_messages =
+      flags.ack == "none" ? 256 : (flags.count > 0 ? std::min<int64_t>(flags.count, 1000) : 1000);
   options.finished = [&receiver](const absl::Status& status) { receiver.Finished(status); };
   client::Subscriber subscriber(session.Connect(), std::move(target), options);
-  subscriber.Start([&receiver](const client::ReceivedMessage& message) { return receiver.Handle(message); });
+  subscriber.Start(
+      [&receiver](const client::ReceivedMessage& message) { return receiver.Handle(message); });
   const absl::Status ended = receiver.Wait();
   subscriber.Stop(session.timeout).IgnoreError();
   if (!ended.ok()) return Report(session, ended);
@@ -125,7 +137,8 @@ void AddPullCommands(CLI::App& app, Run* run) {
   auto flags = std::make_shared<PullFlags>();
   CLI::App* pull = app.add_subcommand("pull", "Receive the messages of a subscription");
   pull->add_option("subscription", flags->target, "Short or full name")->required();
-  pull->add_option("--ack", flags->ack, "auto: acknowledge what was printed; none: hold it; nack: give it back")
+  pull->add_option("--ack", flags->ack,
+                   "auto: acknowledge what was printed; none: hold it; nack: give it back")
       ->check(CLI::IsMember({"auto", "none", "nack"}))
       ->capture_default_str();
   AddCommon(pull, flags);
@@ -135,11 +148,15 @@ void AddPullCommands(CLI::App& app, Run* run) {
       return Receive(session, *flags, {.subscription = session.SubscriptionName(flags->target)});
     };
   });
-  CLI::App* tail = app.add_subcommand("tail", "Watch a topic through a subscription of its own that leaves no trace");
+  CLI::App* tail = app.add_subcommand(
+      "tail", "Watch a topic through a subscription of its own that leaves no trace");
   tail->add_option("topic", flags->target, "Short or full name")->required();
-  tail->add_option("--from", flags->from, "earliest, latest, a time (2026-01-31T10:00:00Z) or a message id")
+  tail->add_option("--from", flags->from,
+                   "earliest, latest, a time (2026-01-31T10:00:00Z) or a message id")
       ->capture_default_str();
-  tail->add_option("--filter", flags->filter, "Only messages that match, as in: attributes.colour = \"red\" AND priority >= 5");
+  tail->add_option(
+      "--filter", flags->filter,
+      "Only messages that match, as in: attributes.colour = \"red\" AND priority >= 5");
   AddCommon(tail, flags);
   tail->footer("Example:\n  sluice tail orders --from=earliest --follow");
   tail->callback([=] {

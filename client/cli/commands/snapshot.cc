@@ -12,14 +12,16 @@ struct SnapshotFlags {
   std::vector<std::string> labels;
 };
 
-int Show(const Session& session, const absl::StatusOr<v1::Snapshot>& snapshot, std::string_view done) {
+int Show(const Session& session, const absl::StatusOr<v1::Snapshot>& snapshot,
+         std::string_view done) {
   if (!snapshot.ok()) return Report(session, snapshot.status());
   if (session.json) {
     fmt::print("{}\n", ToJson(*snapshot).dump());
     return kOk;
   }
   fmt::print("{}{}\n  topic    {}\n  expires  {}\n", done, snapshot->name(), snapshot->topic(),
-             absl::FormatTime(absl::FromUnixSeconds(snapshot->expire_time().seconds()), absl::UTCTimeZone()));
+             absl::FormatTime(absl::FromUnixSeconds(snapshot->expire_time().seconds()),
+                              absl::UTCTimeZone()));
   for (const auto& [key, value] : snapshot->labels()) fmt::print("  label    {}={}\n", key, value);
   return kOk;
 }
@@ -27,7 +29,8 @@ int Show(const Session& session, const absl::StatusOr<v1::Snapshot>& snapshot, s
 }  // namespace
 
 void AddSnapshotCommands(CLI::App& app, Run* run) {
-  CLI::App* snapshot = app.add_subcommand("snapshot", "Keep what a subscription has not acknowledged, to seek back to");
+  CLI::App* snapshot = app.add_subcommand(
+      "snapshot", "Keep what a subscription has not acknowledged, to seek back to");
   snapshot->require_subcommand(1);
   auto flags = std::make_shared<SnapshotFlags>();
   const auto named = [&](const char* name, const char* help, const char* example) {
@@ -36,7 +39,8 @@ void AddSnapshotCommands(CLI::App& app, Run* run) {
     command->footer(std::string("Example:\n  ") + example);
     return command;
   };
-  CLI::App* create = named("create", "Make a snapshot", "sluice snapshot create before-deploy --subscription=billing");
+  CLI::App* create = named("create", "Make a snapshot",
+                           "sluice snapshot create before-deploy --subscription=billing");
   create->add_option("--subscription", flags->subscription, "Whose progress is kept")->required();
   create->add_option("--label", flags->labels, "KEY=VALUE; may be repeated");
   create->callback([=] {
@@ -58,7 +62,8 @@ void AddSnapshotCommands(CLI::App& app, Run* run) {
       const std::string name = session.SnapshotName(flags->name);
       const absl::Status status = session.OpenAdmin().DeleteSnapshot(name);
       if (!status.ok()) return Report(session, status);
-      session.json ? fmt::print("{}\n", nlohmann::json{{"deleted", name}}.dump()) : fmt::print("deleted {}\n", name);
+      session.json ? fmt::print("{}\n", nlohmann::json{{"deleted", name}}.dump())
+                   : fmt::print("deleted {}\n", name);
       return static_cast<int>(kOk);
     };
   });

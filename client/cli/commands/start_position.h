@@ -13,7 +13,8 @@
 namespace sluice::cli {
 
 // Throws CLI::ValidationError.
-inline void ParseStart(const std::string& text, v1::StartPosition* start, const std::string& flag = "--from") {
+inline void ParseStart(const std::string& text, v1::StartPosition* start,
+                       const std::string& flag = "--from") {
   uint64_t id = 0;
   absl::Time time;
   std::string error;
@@ -28,7 +29,10 @@ inline void ParseStart(const std::string& text, v1::StartPosition* start, const 
     start->mutable_time()->set_nanos(static_cast<int32_t>(
         absl::ToInt64Nanoseconds(time - absl::FromUnixSeconds(absl::ToUnixSeconds(time)))));
   } else {
-    throw CLI::ValidationError(flag, "must be earliest, latest, a time such as 2026-01-31T10:00:00Z or a message id; it is " + text);
+    throw CLI::ValidationError(
+        flag,
+        "must be earliest, latest, a time such as 2026-01-31T10:00:00Z or a message id; it is " +
+            text);
   }
 }
 

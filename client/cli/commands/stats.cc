@@ -27,9 +27,10 @@ void AddBreakers(const Session& session, client::Admin& admin, nlohmann::ordered
     return;
   }
   const v1::Breaker& store = breakers->store();
-  fmt::print("\n{:<50} {:>12} {:>10} {:>12}  {}\n", "CIRCUIT BREAKER", "STATE", "OPENED", "REJECTIONS", "LAST CHANGE");
-  fmt::print("{:<50} {:>12} {:>10} {:>12}  {}\n", "store", NameOf(store.state()), store.opened(), store.rejections(),
-             store.cause());
+  fmt::print("\n{:<50} {:>12} {:>10} {:>12}  {}\n", "CIRCUIT BREAKER", "STATE", "OPENED",
+             "REJECTIONS", "LAST CHANGE");
+  fmt::print("{:<50} {:>12} {:>10} {:>12}  {}\n", "store", NameOf(store.state()), store.opened(),
+             store.rejections(), store.cause());
 }
 
 int Stats(const Session& session) {
@@ -39,8 +40,11 @@ int Stats(const Session& session) {
   if (!topics.ok()) return Report(session, topics.status());
   auto subscriptions = admin.ListSubscriptions(project);
   if (!subscriptions.ok()) return Report(session, subscriptions.status());
-  nlohmann::ordered_json out = {{"topics", nlohmann::json::array()}, {"subscriptions", nlohmann::json::array()}};
-  if (!session.json) fmt::print("{:<50} {:>12} {:>14} {:>12} {:>5}\n", "TOPIC", "RETAINED", "BYTES", "PUBLISHED", "SUBS");
+  nlohmann::ordered_json out = {{"topics", nlohmann::json::array()},
+                                {"subscriptions", nlohmann::json::array()}};
+  if (!session.json)
+    fmt::print("{:<50} {:>12} {:>14} {:>12} {:>5}\n", "TOPIC", "RETAINED", "BYTES", "PUBLISHED",
+               "SUBS");
   for (const v1::Topic& topic : *topics) {
     auto stats = admin.GetTopicStats(topic.name());
     if (!stats.ok()) continue;  // deleted meanwhile
@@ -52,8 +56,8 @@ int Stats(const Session& session) {
     }
   }
   if (!session.json) {
-    fmt::print("\n{:<50} {:>12} {:>10} {:>12} {:>12} {:>9}\n", "SUBSCRIPTION", "BACKLOG", "LEASED", "DELIVERED", "ACKED",
-               "CONSUMERS");
+    fmt::print("\n{:<50} {:>12} {:>10} {:>12} {:>12} {:>9}\n", "SUBSCRIPTION", "BACKLOG", "LEASED",
+               "DELIVERED", "ACKED", "CONSUMERS");
   }
   for (const v1::Subscription& subscription : *subscriptions) {
     auto stats = admin.GetSubscriptionStats(subscription.name());
@@ -61,8 +65,9 @@ int Stats(const Session& session) {
     if (session.json) {
       out["subscriptions"].push_back(ToJson(*stats));
     } else {
-      fmt::print("{:<50} {:>12} {:>10} {:>12} {:>12} {:>9}\n", stats->name(), stats->backlog_messages(),
-                 stats->leased_messages(), stats->delivered_messages(), stats->acked_messages(), stats->consumers());
+      fmt::print("{:<50} {:>12} {:>10} {:>12} {:>12} {:>9}\n", stats->name(),
+                 stats->backlog_messages(), stats->leased_messages(), stats->delivered_messages(),
+                 stats->acked_messages(), stats->consumers());
     }
   }
   AddBreakers(session, admin, &out);
@@ -73,7 +78,8 @@ int Stats(const Session& session) {
 }  // namespace
 
 void AddStatsCommand(CLI::App& app, Run* run) {
-  CLI::App* stats = app.add_subcommand("stats", "Show what topics hold and how far subscriptions are");
+  CLI::App* stats =
+      app.add_subcommand("stats", "Show what topics hold and how far subscriptions are");
   stats->footer("Example:\n  sluice stats --output=json");
   stats->callback([=] { *run = Stats; });
 }

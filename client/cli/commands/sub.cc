@@ -43,50 +43,61 @@ struct SubFlags {
   std::vector<std::string> labels;
 };
 
-double Seconds(const google::protobuf::Duration& d) { return static_cast<double>(d.seconds()) + d.nanos() / 1e9; }
+double Seconds(const google::protobuf::Duration& d) {
+  return static_cast<double>(d.seconds()) + d.nanos() / 1e9;
+}
 
 void ShowBreaker(const v1::DeliveryBreakerPolicy& breaker) {
   if (breaker.disabled()) {
     fmt::print("  breaker       off\n");
     return;
   }
-  fmt::print("  breaker       at {} of {} in {} s, open {} s to {} s, {} probes\n", breaker.failure_ratio(),
-             breaker.minimum_deliveries(), Seconds(breaker.window()), Seconds(breaker.open_time()),
-             Seconds(breaker.max_open_time()), breaker.probes());
+  fmt::print("  breaker       at {} of {} in {} s, open {} s to {} s, {} probes\n",
+             breaker.failure_ratio(), breaker.minimum_deliveries(), Seconds(breaker.window()),
+             Seconds(breaker.open_time()), Seconds(breaker.max_open_time()), breaker.probes());
 }
 
-int Show(const Session& session, const absl::StatusOr<v1::Subscription>& subscription, std::string_view done) {
+int Show(const Session& session, const absl::StatusOr<v1::Subscription>& subscription,
+         std::string_view done) {
   if (!subscription.ok()) return Report(session, subscription.status());
   if (session.json) {
     fmt::print("{}\n", ToJson(*subscription).dump());
     return kOk;
   }
-  fmt::print("{}{}\n  topic         {}\n  ack_deadline  {} s\n", done, subscription->name(), subscription->topic(),
-             subscription->ack_deadline_seconds());
+  fmt::print("{}{}\n  topic         {}\n  ack_deadline  {} s\n", done, subscription->name(),
+             subscription->topic(), subscription->ack_deadline_seconds());
   if (!subscription->filter().empty()) fmt::print("  filter        {}\n", subscription->filter());
   if (subscription->has_retry_policy()) {
-    fmt::print("  backoff       {} s to {} s\n", Seconds(subscription->retry_policy().minimum_backoff()),
+    fmt::print("  backoff       {} s to {} s\n",
+               Seconds(subscription->retry_policy().minimum_backoff()),
                Seconds(subscription->retry_policy().maximum_backoff()));
   }
   if (subscription->has_dead_letter_policy()) {
-    fmt::print("  dead letters  {} after {} attempts\n", subscription->dead_letter_policy().dead_letter_topic(),
+    fmt::print("  dead letters  {} after {} attempts\n",
+               subscription->dead_letter_policy().dead_letter_topic(),
                subscription->dead_letter_policy().max_delivery_attempts());
   }
-  if (subscription->has_delivery_breaker_policy()) ShowBreaker(subscription->delivery_breaker_policy());
+  if (subscription->has_delivery_breaker_policy())
+    ShowBreaker(subscription->delivery_breaker_policy());
   if (subscription->enable_message_ordering()) fmt::print("  order         of keys is kept\n");
   if (subscription->skip_damaged()) fmt::print("  damaged       messages are skipped\n");
-  if (subscription->enable_exactly_once_delivery()) fmt::print("  exactly once  acknowledgements are confirmed\n");
+  if (subscription->enable_exactly_once_delivery())
+    fmt::print("  exactly once  acknowledgements are confirmed\n");
   if (subscription->priority_delivery()) fmt::print("  priority      higher ones first\n");
   if (subscription->has_acked_retention()) {
-    fmt::print("  keeps         acknowledged messages for {} s\n", Seconds(subscription->acked_retention()));
+    fmt::print("  keeps         acknowledged messages for {} s\n",
+               Seconds(subscription->acked_retention()));
   }
   if (subscription->has_retention()) {
-    fmt::print("  keeps         messages nobody acknowledged for {} s\n", Seconds(subscription->retention()));
+    fmt::print("  keeps         messages nobody acknowledged for {} s\n",
+               Seconds(subscription->retention()));
   }
-  if (subscription->has_expire_after()) fmt::print("  expires       unused for {} s\n", Seconds(subscription->expire_after()));
+  if (subscription->has_expire_after())
+    fmt::print("  expires       unused for {} s\n", Seconds(subscription->expire_after()));
   if (subscription->has_push()) fmt::print("  pushed to     {}\n", subscription->push().endpoint());
   if (subscription->detached()) fmt::print("  detached      from its topic\n");
-  for (const auto& [key, value] : subscription->labels()) fmt::print("  label         {}={}\n", key, value);
+  for (const auto& [key, value] : subscription->labels())
+    fmt::print("  label         {}={}\n", key, value);
   return kOk;
 }
 
@@ -96,22 +107,27 @@ bool FillBreaker(const SubFlags& flags, v1::DeliveryBreakerPolicy* breaker) {
   breaker->set_failure_ratio(flags.breaker_ratio);
   breaker->set_minimum_deliveries(flags.breaker_minimum);
   breaker->set_probes(flags.breaker_probes);
-  if (!flags.breaker_window.empty()) SetDuration("--breaker-window", flags.breaker_window, breaker->mutable_window());
+  if (!flags.breaker_window.empty())
+    SetDuration("--breaker-window", flags.breaker_window, breaker->mutable_window());
   if (!flags.breaker_open_time.empty()) {
     SetDuration("--breaker-open-time", flags.breaker_open_time, breaker->mutable_open_time());
   }
   if (!flags.breaker_max_open_time.empty()) {
-    SetDuration("--breaker-max-open-time", flags.breaker_max_open_time, breaker->mutable_max_open_time());
+    SetDuration("--breaker-max-open-time", flags.breaker_max_open_time,
+                breaker->mutable_max_open_time());
   }
   return breaker->ByteSizeLong() > 0;
 }
 
-std::vector<std::string> Fill(const Session& session, const SubFlags& flags, v1::Subscription* subscription) {
+std::vector<std::string> Fill(const Session& session, const SubFlags& flags,
+                              v1::Subscription* subscription) {
   std::vector<std::string> fields;
   if (!flags.min_backoff.empty() || !flags.max_backoff.empty()) {
     v1::RetryPolicy& retry = *subscription->mutable_retry_policy();
-    if (!flags.min_backoff.empty()) SetDuration("--min-backoff", flags.min_backoff, retry.mutable_minimum_backoff());
-    if (!flags.max_backoff.empty()) SetDuration("--max-backoff", flags.max_backoff, retry.mutable_maximum_backoff());
+    if (!flags.min_backoff.empty())
+      SetDuration("--min-backoff", flags.min_backoff, retry.mutable_minimum_backoff());
+    if (!flags.max_backoff.empty())
+      SetDuration("--max-backoff", flags.max_backoff, retry.mutable_maximum_backoff());
     fields.emplace_back("retry_policy");
   }
   if (!flags.dead_letter_topic.empty()) {
@@ -138,7 +154,8 @@ std::vector<std::string> Fill(const Session& session, const SubFlags& flags, v1:
     fields.emplace_back("skip_damaged");
   }
   if (!flags.acked_retention.empty()) {
-    SetDuration("--acked-retention", flags.acked_retention, subscription->mutable_acked_retention());
+    SetDuration("--acked-retention", flags.acked_retention,
+                subscription->mutable_acked_retention());
     fields.emplace_back("acked_retention");
   }
   if (!flags.retention.empty()) {
@@ -163,24 +180,45 @@ std::vector<std::string> Fill(const Session& session, const SubFlags& flags, v1:
 }
 
 void AddBreakerSettings(CLI::App* command, const std::shared_ptr<SubFlags>& flags) {
-  CLI::Option* off = command->add_flag("--no-breaker", flags->no_breaker, "Do not slow consumers that fail everything");
-  command->add_option("--breaker-ratio", flags->breaker_ratio, "Slow them when this part of the first deliveries fails, 0.9")
+  CLI::Option* off = command->add_flag("--no-breaker", flags->no_breaker,
+                                       "Do not slow consumers that fail everything");
+  command
+      ->add_option("--breaker-ratio", flags->breaker_ratio,
+                   "Slow them when this part of the first deliveries fails, 0.9")
       ->excludes(off);
-  command->add_option("--breaker-minimum", flags->breaker_minimum, "... and there were as many, 100")->excludes(off);
-  command->add_option("--breaker-window", flags->breaker_window, "... within this time, 1m")->excludes(off);
-  command->add_option("--breaker-open-time", flags->breaker_open_time, "How long nothing is delivered at first, 1s")->excludes(off);
-  command->add_option("--breaker-max-open-time", flags->breaker_max_open_time, "... and at most, 1m")->excludes(off);
-  command->add_option("--breaker-probes", flags->breaker_probes, "How many messages are tried then, 10")->excludes(off);
+  command
+      ->add_option("--breaker-minimum", flags->breaker_minimum, "... and there were as many, 100")
+      ->excludes(off);
+  command->add_option("--breaker-window", flags->breaker_window, "... within this time, 1m")
+      ->excludes(off);
+  command
+      ->add_option("--breaker-open-time", flags->breaker_open_time,
+                   "How long nothing is delivered at first, 1s")
+      ->excludes(off);
+  command
+      ->add_option("--breaker-max-open-time", flags->breaker_max_open_time, "... and at most, 1m")
+      ->excludes(off);
+  command
+      ->add_option("--breaker-probes", flags->breaker_probes,
+                   "How many messages are tried then, 10")
+      ->excludes(off);
 }
 
 void AddSettings(CLI::App* command, const std::shared_ptr<SubFlags>& flags) {
-  command->add_option("--ack-deadline", flags->ack_deadline, "Seconds until a message comes again, 10 to 600");
-  command->add_option("--min-backoff", flags->min_backoff, "How long a message waits before it comes again, 0 to 600s");
-  command->add_option("--max-backoff", flags->max_backoff, "The same when it has come often already, 0 to 600s");
-  CLI::Option* dead_letter =
-      command->add_option("--dead-letter-topic", flags->dead_letter_topic, "Where messages go that nobody acknowledges");
-  command->add_option("--max-attempts", flags->max_attempts, "After how many deliveries, 5 to 100")->needs(dead_letter);
-  command->add_flag("--dead-letter-expired", flags->dead_letter_expired, "Messages that expire go there too")->needs(dead_letter);
+  command->add_option("--ack-deadline", flags->ack_deadline,
+                      "Seconds until a message comes again, 10 to 600");
+  command->add_option("--min-backoff", flags->min_backoff,
+                      "How long a message waits before it comes again, 0 to 600s");
+  command->add_option("--max-backoff", flags->max_backoff,
+                      "The same when it has come often already, 0 to 600s");
+  CLI::Option* dead_letter = command->add_option("--dead-letter-topic", flags->dead_letter_topic,
+                                                 "Where messages go that nobody acknowledges");
+  command->add_option("--max-attempts", flags->max_attempts, "After how many deliveries, 5 to 100")
+      ->needs(dead_letter);
+  command
+      ->add_flag("--dead-letter-expired", flags->dead_letter_expired,
+                 "Messages that expire go there too")
+      ->needs(dead_letter);
   command
       ->add_option("--exactly-once", flags->exactly_once,
                    "Acknowledgements are confirmed, and refused when late; =false turns it off")
@@ -191,13 +229,22 @@ void AddSettings(CLI::App* command, const std::shared_ptr<SubFlags>& flags) {
                    "Go past messages that are damaged on the server's disk; =false turns it off")
       ->expected(0, 1)
       ->default_str("true");
-  command->add_option("--acked-retention", flags->acked_retention, "Keep acknowledged messages this long, to seek back to");
-  command->add_option("--retention", flags->retention, "Keep messages that nobody acknowledged this long, 10m to 744h");
-  command->add_option("--expire-after", flags->expire_after, "Delete the subscription when it is not used for this time, from 24h");
-  CLI::Option* push = command->add_option("--push", flags->push, "URL to send messages to instead of waiting for subscribers");
+  command->add_option("--acked-retention", flags->acked_retention,
+                      "Keep acknowledged messages this long, to seek back to");
+  command->add_option("--retention", flags->retention,
+                      "Keep messages that nobody acknowledged this long, 10m to 744h");
+  command->add_option("--expire-after", flags->expire_after,
+                      "Delete the subscription when it is not used for this time, from 24h");
+  CLI::Option* push = command->add_option(
+      "--push", flags->push, "URL to send messages to instead of waiting for subscribers");
   command->add_flag("--no-push", flags->no_push, "Wait for subscribers again")->excludes(push);
-  CLI::Option* raw = command->add_flag("--push-raw", flags->push_raw, "Send the payload alone, not as JSON")->needs(push);
-  command->add_flag("--push-metadata", flags->push_metadata, "Beside it the rest of the message in headers")->needs(raw);
+  CLI::Option* raw =
+      command->add_flag("--push-raw", flags->push_raw, "Send the payload alone, not as JSON")
+          ->needs(push);
+  command
+      ->add_flag("--push-metadata", flags->push_metadata,
+                 "Beside it the rest of the message in headers")
+      ->needs(raw);
   AddBreakerSettings(command, flags);
   command->add_option("--label", flags->labels, "KEY=VALUE; may be repeated");
 }
@@ -214,12 +261,18 @@ void AddSubCommands(CLI::App& app, Run* run) {
     command->footer(std::string("Example:\n  ") + example);
     return command;
   };
-  CLI::App* create = named("create", "Create a subscription", "sluice sub create billing --topic=orders --from=earliest");
+  CLI::App* create = named("create", "Create a subscription",
+                           "sluice sub create billing --topic=orders --from=earliest");
   create->add_option("--topic", flags->topic, "Its topic")->required();
-  create->add_option("--from", flags->from, "earliest, latest, a time (2026-01-31T10:00:00Z) or a message id")
+  create
+      ->add_option("--from", flags->from,
+                   "earliest, latest, a time (2026-01-31T10:00:00Z) or a message id")
       ->capture_default_str();
-  create->add_option("--filter", flags->filter, "Only messages that match, as in: attributes.colour = \"red\" AND priority >= 5");
-  create->add_flag("--ordered", flags->ordered, "Messages of one ordering key in the order of their publication");
+  create->add_option(
+      "--filter", flags->filter,
+      "Only messages that match, as in: attributes.colour = \"red\" AND priority >= 5");
+  create->add_flag("--ordered", flags->ordered,
+                   "Messages of one ordering key in the order of their publication");
   create->add_flag("--priority-delivery", flags->priority_delivery, "Higher priorities first");
   AddSettings(create, flags);
   create->callback([=] {
@@ -237,10 +290,12 @@ void AddSubCommands(CLI::App& app, Run* run) {
   });
   named("describe", "Show a subscription", "sluice sub describe billing")->callback([=] {
     *run = [=](const Session& session) {
-      return Show(session, session.OpenAdmin().GetSubscription(session.SubscriptionName(flags->name)), "");
+      return Show(session,
+                  session.OpenAdmin().GetSubscription(session.SubscriptionName(flags->name)), "");
     };
   });
-  CLI::App* update = named("update", "Change a subscription", "sluice sub update billing --ack-deadline=60");
+  CLI::App* update =
+      named("update", "Change a subscription", "sluice sub update billing --ack-deadline=60");
   AddSettings(update, flags);
   update->callback([=] {
     *run = [=](const Session& session) {
@@ -250,9 +305,12 @@ void AddSubCommands(CLI::App& app, Run* run) {
       return Show(session, session.OpenAdmin().UpdateSubscription(wanted, fields), "updated ");
     };
   });
-  CLI::App* seek = named("seek", "Begin anew somewhere else", "sluice sub seek billing --to=2026-01-31T10:00:00Z");
-  CLI::Option* to = seek->add_option("--to", flags->seek_to, "earliest, latest (drops the backlog), a time, or a message id");
-  seek->add_option("--snapshot", flags->snapshot, "As it was when this snapshot was made")->excludes(to);
+  CLI::App* seek = named("seek", "Begin anew somewhere else",
+                         "sluice sub seek billing --to=2026-01-31T10:00:00Z");
+  CLI::Option* to = seek->add_option(
+      "--to", flags->seek_to, "earliest, latest (drops the backlog), a time, or a message id");
+  seek->add_option("--snapshot", flags->snapshot, "As it was when this snapshot was made")
+      ->excludes(to);
   seek->callback([=] {
     *run = [=](const Session& session) {
       v1::SeekSubscriptionRequest request;
@@ -271,7 +329,8 @@ void AddSubCommands(CLI::App& app, Run* run) {
       const std::string name = session.SubscriptionName(flags->name);
       const absl::Status status = session.OpenAdmin().DeleteSubscription(name);
       if (!status.ok()) return Report(session, status);
-      session.json ? fmt::print("{}\n", nlohmann::json{{"deleted", name}}.dump()) : fmt::print("deleted {}\n", name);
+      session.json ? fmt::print("{}\n", nlohmann::json{{"deleted", name}}.dump())
+                   : fmt::print("deleted {}\n", name);
       return static_cast<int>(kOk);
     };
   });
@@ -281,7 +340,8 @@ void AddSubCommands(CLI::App& app, Run* run) {
   list->callback([=] {
     *run = [=](const Session& session) {
       auto found = session.OpenAdmin().ListSubscriptions(
-          "projects/" + session.project, flags->topic.empty() ? "" : session.TopicName(flags->topic));
+          "projects/" + session.project,
+          flags->topic.empty() ? "" : session.TopicName(flags->topic));
       if (!found.ok()) return Report(session, found.status());
       nlohmann::ordered_json all = nlohmann::ordered_json::array();
       for (const v1::Subscription& one : *found) {

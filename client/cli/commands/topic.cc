@@ -16,7 +16,9 @@ struct TopicFlags {
   std::vector<std::string> labels;
 };
 
-std::string DurationText(const google::protobuf::Duration& d) { return absl::FormatDuration(absl::Seconds(d.seconds())); }
+std::string DurationText(const google::protobuf::Duration& d) {
+  return absl::FormatDuration(absl::Seconds(d.seconds()));
+}
 
 int Show(const Session& session, const absl::StatusOr<v1::Topic>& topic, std::string_view done) {
   if (!topic.ok()) return Report(session, topic.status());
@@ -24,14 +26,20 @@ int Show(const Session& session, const absl::StatusOr<v1::Topic>& topic, std::st
     fmt::print("{}\n", ToJson(*topic).dump());
     return kOk;
   }
-  fmt::print("{}{}\n  retention        {}\n  retention_bytes  {}\n", done, topic->name(), DurationText(topic->retention()),
+  fmt::print("{}{}\n  retention        {}\n  retention_bytes  {}\n", done, topic->name(),
+             DurationText(topic->retention()),
              topic->retention_bytes() == 0 ? "no limit" : std::to_string(topic->retention_bytes()));
-  if (topic->has_message_ttl()) fmt::print("  message_ttl      {}\n", DurationText(topic->message_ttl()));
-  if (topic->has_max_delay()) fmt::print("  max_delay        {}\n", DurationText(topic->max_delay()));
-  if (topic->has_acked_retention()) fmt::print("  acked_retention  {}\n", DurationText(topic->acked_retention()));
-  fmt::print("  unsubscribed     {}\n", topic->discard_unsubscribed() ? "messages are discarded while there is no subscription"
-                                                                 : "messages are kept for the first subscription");
-  for (const auto& [key, value] : topic->labels()) fmt::print("  label            {}={}\n", key, value);
+  if (topic->has_message_ttl())
+    fmt::print("  message_ttl      {}\n", DurationText(topic->message_ttl()));
+  if (topic->has_max_delay())
+    fmt::print("  max_delay        {}\n", DurationText(topic->max_delay()));
+  if (topic->has_acked_retention())
+    fmt::print("  acked_retention  {}\n", DurationText(topic->acked_retention()));
+  fmt::print("  unsubscribed     {}\n",
+             topic->discard_unsubscribed() ? "messages are discarded while there is no subscription"
+                                           : "messages are kept for the first subscription");
+  for (const auto& [key, value] : topic->labels())
+    fmt::print("  label            {}={}\n", key, value);
   return kOk;
 }
 
@@ -71,13 +79,19 @@ std::vector<std::string> Fill(const TopicFlags& flags, v1::Topic* topic) {
 }
 
 void AddSettings(CLI::App* command, const std::shared_ptr<TopicFlags>& flags) {
-  command->add_option("--retention", flags->retention, "Longest time a message is kept, 10m to 744h");
-  command->add_option("--retention-bytes", flags->retention_bytes, "Most bytes that are kept; 0 for no limit");
-  command->add_option("--message-ttl", flags->message_ttl, "Messages are not delivered after this time, 1s to 744h");
-  command->add_option("--max-delay", flags->max_delay, "How far ahead a message may ask to be delivered");
-  command->add_option("--acked-retention", flags->acked_retention, "Keep acknowledged messages this long, to seek back to");
+  command->add_option("--retention", flags->retention,
+                      "Longest time a message is kept, 10m to 744h");
+  command->add_option("--retention-bytes", flags->retention_bytes,
+                      "Most bytes that are kept; 0 for no limit");
+  command->add_option("--message-ttl", flags->message_ttl,
+                      "Messages are not delivered after this time, 1s to 744h");
+  command->add_option("--max-delay", flags->max_delay,
+                      "How far ahead a message may ask to be delivered");
+  command->add_option("--acked-retention", flags->acked_retention,
+                      "Keep acknowledged messages this long, to seek back to");
   command->add_option("--discard-unsubscribed", flags->discard_unsubscribed,
-                      "true: discard what is published while there is no subscription; false (default): keep it for the first one");
+                      "true: discard what is published while there is no subscription; false "
+                      "(default): keep it for the first one");
   command->add_option("--label", flags->labels, "KEY=VALUE; may be repeated");
 }
 
@@ -93,7 +107,8 @@ void AddTopicCommands(CLI::App& app, Run* run) {
     command->footer(std::string("Example:\n  ") + example);
     return command;
   };
-  CLI::App* create = named("create", "Create a topic", "sluice topic create orders --retention=24h");
+  CLI::App* create =
+      named("create", "Create a topic", "sluice topic create orders --retention=24h");
   AddSettings(create, flags);
   create->callback([=] {
     *run = [=](const Session& session) {
@@ -108,7 +123,8 @@ void AddTopicCommands(CLI::App& app, Run* run) {
       return Show(session, session.OpenAdmin().GetTopic(session.TopicName(flags->name)), "");
     };
   });
-  CLI::App* update = named("update", "Change a topic", "sluice topic update orders --retention=48h");
+  CLI::App* update =
+      named("update", "Change a topic", "sluice topic update orders --retention=48h");
   AddSettings(update, flags);
   update->callback([=] {
     *run = [=](const Session& session) {
@@ -123,7 +139,8 @@ void AddTopicCommands(CLI::App& app, Run* run) {
       const std::string name = session.TopicName(flags->name);
       const absl::Status status = session.OpenAdmin().DeleteTopic(name);
       if (!status.ok()) return Report(session, status);
-      session.json ? fmt::print("{}\n", nlohmann::json{{"deleted", name}}.dump()) : fmt::print("deleted {}\n", name);
+      session.json ? fmt::print("{}\n", nlohmann::json{{"deleted", name}}.dump())
+                   : fmt::print("deleted {}\n", name);
       return static_cast<int>(kOk);
     };
   });

@@ -43,10 +43,11 @@ int main(int argc, char** argv) {
   Must(admin.CreateSubscription(subscription));
   std::promise<void> all;
   int received = 0;
-  client::Subscriber subscriber(connection, {.subscription = subscription.name()}, {.concurrency = 1});
+  client::Subscriber subscriber(connection, {.subscription = subscription.name()},
+                                {.concurrency = 1});
   subscriber.Start([&](const client::ReceivedMessage& message) {
-    std::cout << "received " << *message.FindAttribute("language") << " " << *message.FindAttribute("n") << " "
-              << message.data << "\n";
+    std::cout << "received " << *message.FindAttribute("language") << " "
+              << *message.FindAttribute("n") << " " << message.data << "\n";
     if (++received == count) all.set_value();
     return client::Verdict::Ack();
   });

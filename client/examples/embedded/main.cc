@@ -1,5 +1,5 @@
-// sluice_embedded_example [FOLDER]: publishes ten messages and handles them, all in this process. With a folder they are
-// durable, without one they are in memory.
+// sluice_embedded_example [FOLDER]: publishes ten messages and handles them, all in this process.
+// With a folder they are durable, without one they are in memory.
 #include <atomic>
 #include <future>
 #include <iostream>
@@ -27,12 +27,18 @@ int main(int argc, char** argv) {
 
   std::promise<void> all;
   std::atomic<int> handled = 0;
-  auto subscriber = Must(broker->Subscribe(kSubscription, [&](const embedded::Message& message) {
-    if (message.attempt() == 1 && message.data() == "order 3") throw std::runtime_error("try that one again");
-    std::cout << "handled " + std::string(message.data()) + ", attempt " + std::to_string(message.attempt()) + "\n";
-    if (++handled == 10) all.set_value();
-    return sluice::Verdict::Ack();
-  }, {.concurrency = 2, .failure_delay = absl::Milliseconds(10)}));
+  auto subscriber =
+      Must(broker->Subscribe(kSubscription,
+                             [&](const embedded::Message& message) {
+                               if (message.attempt() == 1 && message.data() == "order 3")
+                                 throw std::runtime_error("try that one again");
+                               std::cout << "handled " + std::string(message.data()) +
+                                                ", attempt " + std::to_string(message.attempt()) +
+                                                "\n";
+                               if (++handled == 10) all.set_value();
+                               return sluice::Verdict::Ack();
+                             },
+                             {.concurrency = 2, .failure_delay = absl::Milliseconds(10)}));
 
   auto publisher = Must(broker->OpenPublisher(kTopic));
   for (int i = 0; i < 9; ++i) {

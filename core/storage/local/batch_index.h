@@ -23,7 +23,8 @@ struct BatchLocation {
   bool damaged() const { return length == 0; }
 };
 
-// Batches of one topic in one segment, neighbours in offset order, together: what trimming and deletion count in.
+// Batches of one topic in one segment, neighbours in offset order, together: what trimming and
+// deletion count in.
 struct Span {
   Offset first;
   Offset end;

@@ -9,8 +9,9 @@ namespace sluice {
 
 namespace {
 
-// Version 1 counted deliveries where failures are counted now: of a message that is not acknowledged all failed but the last,
-// of which nobody knows. Below an offset that stood in front of them everything had been delivered at least once.
+// Version 1 counted deliveries where failures are counted now: of a message that is not
+// acknowledged all failed but the last, of which nobody knows. Below an offset that stood in front
+// of them everything had been delivered at least once.
 uint32_t FailuresOf(uint32_t deliveries) { return deliveries == 0 ? 0 : deliveries - 1; }
 constexpr uint64_t kNoDeliveries = 0;
 

@@ -1,5 +1,5 @@
-// The payloads of the journal's small records and the values of the view, as rows of varints and strings
-// (docs/format.md).
+// The payloads of the journal's small records and the values of the view, as rows of varints and
+// strings (docs/format.md).
 //
 //   VarintWriter out;  out.Put(7);  out.PutBytes(config);
 //   VarintReader in(bytes);  uint64_t n = in.Next();  std::string_view config = in.NextBytes();  if (!in.ok()) ...

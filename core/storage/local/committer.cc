@@ -13,8 +13,9 @@ namespace {
 constexpr char kPadding[8] = {};
 
 absl::Status NoMoreWrites() {
-  return Error(Reason::kStorageUnavailable,
-               "the store takes no more writes after a failed one; what it holds can still be read");
+  return Error(
+      Reason::kStorageUnavailable,
+      "the store takes no more writes after a failed one; what it holds can still be read");
 }
 
 bool IsBatch(const JournalEntry& entry) { return IsNewBatch(entry.header.kind); }
@@ -23,7 +24,8 @@ bool IsFull(const absl::Status& status) { return ReasonOf(status) == Reason::kSt
 
 // What publishers are told; paths are for the log.
 absl::Status RefusedFor(const absl::Status& no_space) {
-  if (IsFull(no_space)) return Error(Reason::kStorageFull, "the disk is full; acknowledging and deleting still work");
+  if (IsFull(no_space))
+    return Error(Reason::kStorageFull, "the disk is full; acknowledging and deleting still work");
   return Error(Reason::kStorageUnavailable, "the store cannot make room for messages");
 }
 
@@ -39,9 +41,10 @@ absl::Status Committer::Admit(const JournalEntry& entry) {
   if (!writable()) return NoMoreWrites();
   if (!IsBatch(entry)) return absl::OkStatus();
   if (waiting_bytes_ > options_.max_queued_bytes) {
-    return RetryableError(Reason::kTooMuchInFlight,
-                          fmt::format("{} bytes wait to be written, the most there may be", waiting_bytes_),
-                          absl::Milliseconds(100));
+    return RetryableError(
+        Reason::kTooMuchInFlight,
+        fmt::format("{} bytes wait to be written, the most there may be", waiting_bytes_),
+        absl::Milliseconds(100));
   }
   return absl::OkStatus();
 }
@@ -114,7 +117,8 @@ void Committer::Commit(Group group) {
 void Committer::WriteAndApply(std::vector<JournalEntry>& entries, std::vector<Outcome>& outcomes) {
   const Instant start = clock_.Now();
   // Without a spare the rest of the segment is for acks and deletes, so that space can come back.
-  const absl::Status space = JudgeSpace(journal_.has_spare() ? absl::OkStatus() : journal_.EnsureSpare());
+  const absl::Status space =
+      JudgeSpace(journal_.has_spare() ? absl::OkStatus() : journal_.EnsureSpare());
   size_t batches = 0;
   for (size_t i = 0; i < entries.size(); ++i) {
     if (!writable()) {
@@ -130,7 +134,8 @@ void Committer::WriteAndApply(std::vector<JournalEntry>& entries, std::vector<Ou
     }
   }
   WriteEntries(entries, outcomes);
-  for (size_t i = 0; i < entries.size(); ++i) entries[i].target->AfterWrite(entries[i], outcomes[i].status, outcomes[i].at);
+  for (size_t i = 0; i < entries.size(); ++i)
+    entries[i].target->AfterWrite(entries[i], outcomes[i].status, outcomes[i].at);
   metrics_.commits.Add();
   metrics_.commit_batches.Observe(static_cast<double>(batches));
   metrics_.commit_seconds.Observe(clock_.Now() - start);
@@ -155,7 +160,8 @@ void Committer::WriteEntries(std::vector<JournalEntry>& entries, std::vector<Out
     // As much as fits into the segment that takes the first one.
     auto position = journal_.NextPosition(RecordBytes(entries[begin].payload().size()));
     if (!position.ok()) {
-      // Nothing of this was written; unless there simply was no room, something is wrong with the folder.
+      // Nothing of this was written; unless there simply was no room, something is wrong with the
+      // folder.
       if (!IsFull(position.status())) return FailAll(outcomes, position.status());
       NoteSpace(position.status());
       fail_from(begin, RefusedFor(position.status()));
@@ -203,8 +209,9 @@ void Committer::FailAll(std::vector<Outcome>& outcomes, const absl::Status& stat
   Close(status);
   for (Outcome& outcome : outcomes) {
     if (outcome.status.ok()) {
-      outcome.status = Error(Reason::kStorageUnavailable,
-                             fmt::format("the store failed to write: {}", std::string(status.message())));
+      outcome.status =
+          Error(Reason::kStorageUnavailable,
+                fmt::format("the store failed to write: {}", std::string(status.message())));
     }
   }
 }
@@ -280,7 +287,8 @@ void Committer::RunExclusive(const std::function<void()>& fn) {
   Lead();
 }
 
-absl::StatusOr<JournalPosition> Committer::WriteExclusive(const std::function<std::vector<JournalEntry>()>& make) {
+absl::StatusOr<JournalPosition> Committer::WriteExclusive(
+    const std::function<std::vector<JournalEntry>()>& make) {
   absl::StatusOr<JournalPosition> first = journal_.end();
   RunExclusive([&] {
     commit_mu_.AssertHeld();

@@ -1,14 +1,16 @@
-// Group commit: everything that waits goes into one write of the journal and, under fsync, one fdatasync; then all of it
-// is told. Under fsync a thread of its own commits, since nobody who appends may wait for a disk. Under os the first
-// caller to arrive commits, for itself and for those who queued up behind it, without a hop to another thread; the
-// thread then only serves what nobody waits for.
+// Group commit: everything that waits goes into one write of the journal and, under fsync, one
+// fdatasync; then all of it is told. Under fsync a thread of its own commits, since nobody who
+// appends may wait for a disk. Under os the first caller to arrive commits, for itself and for
+// those who queued up behind it, without a hop to another thread; the thread then only serves what
+// nobody waits for.
 //
-// The first error of a write or a sync that leaves it unknown what is on the disk ends writing for good: from then on
-// everything is refused with STORAGE_UNAVAILABLE, and reading goes on. A write that fails for want of space is taken back, and what
-// it held refused with STORAGE_FULL (docs/adr/0026).
+// The first error of a write or a sync that leaves it unknown what is on the disk ends writing for
+// good: from then on everything is refused with STORAGE_UNAVAILABLE, and reading goes on. A write
+// that fails for want of space is taken back, and what it held refused with STORAGE_FULL
+// (docs/adr/0026).
 //
-// Thread rule: every member may be called from any thread. Entries are applied and told by one thread at a time, in the
-// order in which they were submitted.
+// Thread rule: every member may be called from any thread. Entries are applied and told by one
+// thread at a time, in the order in which they were submitted.
 #pragma once
 
 #include <atomic>
@@ -28,13 +30,15 @@ namespace sluice {
 
 struct JournalEntry;
 
-// Who is concerned by an entry. Called in order: before the write, where the offset of a batch is decided (not for what
-// is refused), and after it, with the place or the error. Neither may block nor call back into the committer.
+// Who is concerned by an entry. Called in order: before the write, where the offset of a batch is
+// decided (not for what is refused), and after it, with the place or the error. Neither may block
+// nor call back into the committer.
 class JournalTarget {
  public:
   virtual ~JournalTarget() = default;
   virtual void BeforeWrite(JournalEntry& entry) = 0;
-  virtual void AfterWrite(const JournalEntry& entry, const absl::Status& status, const JournalPosition& at) = 0;
+  virtual void AfterWrite(const JournalEntry& entry, const absl::Status& status,
+                          const JournalPosition& at) = 0;
 };
 
 // Something that is written as one record.
@@ -46,7 +50,9 @@ struct JournalEntry {
   std::shared_ptr<JournalTarget> target;
   StoreDone done;
 
-  std::string_view payload() const { return batch && bytes.empty() ? batch->record() : std::string_view(bytes); }
+  std::string_view payload() const {
+    return batch && bytes.empty() ? batch->record() : std::string_view(bytes);
+  }
 };
 
 // Something whose changes are collected until the next commit takes them as one record.
@@ -76,8 +82,8 @@ class Committer {
     absl::Duration linger = absl::Milliseconds(10);
     // And those that are not worth a commit of their own after this.
     absl::Duration long_linger = absl::Milliseconds(100);
-    // After a write that had no space batches are refused this long, so that what gives space back finds room; twice as long
-    // each time until one succeeds.
+    // After a write that had no space batches are refused this long, so that what gives space back
+    // finds room; twice as long each time until one succeeds.
     absl::Duration first_full_pause = absl::Seconds(1);
     absl::Duration longest_full_pause = absl::Seconds(30);
     // May be null.
@@ -87,25 +93,30 @@ class Committer {
   Committer(Journal& journal, StoreMetrics& metrics, const Clock& clock, Options options);
   ~Committer() { Stop(); }
 
-  // Batches are refused while the disk is full; other entries are taken as long as there is room for them.
+  // Batches are refused while the disk is full; other entries are taken as long as there is room
+  // for them.
   void Submit(JournalEntry entry) EXCLUDES(mu_);
 
-  // `source` has changes; called once until they are taken, and again with null when they become more urgent.
+  // `source` has changes; called once until they are taken, and again with null when they become
+  // more urgent.
   void MarkDirty(std::shared_ptr<DirtySource> source, Urgency urgency) EXCLUDES(mu_);
 
-  // Calls fn with nothing being written or applied; what is dirty is written before. For checkpoints.
+  // Calls fn with nothing being written or applied; what is dirty is written before. For
+  // checkpoints.
   void RunExclusive(const std::function<void()>& fn) EXCLUDES(mu_, commit_mu_);
 
-  // The same for entries that fn makes: they are written before anything else happens. Where the first one is.
-  absl::StatusOr<JournalPosition> WriteExclusive(const std::function<std::vector<JournalEntry>()>& make)
-      EXCLUDES(mu_, commit_mu_);
+  // The same for entries that fn makes: they are written before anything else happens. Where the
+  // first one is.
+  absl::StatusOr<JournalPosition> WriteExclusive(
+      const std::function<std::vector<JournalEntry>()>& make) EXCLUDES(mu_, commit_mu_);
 
   // Writes what is waiting and ends the thread; refuses everything afterwards.
   void Stop() EXCLUDES(mu_);
 
   // No more writes: `failure` left it unknown what is on the disk.
   void CloseAfter(const absl::Status& failure) EXCLUDES(mu_, commit_mu_);
-  // Sees whether there is space again, or none any more; makes the journal's spare segment. Called from time to time.
+  // Sees whether there is space again, or none any more; makes the journal's spare segment. Called
+  // from time to time.
   void CheckSpace() EXCLUDES(mu_, commit_mu_);
 
   bool writable() const { return !failed_.load(std::memory_order_acquire); }
@@ -131,11 +142,14 @@ class Committer {
   // Commits until nothing waits. REQUIRES: committing_ was set by the caller.
   void Lead() EXCLUDES(mu_, commit_mu_);
   void Commit(Group group) EXCLUDES(mu_, commit_mu_);
-  void WriteAndApply(std::vector<JournalEntry>& entries, std::vector<Outcome>& outcomes) REQUIRES(commit_mu_);
-  void WriteEntries(std::vector<JournalEntry>& entries, std::vector<Outcome>& outcomes) REQUIRES(commit_mu_);
+  void WriteAndApply(std::vector<JournalEntry>& entries, std::vector<Outcome>& outcomes)
+      REQUIRES(commit_mu_);
+  void WriteEntries(std::vector<JournalEntry>& entries, std::vector<Outcome>& outcomes)
+      REQUIRES(commit_mu_);
   void FailAll(std::vector<Outcome>& outcomes, const absl::Status& status) REQUIRES(commit_mu_);
   void Close(const absl::Status& status) REQUIRES(commit_mu_);
-  // Why batches have to be refused for now, OK when they need not be; `spare` is what came of making one.
+  // Why batches have to be refused for now, OK when they need not be; `spare` is what came of
+  // making one.
   absl::Status JudgeSpace(absl::Status spare) REQUIRES(commit_mu_);
   void RanOutOfSpace(const absl::Status& status) REQUIRES(commit_mu_);
   void NoteSpace(const absl::Status& status) REQUIRES(commit_mu_);

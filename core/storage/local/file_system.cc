@@ -18,9 +18,10 @@ namespace sluice {
 namespace {
 
 absl::Status ErrnoError(std::string_view operation, const std::string& path, int error) {
-  const std::string text =
-      fmt::format("{} {}: {}", operation, path, std::error_code(error, std::generic_category()).message());
-  const ErrorMetadata metadata = {{"path", path}, {"operation", std::string(operation)}, {"errno", std::to_string(error)}};
+  const std::string text = fmt::format("{} {}: {}", operation, path,
+                                       std::error_code(error, std::generic_category()).message());
+  const ErrorMetadata metadata = {
+      {"path", path}, {"operation", std::string(operation)}, {"errno", std::to_string(error)}};
   if (error == ENOSPC || error == EDQUOT) return Error(Reason::kStorageFull, text, metadata);
   if (error == ENOENT || error == EACCES || error == EROFS || error == ENOTDIR || error == EPERM) {
     return Error(Reason::kDataFolderUnusable, text, metadata);
@@ -81,7 +82,8 @@ class PosixFile final : public File {
   }
 
   absl::Status Truncate(uint64_t size) override {
-    return ::ftruncate(fd_, static_cast<off_t>(size)) == 0 ? absl::OkStatus() : ErrnoError("truncate", path_, errno);
+    return ::ftruncate(fd_, static_cast<off_t>(size)) == 0 ? absl::OkStatus()
+                                                           : ErrnoError("truncate", path_, errno);
   }
 
   absl::StatusOr<uint64_t> Size() const override {
@@ -108,7 +110,8 @@ class PosixFiles final : public FileSystem {
   absl::StatusOr<std::vector<std::string>> List(const std::string& folder) override {
     std::vector<std::string> names;
     std::error_code error;
-    for (std::filesystem::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
+    for (std::filesystem::directory_iterator it(folder, error), end; !error && it != end;
+         it.increment(error)) {
       names.push_back(it->path().filename().string());
     }
     if (error) return ErrnoError("list", folder, error.value());
@@ -120,7 +123,8 @@ class PosixFiles final : public FileSystem {
     std::error_code error;
     // Those that get a new name in them.
     std::vector<std::string> changed;
-    for (std::filesystem::path path = folder; !path.empty() && !std::filesystem::exists(path, error); path = path.parent_path()) {
+    for (std::filesystem::path path = folder;
+         !path.empty() && !std::filesystem::exists(path, error); path = path.parent_path()) {
       changed.push_back(path.has_parent_path() ? path.parent_path().string() : ".");
     }
     std::filesystem::create_directories(folder, error);
@@ -136,14 +140,20 @@ class PosixFiles final : public FileSystem {
   absl::StatusOr<std::unique_ptr<File>> Create(const std::string& path) override {
     return OpenFile(path, O_RDWR | O_CREAT | O_TRUNC);
   }
-  absl::StatusOr<std::unique_ptr<File>> Open(const std::string& path) override { return OpenFile(path, O_RDWR); }
-  absl::StatusOr<std::unique_ptr<File>> OpenToRead(const std::string& path) override { return OpenFile(path, O_RDONLY); }
+  absl::StatusOr<std::unique_ptr<File>> Open(const std::string& path) override {
+    return OpenFile(path, O_RDWR);
+  }
+  absl::StatusOr<std::unique_ptr<File>> OpenToRead(const std::string& path) override {
+    return OpenFile(path, O_RDONLY);
+  }
 
   absl::Status Rename(const std::string& from, const std::string& to) override {
-    return ::rename(from.c_str(), to.c_str()) == 0 ? absl::OkStatus() : ErrnoError("rename", from, errno);
+    return ::rename(from.c_str(), to.c_str()) == 0 ? absl::OkStatus()
+                                                   : ErrnoError("rename", from, errno);
   }
   absl::Status Remove(const std::string& path) override {
-    return ::unlink(path.c_str()) == 0 || errno == ENOENT ? absl::OkStatus() : ErrnoError("remove", path, errno);
+    return ::unlink(path.c_str()) == 0 || errno == ENOENT ? absl::OkStatus()
+                                                          : ErrnoError("remove", path, errno);
   }
   absl::Status RemoveFolder(const std::string& folder) override {
     std::error_code error;
@@ -154,7 +164,9 @@ class PosixFiles final : public FileSystem {
   absl::StatusOr<bool> Link(const std::string& from, const std::string& to) override {
     if (::link(from.c_str(), to.c_str()) == 0) return true;
     const int error = errno;
-    if (error == EXDEV || error == EPERM || error == EMLINK || error == EOPNOTSUPP || error == ENOSYS) return false;
+    if (error == EXDEV || error == EPERM || error == EMLINK || error == EOPNOTSUPP ||
+        error == ENOSYS)
+      return false;
     return ErrnoError("link", from, error);
   }
   bool SameFile(const std::string& a, const std::string& b) override {

@@ -1,7 +1,8 @@
-// The few operations on files that the journal and its backups need, as an interface, so that tests can make any of them fail or stop
-// the world between two of them.
+// The few operations on files that the journal and its backups need, as an interface, so that tests
+// can make any of them fail or stop the world between two of them.
 //
-// Thread rule: a FileSystem may be used from any thread; a File from several for reading, from one for writing.
+// Thread rule: a FileSystem may be used from any thread; a File from several for reading, from one
+// for writing.
 #pragma once
 
 #include <sys/uio.h>
@@ -19,8 +20,8 @@ namespace sluice {
 class File {
  public:
   virtual ~File() = default;
-  // Writes all of `parts` at `offset`. RESOURCE_EXHAUSTED (STORAGE_FULL) when the disk is full; after any error it is
-  // unknown how much was written. `parts` may be changed.
+  // Writes all of `parts` at `offset`. RESOURCE_EXHAUSTED (STORAGE_FULL) when the disk is full;
+  // after any error it is unknown how much was written. `parts` may be changed.
   virtual absl::Status Write(uint64_t offset, std::vector<iovec>& parts) = 0;
   // Reads up to `size` bytes; fewer only at the end of the file.
   virtual absl::StatusOr<size_t> Read(uint64_t offset, char* out, size_t size) const = 0;
@@ -51,7 +52,8 @@ class FileSystem {
   virtual absl::Status Remove(const std::string& path) = 0;
   // With all that is in it; OK when there is none.
   virtual absl::Status RemoveFolder(const std::string& folder) = 0;
-  // Gives the file a second name. False where that cannot be: on another file system, or on one without such names.
+  // Gives the file a second name. False where that cannot be: on another file system, or on one
+  // without such names.
   virtual absl::StatusOr<bool> Link(const std::string& from, const std::string& to) = 0;
   // Whether both are names of one file; false when either is missing.
   virtual bool SameFile(const std::string& a, const std::string& b) = 0;

@@ -19,7 +19,8 @@ absl::StatusOr<std::unique_ptr<FolderLock>> FolderLock::Take(const std::string& 
   const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0640);
   if (fd < 0) {
     return Error(Reason::kDataFolderUnusable,
-                 fmt::format("data folder {}: {}", folder, std::error_code(errno, std::generic_category()).message()),
+                 fmt::format("data folder {}: {}", folder,
+                             std::error_code(errno, std::generic_category()).message()),
                  {{"path", folder}});
   }
   if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
@@ -27,7 +28,8 @@ absl::StatusOr<std::unique_ptr<FolderLock>> FolderLock::Take(const std::string& 
     const ssize_t size = ::pread(fd, pid, sizeof pid - 1, 0);
     ::close(fd);
     return Error(Reason::kDataFolderInUse,
-                 fmt::format("data folder {} is in use by another process{}{}", folder, size > 0 ? ", number " : "", pid),
+                 fmt::format("data folder {} is in use by another process{}{}", folder,
+                             size > 0 ? ", number " : "", pid),
                  {{"path", folder}, {"process", pid}});
   }
   const std::string pid = std::to_string(::getpid());

@@ -1,5 +1,5 @@
-// Keeps a second process away from a data folder: a lock on the file LOCK in it, which the system releases however the
-// process ends.
+// Keeps a second process away from a data folder: a lock on the file LOCK in it, which the system
+// releases however the process ends.
 //
 // Thread rule: constant after construction.
 #pragma once
@@ -13,7 +13,8 @@ namespace sluice {
 
 class FolderLock {
  public:
-  // Creates the folder when missing. DATA_FOLDER_IN_USE names the folder and the process that has it.
+  // Creates the folder when missing. DATA_FOLDER_IN_USE names the folder and the process that has
+  // it.
   static absl::StatusOr<std::unique_ptr<FolderLock>> Take(const std::string& folder);
   ~FolderLock();
   FolderLock(const FolderLock&) = delete;

@@ -26,23 +26,27 @@ ViewOptions ViewOptionsOf(const LocalOptions& options) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<LocalBackend>> LocalBackend::Open(LocalOptions options, const Clock& clock,
+absl::StatusOr<std::unique_ptr<LocalBackend>> LocalBackend::Open(LocalOptions options,
+                                                                 const Clock& clock,
                                                                  StoreMetrics& metrics) {
   if (options.files == nullptr) options.files = &PosixFileSystem();
-  auto backend = std::unique_ptr<LocalBackend>(new LocalBackend(std::move(options), clock, metrics));
+  auto backend =
+      std::unique_ptr<LocalBackend>(new LocalBackend(std::move(options), clock, metrics));
   if (absl::Status status = backend->Recover(); !status.ok()) return status;
   if (backend->options_.run_maintenance) backend->maintenance_->Start();
   return backend;
 }
 
 absl::Status LocalBackend::Recover() {
-  // What is written into a backup would spoil it, and half of one would look like a store that lost the rest.
+  // What is written into a backup would spoil it, and half of one would look like a store that lost
+  // the rest.
   if (HoldsManifest(*options_.files, options_.data_dir)) {
-    return Error(Reason::kDataFolderUnusable,
-                 fmt::format("data folder {}: a backup, or what a restore that was not finished has left; "
-                             "`sluice admin restore` makes a store of a backup",
-                             options_.data_dir),
-                 {{"path", options_.data_dir}});
+    return Error(
+        Reason::kDataFolderUnusable,
+        fmt::format("data folder {}: a backup, or what a restore that was not finished has left; "
+                    "`sluice admin restore` makes a store of a backup",
+                    options_.data_dir),
+        {{"path", options_.data_dir}});
   }
   const bool sync = options_.durability == Durability::kFsync;
   auto lock = FolderLock::Take(options_.data_dir);
@@ -53,7 +57,9 @@ absl::Status LocalBackend::Recover() {
                                {.segment_bytes = options_.segment_bytes, .sync = sync});
   if (!journal.ok()) return journal.status();
   journal_ = *std::move(journal);
-  const auto on_damage = [this](uint64_t segment, const DamagedStretch& stretch) { Damaged(segment, stretch); };
+  const auto on_damage = [this](uint64_t segment, const DamagedStretch& stretch) {
+    Damaged(segment, stretch);
+  };
   if (absl::Status status = journal_->CheckFormat(on_damage); !status.ok()) return status;
   // The second is what RocksDB makes the first of.
   for (const std::string& left : {ViewCopy(), ViewCopy() + ".tmp"}) {
@@ -67,8 +73,10 @@ absl::Status LocalBackend::Recover() {
   if (!contents.ok()) return contents.status();
 
   readers_ = std::make_unique<ReaderPool>(kReaderThreads, kMaxQueuedReads);
-  committer_ = std::make_unique<Committer>(*journal_, metrics_, clock_, Committer::Options{.sync = sync, .on_event = options_.on_event});
-  context_ = std::make_unique<LogContext>(LogContext{*journal_, *view_, *committer_, *readers_, use_, metrics_, damaged_, options_.on_event});
+  committer_ = std::make_unique<Committer>(
+      *journal_, metrics_, clock_, Committer::Options{.sync = sync, .on_event = options_.on_event});
+  context_ = std::make_unique<LogContext>(LogContext{*journal_, *view_, *committer_, *readers_,
+                                                     use_, metrics_, damaged_, options_.on_event});
   catalogue_ = std::make_shared<LocalCatalogue>(*context_);
   return RestoreView(*contents);
 }
@@ -84,22 +92,26 @@ absl::StatusOr<View::Contents> LocalBackend::OpenView() {
   const JournalPosition position = contents->position;
   if (position.segment != 0 && !journal_->segments().contains(position.segment)) {
     return Error(Reason::kDataLoss,
-                 fmt::format("journal segment {}, which the view builds on, is missing", SegmentName(position.segment)));
+                 fmt::format("journal segment {}, which the view builds on, is missing",
+                             SegmentName(position.segment)));
   }
   return contents;
 }
 
 absl::StatusOr<View::Contents> LocalBackend::PutViewAside(const absl::Status& why) {
   view_ = nullptr;
-  if (absl::Status status = options_.files->RemoveFolder(DamagedView()); !status.ok()) return status;
-  if (absl::Status status = options_.files->Rename(ViewFolder(), DamagedView()); !status.ok()) return status;
+  if (absl::Status status = options_.files->RemoveFolder(DamagedView()); !status.ok())
+    return status;
+  if (absl::Status status = options_.files->Rename(ViewFolder(), DamagedView()); !status.ok())
+    return status;
   warnings_.push_back(fmt::format("data folder {}: the view is made anew from the journal: {}",
                                   options_.data_dir, std::string(why.message())));
   return OpenView();
 }
 
 absl::Status LocalBackend::RestoreView(const View::Contents& contents) {
-  // Also of a new store, and of one that never came to its first checkpoint: there the whole journal is still there.
+  // Also of a new store, and of one that never came to its first checkpoint: there the whole
+  // journal is still there.
   const bool rebuild = contents.position.segment == 0;
   catalogue_->Restore(contents);
   if (rebuild) catalogue_->BeginRebuild();
@@ -109,8 +121,8 @@ absl::Status LocalBackend::RestoreView(const View::Contents& contents) {
     if (absl::Status status = NotEnough(base); !status.ok()) return status;
   }
   for (const auto& log : catalogue_->Logs()) log->ReplayEnded();
-  maintenance_ = std::make_unique<Maintenance>(*context_, *catalogue_, clock_, contents.position, SnapshotDue(),
-                                               options_.maintenance);
+  maintenance_ = std::make_unique<Maintenance>(*context_, *catalogue_, clock_, contents.position,
+                                               SnapshotDue(), options_.maintenance);
   if (!options_.files->List(DamagedView()).ok()) return absl::OkStatus();
   // So that it is made once. On a full disk it is made again at the next start.
   if (!maintenance_->Checkpoint().ok()) return absl::OkStatus();
@@ -128,7 +140,8 @@ absl::Status LocalBackend::Replay(JournalPosition from) {
   return replayed;
 }
 
-// Whether segments are missing that a view cannot be made without. The old view is left where it was then.
+// Whether segments are missing that a view cannot be made without. The old view is left where it
+// was then.
 absl::Status LocalBackend::NotEnough(uint64_t base) {
   const auto segments = journal_->segments();
   uint64_t missing = base;
@@ -138,11 +151,14 @@ absl::Status LocalBackend::NotEnough(uint64_t base) {
   catalogue_ = nullptr;
   view_ = nullptr;
   if (options_.files->List(DamagedView()).ok()) {
-    if (absl::Status status = options_.files->RemoveFolder(ViewFolder()); !status.ok()) return status;
-    if (absl::Status status = options_.files->Rename(DamagedView(), ViewFolder()); !status.ok()) return status;
+    if (absl::Status status = options_.files->RemoveFolder(ViewFolder()); !status.ok())
+      return status;
+    if (absl::Status status = options_.files->Rename(DamagedView(), ViewFolder()); !status.ok())
+      return status;
   }
   return Error(Reason::kDataLoss,
-               fmt::format("data folder {}: the view (RocksDB, in {}) is empty, missing or damaged, and the journal is not enough to "
+               fmt::format("data folder {}: the view (RocksDB, in {}) is empty, missing or "
+                           "damaged, and the journal is not enough to "
                            "make it anew: {} is missing. Put the view back, or restore a backup",
                            options_.data_dir, ViewFolder(), SegmentName(missing)),
                {{"path", options_.data_dir}});
@@ -158,11 +174,13 @@ bool LocalBackend::SnapshotDue() const {
 
 void LocalBackend::Damaged(uint64_t segment, const DamagedStretch& stretch) {
   ++damaged_;
-  const std::string what = catalogue_ == nullptr ? "the segment's header" : catalogue_->ReplayedDamage(segment, stretch);
+  const std::string what =
+      catalogue_ == nullptr ? "the segment's header" : catalogue_->ReplayedDamage(segment, stretch);
   constexpr size_t kMost = 20;
   if (warnings_.size() >= kMost) return;
-  warnings_.push_back(fmt::format("{}/journal/{}: bytes {} to {} are damaged{}{}", options_.data_dir, SegmentName(segment),
-                                  stretch.begin, stretch.end, what.empty() ? "" : ": ", what));
+  warnings_.push_back(fmt::format("{}/journal/{}: bytes {} to {} are damaged{}{}",
+                                  options_.data_dir, SegmentName(segment), stretch.begin,
+                                  stretch.end, what.empty() ? "" : ": ", what));
 }
 
 LocalBackend::~LocalBackend() {
@@ -171,7 +189,9 @@ LocalBackend::~LocalBackend() {
 
 std::shared_ptr<TopicLog> LocalBackend::OpenLog(TopicId id) { return catalogue_->Log(id); }
 
-std::shared_ptr<Cursor> LocalBackend::OpenCursor(SubscriptionId id) { return catalogue_->CursorOf(id); }
+std::shared_ptr<Cursor> LocalBackend::OpenCursor(SubscriptionId id) {
+  return catalogue_->CursorOf(id);
+}
 
 BackendStats LocalBackend::stats() const {
   BackendStats stats;
@@ -190,17 +210,20 @@ absl::Status LocalBackend::Close() {
   committer_->Stop();
   readers_->Stop();
   if (!committer_->writable()) {
-    return Error(Reason::kStorageUnavailable, "closed after a failed write; what was acknowledged is in the journal");
+    return Error(Reason::kStorageUnavailable,
+                 "closed after a failed write; what was acknowledged is in the journal");
   }
   if (absl::Status status = journal_->SyncAll(); !status.ok()) return status;
-  // The journal has all of it: without a checkpoint the next start replays more. Why there is none was told.
+  // The journal has all of it: without a checkpoint the next start replays more. Why there is none
+  // was told.
   maintenance_->Checkpoint().IgnoreError();
   return absl::OkStatus();
 }
 
 absl::StatusOr<std::vector<BackupSource>> LocalBackend::SourcesUpTo(JournalPosition end) const {
   std::vector<BackupSource> sources;
-  const auto add = [&](const std::string& path, const std::string& from, bool frozen) -> absl::Status {
+  const auto add = [&](const std::string& path, const std::string& from,
+                       bool frozen) -> absl::Status {
     auto file = options_.files->OpenToRead(from);
     if (!file.ok()) return file.status();
     auto size = (*file)->Size();
@@ -211,19 +234,23 @@ absl::StatusOr<std::vector<BackupSource>> LocalBackend::SourcesUpTo(JournalPosit
   for (const auto& [segment, bytes] : journal_->segments()) {
     if (segment > end.segment) break;
     const std::string path = "journal/" + SegmentName(segment);
-    if (absl::Status status = add(path, options_.data_dir + "/" + path, segment < end.segment); !status.ok()) return status;
+    if (absl::Status status = add(path, options_.data_dir + "/" + path, segment < end.segment);
+        !status.ok())
+      return status;
   }
   auto names = options_.files->List(ViewCopy());
   if (!names.ok()) return names.status();
   for (const std::string& name : *names) {
-    if (absl::Status status = add("view/" + name, ViewCopy() + "/" + name, true); !status.ok()) return status;
+    if (absl::Status status = add("view/" + name, ViewCopy() + "/" + name, true); !status.ok())
+      return status;
   }
   return sources;
 }
 
 absl::StatusOr<BackupReport> LocalBackend::Backup(BackupRequest request) {
   if (!committer_->writable()) {
-    return Error(Reason::kStorageUnavailable, "after a failed write it is unknown what is on the disk; restart the server");
+    return Error(Reason::kStorageUnavailable,
+                 "after a failed write it is unknown what is on the disk; restart the server");
   }
   request.created = clock_.WallNow();
   BackupWriter writer(*options_.files, std::move(request));
@@ -237,7 +264,8 @@ absl::StatusOr<BackupReport> LocalBackend::Backup(BackupRequest request) {
     auto sources = SourcesUpTo(end);
     if (!sources.ok()) return sources.status();
     return writer.Write(end, *sources, [this](const BackupSource& source) {
-      if (const auto segment = SegmentSequence(std::string_view(source.path).substr(source.path.find('/') + 1))) {
+      if (const auto segment =
+              SegmentSequence(std::string_view(source.path).substr(source.path.find('/') + 1))) {
         maintenance_->KeepFrom(*segment + 1);
       }
     });

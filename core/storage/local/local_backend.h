@@ -8,10 +8,11 @@
 //   view.backup/  a second name of the view while a backup is made
 //   view.damaged/ the view that was, while it is made anew
 //
-// Opening takes the view as it was at its last checkpoint and replays the journal from there. What a crash cut off at the
-// very end of the journal was never acknowledged (under os: may be lost) and goes; a record that is damaged anywhere else is
-// DATA_LOSS for those who read it, everything else is served. A view that is missing or damaged is made anew: the journal is read
-// from its first record on, of which state snapshots (state_snapshot.h) see to it that it is enough.
+// Opening takes the view as it was at its last checkpoint and replays the journal from there. What
+// a crash cut off at the very end of the journal was never acknowledged (under os: may be lost) and
+// goes; a record that is damaged anywhere else is DATA_LOSS for those who read it, everything else
+// is served. A view that is missing or damaged is made anew: the journal is read from its first
+// record on, of which state snapshots (state_snapshot.h) see to it that it is enough.
 //
 // Thread rule: as storage/backend.h says.
 #pragma once
@@ -50,7 +51,7 @@ struct LocalOptions {
   bool run_maintenance = true;
   // Make the view anew, whatever state it is in.
   bool rebuild_view = false;
-  FileSystem* files = nullptr;  // the machine's own when null
+  FileSystem* files = nullptr;       // the machine's own when null
   rocksdb::Env* view_env = nullptr;  // the same, for the view
   // Told what fails; may be null.
   StoreListener on_event = nullptr;
@@ -59,7 +60,8 @@ struct LocalOptions {
 class LocalBackend final : public Backend {
  public:
   // Fails with DATA_FOLDER_IN_USE, DATA_FOLDER_UNUSABLE, NEWER_FORMAT, DATA_LOSS.
-  static absl::StatusOr<std::unique_ptr<LocalBackend>> Open(LocalOptions options, const Clock& clock,
+  static absl::StatusOr<std::unique_ptr<LocalBackend>> Open(LocalOptions options,
+                                                            const Clock& clock,
                                                             StoreMetrics& metrics);
   ~LocalBackend() override;
 
@@ -70,9 +72,9 @@ class LocalBackend final : public Backend {
   absl::Status Close() override;
   std::string_view durability() const override;
 
-  // Makes a backup while everything else goes on; what was durable when it began is in it. One at a time, and ended before
-  // Close(). Blocks for as long as the disk takes. `created` of the request is set here. Errors as BackupWriter gives them,
-  // STORAGE_UNAVAILABLE, STORAGE_FULL.
+  // Makes a backup while everything else goes on; what was durable when it began is in it. One at a
+  // time, and ended before Close(). Blocks for as long as the disk takes. `created` of the request
+  // is set here. Errors as BackupWriter gives them, STORAGE_UNAVAILABLE, STORAGE_FULL.
   absl::StatusOr<BackupReport> Backup(BackupRequest request);
 
   // What opening found that an administrator should know: one sentence each, with place and bytes.

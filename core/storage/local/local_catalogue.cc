@@ -14,8 +14,8 @@ namespace sluice {
 namespace {
 
 absl::Status Unreadable(RecordKind kind) {
-  return Error(Reason::kDataLoss,
-               fmt::format("journal: a record of kind {} cannot be understood", static_cast<int>(kind)));
+  return Error(Reason::kDataLoss, fmt::format("journal: a record of kind {} cannot be understood",
+                                              static_cast<int>(kind)));
 }
 
 }  // namespace
@@ -24,7 +24,8 @@ absl::StatusOr<Catalogue::Contents> LocalCatalogue::Load() {
   MutexLock lock(mu_);
   Contents contents;
   for (const auto& [id, log] : logs_) contents.topics.push_back({id, log->config()});
-  for (const auto& [id, cursor] : cursors_) contents.subscriptions.push_back({id, cursor->config()});
+  for (const auto& [id, cursor] : cursors_)
+    contents.subscriptions.push_back({id, cursor->config()});
   return contents;
 }
 
@@ -51,15 +52,18 @@ void LocalCatalogue::RemoveTopic(TopicId id, StoreDone done) {
   Submit(RecordKind::kRemoveTopic, id.value(), "", std::move(done));
 }
 
-void LocalCatalogue::PutSubscription(SubscriptionRecord record, const CursorState* initial, StoreDone done) {
-  Submit(RecordKind::kPutSubscription, record.id.value(), EncodePutSubscription(record.config, initial), std::move(done));
+void LocalCatalogue::PutSubscription(SubscriptionRecord record, const CursorState* initial,
+                                     StoreDone done) {
+  Submit(RecordKind::kPutSubscription, record.id.value(),
+         EncodePutSubscription(record.config, initial), std::move(done));
 }
 
 void LocalCatalogue::RemoveSubscription(SubscriptionId id, StoreDone done) {
   Submit(RecordKind::kRemoveSubscription, id.value(), "", std::move(done));
 }
 
-void LocalCatalogue::AfterWrite(const JournalEntry& entry, const absl::Status& status, const JournalPosition&) {
+void LocalCatalogue::AfterWrite(const JournalEntry& entry, const absl::Status& status,
+                                const JournalPosition&) {
   if (!status.ok()) return;
   MutexLock lock(mu_);
   // The payload was made here, a moment ago.
@@ -75,7 +79,8 @@ absl::Status LocalCatalogue::ApplyPutSubscription(SubscriptionId id, std::string
   if (!initial.empty() || cursor == nullptr) {
     auto state = initial.empty() ? CursorState() : DecodeCursorState(initial);
     if (!state) return Unreadable(RecordKind::kPutSubscription);
-    cursor = std::make_shared<LocalCursor>(context_.committer, View::SubscriptionState{id, config, *std::move(state)});
+    cursor = std::make_shared<LocalCursor>(context_.committer,
+                                           View::SubscriptionState{id, config, *std::move(state)});
   }
   cursor->SetConfig(config);
   if (rebuild_ != nullptr) rebuild_->Confirm(id);
@@ -126,14 +131,16 @@ void LocalCatalogue::Restore(const View::Contents& contents) {
   }
 }
 
-// The record that made this topic is damaged. Its messages stay, under its name if that can still be read.
+// The record that made this topic is damaged. Its messages stay, under its name if that can still
+// be read.
 std::string LocalCatalogue::LostTopic(TopicId id, std::string_view config) {
   std::string name(NameInConfig(config));
   MutexLock lock(mu_);
   const bool taken = std::any_of(logs_.begin(), logs_.end(), [&](const auto& log) {
     return NameInConfig(log.second->config()) == name;
   });
-  if (taken || !TopicName::Parse(name).ok()) name = fmt::format("projects/damaged/topics/topic-{}", id.value());
+  if (taken || !TopicName::Parse(name).ok())
+    name = fmt::format("projects/damaged/topics/topic-{}", id.value());
   next_id_ = std::max(next_id_, id.value() + 1);
   View::TopicState state;
   state.id = id;
@@ -142,9 +149,10 @@ std::string LocalCatalogue::LostTopic(TopicId id, std::string_view config) {
   return name;
 }
 
-// The record that made this subscription is damaged. If its topic can still be told, it holds everything that the topic has; where it
-// began cannot be trusted. Gives its name.
-std::optional<std::string> LocalCatalogue::LostSubscription(SubscriptionId id, std::string_view config) {
+// The record that made this subscription is damaged. If its topic can still be told, it holds
+// everything that the topic has; where it began cannot be trusted. Gives its name.
+std::optional<std::string> LocalCatalogue::LostSubscription(SubscriptionId id,
+                                                            std::string_view config) {
   const auto topic_id = NumberInConfig(config, kConfigTopicId);
   const auto topic = topic_id ? Log(TopicId(*topic_id)) : nullptr;
   if (topic == nullptr) return std::nullopt;
@@ -153,13 +161,16 @@ std::optional<std::string> LocalCatalogue::LostSubscription(SubscriptionId id, s
   const bool taken = std::any_of(cursors_.begin(), cursors_.end(), [&](const auto& cursor) {
     return NameInConfig(cursor.second->config()) == name;
   });
-  if (taken || !SubscriptionName::Parse(name).ok()) name = fmt::format("projects/damaged/subscriptions/subscription-{}", id.value());
+  if (taken || !SubscriptionName::Parse(name).ok())
+    name = fmt::format("projects/damaged/subscriptions/subscription-{}", id.value());
   next_id_ = std::max(next_id_, id.value() + 1);
   std::string lost = LostConfig(name);
   AppendBytesField(&lost, kConfigTopic, NameInConfig(topic->config()));
   AppendVarintField(&lost, kConfigTopicId, *topic_id);
-  if (const auto until = NumberInConfig(config, kConfigSnapshotUntil)) AppendVarintField(&lost, kConfigSnapshotUntil, *until);
-  cursors_[id] = std::make_shared<LocalCursor>(context_.committer, View::SubscriptionState{id, std::move(lost), CursorState()});
+  if (const auto until = NumberInConfig(config, kConfigSnapshotUntil))
+    AppendVarintField(&lost, kConfigSnapshotUntil, *until);
+  cursors_[id] = std::make_shared<LocalCursor>(
+      context_.committer, View::SubscriptionState{id, std::move(lost), CursorState()});
   return name;
 }
 
@@ -179,12 +190,16 @@ std::string LocalCatalogue::ReplayedDamage(uint64_t segment, const DamagedStretc
       log->ReplayedDamage(Offset(header.first), header.count, {segment, stretch.begin});
     } else {
       const auto count = std::clamp<uint32_t>(header.count, 1, kMaxMessagesPerBatch);
-      rebuild_->DamagedBatch(log->id(), {Offset(header.first), count, 0, {segment, stretch.begin}, 0});
+      rebuild_->DamagedBatch(log->id(),
+                             {Offset(header.first), count, 0, {segment, stretch.begin}, 0});
     }
-    return fmt::format("messages of topic {}, from id {} on", NameOrNumber(log->config(), header.id), header.first);
+    return fmt::format("messages of topic {}, from id {} on",
+                       NameOrNumber(log->config(), header.id), header.first);
   }
-  if (header.kind == RecordKind::kPutTopic) return DamagedPutTopic(TopicId(header.id), stretch.payload);
-  if (header.kind == RecordKind::kPutSubscription) return DamagedPutSubscription(SubscriptionId(header.id), stretch.payload);
+  if (header.kind == RecordKind::kPutTopic)
+    return DamagedPutTopic(TopicId(header.id), stretch.payload);
+  if (header.kind == RecordKind::kPutSubscription)
+    return DamagedPutSubscription(SubscriptionId(header.id), stretch.payload);
   return "";
 }
 
@@ -195,13 +210,15 @@ bool LocalCatalogue::CanBeNumber(uint64_t id) const {
 }
 
 std::string LocalCatalogue::DamagedPutTopic(TopicId id, std::string_view config) {
-  if (auto log = Log(id)) return fmt::format("a change of topic {}", NameOrNumber(log->config(), id.value()));
+  if (auto log = Log(id))
+    return fmt::format("a change of topic {}", NameOrNumber(log->config(), id.value()));
   if (!CanBeNumber(id.value())) return "";
   return fmt::format("the settings of topic {}, whose messages are kept", LostTopic(id, config));
 }
 
 std::string LocalCatalogue::DamagedPutSubscription(SubscriptionId id, std::string_view payload) {
-  if (auto cursor = CursorOf(id)) return fmt::format("a change of subscription {}", NameOrNumber(cursor->config(), id.value()));
+  if (auto cursor = CursorOf(id))
+    return fmt::format("a change of subscription {}", NameOrNumber(cursor->config(), id.value()));
   VarintReader in(payload);
   const std::string_view config = in.NextBytes();
   if (CanBeNumber(id.value())) {
@@ -233,7 +250,8 @@ absl::Status LocalCatalogue::ReplayedBatch(const JournalPosition& at, const Reco
   {
     MutexLock lock(mu_);
     if (rebuild_ != nullptr) {
-      rebuild_->Batch(TopicId(header.id), {Offset(header.first), header.count, header.length, at, publish_time_us});
+      rebuild_->Batch(TopicId(header.id),
+                      {Offset(header.first), header.count, header.length, at, publish_time_us});
       return absl::OkStatus();
     }
   }
@@ -250,7 +268,8 @@ absl::Status LocalCatalogue::ReplayedTopicState(TopicId id, std::string_view pay
   return absl::OkStatus();
 }
 
-absl::Status LocalCatalogue::ReplayedSnapshotBegin(const JournalPosition& at, std::string_view payload) {
+absl::Status LocalCatalogue::ReplayedSnapshotBegin(const JournalPosition& at,
+                                                   std::string_view payload) {
   VarintReader in(payload);
   const uint64_t next_id = in.Next();
   if (!in.ok()) return Unreadable(RecordKind::kSnapshotBegin);
@@ -315,7 +334,8 @@ absl::Status LocalCatalogue::Replayed(const JournalPosition& at, const RecordHea
       const auto tag = DecodeProducerPrefix(payload);
       if (!tag) return Unreadable(header.kind);
       const Offset first(header.first);
-      if (auto log = Log(TopicId(header.id))) log->ReplayedProducer(*tag, {first, first + header.count});
+      if (auto log = Log(TopicId(header.id)))
+        log->ReplayedProducer(*tag, {first, first + header.count});
       return ReplayedBatch(at, header, payload);
     }
     case RecordKind::kBatch:
@@ -401,11 +421,14 @@ void LocalCatalogue::CheckpointDone(const View::Checkpoint& checkpoint, bool wri
     if (auto it = logs_.find(topic.id); it != logs_.end()) it->second->CheckpointDone(written);
   }
   for (const View::SubscriptionState& subscription : checkpoint.subscriptions) {
-    if (auto it = cursors_.find(subscription.id); it != cursors_.end()) it->second->CheckpointDone(written);
+    if (auto it = cursors_.find(subscription.id); it != cursors_.end())
+      it->second->CheckpointDone(written);
   }
   if (written) return;
-  removed_topics_.insert(removed_topics_.end(), checkpoint.removed_topics.begin(), checkpoint.removed_topics.end());
-  removed_subscriptions_.insert(removed_subscriptions_.end(), checkpoint.removed_subscriptions.begin(),
+  removed_topics_.insert(removed_topics_.end(), checkpoint.removed_topics.begin(),
+                         checkpoint.removed_topics.end());
+  removed_subscriptions_.insert(removed_subscriptions_.end(),
+                                checkpoint.removed_subscriptions.begin(),
                                 checkpoint.removed_subscriptions.end());
 }
 

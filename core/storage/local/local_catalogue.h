@@ -1,5 +1,5 @@
-// What exists in the local store: its logs and cursors by id. Changes go through the journal and take effect, in its
-// order, when they are written.
+// What exists in the local store: its logs and cursors by id. Changes go through the journal and
+// take effect, in its order, when they are written.
 //
 // Thread rule: as Catalogue says; the journal's calls come from the committer.
 #pragma once
@@ -27,18 +27,21 @@ class LocalCatalogue final : public Catalogue,
   uint64_t NewId() override EXCLUDES(mu_);
   void PutTopic(TopicRecord record, StoreDone done) override;
   void RemoveTopic(TopicId id, StoreDone done) override;
-  void PutSubscription(SubscriptionRecord record, const CursorState* initial, StoreDone done) override;
+  void PutSubscription(SubscriptionRecord record, const CursorState* initial,
+                       StoreDone done) override;
   void RemoveSubscription(SubscriptionId id, StoreDone done) override;
 
   void BeforeWrite(JournalEntry&) override {}
-  void AfterWrite(const JournalEntry& entry, const absl::Status& status, const JournalPosition& at) override
-      EXCLUDES(mu_);
+  void AfterWrite(const JournalEntry& entry, const absl::Status& status,
+                  const JournalPosition& at) override EXCLUDES(mu_);
 
-  // What the view holds, and then each record behind it. DATA_LOSS for a record that cannot be understood.
+  // What the view holds, and then each record behind it. DATA_LOSS for a record that cannot be
+  // understood.
   void Restore(const View::Contents& contents) EXCLUDES(mu_);
-  absl::Status Replayed(const JournalPosition& at, const RecordHeader& header, std::string_view payload) EXCLUDES(mu_);
-  // Between the two everything is replayed, from the first record on, since there is no view: what it would know is made anew. The
-  // segment from which on none may be missing for that.
+  absl::Status Replayed(const JournalPosition& at, const RecordHeader& header,
+                        std::string_view payload) EXCLUDES(mu_);
+  // Between the two everything is replayed, from the first record on, since there is no view: what
+  // it would know is made anew. The segment from which on none may be missing for that.
   void BeginRebuild() EXCLUDES(mu_);
   uint64_t FinishRebuild() EXCLUDES(mu_);
   // A record that cannot be read; says what it seems to have been.
@@ -57,13 +60,16 @@ class LocalCatalogue final : public Catalogue,
   void CheckpointDone(const View::Checkpoint& checkpoint, bool written) EXCLUDES(mu_);
 
  private:
-  absl::Status ReplayedBatch(const JournalPosition& at, const RecordHeader& header, std::string_view payload) EXCLUDES(mu_);
+  absl::Status ReplayedBatch(const JournalPosition& at, const RecordHeader& header,
+                             std::string_view payload) EXCLUDES(mu_);
   absl::Status ReplayedTopicState(TopicId id, std::string_view payload) EXCLUDES(mu_);
-  absl::Status ReplayedSnapshotBegin(const JournalPosition& at, std::string_view payload) EXCLUDES(mu_);
+  absl::Status ReplayedSnapshotBegin(const JournalPosition& at, std::string_view payload)
+      EXCLUDES(mu_);
   absl::Status ReplayedSnapshotEnd(std::string_view payload) EXCLUDES(mu_);
   std::shared_ptr<LocalLog> LogOfReplayed(TopicId id) EXCLUDES(mu_);
   std::string LostTopic(TopicId id, std::string_view config) EXCLUDES(mu_);
-  std::optional<std::string> LostSubscription(SubscriptionId id, std::string_view config) EXCLUDES(mu_);
+  std::optional<std::string> LostSubscription(SubscriptionId id, std::string_view config)
+      EXCLUDES(mu_);
   std::string DamagedPutTopic(TopicId id, std::string_view config) EXCLUDES(mu_);
   std::string DamagedPutSubscription(SubscriptionId id, std::string_view payload) EXCLUDES(mu_);
   // A number that nobody was given by now is damaged itself.
@@ -80,7 +86,8 @@ class LocalCatalogue final : public Catalogue,
   std::map<SubscriptionId, std::shared_ptr<LocalCursor>> cursors_ GUARDED_BY(mu_);
   // While the journal is replayed without a view.
   std::unique_ptr<ViewRebuild> rebuild_ GUARDED_BY(mu_);
-  // While the journal is replayed: whether something could not be read, and the first id that the view does not know of.
+  // While the journal is replayed: whether something could not be read, and the first id that the
+  // view does not know of.
   bool damage_replayed_ GUARDED_BY(mu_) = false;
   uint64_t first_new_id_ GUARDED_BY(mu_) = 1;
   // Gone, but still in the view.

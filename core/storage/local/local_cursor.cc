@@ -6,7 +6,10 @@
 namespace sluice {
 
 LocalCursor::LocalCursor(Committer& committer, View::SubscriptionState state)
-    : committer_(committer), id_(state.id), config_(std::move(state.config)), state_(std::move(state.cursor)) {}
+    : committer_(committer),
+      id_(state.id),
+      config_(std::move(state.config)),
+      state_(std::move(state.cursor)) {}
 
 CursorState LocalCursor::state() const {
   MutexLock lock(mu_);
@@ -111,7 +114,8 @@ JournalEntry LocalCursor::TakeChanges() {
   return entry;
 }
 
-void LocalCursor::AfterWrite(const JournalEntry&, const absl::Status& status, const JournalPosition&) {
+void LocalCursor::AfterWrite(const JournalEntry&, const absl::Status& status,
+                             const JournalPosition&) {
   if (status.ok()) return;
   MutexLock lock(mu_);
   refused_ = true;

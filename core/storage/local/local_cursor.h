@@ -1,5 +1,5 @@
-// The progress of one subscription in the local store. Changes collect here and go into the journal as one record with
-// the next commit; the whole state goes into the view at checkpoints.
+// The progress of one subscription in the local store. Changes collect here and go into the journal
+// as one record with the next commit; the whole state goes into the view at checkpoints.
 //
 // Thread rule: as Cursor says; the journal's calls come from the committer.
 #pragma once
@@ -32,7 +32,8 @@ class LocalCursor final : public Cursor,
 
   JournalEntry TakeChanges() override EXCLUDES(mu_);
   void BeforeWrite(JournalEntry&) override {}
-  void AfterWrite(const JournalEntry& entry, const absl::Status& status, const JournalPosition& at) override EXCLUDES(mu_);
+  void AfterWrite(const JournalEntry& entry, const absl::Status& status,
+                  const JournalPosition& at) override EXCLUDES(mu_);
 
   // Acknowledged by a record that is in the journal.
   void Acked(std::vector<OffsetRange> ranges) EXCLUDES(mu_);
@@ -48,7 +49,8 @@ class LocalCursor final : public Cursor,
   void CheckpointDone(bool written) EXCLUDES(mu_);
 
  private:
-  // What the committer is to be told of a change: that there is one, or that what it knows of is more urgent.
+  // What the committer is to be told of a change: that there is one, or that what it knows of is
+  // more urgent.
   enum class News { kNone, kChanged, kMoreUrgent };
   News NoteChange(Urgency urgency) REQUIRES(mu_);
   void Report(News news, Urgency urgency) EXCLUDES(mu_);

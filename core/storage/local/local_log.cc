@@ -46,17 +46,20 @@ std::string LocalLog::name() const {
 }
 
 absl::Status LocalLog::Damaged(const BatchLocation& batch) const {
-  return DamageError(name(), {batch.first, batch.end()}, SegmentName(batch.at.segment), batch.at.offset);
+  return DamageError(name(), {batch.first, batch.end()}, SegmentName(batch.at.segment),
+                     batch.at.offset);
 }
 
 // Checks the record in `bytes` and copies its batch out.
-absl::StatusOr<Ref<Batch>> LocalLog::BatchFrom(std::string_view bytes, const BatchLocation& location) const {
+absl::StatusOr<Ref<Batch>> LocalLog::BatchFrom(std::string_view bytes,
+                                               const BatchLocation& location) const {
   const auto header = DecodeHeader(bytes);
   if (!header || header->length != location.length || header->id != id_.value() ||
       header->first != location.first.value() || !ChecksumHolds(bytes, *header)) {
     return Damaged(location);
   }
-  auto batch = Batch::Decode(location.first, BatchIn(header->kind, bytes.substr(kRecordHeaderBytes, header->length)));
+  auto batch = Batch::Decode(
+      location.first, BatchIn(header->kind, bytes.substr(kRecordHeaderBytes, header->length)));
   if (!batch.ok()) return Damaged(location);
   return batch;
 }
@@ -66,9 +69,12 @@ absl::Status LocalLog::CheckConfig() const {
     MutexLock lock(mu_);
     if (!config_lost_) return absl::OkStatus();
   }
-  return Error(Reason::kDataLoss, fmt::format("topic {}: its settings are damaged on the disk; its messages are kept. Update the "
-                                              "topic to give it settings again, or delete it",
-                                              name()));
+  return Error(
+      Reason::kDataLoss,
+      fmt::format(
+          "topic {}: its settings are damaged on the disk; its messages are kept. Update the "
+          "topic to give it settings again, or delete it",
+          name()));
 }
 
 uint64_t LocalLog::LiveBytes() const {
@@ -77,7 +83,8 @@ uint64_t LocalLog::LiveBytes() const {
   if (!spans_.empty() && spans_.front().first < floor_) {
     // Part of the first span is dead: take it as evenly spread.
     const Span& span = spans_.front();
-    const double dead = static_cast<double>(floor_ - span.first) / static_cast<double>(span.end - span.first);
+    const double dead =
+        static_cast<double>(floor_ - span.first) / static_cast<double>(span.end - span.first);
     bytes -= static_cast<uint64_t>(static_cast<double>(span.bytes) * dead);
   }
   return bytes;
@@ -94,7 +101,8 @@ Offset LocalLog::next() const {
 }
 
 void LocalLog::Append(Ref<Batch> batch, StoreDone done) {
-  if (removed()) return done(Error(Reason::kTopicDeleted, fmt::format("topic {} was deleted", name())));
+  if (removed())
+    return done(Error(Reason::kTopicDeleted, fmt::format("topic {} was deleted", name())));
   if (absl::Status status = CheckConfig(); !status.ok()) return done(status);
   JournalEntry entry;
   entry.header.kind = RecordKind::kBatch;
@@ -114,11 +122,13 @@ void LocalLog::Append(Ref<Batch> batch, StoreDone done) {
 // Two targets of one entry.
 class LocalLog::AppendAndAckTarget final : public JournalTarget {
  public:
-  AppendAndAckTarget(std::shared_ptr<LocalLog> log, std::shared_ptr<LocalCursor> source, std::vector<OffsetRange> ranges)
+  AppendAndAckTarget(std::shared_ptr<LocalLog> log, std::shared_ptr<LocalCursor> source,
+                     std::vector<OffsetRange> ranges)
       : log_(std::move(log)), source_(std::move(source)), ranges_(std::move(ranges)) {}
 
   void BeforeWrite(JournalEntry& entry) override { log_->BeforeWrite(entry); }
-  void AfterWrite(const JournalEntry& entry, const absl::Status& status, const JournalPosition& at) override {
+  void AfterWrite(const JournalEntry& entry, const absl::Status& status,
+                  const JournalPosition& at) override {
     log_->AfterWrite(entry, status, at);
     if (status.ok()) source_->Acked(ranges_);
   }
@@ -129,9 +139,10 @@ class LocalLog::AppendAndAckTarget final : public JournalTarget {
   const std::vector<OffsetRange> ranges_;
 };
 
-void LocalLog::AppendAndAck(Ref<Batch> batch, std::shared_ptr<Cursor> source, std::vector<OffsetRange> ranges,
-                            StoreDone done) {
-  if (removed()) return done(Error(Reason::kTopicDeleted, fmt::format("topic {} was deleted", name())));
+void LocalLog::AppendAndAck(Ref<Batch> batch, std::shared_ptr<Cursor> source,
+                            std::vector<OffsetRange> ranges, StoreDone done) {
+  if (removed())
+    return done(Error(Reason::kTopicDeleted, fmt::format("topic {} was deleted", name())));
   if (absl::Status status = CheckConfig(); !status.ok()) return done(status);
   auto cursor = std::static_pointer_cast<LocalCursor>(std::move(source));
   JournalEntry entry;
@@ -141,7 +152,8 @@ void LocalLog::AppendAndAck(Ref<Batch> batch, std::shared_ptr<Cursor> source, st
   entry.bytes = EncodeAckPrefix(cursor->id(), ranges);
   entry.bytes += batch->record();
   entry.batch = std::move(batch);
-  entry.target = std::make_shared<AppendAndAckTarget>(shared_from_this(), std::move(cursor), std::move(ranges));
+  entry.target = std::make_shared<AppendAndAckTarget>(shared_from_this(), std::move(cursor),
+                                                      std::move(ranges));
   entry.done = std::move(done);
   context_.committer.Submit(std::move(entry));
 }
@@ -154,7 +166,8 @@ void LocalLog::BeforeWrite(JournalEntry& entry) {
   writing_next_ += entry.header.count;
 }
 
-void LocalLog::AfterWrite(const JournalEntry& entry, const absl::Status& status, const JournalPosition& at) {
+void LocalLog::AfterWrite(const JournalEntry& entry, const absl::Status& status,
+                          const JournalPosition& at) {
   MutexLock lock(mu_);
   if (!status.ok()) {
     writing_next_ = next_;
@@ -162,7 +175,8 @@ void LocalLog::AfterWrite(const JournalEntry& entry, const absl::Status& status,
   }
   if (removed_) return;
   const BatchLocation batch{Offset(entry.header.first), entry.header.count,
-                            static_cast<uint32_t>(entry.payload().size()), at, entry.batch->publish_time_us()};
+                            static_cast<uint32_t>(entry.payload().size()), at,
+                            entry.batch->publish_time_us()};
   IsNewBatch(entry.header.kind) ? Add(batch) : Move(batch);
   if (entry.header.kind == RecordKind::kBatchOfProducer) {
     producers_.Add(*entry.batch->producer(), {batch.first, batch.end()});
@@ -177,8 +191,8 @@ void LocalLog::Add(const BatchLocation& batch) {
   writing_next_ = std::max(writing_next_, next_);
   recent_.push_back(batch);
   const uint64_t bytes = batch.length;
-  if (spans_.empty() || spans_.back().segment != batch.at.segment || spans_.back().bytes + bytes > kMaxSpanBytes ||
-      spans_.back().end != batch.first) {
+  if (spans_.empty() || spans_.back().segment != batch.at.segment ||
+      spans_.back().bytes + bytes > kMaxSpanBytes || spans_.back().end != batch.first) {
     spans_.push_back({batch.first, batch.first, batch.at.segment, 0});
   }
   spans_.back().end = batch.end();
@@ -191,26 +205,31 @@ void LocalLog::Move(const BatchLocation& batch) {
   if (batch.end() <= floor_) return;
   changed_ = true;
   moved_[batch.first] = batch;
-  auto it = std::partition_point(spans_.begin(), spans_.end(), [&](const Span& s) { return s.end <= batch.first; });
+  auto it = std::partition_point(spans_.begin(), spans_.end(),
+                                 [&](const Span& s) { return s.end <= batch.first; });
   if (it == spans_.end()) return;
   // The span is cut around the batch.
   const Span old = *it;
   const uint64_t bytes = std::min<uint64_t>(old.bytes, batch.length);
   const uint64_t left = old.bytes - bytes;
   const auto share = static_cast<uint64_t>(
-      static_cast<double>(left) * static_cast<double>(batch.first - std::min(old.first, batch.first)) /
+      static_cast<double>(left) *
+      static_cast<double>(batch.first - std::min(old.first, batch.first)) /
       std::max(1.0, static_cast<double>((old.end - old.first) - batch.count)));
   it = spans_.erase(it);
   std::vector<Span> parts;
-  if (old.first < batch.first) parts.push_back({old.first, batch.first, old.segment, batch.end() < old.end ? share : left});
+  if (old.first < batch.first)
+    parts.push_back({old.first, batch.first, old.segment, batch.end() < old.end ? share : left});
   parts.push_back({batch.first, batch.end(), batch.at.segment, bytes});
   if (batch.end() < old.end) {
-    parts.push_back({batch.end(), old.end, old.segment, old.first < batch.first ? left - share : left});
+    parts.push_back(
+        {batch.end(), old.end, old.segment, old.first < batch.first ? left - share : left});
   }
   // Neighbours moved one after the other become one span again.
   if (it != spans_.begin() && parts.size() == 2 && parts.front().first == batch.first) {
     Span& previous = *std::prev(it);
-    if (previous.segment == batch.at.segment && previous.end == batch.first && previous.bytes + bytes <= kMaxSpanBytes) {
+    if (previous.segment == batch.at.segment && previous.end == batch.first &&
+        previous.bytes + bytes <= kMaxSpanBytes) {
       previous.end = batch.end();
       previous.bytes += bytes;
       parts.erase(parts.begin());
@@ -221,7 +240,8 @@ void LocalLog::Move(const BatchLocation& batch) {
   context_.use.Add(batch.at.segment, bytes);
 }
 
-void LocalLog::Replayed(const RecordHeader& header, const JournalPosition& at, int64_t publish_time_us) {
+void LocalLog::Replayed(const RecordHeader& header, const JournalPosition& at,
+                        int64_t publish_time_us) {
   MutexLock lock(mu_);
   const BatchLocation batch{Offset(header.first), header.count, header.length, at, publish_time_us};
   if (header.kind == RecordKind::kBatchMoved) return Move(batch);
@@ -247,7 +267,8 @@ absl::StatusOr<std::optional<OffsetRange>> LocalLog::FindProduced(const Producer
 void LocalLog::ReplayedDamage(Offset first, uint32_t count, const JournalPosition& at) {
   MutexLock lock(mu_);
   if (first != next_) return;
-  // Any part of the header may be what is damaged; the next batch of this topic, if there is one, tells the true count.
+  // Any part of the header may be what is damaged; the next batch of this topic, if there is one,
+  // tells the true count.
   const auto most = static_cast<uint32_t>(kMaxMessagesPerBatch);
   // When it was published is not known: not before the one in front of it.
   const int64_t publish_time_us = recent_.empty() ? 0 : recent_.back().publish_time_us;
@@ -268,7 +289,8 @@ void LocalLog::Rebuilt(Offset floor, Offset next, const std::vector<BatchLocatio
   floor_ = next_ = floor;
   const auto lose_until = [&](Offset end, const BatchLocation& near) {
     mu_.AssertHeld();
-    if (next_ < end) Add({next_, static_cast<uint32_t>(end - next_), 0, near.at, near.publish_time_us});
+    if (next_ < end)
+      Add({next_, static_cast<uint32_t>(end - next_), 0, near.at, near.publish_time_us});
   };
   for (const BatchLocation& batch : batches) {
     if (batch.end() <= next_) continue;
@@ -298,7 +320,8 @@ void LocalLog::Trim(Offset before) {
     mu_.AssertHeld();
     return span.end > floor_;
   });
-  for (auto dead = spans_.begin(); dead != alive; ++dead) context_.use.Drop(dead->segment, dead->bytes);
+  for (auto dead = spans_.begin(); dead != alive; ++dead)
+    context_.use.Drop(dead->segment, dead->bytes);
   spans_.erase(spans_.begin(), alive);
   // What a checkpoint is saving right now stays until it is done.
   while (saving_ == 0 && !recent_.empty() && recent_.front().end() <= floor_) recent_.pop_front();
@@ -399,7 +422,8 @@ absl::StatusOr<std::vector<BatchLocation>> LocalLog::Locate(Offset from, size_t 
     if (auto moved = moved_.find(batch.first); moved != moved_.end()) batch = moved->second;
   }
   const Offset at = found.empty() ? from : found.back().end();
-  auto it = std::partition_point(recent_.begin(), recent_.end(), [at](const auto& b) { return EndsBefore(b, at); });
+  auto it = std::partition_point(recent_.begin(), recent_.end(),
+                                 [at](const auto& b) { return EndsBefore(b, at); });
   for (; it != recent_.end() && found.size() < limit; ++it) {
     auto moved = moved_.find(it->first);
     found.push_back(moved == moved_.end() ? *it : moved->second);
@@ -410,7 +434,9 @@ absl::StatusOr<std::vector<BatchLocation>> LocalLog::Locate(Offset from, size_t 
 absl::StatusOr<Ref<Batch>> LocalLog::ReadRecord(const BatchLocation& batch) const {
   if (batch.damaged()) return Damaged(batch);
   std::string bytes(kRecordHeaderBytes + batch.length, '\0');
-  if (absl::Status status = context_.journal.Read(batch.at, bytes.data(), bytes.size()); !status.ok()) return status;
+  if (absl::Status status = context_.journal.Read(batch.at, bytes.data(), bytes.size());
+      !status.ok())
+    return status;
   context_.metrics.read_bytes.Add(bytes.size());
   return BatchFrom(bytes, batch);
 }
@@ -438,8 +464,8 @@ bool LocalLog::Know(OffsetRange damaged) const {
   return damaged_->Add(damaged) > 0;
 }
 
-// The disk's failures readers only wait for, and each is told. Damage they are told of themselves: it is told here once, however
-// often it is read.
+// The disk's failures readers only wait for, and each is told. Damage they are told of themselves:
+// it is told here once, however often it is read.
 void LocalLog::TellReadFailed(const absl::Status& status) const {
   if (status.ok()) return;
   if (absl::IsDataLoss(status)) {
@@ -462,22 +488,25 @@ void LocalLog::TellReadFailed(const absl::Status& status) const {
 absl::Status LocalLog::DamagedFrom(const std::vector<BatchLocation>& located, size_t at) const {
   const BatchLocation& first = located[at];
   Offset end = first.end();
-  for (++at; at < located.size() && located[at].first == end && absl::IsDataLoss(ReadRecord(located[at]).status()); ++at) {
+  for (++at; at < located.size() && located[at].first == end &&
+             absl::IsDataLoss(ReadRecord(located[at]).status());
+       ++at) {
     end = located[at].end();
   }
   return DamageError(name(), {first.first, end}, SegmentName(first.at.segment), first.at.offset);
 }
 
-// Neighbours in the journal are read together: located[begin, end), `bytes` from the first on. `total` counts the records of
-// one Read behind its first.
-size_t LocalLog::NeighboursEnd(const std::vector<BatchLocation>& located, size_t begin, bool is_first, size_t max_bytes,
-                               size_t* total, uint64_t* bytes) {
+// Neighbours in the journal are read together: located[begin, end), `bytes` from the first on.
+// `total` counts the records of one Read behind its first.
+size_t LocalLog::NeighboursEnd(const std::vector<BatchLocation>& located, size_t begin,
+                               bool is_first, size_t max_bytes, size_t* total, uint64_t* bytes) {
   const BatchLocation& first = located[begin];
   size_t end = begin;
   for (; end < located.size(); ++end) {
     const BatchLocation& batch = located[end];
     const uint64_t up_to = batch.at.offset + kRecordHeaderBytes + batch.length - first.at.offset;
-    const bool near = batch.at.segment == first.at.segment && batch.at.offset >= first.at.offset && up_to <= kReadAtOnce;
+    const bool near = batch.at.segment == first.at.segment && batch.at.offset >= first.at.offset &&
+                      up_to <= kReadAtOnce;
     if (end > begin && (batch.damaged() || !near || *total + batch.length > max_bytes)) break;
     if (!is_first || end > begin) *total += batch.length;
     *bytes = up_to;
@@ -512,8 +541,8 @@ absl::StatusOr<std::vector<Ref<Batch>>> LocalLog::ReadLocated(Offset from, size_
     context_.metrics.read_bytes.Add(bytes);
     for (; i < end; ++i) {
       const BatchLocation& batch = (*located)[i];
-      const std::string_view record = std::string_view(buffer).substr(batch.at.offset - first.at.offset,
-                                                                      kRecordHeaderBytes + batch.length);
+      const std::string_view record = std::string_view(buffer).substr(
+          batch.at.offset - first.at.offset, kRecordHeaderBytes + batch.length);
       auto decoded = BatchFrom(record, batch);
       if (!decoded.ok()) {
         if (read.empty()) return DamagedFrom(*located, 0);
@@ -530,7 +559,8 @@ void LocalLog::Read(Offset from, size_t max_bytes, ReadDone done) {
   const bool submitted = context_.readers.Submit(
       [self = shared_from_this(), from, max_bytes, done] { done(self->ReadNow(from, max_bytes)); });
   if (!submitted) {
-    done(RetryableError(Reason::kTooMuchInFlight, "too many reads wait for the disk", absl::Milliseconds(100)));
+    done(RetryableError(Reason::kTooMuchInFlight, "too many reads wait for the disk",
+                        absl::Milliseconds(100)));
   }
 }
 
@@ -548,7 +578,8 @@ absl::StatusOr<std::optional<Offset>> LocalLog::OffsetAtNow(int64_t time_us) con
   const Offset floor = floor_;
   auto it = std::partition_point(recent_.begin(), recent_.end(),
                                  [&](const BatchLocation& b) { return EndsBefore(b, floor); });
-  it = std::find_if(it, recent_.end(), [&](const BatchLocation& b) { return b.publish_time_us >= time_us; });
+  it = std::find_if(it, recent_.end(),
+                    [&](const BatchLocation& b) { return b.publish_time_us >= time_us; });
   if (it == recent_.end()) return std::optional<Offset>();
   return std::optional<Offset>(std::max(it->first, floor));
 }
@@ -562,7 +593,8 @@ void LocalLog::OffsetAt(absl::Time time, OffsetDone done) {
     done(found->has_value() ? std::max(**found, extent.first) : extent.next);
   });
   if (!submitted) {
-    done(RetryableError(Reason::kTooMuchInFlight, "too many reads wait for the disk", absl::Milliseconds(100)));
+    done(RetryableError(Reason::kTooMuchInFlight, "too many reads wait for the disk",
+                        absl::Milliseconds(100)));
   }
 }
 
@@ -571,7 +603,8 @@ absl::StatusOr<std::vector<BatchLocation>> LocalLog::BatchesIn(uint64_t segment)
   {
     MutexLock lock(mu_);
     for (const Span& span : spans_) {
-      if (span.segment == segment) spans.push_back({std::max(span.first, floor_), span.end, segment, span.bytes});
+      if (span.segment == segment)
+        spans.push_back({std::max(span.first, floor_), span.end, segment, span.bytes});
     }
   }
   std::vector<BatchLocation> in_segment;
@@ -581,7 +614,8 @@ absl::StatusOr<std::vector<BatchLocation>> LocalLog::BatchesIn(uint64_t segment)
       if (!located.ok()) return located.status();
       if (located->empty()) break;
       for (const BatchLocation& batch : *located) {
-        if (batch.first < span.end && batch.at.segment == segment && !batch.damaged()) in_segment.push_back(batch);
+        if (batch.first < span.end && batch.at.segment == segment && !batch.damaged())
+          in_segment.push_back(batch);
       }
       at = std::max(at + 1, located->back().end());
     }

@@ -1,7 +1,8 @@
-// The log of one topic in the local store: which batches it has and where. New batches are known from memory until the
-// next checkpoint puts them into the view; what is older is found there.
+// The log of one topic in the local store: which batches it has and where. New batches are known
+// from memory until the next checkpoint puts them into the view; what is older is found there.
 //
-// Thread rule: as TopicLog says. BeforeWrite and AfterWrite are called by the committer, one thread at a time.
+// Thread rule: as TopicLog says. BeforeWrite and AfterWrite are called by the committer, one thread
+// at a time.
 #pragma once
 
 #include <atomic>
@@ -41,7 +42,9 @@ struct LogContext {
   }
 };
 
-class LocalLog final : public TopicLog, public JournalTarget, public std::enable_shared_from_this<LocalLog> {
+class LocalLog final : public TopicLog,
+                       public JournalTarget,
+                       public std::enable_shared_from_this<LocalLog> {
  public:
   LocalLog(LogContext& context, View::TopicState state);
   ~LocalLog() override;
@@ -50,25 +53,27 @@ class LocalLog final : public TopicLog, public JournalTarget, public std::enable
 
   LogExtent extent() const override EXCLUDES(mu_);
   void Append(Ref<Batch> batch, StoreDone done) override;
-  void AppendAndAck(Ref<Batch> batch, std::shared_ptr<Cursor> source, std::vector<OffsetRange> ranges,
-                    StoreDone done) override;
-  absl::StatusOr<std::optional<OffsetRange>> FindProduced(const ProducerTag& tag) const override EXCLUDES(mu_);
+  void AppendAndAck(Ref<Batch> batch, std::shared_ptr<Cursor> source,
+                    std::vector<OffsetRange> ranges, StoreDone done) override;
+  absl::StatusOr<std::optional<OffsetRange>> FindProduced(const ProducerTag& tag) const override
+      EXCLUDES(mu_);
   void Read(Offset from, size_t max_bytes, ReadDone done) override;
   void OffsetAt(absl::Time time, OffsetDone done) override;
   void Trim(Offset before) override EXCLUDES(mu_);
 
   void BeforeWrite(JournalEntry& entry) override EXCLUDES(mu_);
-  void AfterWrite(const JournalEntry& entry, const absl::Status& status, const JournalPosition& at) override
-      EXCLUDES(mu_);
+  void AfterWrite(const JournalEntry& entry, const absl::Status& status,
+                  const JournalPosition& at) override EXCLUDES(mu_);
 
   // A batch record met while the journal is replayed, or a stretch of it that is lost.
-  void Replayed(const RecordHeader& header, const JournalPosition& at, int64_t publish_time_us) EXCLUDES(mu_);
+  void Replayed(const RecordHeader& header, const JournalPosition& at, int64_t publish_time_us)
+      EXCLUDES(mu_);
   void ReplayedProducer(const ProducerTag& tag, OffsetRange offsets) EXCLUDES(mu_);
   void ReplayedDamage(Offset first, uint32_t count, const JournalPosition& at) EXCLUDES(mu_);
   // A state snapshot met while it is.
   void ReplayedExtent(Offset floor, ProducerWindows producers) EXCLUDES(mu_);
-  // All of it was found in the journal, by a rebuild of the view: `batches` in order, each once. What is missing in
-  // [floor, next) is lost.
+  // All of it was found in the journal, by a rebuild of the view: `batches` in order, each once.
+  // What is missing in [floor, next) is lost.
   void Rebuilt(Offset floor, Offset next, const std::vector<BatchLocation>& batches) EXCLUDES(mu_);
   void ReplayEnded() EXCLUDES(mu_);
   // The offset the next batch gets.
@@ -81,7 +86,8 @@ class LocalLog final : public TopicLog, public JournalTarget, public std::enable
   View::TopicState state() const EXCLUDES(mu_);
   // Whether there is anything a checkpoint should save.
   bool changed() const EXCLUDES(mu_);
-  // What a checkpoint saves, and the batches it puts into the view; they stay known here until CheckpointDone.
+  // What a checkpoint saves, and the batches it puts into the view; they stay known here until
+  // CheckpointDone.
   View::TopicState BeginCheckpoint(std::vector<BatchLocation>* batches) EXCLUDES(mu_);
   void CheckpointDone(bool written) EXCLUDES(mu_);
   // Batches known here only.
@@ -106,13 +112,17 @@ class LocalLog final : public TopicLog, public JournalTarget, public std::enable
   // The topic's name, for errors.
   std::string name() const EXCLUDES(mu_);
   absl::Status Damaged(const BatchLocation& batch) const EXCLUDES(mu_);
-  absl::StatusOr<Ref<Batch>> BatchFrom(std::string_view bytes, const BatchLocation& location) const EXCLUDES(mu_);
-  absl::StatusOr<std::vector<Ref<Batch>>> ReadNow(Offset from, size_t max_bytes) const EXCLUDES(mu_);
-  absl::StatusOr<std::vector<Ref<Batch>>> ReadLocated(Offset from, size_t max_bytes) const EXCLUDES(mu_);
+  absl::StatusOr<Ref<Batch>> BatchFrom(std::string_view bytes, const BatchLocation& location) const
+      EXCLUDES(mu_);
+  absl::StatusOr<std::vector<Ref<Batch>>> ReadNow(Offset from, size_t max_bytes) const
+      EXCLUDES(mu_);
+  absl::StatusOr<std::vector<Ref<Batch>>> ReadLocated(Offset from, size_t max_bytes) const
+      EXCLUDES(mu_);
   absl::StatusOr<Ref<Batch>> ReadRecord(const BatchLocation& batch) const EXCLUDES(mu_);
-  absl::Status DamagedFrom(const std::vector<BatchLocation>& located, size_t at) const EXCLUDES(mu_);
-  static size_t NeighboursEnd(const std::vector<BatchLocation>& located, size_t begin, bool is_first, size_t max_bytes,
-                              size_t* total, uint64_t* bytes);
+  absl::Status DamagedFrom(const std::vector<BatchLocation>& located, size_t at) const
+      EXCLUDES(mu_);
+  static size_t NeighboursEnd(const std::vector<BatchLocation>& located, size_t begin,
+                              bool is_first, size_t max_bytes, size_t* total, uint64_t* bytes);
   absl::StatusOr<std::vector<BatchLocation>> Locate(Offset from, size_t limit) const EXCLUDES(mu_);
   absl::StatusOr<std::optional<Offset>> OffsetAtNow(int64_t time_us) const EXCLUDES(mu_);
   void Add(const BatchLocation& batch) REQUIRES(mu_);
@@ -130,8 +140,8 @@ class LocalLog final : public TopicLog, public JournalTarget, public std::enable
   // next_ with what is being written.
   Offset writing_next_ GUARDED_BY(mu_);
   ProducerWindows producers_ GUARDED_BY(mu_);
-  // A few for each segment: what goes at the front goes for many batches at once. This and recent_ take no memory while
-  // they are empty, as they are for most of many topics.
+  // A few for each segment: what goes at the front goes for many batches at once. This and recent_
+  // take no memory while they are empty, as they are for most of many topics.
   std::vector<Span> spans_ GUARDED_BY(mu_);
   // In offset order: what the view does not have, the first `saving_` of it on the way there.
   Queue<BatchLocation> recent_ GUARDED_BY(mu_);
@@ -139,11 +149,13 @@ class LocalLog final : public TopicLog, public JournalTarget, public std::enable
   // Batches of the view that lie elsewhere by now; of those, what is on the way there.
   absl::btree_map<Offset, BatchLocation> moved_ GUARDED_BY(mu_);
   std::vector<BatchLocation> saving_moved_ GUARDED_BY(mu_);
-  // The view may hold batches of it. Those of a topic whose messages do not wait for long never get there.
+  // The view may hold batches of it. Those of a topic whose messages do not wait for long never get
+  // there.
   bool in_view_ GUARDED_BY(mu_) = false;
   // Seems to have been the last batch, and cannot be read.
   std::optional<BatchLocation> lost_ GUARDED_BY(mu_);
-  // Damaged messages that were counted already; null while there are none, as in nearly every topic.
+  // Damaged messages that were counted already; null while there are none, as in nearly every
+  // topic.
   mutable std::unique_ptr<AckSet> damaged_ GUARDED_BY(mu_);
   bool changed_ GUARDED_BY(mu_) = false;
   bool removed_ GUARDED_BY(mu_) = false;

@@ -97,8 +97,9 @@ bool Maintenance::CheckpointDue() const {
   bool reclaimable = false;
   for (const auto& [segment, bytes] : segments) {
     if (segment >= checkpoint_.segment) written += bytes;
-    reclaimable |= segment < end.segment && context_.use.live(segment) == 0 &&
-                   !std::binary_search(dead_at_checkpoint_.begin(), dead_at_checkpoint_.end(), segment);
+    reclaimable |=
+        segment < end.segment && context_.use.live(segment) == 0 &&
+        !std::binary_search(dead_at_checkpoint_.begin(), dead_at_checkpoint_.end(), segment);
   }
   if (written >= checkpoint_.offset + options_.checkpoint_bytes) return true;
   if (reclaimable && clock_.Now() - checkpoint_time_ >= options_.reclaim_interval) return true;
@@ -138,7 +139,8 @@ void Maintenance::TellCheckpoint(const absl::Status& status) {
   }
   context_.metrics.checkpoints_made.Add();
   next_checkpoint_ = Instant();
-  if (std::exchange(failed_checkpoints_, 0) > 0) context_.Tell({.kind = StoreEventKind::kCheckpointMade});
+  if (std::exchange(failed_checkpoints_, 0) > 0)
+    context_.Tell({.kind = StoreEventKind::kCheckpointMade});
 }
 
 void Maintenance::TellFailed(const absl::Status& status) {
@@ -200,8 +202,10 @@ void Maintenance::RemoveDeadSegments() {
 }
 
 std::vector<uint64_t> Maintenance::RemovableSegments() const {
-  const uint64_t keep_from = std::min(checkpoint_.segment, keep_from_.load(std::memory_order_acquire));
-  const auto end = std::lower_bound(dead_at_checkpoint_.begin(), dead_at_checkpoint_.end(), keep_from);
+  const uint64_t keep_from =
+      std::min(checkpoint_.segment, keep_from_.load(std::memory_order_acquire));
+  const auto end =
+      std::lower_bound(dead_at_checkpoint_.begin(), dead_at_checkpoint_.end(), keep_from);
   return {dead_at_checkpoint_.begin(), end};
 }
 
@@ -209,7 +213,8 @@ bool Maintenance::WriteSnapshot() {
   if (!context_.committer.writable()) return false;
   const auto written = WriteStateSnapshot(context_, catalogue_);
   if (!written.ok()) {
-    // The view has all of it, and on a full disk space must come back. The next snapshot makes up for it.
+    // The view has all of it, and on a full disk space must come back. The next snapshot makes up
+    // for it.
     snapshot_due_ = true;
     return ReasonOf(written.status()) == Reason::kStorageFull;
   }
@@ -238,7 +243,8 @@ void Maintenance::RelocateOne() {
   }
 }
 
-bool Maintenance::Relocate(LocalLog& log, const std::shared_ptr<LocalLog>& owner, uint64_t segment) {
+bool Maintenance::Relocate(LocalLog& log, const std::shared_ptr<LocalLog>& owner,
+                           uint64_t segment) {
   auto batches = log.BatchesIn(segment);
   if (!batches.ok()) {
     TellFailed(batches.status());

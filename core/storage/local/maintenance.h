@@ -1,8 +1,9 @@
-// What the local store does beside serving: checkpoints, state snapshots and, after those, deleting segments in which nothing is
-// alive, appending again what is alive in segments that are mostly dead, keeping a spare segment.
+// What the local store does beside serving: checkpoints, state snapshots and, after those, deleting
+// segments in which nothing is alive, appending again what is alive in segments that are mostly
+// dead, keeping a spare segment.
 //
-// Thread rule: one thread of its own, or RunOnce by hand while that was not started; Checkpoint and what backups need from
-// any thread. Stop waits for what is running.
+// Thread rule: one thread of its own, or RunOnce by hand while that was not started; Checkpoint and
+// what backups need from any thread. Stop waits for what is running.
 #pragma once
 
 #include <atomic>
@@ -28,8 +29,8 @@ struct MaintenanceOptions {
 class Maintenance {
  public:
   // `snapshot_due`: segments were deleted, and there was no state snapshot.
-  Maintenance(LogContext& context, LocalCatalogue& catalogue, const Clock& clock, JournalPosition checkpoint,
-              bool snapshot_due, MaintenanceOptions options)
+  Maintenance(LogContext& context, LocalCatalogue& catalogue, const Clock& clock,
+              JournalPosition checkpoint, bool snapshot_due, MaintenanceOptions options)
       : context_(context),
         catalogue_(catalogue),
         clock_(clock),
@@ -41,13 +42,15 @@ class Maintenance {
   void Start();
   void Stop() EXCLUDES(mu_);
 
-  // Whatever is due. A checkpoint that fails is told of, and tried again after 1 s, 2 s, ... a minute.
+  // Whatever is due. A checkpoint that fails is told of, and tried again after 1 s, 2 s, ... a
+  // minute.
   void RunOnce() EXCLUDES(mu_);
   // Puts everything into the view.
   absl::Status Checkpoint() EXCLUDES(mu_);
 
-  // The same, and gives the view as it is then a second name, `view_copy`, a new folder on the same file system. From now on
-  // no segment goes away, until KeepFrom says which may. One backup at a time.
+  // The same, and gives the view as it is then a second name, `view_copy`, a new folder on the same
+  // file system. From now on no segment goes away, until KeepFrom says which may. One backup at a
+  // time.
   absl::Status BeginBackup(const std::string& view_copy) EXCLUDES(mu_);
   // Those below `segment` may.
   void KeepFrom(uint64_t segment) { keep_from_.store(segment, std::memory_order_release); }
@@ -56,8 +59,8 @@ class Maintenance {
  private:
   static constexpr uint64_t kKeepNothing = UINT64_MAX;
 
-  // One at a time works on segments and view. Not a mutex, since others' callbacks may come meanwhile: who is the first to
-  // append writes for those behind it as well.
+  // One at a time works on segments and view. Not a mutex, since others' callbacks may come
+  // meanwhile: who is the first to append writes for those behind it as well.
   class Turn {
    public:
     explicit Turn(Maintenance& of);
@@ -76,7 +79,8 @@ class Maintenance {
   // Once a minute at the most.
   void TellFailed(const absl::Status& status);
   bool CheckpointDue() const;
-  // Those that were dead at the last checkpoint: what died since is alive in the view, and would be after a crash.
+  // Those that were dead at the last checkpoint: what died since is alive in the view, and would be
+  // after a crash.
   void RemoveDeadSegments();
   std::vector<uint64_t> RemovableSegments() const;
   // Whether segments may go now.

@@ -1,5 +1,5 @@
-// A few threads that read from the disk, so that nobody else waits for it. Bounded: what does not fit is refused, and the
-// caller comes again later.
+// A few threads that read from the disk, so that nobody else waits for it. Bounded: what does not
+// fit is refused, and the caller comes again later.
 //
 // Thread rule: Submit from any thread. Stop runs what is queued, then ends the threads.
 #pragma once

@@ -54,7 +54,8 @@ std::vector<BatchLocation> ViewRebuild::Take(TopicId topic) {
   auto found = batches_.extract(topic);
   if (found.empty()) return {};
   std::vector<BatchLocation> all = std::move(found.mapped());
-  std::stable_sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::stable_sort(all.begin(), all.end(),
+                   [](const auto& a, const auto& b) { return a.first < b.first; });
   // Of several with one offset the one that was written last, unless that cannot be read.
   std::vector<BatchLocation> taken;
   for (const BatchLocation& batch : all) {

@@ -1,6 +1,7 @@
-// Collects, while the whole journal is replayed, what a view that is gone knew: where each batch is, wherever it was moved to, and
-// what the last complete state snapshot (state_snapshot.h) says of topics. Records in front of that snapshot count for
-// their batches alone: of topics and subscriptions the snapshot names all there were, while of what made and removed them parts may
+// Collects, while the whole journal is replayed, what a view that is gone knew: where each batch
+// is, wherever it was moved to, and what the last complete state snapshot (state_snapshot.h) says
+// of topics. Records in front of that snapshot count for their batches alone: of topics and
+// subscriptions the snapshot names all there were, while of what made and removed them parts may
 // have been deleted.
 //
 // Thread rule: one thread.
@@ -41,12 +42,14 @@ class ViewRebuild {
   void Confirm(SubscriptionId subscription) { unconfirmed_.subscriptions.erase(subscription); }
   // Something cannot be read: a snapshot that is under way is not complete.
   void Damaged() { begun_.reset(); }
-  // The snapshot ends that began there: what was there then and it did not name is gone. Nothing when it is not complete.
+  // The snapshot ends that began there: what was there then and it did not name is gone. Nothing
+  // when it is not complete.
   std::optional<Ids> EndSnapshot(JournalPosition begun);
   // Topics of which there are batches.
   std::vector<TopicId> Topics() const;
 
-  // Everything from this segment on must be there: where the last complete snapshot began, or the first.
+  // Everything from this segment on must be there: where the last complete snapshot began, or the
+  // first.
   uint64_t base() const { return base_; }
   Extent extent(TopicId topic) const;
   // In the order of their offsets, each once.

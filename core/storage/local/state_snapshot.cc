@@ -21,7 +21,8 @@ class NoTarget final : public JournalTarget {
 
 class Writer {
  public:
-  Writer(LogContext& context, LocalCatalogue& catalogue) : context_(context), catalogue_(catalogue) {}
+  Writer(LogContext& context, LocalCatalogue& catalogue)
+      : context_(context), catalogue_(catalogue) {}
 
   absl::StatusOr<uint64_t> Write() {
     absl::Status version;
@@ -37,8 +38,12 @@ class Writer {
       return One(RecordKind::kSnapshotBegin, 0, payload.Take());
     });
     if (!begun.ok()) return begun.status();
-    if (absl::Status status = WriteAll(logs, [this](const auto& log) { AddTopic(log); }); !status.ok()) return status;
-    if (absl::Status status = WriteAll(cursors, [this](const auto& cursor) { AddSubscription(cursor); }); !status.ok()) {
+    if (absl::Status status = WriteAll(logs, [this](const auto& log) { AddTopic(log); });
+        !status.ok())
+      return status;
+    if (absl::Status status =
+            WriteAll(cursors, [this](const auto& cursor) { AddSubscription(cursor); });
+        !status.ok()) {
       return status;
     }
     const auto ended = context_.committer.WriteExclusive([&] {
@@ -71,12 +76,14 @@ class Writer {
     if (catalogue_.Log(log->id()) != log) return;
     const View::TopicState state = log->state();
     Add(RecordKind::kPutTopic, state.id.value(), state.config);
-    Add(RecordKind::kTopicState, state.id.value(), Encode(TopicExtent{state.floor, state.next, state.producers}));
+    Add(RecordKind::kTopicState, state.id.value(),
+        Encode(TopicExtent{state.floor, state.next, state.producers}));
   }
   void AddSubscription(const std::shared_ptr<LocalCursor>& cursor) {
     if (catalogue_.CursorOf(cursor->id()) != cursor) return;
     const CursorState state = cursor->state();
-    Add(RecordKind::kPutSubscription, cursor->id().value(), EncodePutSubscription(cursor->config(), &state));
+    Add(RecordKind::kPutSubscription, cursor->id().value(),
+        EncodePutSubscription(cursor->config(), &state));
   }
 
   std::vector<JournalEntry> One(RecordKind kind, uint64_t id, std::string payload) {

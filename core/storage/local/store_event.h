@@ -1,7 +1,7 @@
 // What there is to tell of a store, for a log: core/ has none itself.
 //
-// Thread rule: value types. A listener is called from any thread, without a lock of the store (a kView event under RocksDB's), and
-// must not block nor call the store.
+// Thread rule: value types. A listener is called from any thread, without a lock of the store (a
+// kView event under RocksDB's), and must not block nor call the store.
 #pragma once
 
 #include <functional>
@@ -12,14 +12,16 @@
 namespace sluice {
 
 enum class StoreEventKind {
-  // The first write or sync that leaves it unknown what is on the disk: the store takes no more writes.
+  // The first write or sync that leaves it unknown what is on the disk: the store takes no more
+  // writes.
   kClosed,
   // Messages are refused for want of a place to write them, and taken again.
   kFull,
   kWritable,
   // Each one that failed, also those that are tried again.
   kReadFailed,
-  // A reader, or the upkeep, came upon messages that are damaged; told once for each stretch of them.
+  // A reader, or the upkeep, came upon messages that are damaged; told once for each stretch of
+  // them.
   kDamaged,
   kCheckpointFailed,
   // The first checkpoint after failed ones.
@@ -32,7 +34,8 @@ enum class StoreEventKind {
 
 struct StoreEvent {
   StoreEventKind kind = StoreEventKind::kView;
-  // What was tried ("write", "fdatasync"), of which file, and the system's error number; empty and 0 where that is not known.
+  // What was tried ("write", "fdatasync"), of which file, and the system's error number; empty and
+  // 0 where that is not known.
   std::string operation = {};
   std::string path = {};
   std::string error_number = {};

@@ -16,13 +16,15 @@ namespace {
 
 // Every live batch that the view knows must lie where it says.
 absl::Status VerifyView(const std::string& data_dir, const Journal& journal, VerifyReport* report) {
-  // Without one, which only a store that never came to its first checkpoint may be, all is in the journal.
+  // Without one, which only a store that never came to its first checkpoint may be, all is in the
+  // journal.
   if (!PosixFileSystem().List(data_dir + "/view").ok()) return absl::OkStatus();
   auto view = View::OpenToRead(data_dir + "/view");
   absl::Status status = view.ok() ? (*view)->Check() : view.status();
   auto contents = status.ok() ? (*view)->Load() : status;
   if (absl::IsDataLoss(contents.status())) {
-    report->damages.push_back(fmt::format("{}; the next start makes the view anew from the journal", std::string(contents.status().message())));
+    report->damages.push_back(fmt::format("{}; the next start makes the view anew from the journal",
+                                          std::string(contents.status().message())));
     return absl::OkStatus();
   }
   if (!contents.ok()) return contents.status();
@@ -36,16 +38,18 @@ absl::Status VerifyView(const std::string& data_dir, const Journal& journal, Ver
       if (batches->empty()) break;
       for (const BatchLocation& batch : *batches) {
         at = std::max(at + 1, batch.end());
-        const std::string place = fmt::format("topic {} ids {} to {}: {} at {}", NameOrNumber(topic.config, topic.id.value()),
-                                              batch.first.value(), batch.end().value() - 1,
-                                              SegmentName(batch.at.segment), batch.at.offset);
+        const std::string place =
+            fmt::format("topic {} ids {} to {}: {} at {}",
+                        NameOrNumber(topic.config, topic.id.value()), batch.first.value(),
+                        batch.end().value() - 1, SegmentName(batch.at.segment), batch.at.offset);
         char bytes[kRecordHeaderBytes];
         if (batch.damaged()) {
           report->damages.push_back(fmt::format("{}: lost", place));
         } else if (!journal.Read(batch.at, bytes, sizeof bytes).ok()) {
           report->damages.push_back(fmt::format("{}: the view points outside the journal", place));
         } else if (const auto header = DecodeHeader({bytes, sizeof bytes});
-                   !header || header->id != topic.id.value() || header->first != batch.first.value()) {
+                   !header || header->id != topic.id.value() ||
+                   header->first != batch.first.value()) {
           report->damages.push_back(fmt::format("{}: another record than the view says", place));
         }
       }
@@ -55,30 +59,36 @@ absl::Status VerifyView(const std::string& data_dir, const Journal& journal, Ver
 }
 
 // Every record, and the view.
-absl::Status VerifyStore(const std::string& data_dir, const std::function<void(double)>& progress, VerifyReport* report) {
+absl::Status VerifyStore(const std::string& data_dir, const std::function<void(double)>& progress,
+                         VerifyReport* report) {
   auto journal = Journal::Open(PosixFileSystem(), data_dir + "/journal", {.read_only = true});
   if (!journal.ok()) return journal.status();
   const auto segments = (*journal)->segments();
   report->segments = segments.size();
   uint64_t total = 0;
   for (const auto& [segment, bytes] : segments) total += bytes;
-  const auto on_record = [&](const JournalPosition& at, const RecordHeader& header, std::string_view payload) {
+  const auto on_record = [&](const JournalPosition& at, const RecordHeader& header,
+                             std::string_view payload) {
     ++report->records;
     report->bytes += RecordBytes(header.length);
     if (HoldsBatch(header.kind)) {
       ++report->batches;
       report->messages += header.count;
       if (absl::Status status = Batch::Check(BatchIn(header.kind, payload)); !status.ok()) {
-        report->damages.push_back(fmt::format("{} at {}: {}", SegmentName(at.segment), at.offset, status.ToString()));
+        report->damages.push_back(
+            fmt::format("{} at {}: {}", SegmentName(at.segment), at.offset, status.ToString()));
       }
     }
-    if (progress) progress(static_cast<double>(report->bytes) / static_cast<double>(std::max<uint64_t>(total, 1)));
+    if (progress)
+      progress(static_cast<double>(report->bytes) /
+               static_cast<double>(std::max<uint64_t>(total, 1)));
     return absl::OkStatus();
   };
   const auto on_damage = [&](uint64_t segment, const DamagedStretch& stretch) {
     const bool header = stretch.begin == 0;
-    report->damages.push_back(fmt::format("{} from {} to {}: {}", SegmentName(segment), stretch.begin, stretch.end,
-                                          header ? "the segment's header, which can be done without" : "no readable record"));
+    report->damages.push_back(fmt::format(
+        "{} from {} to {}: {}", SegmentName(segment), stretch.begin, stretch.end,
+        header ? "the segment's header, which can be done without" : "no readable record"));
   };
   if (absl::Status status = (*journal)->CheckFormat(on_damage); !status.ok()) return status;
   auto tail = (*journal)->Scan({}, on_record, on_damage);
@@ -90,7 +100,8 @@ absl::Status VerifyStore(const std::string& data_dir, const std::function<void(d
 
 }  // namespace
 
-absl::StatusOr<VerifyReport> Verify(const std::string& data_dir, const std::function<void(double)>& progress) {
+absl::StatusOr<VerifyReport> Verify(const std::string& data_dir,
+                                    const std::function<void(double)>& progress) {
   FileSystem& files = PosixFileSystem();
   VerifyReport report;
   std::unique_ptr<FolderLock> lock;

@@ -10,17 +10,21 @@ namespace sluice {
 
 namespace {
 
-absl::Status ClosedError() { return Error(Reason::kStorageUnavailable, "the memory store is closed"); }
+absl::Status ClosedError() {
+  return Error(Reason::kStorageUnavailable, "the memory store is closed");
+}
 
 absl::Status FullError(uint64_t limit) {
-  return Error(Reason::kStorageFull, fmt::format("the memory store would hold more than {} bytes", limit),
+  return Error(Reason::kStorageFull,
+               fmt::format("the memory store would hold more than {} bytes", limit),
                {{"limit", std::to_string(limit)}});
 }
 
 // A log, until the backend that opened it is closed.
 class OpenedLog final : public TopicLog {
  public:
-  OpenedLog(std::shared_ptr<Gate> gate, std::shared_ptr<MemoryLog> log, const Clock& clock, std::shared_ptr<ResultThread> results)
+  OpenedLog(std::shared_ptr<Gate> gate, std::shared_ptr<MemoryLog> log, const Clock& clock,
+            std::shared_ptr<ResultThread> results)
       : gate_(std::move(gate)), log_(std::move(log)), clock_(clock), results_(std::move(results)) {}
 
   LogExtent extent() const override { return log_->extent(); }
@@ -34,8 +38,8 @@ class OpenedLog final : public TopicLog {
     log_->Append(std::move(batch), std::move(done), results_.get());
   }
   // What is in memory does not survive a crash: one after the other is one step.
-  void AppendAndAck(Ref<Batch> batch, std::shared_ptr<Cursor> source, std::vector<OffsetRange> ranges,
-                    StoreDone done) override {
+  void AppendAndAck(Ref<Batch> batch, std::shared_ptr<Cursor> source,
+                    std::vector<OffsetRange> ranges, StoreDone done) override {
     Append(std::move(batch), [source = std::move(source), ranges = std::move(ranges),
                               done = std::move(done)](const absl::Status& status) {
       if (status.ok()) source->Ack(ranges, nullptr);
@@ -104,7 +108,8 @@ const Clock& MachineClock() {
 
 }  // namespace
 
-MemoryBackend::MemoryBackend(std::shared_ptr<MemoryStore> store, const Clock* clock, AppendResults results)
+MemoryBackend::MemoryBackend(std::shared_ptr<MemoryStore> store, const Clock* clock,
+                             AppendResults results)
     : store_(std::move(store)),
       clock_(clock == nullptr ? MachineClock() : *clock),
       results_(results == AppendResults::kOwnThread ? std::make_shared<ResultThread>() : nullptr) {}
@@ -127,12 +132,14 @@ void MemoryLog::Append(Ref<Batch> batch, StoreDone done, ResultThread* thread) {
   if (removed_ || !TakeRoom(bytes)) {
     const bool removed = removed_;
     lock.Unlock();
-    return done(removed ? Error(Reason::kTopicDeleted, "the topic was deleted") : FullError(budget_->max_bytes()));
+    return done(removed ? Error(Reason::kTopicDeleted, "the topic was deleted")
+                        : FullError(budget_->max_bytes()));
   }
   batch->set_first(extent_.next);
   extent_.next += batch->count();
   extent_.bytes += bytes;
-  if (batch->producer() != nullptr) producers_.Add(*batch->producer(), {batch->first(), batch->end()});
+  if (batch->producer() != nullptr)
+    producers_.Add(*batch->producer(), {batch->first(), batch->end()});
   batches_.push_back(std::move(batch));
   const bool somebody_runs = std::exchange(running_results_, true);
   if (somebody_runs || thread != nullptr) {
@@ -183,8 +190,9 @@ void MemoryLog::Read(Offset from, size_t max_bytes, const TopicLog::ReadDone& do
   std::vector<Ref<Batch>> read;
   {
     MutexLock lock(mu_);
-    auto it = std::partition_point(batches_.begin(), batches_.end(),
-                                   [from](const Ref<Batch>& batch) { return batch->end() <= from; });
+    auto it =
+        std::partition_point(batches_.begin(), batches_.end(),
+                             [from](const Ref<Batch>& batch) { return batch->end() <= from; });
     size_t bytes = 0;
     for (; it != batches_.end(); ++it) {
       if (!read.empty() && (bytes += (*it)->record().size()) > max_bytes) break;
@@ -199,8 +207,9 @@ void MemoryLog::OffsetAt(absl::Time time, const TopicLog::OffsetDone& done) {
   {
     MutexLock lock(mu_);
     // Not a binary search: the wall clock may have been set back meanwhile.
-    auto it = std::find_if(batches_.begin(), batches_.end(),
-                           [time](const Ref<Batch>& batch) { return batch->publish_time() >= time; });
+    auto it = std::find_if(batches_.begin(), batches_.end(), [time](const Ref<Batch>& batch) {
+      return batch->publish_time() >= time;
+    });
     found = it == batches_.end() ? extent_.next : std::max((*it)->first(), extent_.first);
   }
   done(found);
@@ -262,7 +271,8 @@ Catalogue::Contents MemoryStore::Contents() const {
   MutexLock lock(mu_);
   Catalogue::Contents contents;
   for (const auto& [id, topic] : topics_) contents.topics.push_back({id, topic.config});
-  for (const auto& [id, subscription] : subscriptions_) contents.subscriptions.push_back({id, subscription.config});
+  for (const auto& [id, subscription] : subscriptions_)
+    contents.subscriptions.push_back({id, subscription.config});
   return contents;
 }
 
@@ -350,7 +360,8 @@ void MemoryBackend::RemoveTopic(TopicId id, StoreDone done) {
   done(absl::OkStatus());
 }
 
-void MemoryBackend::PutSubscription(SubscriptionRecord record, const CursorState* initial, StoreDone done) {
+void MemoryBackend::PutSubscription(SubscriptionRecord record, const CursorState* initial,
+                                    StoreDone done) {
   Gate::Pass pass(*gate_);
   if (!pass) return done(ClosedError());
   store_->PutSubscription(std::move(record), initial);

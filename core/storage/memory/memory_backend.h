@@ -1,15 +1,16 @@
-// A store in memory: for tests, and for programs that want the engine without a disk. What it holds is bounded in bytes;
-// beyond that appends are refused with STORAGE_FULL.
+// A store in memory: for tests, and for programs that want the engine without a disk. What it holds
+// is bounded in bytes; beyond that appends are refused with STORAGE_FULL.
 //
 //   auto store = std::make_shared<MemoryStore>();
 //   auto engine = Engine::Open(std::make_unique<MemoryBackend>(store, options), clock, metrics);
 //
-// The content lives in the MemoryStore, so that a test can close one backend and open another over the same content.
-// Calls after Close() are answered with STORAGE_UNAVAILABLE.
+// The content lives in the MemoryStore, so that a test can close one backend and open another over
+// the same content. Calls after Close() are answered with STORAGE_UNAVAILABLE.
 //
-// Thread rule: as storage/backend.h says. Everything happens in the calling thread; results of concurrent appends to one
-// topic are run by one of the callers, in order, or all of them by a thread of the backend (AppendResults). Close() waits for
-// the calls that are running, so it is not to be called from a callback.
+// Thread rule: as storage/backend.h says. Everything happens in the calling thread; results of
+// concurrent appends to one topic are run by one of the callers, in order, or all of them by a
+// thread of the backend (AppendResults). Close() waits for the calls that are running, so it is not
+// to be called from a callback.
 #pragma once
 
 #include <algorithm>
@@ -29,8 +30,9 @@
 
 namespace sluice {
 
-// The bytes that all logs of a store hold together, and how many they may. A log takes `step` more than it needs and keeps as
-// much of what it could give back, so that logs do not fight over each message. Guards itself.
+// The bytes that all logs of a store hold together, and how many they may. A log takes `step` more
+// than it needs and keeps as much of what it could give back, so that logs do not fight over each
+// message. Guards itself.
 class MemoryBudget {
  public:
   explicit MemoryBudget(uint64_t max_bytes) : max_bytes_(max_bytes) {}
@@ -56,7 +58,8 @@ class MemoryBudget {
 enum class AppendResults : uint8_t {
   // The one that appends: fastest within one process.
   kInline,
-  // One of the backend. A server needs it: gRPC sends the answer of a unary call only once its handler has returned, and by
+  // One of the backend. A server needs it: gRPC sends the answer of a unary call only once its
+  // handler has returned, and by
   // then an inline result would have delivered the message.
   kOwnThread,
 };
@@ -70,16 +73,18 @@ class MemoryLog : public std::enable_shared_from_this<MemoryLog> {
 
   // As TopicLog has them.
   LogExtent extent() const EXCLUDES(mu_);
-  absl::StatusOr<std::optional<OffsetRange>> FindProduced(const ProducerTag& tag) const EXCLUDES(mu_);
+  absl::StatusOr<std::optional<OffsetRange>> FindProduced(const ProducerTag& tag) const
+      EXCLUDES(mu_);
   // The result is run by that thread, or by this one without it.
   void Append(Ref<Batch> batch, StoreDone done, ResultThread* thread) EXCLUDES(mu_);
-  // Runs the results that wait, in order. False when there were none: the next append begins anew. Only for whom Append leaves it
-  // to.
+  // Runs the results that wait, in order. False when there were none: the next append begins anew.
+  // Only for whom Append leaves it to.
   bool RunResults() EXCLUDES(mu_);
   void Read(Offset from, size_t max_bytes, const TopicLog::ReadDone& done) EXCLUDES(mu_);
   void OffsetAt(absl::Time time, const TopicLog::OffsetDone& done) EXCLUDES(mu_);
   void Trim(Offset before) EXCLUDES(mu_);
-  // The topic is gone: frees everything, whoever still holds the log. Appends are refused from here on.
+  // The topic is gone: frees everything, whoever still holds the log. Appends are refused from here
+  // on.
   void Remove() EXCLUDES(mu_);
 
  private:
@@ -96,7 +101,8 @@ class MemoryLog : public std::enable_shared_from_this<MemoryLog> {
   ProducerWindows producers_ GUARDED_BY(mu_);
   // `first` may lie within the front batch.
   LogExtent extent_ GUARDED_BY(mu_);
-  // Results not run yet, while somebody runs those before them. Bounded by what publishers have under way.
+  // Results not run yet, while somebody runs those before them. Bounded by what publishers have
+  // under way.
   std::vector<StoreDone> results_ GUARDED_BY(mu_);
   bool running_results_ GUARDED_BY(mu_) = false;
   bool removed_ GUARDED_BY(mu_) = false;
@@ -160,8 +166,10 @@ class MemoryStore {
 // A store as one engine sees it, from when it is opened to Close().
 class MemoryBackend final : public Backend, private Catalogue {
  public:
-  // The clock that batches' deadlines are compared with, longer lived than its logs; null for the machine's own.
-  explicit MemoryBackend(std::shared_ptr<MemoryStore> store = std::make_shared<MemoryStore>(), const Clock* clock = nullptr,
+  // The clock that batches' deadlines are compared with, longer lived than its logs; null for the
+  // machine's own.
+  explicit MemoryBackend(std::shared_ptr<MemoryStore> store = std::make_shared<MemoryStore>(),
+                         const Clock* clock = nullptr,
                          AppendResults results = AppendResults::kInline);
   ~MemoryBackend() override;
 
@@ -177,12 +185,14 @@ class MemoryBackend final : public Backend, private Catalogue {
   uint64_t NewId() override { return store_->NewId(); }
   void PutTopic(TopicRecord record, StoreDone done) override;
   void RemoveTopic(TopicId id, StoreDone done) override;
-  void PutSubscription(SubscriptionRecord record, const CursorState* initial, StoreDone done) override;
+  void PutSubscription(SubscriptionRecord record, const CursorState* initial,
+                       StoreDone done) override;
   void RemoveSubscription(SubscriptionId id, StoreDone done) override;
 
   const std::shared_ptr<MemoryStore> store_;
   const Clock& clock_;
-  // Every call passes it, so that Close() can shut and empty it; logs and cursors may outlive the backend.
+  // Every call passes it, so that Close() can shut and empty it; logs and cursors may outlive the
+  // backend.
   const std::shared_ptr<Gate> gate_ = std::make_shared<Gate>();
   // Null when results are run inline. Logs share it.
   const std::shared_ptr<ResultThread> results_;

@@ -9,7 +9,8 @@
 namespace sluice::server {
 namespace {
 
-constexpr std::string_view kAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+constexpr std::string_view kAlphabet =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 constexpr size_t kBytes = 30;
 constexpr size_t kCheckedBytes = 28;
 constexpr uint8_t kNoDigit = 0xFF;
@@ -18,12 +19,15 @@ static_assert(kBytes * 8 == kAckIdSize * 6);
 constexpr std::array<uint8_t, 256> MakeDigits() {
   std::array<uint8_t, 256> digits{};
   digits.fill(kNoDigit);
-  for (size_t i = 0; i < kAlphabet.size(); ++i) digits[static_cast<uint8_t>(kAlphabet[i])] = static_cast<uint8_t>(i);
+  for (size_t i = 0; i < kAlphabet.size(); ++i)
+    digits[static_cast<uint8_t>(kAlphabet[i])] = static_cast<uint8_t>(i);
   return digits;
 }
 constexpr std::array<uint8_t, 256> kDigits = MakeDigits();
 
-uint16_t CheckOf(const uint8_t* bytes) { return static_cast<uint16_t>(XXH3_64bits(bytes, kCheckedBytes)); }
+uint16_t CheckOf(const uint8_t* bytes) {
+  return static_cast<uint16_t>(XXH3_64bits(bytes, kCheckedBytes));
+}
 
 template <class T>
 uint8_t* Put(uint8_t* out, T value) {

@@ -15,7 +15,8 @@
 namespace sluice::server {
 namespace {
 
-// An ack id of a request. One of before a restart whose lease held then has the incarnation and the lease that it has now.
+// An ack id of a request. One of before a restart whose lease held then has the incarnation and the
+// lease that it has now.
 struct ReadId {
   uint32_t incarnation = 0;
   LeaseId lease;
@@ -36,13 +37,15 @@ class Names {
     std::copy(id.text.begin(), id.text.end(), name.text.begin());
   }
 
-  void Find(uint32_t incarnation, const std::vector<LeaseRange>& ranges, std::vector<std::string>* found) const {
+  void Find(uint32_t incarnation, const std::vector<LeaseRange>& ranges,
+            std::vector<std::string>* found) const {
     for (const LeaseRange& range : ranges) {
       auto it = std::lower_bound(names_.begin(), names_.end(), std::pair(incarnation, range.first),
                                  [](const Name& name, const auto& wanted) {
                                    return std::pair(name.incarnation, name.lease) < wanted;
                                  });
-      for (; it != names_.end() && it->incarnation == incarnation && it->lease <= range.last; ++it) {
+      for (; it != names_.end() && it->incarnation == incarnation && it->lease <= range.last;
+           ++it) {
         found->emplace_back(it->text.data(), it->text.size());
       }
     }
@@ -57,7 +60,8 @@ class Names {
   std::vector<Name> names_;
 };
 
-// Ack ids of one subscription, each once, in the order of their leases; those with consecutive leases and messages in one.
+// Ack ids of one subscription, each once, in the order of their leases; those with consecutive
+// leases and messages in one.
 struct ReadIds {
   std::vector<LateAck> current;
   // Of earlier incarnations of the engine.
@@ -95,8 +99,8 @@ void BringUpToDate(const Engine& engine, const Subscription& subscription, AckId
   id->lease = *restored;
 }
 
-ReadIds Read(const Engine& engine, const Subscription& subscription, const std::vector<std::string_view>& ack_ids,
-             bool named) {
+ReadIds Read(const Engine& engine, const Subscription& subscription,
+             const std::vector<std::string_view>& ack_ids, bool named) {
   ReadIds ids;
   std::vector<ReadId> valid;
   valid.reserve(ack_ids.size());
@@ -111,7 +115,8 @@ ReadIds Read(const Engine& engine, const Subscription& subscription, const std::
   }
   Sort(&valid);
   for (const ReadId& id : valid) {
-    ReadIds::Append(id.incarnation == engine.incarnation() ? &ids.current : &ids.earlier[id.incarnation], id);
+    ReadIds::Append(
+        id.incarnation == engine.incarnation() ? &ids.current : &ids.earlier[id.incarnation], id);
     if (named) ids.names.Add(id);
   }
   return ids;
@@ -131,10 +136,12 @@ uint64_t CountOf(const std::vector<LateAck>& acks) {
 }
 
 void AcknowledgeLoosely(Subscription& subscription, const ReadIds& ids) {
-  if (!ids.current.empty() && subscription.Ack(kAnyone, LeasesOf(ids.current)) < CountOf(ids.current)) {
+  if (!ids.current.empty() &&
+      subscription.Ack(kAnyone, LeasesOf(ids.current)) < CountOf(ids.current)) {
     subscription.AckLate(ids.current, /*before_restart=*/false);
   }
-  for (const auto& [incarnation, acks] : ids.earlier) subscription.AckLate(acks, /*before_restart=*/true);
+  for (const auto& [incarnation, acks] : ids.earlier)
+    subscription.AckLate(acks, /*before_restart=*/true);
 }
 
 // Gathers the outcomes of the calls that a request may need, and answers after the last.
@@ -148,7 +155,9 @@ class Gathered : public std::enable_shared_from_this<Gathered> {
   Subscription::AckDone Expect(uint32_t incarnation) {
     MutexLock lock(mu_);
     ++expected_;
-    return [self = shared_from_this(), incarnation](const AckOutcome& outcome) { self->Add(incarnation, outcome); };
+    return [self = shared_from_this(), incarnation](const AckOutcome& outcome) {
+      self->Add(incarnation, outcome);
+    };
   }
 
   // No more is expected than what was asked for.
@@ -166,7 +175,8 @@ class Gathered : public std::enable_shared_from_this<Gathered> {
   void Add(uint32_t incarnation, const AckOutcome& outcome) {
     {
       MutexLock lock(mu_);
-      names_.Find(incarnation, outcome.confirmed, outcome.status.ok() ? &outcome_.confirmed : &outcome_.failed);
+      names_.Find(incarnation, outcome.confirmed,
+                  outcome.status.ok() ? &outcome_.confirmed : &outcome_.failed);
       names_.Find(incarnation, outcome.refused, &outcome_.invalid);
       names_.Find(incarnation, outcome.too_early, &outcome_.unordered);
     }
@@ -193,7 +203,8 @@ void EndSpan(const std::shared_ptr<ActiveSpan>& span, uint64_t count,
 }
 
 // Why an id was refused, in a few words.
-std::string_view WhyRefused(const Engine& engine, const Subscription& subscription, std::string_view text, AckId* id) {
+std::string_view WhyRefused(const Engine& engine, const Subscription& subscription,
+                            std::string_view text, AckId* id) {
   if (!ReadAckId(text, id)) return "not an ack id";
   if (id->subscription != subscription.id()) return "of another subscription";
   BringUpToDate(engine, subscription, id);
@@ -202,7 +213,8 @@ std::string_view WhyRefused(const Engine& engine, const Subscription& subscripti
 }
 
 // One event for all that a request got refused: how many for which reason, and the first of them.
-void LogRefused(const Engine& engine, const Subscription& subscription, const AckIdsOutcome& outcome) {
+void LogRefused(const Engine& engine, const Subscription& subscription,
+                const AckIdsOutcome& outcome) {
   std::map<std::string_view, size_t> reasons;
   AckId first;
   for (const std::string& text : outcome.invalid) {
@@ -210,10 +222,12 @@ void LogRefused(const Engine& engine, const Subscription& subscription, const Ac
     ++reasons[WhyRefused(engine, subscription, text, &id)];
     if (first.lease == LeaseId(0)) first = id;
   }
-  if (!outcome.unordered.empty()) reasons["an earlier message of its key is outstanding"] = outcome.unordered.size();
+  if (!outcome.unordered.empty())
+    reasons["an earlier message of its key is outstanding"] = outcome.unordered.size();
   if (!outcome.failed.empty()) reasons["not durable"] = outcome.failed.size();
   std::string told;
-  for (const auto& [reason, count] : reasons) told += fmt::format("{}{}: {}", told.empty() ? "" : ", ", reason, count);
+  for (const auto& [reason, count] : reasons)
+    told += fmt::format("{}{}: {}", told.empty() ? "" : ", ", reason, count);
   Log("acknowledgements were refused", {{"subscription", subscription.config().name.full()},
                                         {"reasons", told},
                                         {"lease", std::to_string(first.lease.value())},
@@ -231,9 +245,11 @@ void AcknowledgeRead(Engine& engine, const std::shared_ptr<Subscription>& subscr
     if (outcome.ok() && !outcome->all_confirmed()) LogRefused(engine, *subscription, *outcome);
     done(std::move(outcome));
   };
-  auto gathered = std::make_shared<Gathered>(std::move(ids.names), std::move(ids.invalid), std::move(told));
+  auto gathered =
+      std::make_shared<Gathered>(std::move(ids.names), std::move(ids.invalid), std::move(told));
   if (!ids.current.empty()) {
-    subscription->AckConfirmed(kAnyone, LeasesOf(ids.current), gathered->Expect(engine.incarnation()));
+    subscription->AckConfirmed(kAnyone, LeasesOf(ids.current),
+                               gathered->Expect(engine.incarnation()));
   }
   for (const auto& [incarnation, acks] : ids.earlier) {
     subscription->AckLateConfirmed(acks, gathered->Expect(incarnation));
@@ -241,9 +257,12 @@ void AcknowledgeRead(Engine& engine, const std::shared_ptr<Subscription>& subscr
   gathered->Answer();
 }
 
-void NackEach(Engine& engine, Subscription& subscription, const ReadIds& ids, AckIdsOutcome* outcome) {
-  std::vector<LeaseRange> confirmed = subscription.NackConfirmed(kAnyone, LeasesOf(ids.current), absl::ZeroDuration());
-  std::sort(confirmed.begin(), confirmed.end(), [](const LeaseRange& a, const LeaseRange& b) { return a.first < b.first; });
+void NackEach(Engine& engine, Subscription& subscription, const ReadIds& ids,
+              AckIdsOutcome* outcome) {
+  std::vector<LeaseRange> confirmed =
+      subscription.NackConfirmed(kAnyone, LeasesOf(ids.current), absl::ZeroDuration());
+  std::sort(confirmed.begin(), confirmed.end(),
+            [](const LeaseRange& a, const LeaseRange& b) { return a.first < b.first; });
   ids.names.Find(engine.incarnation(), confirmed, &outcome->confirmed);
   auto part = confirmed.begin();
   for (const LateAck& ack : ids.current) {
@@ -255,14 +274,19 @@ void NackEach(Engine& engine, Subscription& subscription, const ReadIds& ids, Ac
   }
 }
 
-absl::StatusOr<AckIdsOutcome> ModifyDeadline(Engine& engine, const std::shared_ptr<Subscription>& subscription,
-                                             const ReadIds& ids, bool exactly_once, int32_t seconds) {
+absl::StatusOr<AckIdsOutcome> ModifyDeadline(Engine& engine,
+                                             const std::shared_ptr<Subscription>& subscription,
+                                             const ReadIds& ids, bool exactly_once,
+                                             int32_t seconds) {
   AckIdsOutcome outcome;
-  const auto extend = [&](LeaseRange range) { return subscription->Extend(kAnyone, range, absl::Seconds(seconds)); };
+  const auto extend = [&](LeaseRange range) {
+    return subscription->Extend(kAnyone, range, absl::Seconds(seconds));
+  };
   if (!exactly_once) {
     if (!ids.invalid.empty()) return texts::InvalidAckId(ids.invalid.front());
     for (const LateAck& ack : ids.current) {
-      seconds == 0 ? subscription->Nack(kAnyone, ack.leases, absl::ZeroDuration()) : extend(ack.leases);
+      seconds == 0 ? subscription->Nack(kAnyone, ack.leases, absl::ZeroDuration())
+                   : extend(ack.leases);
     }
     return outcome;
   }
@@ -279,11 +303,13 @@ absl::StatusOr<AckIdsOutcome> ModifyDeadline(Engine& engine, const std::shared_p
       }
       for (LeaseId lease = ack.leases.first; lease <= ack.leases.last; ++lease) {
         const bool held = extend({lease, lease}) == 1;
-        ids.names.Find(engine.incarnation(), {{lease, lease}}, held ? &outcome.confirmed : &outcome.invalid);
+        ids.names.Find(engine.incarnation(), {{lease, lease}},
+                       held ? &outcome.confirmed : &outcome.invalid);
       }
     }
   }
-  for (const auto& [incarnation, acks] : ids.earlier) ids.names.Find(incarnation, LeasesOf(acks), &outcome.invalid);
+  for (const auto& [incarnation, acks] : ids.earlier)
+    ids.names.Find(incarnation, LeasesOf(acks), &outcome.invalid);
   return outcome;
 }
 
@@ -295,7 +321,8 @@ void AcknowledgeIds(Engine& engine, const std::shared_ptr<Subscription>& subscri
   const bool exactly_once = subscription->properties().exactly_once;
   ReadIds ids = Read(engine, *subscription, ack_ids, exactly_once);
   const auto span = BeginSpan(trace, "ack", *subscription, ids);
-  if (span == nullptr) return AcknowledgeRead(engine, subscription, std::move(ids), exactly_once, done);
+  if (span == nullptr)
+    return AcknowledgeRead(engine, subscription, std::move(ids), exactly_once, done);
   const uint64_t count = CountOf(ids.current);
   AcknowledgeRead(engine, subscription, std::move(ids), exactly_once,
                   [span, count, done](absl::StatusOr<AckIdsOutcome> outcome) {

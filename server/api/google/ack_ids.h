@@ -1,7 +1,9 @@
-// What is done with the ack ids of a request, unary or on a stream: they are read, joined to ranges of leases, and settled.
+// What is done with the ack ids of a request, unary or on a stream: they are read, joined to ranges
+// of leases, and settled.
 //
-// Without exactly-once delivery an id that is well-formed never fails: a lease that is over is acknowledged late, as far as
-// that still means something. With it, each id is confirmed or refused.
+// Without exactly-once delivery an id that is well-formed never fails: a lease that is over is
+// acknowledged late, as far as that still means something. With it, each id is confirmed or
+// refused.
 //
 // Thread rule: any thread; callbacks as the engine's.
 #pragma once
@@ -44,19 +46,21 @@ struct SettleTrace {
   std::optional<SpanContext> call;
 };
 
-// INVALID_ARGUMENT for ids that were never ids of this subscription, unless it is an exactly-once one; nothing is settled
-// then.
+// INVALID_ARGUMENT for ids that were never ids of this subscription, unless it is an exactly-once
+// one; nothing is settled then.
 void AcknowledgeIds(Engine& engine, const std::shared_ptr<Subscription>& subscription,
                     const std::vector<std::string_view>& ack_ids, const SettleTrace& trace,
                     const AckIdsDone& done);
 
-// `seconds` 0 gives messages back. The same for unary calls and for one stretch of a stream's request.
-// REQUIRES: 0 <= seconds <= 600.
-absl::StatusOr<AckIdsOutcome> ModifyDeadlineOfIds(Engine& engine, const std::shared_ptr<Subscription>& subscription,
-                                                  const std::vector<std::string_view>& ack_ids, int32_t seconds,
-                                                  const SettleTrace& trace);
+// `seconds` 0 gives messages back. The same for unary calls and for one stretch of a stream's
+// request. REQUIRES: 0 <= seconds <= 600.
+absl::StatusOr<AckIdsOutcome> ModifyDeadlineOfIds(Engine& engine,
+                                                  const std::shared_ptr<Subscription>& subscription,
+                                                  const std::vector<std::string_view>& ack_ids,
+                                                  int32_t seconds, const SettleTrace& trace);
 
-// The error of a unary call for what failed: the text, and an ErrorInfo with each id, as clients take it apart.
+// The error of a unary call for what failed: the text, and an ErrorInfo with each id, as clients
+// take it apart.
 grpc::Status ExactlyOnceError(const AckIdsOutcome& outcome);
 
 }  // namespace sluice::server

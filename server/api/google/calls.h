@@ -15,14 +15,19 @@
 namespace sluice::server {
 
 // What a call needs is asked by whoever begins it so.
-inline UnaryFinish BeginGoogle(ServiceContext& context, Rpc rpc, const grpc::CallbackServerContext& call,
+inline UnaryFinish BeginGoogle(ServiceContext& context, Rpc rpc,
+                               const grpc::CallbackServerContext& call,
                                grpc::ServerUnaryReactor* reactor) {
-  return [finish = BeginUnary(context, rpc, call, reactor)](const absl::Status& status) { finish(texts::Told(status)); };
+  return [finish = BeginUnary(context, rpc, call, reactor)](const absl::Status& status) {
+    finish(texts::Told(status));
+  };
 }
 
 // Nothing when the caller may not, or asks for what this server does not know, and was told.
-inline UnaryFinish BeginGoogle(ServiceContext& context, Rpc rpc, const grpc::CallbackServerContext& call,
-                               const google::protobuf::Message& request, grpc::ServerUnaryReactor* reactor) {
+inline UnaryFinish BeginGoogle(ServiceContext& context, Rpc rpc,
+                               const grpc::CallbackServerContext& call,
+                               const google::protobuf::Message& request,
+                               grpc::ServerUnaryReactor* reactor) {
   UnaryFinish finish = BeginUnary(context, rpc, call, request, reactor);
   if (!finish) return nullptr;
   if (absl::Status status = CheckFieldsKnown(request); !status.ok()) {
@@ -34,16 +39,21 @@ inline UnaryFinish BeginGoogle(ServiceContext& context, Rpc rpc, const grpc::Cal
 
 // For calls that answer later: operation(finish).
 template <class Operation>
-grpc::ServerUnaryReactor* RunGoogle(ServiceContext& context, Rpc rpc, grpc::CallbackServerContext* call,
-                                    const google::protobuf::Message& request, const Operation& operation) {
+grpc::ServerUnaryReactor* RunGoogle(ServiceContext& context, Rpc rpc,
+                                    grpc::CallbackServerContext* call,
+                                    const google::protobuf::Message& request,
+                                    const Operation& operation) {
   grpc::ServerUnaryReactor* reactor = call->DefaultReactor();
-  if (const UnaryFinish finish = BeginGoogle(context, rpc, *call, request, reactor)) operation(finish);
+  if (const UnaryFinish finish = BeginGoogle(context, rpc, *call, request, reactor))
+    operation(finish);
   return reactor;
 }
 
 template <class Answer>
-grpc::ServerUnaryReactor* AnswerGoogle(ServiceContext& context, Rpc rpc, grpc::CallbackServerContext* call,
-                                       const google::protobuf::Message& request, const Answer& answer) {
+grpc::ServerUnaryReactor* AnswerGoogle(ServiceContext& context, Rpc rpc,
+                                       grpc::CallbackServerContext* call,
+                                       const google::protobuf::Message& request,
+                                       const Answer& answer) {
   return AnswerUnary(context, rpc, call, request, [&] {
     const absl::Status known = CheckFieldsKnown(request);
     return known.ok() ? texts::Told(answer()) : known;

@@ -1,5 +1,5 @@
-// Between the messages of google.pubsub.v1 and what the engine understands. What this server cannot keep to is refused, not
-// stored.
+// Between the messages of google.pubsub.v1 and what the engine understands. What this server cannot
+// keep to is refused, not stored.
 //
 // Thread rule: pure functions.
 #pragma once
@@ -27,14 +27,17 @@ absl::Status SetPush(const pubsub::PushConfig& from, SubscriptionConfig* config)
 pubsub::PushConfig ToGoogle(const PushConfig& push);
 pubsub::Topic ToGoogle(const TopicConfig& config);
 // `topic` is the subscription's, when it still has one.
-pubsub::Subscription ToGoogle(const SubscriptionConfig& config, const std::optional<TopicConfig>& topic);
+pubsub::Subscription ToGoogle(const SubscriptionConfig& config,
+                              const std::optional<TopicConfig>& topic);
 pubsub::Snapshot ToGoogle(const Snapshot& snapshot);
 
 // Sets the fields that the mask names, all or none.
-absl::Status MergeGoogle(const google::protobuf::FieldMask& mask, const pubsub::Topic& wanted, TopicConfig* config);
-absl::Status MergeGoogle(const google::protobuf::FieldMask& mask, const pubsub::Subscription& wanted,
-                         SubscriptionConfig* config);
-absl::Status MergeGoogle(const google::protobuf::FieldMask& mask, const pubsub::Snapshot& wanted, Labels* labels);
+absl::Status MergeGoogle(const google::protobuf::FieldMask& mask, const pubsub::Topic& wanted,
+                         TopicConfig* config);
+absl::Status MergeGoogle(const google::protobuf::FieldMask& mask,
+                         const pubsub::Subscription& wanted, SubscriptionConfig* config);
+absl::Status MergeGoogle(const google::protobuf::FieldMask& mask, const pubsub::Snapshot& wanted,
+                         Labels* labels);
 
 // A name for what came without one.
 std::string MadeUpId();

@@ -20,15 +20,18 @@ std::string EtagOf(const std::string& stored) {
 }
 
 absl::Status Invalid(const std::string& field, const std::string& value, std::string_view limit) {
-  return Error(Reason::kInvalidPolicy, fmt::format("{}: {}, but it must be {}", field, value, limit),
+  return Error(Reason::kInvalidPolicy,
+               fmt::format("{}: {}, but it must be {}", field, value, limit),
                {{"field", field}, {"value", value}, {"limit", std::string(limit)}});
 }
 
-// The kinds of principals of the public documentation (cloud.google.com/iam/docs/principal-identifiers).
+// The kinds of principals of the public documentation
+// (cloud.google.com/iam/docs/principal-identifiers).
 bool IsMember(std::string_view member) {
   static constexpr std::string_view kWhole[] = {"allUsers", "allAuthenticatedUsers"};
-  static constexpr std::string_view kKinds[] = {"user:", "serviceAccount:", "group:", "domain:", "projectOwner:",
-                                                "projectEditor:", "projectViewer:", "principal:", "principalSet:", "deleted:"};
+  static constexpr std::string_view kKinds[] = {
+      "user:",          "serviceAccount:", "group:",     "domain:",       "projectOwner:",
+      "projectEditor:", "projectViewer:",  "principal:", "principalSet:", "deleted:"};
   return std::find(std::begin(kWhole), std::end(kWhole), member) != std::end(kWhole) ||
          std::any_of(std::begin(kKinds), std::end(kKinds), [&](std::string_view kind) {
            return member.size() > kind.size() && member.substr(0, kind.size()) == kind;
@@ -48,26 +51,32 @@ absl::Status Check(const iam::Policy& policy) {
   for (int i = 0; i < policy.bindings_size(); ++i) {
     const iam::Binding& binding = policy.bindings(i);
     const std::string field = fmt::format("policy.bindings[{}]", i);
-    if (!IsRole(binding.role())) return Invalid(field + ".role", binding.role(), "as roles/pubsub.publisher");
+    if (!IsRole(binding.role()))
+      return Invalid(field + ".role", binding.role(), "as roles/pubsub.publisher");
     for (const std::string& member : binding.members()) {
-      if (!IsMember(member)) return Invalid(field + ".members", member, "as user:a@example.com or allUsers");
+      if (!IsMember(member))
+        return Invalid(field + ".members", member, "as user:a@example.com or allUsers");
     }
     members += binding.members_size();
     if (binding.has_condition() && policy.version() != 3) {
-      return Invalid("policy.version", std::to_string(policy.version()), "3 where a binding has a condition");
+      return Invalid("policy.version", std::to_string(policy.version()),
+                     "3 where a binding has a condition");
     }
   }
   if (members > kMaxPolicyMembers) {
-    return Invalid("policy.bindings", fmt::format("{} members", members), fmt::format("at most {}", kMaxPolicyMembers));
+    return Invalid("policy.bindings", fmt::format("{} members", members),
+                   fmt::format("at most {}", kMaxPolicyMembers));
   }
   if (policy.ByteSizeLong() > kMaxPolicyBytes) {
-    return Invalid("policy", fmt::format("{} bytes", policy.ByteSizeLong()), fmt::format("at most {}", kMaxPolicyBytes));
+    return Invalid("policy", fmt::format("{} bytes", policy.ByteSizeLong()),
+                   fmt::format("at most {}", kMaxPolicyBytes));
   }
   return absl::OkStatus();
 }
 
 // What the mask names of `wanted`; bindings when it names nothing.
-absl::Status Merge(const google::protobuf::FieldMask& mask, const iam::Policy& wanted, iam::Policy* policy) {
+absl::Status Merge(const google::protobuf::FieldMask& mask, const iam::Policy& wanted,
+                   iam::Policy* policy) {
   const auto named = [&](std::string_view path) {
     return std::find(mask.paths().begin(), mask.paths().end(), path) != mask.paths().end();
   };
@@ -93,7 +102,8 @@ iam::Policy Read(const std::string& stored) {
 
 }  // namespace
 
-// Whoever asks for an older version gets conditions all the same: to set back what was shown must lose nothing.
+// Whoever asks for an older version gets conditions all the same: to set back what was shown must
+// lose nothing.
 iam::Policy ShownPolicy(const std::string& stored) {
   iam::Policy policy = Read(stored);
   // As the service: what has no bindings has no version either.
@@ -102,10 +112,12 @@ iam::Policy ShownPolicy(const std::string& stored) {
   return policy;
 }
 
-absl::StatusOr<std::string> ChangedPolicy(const std::string& stored, const iam::SetIamPolicyRequest& request) {
+absl::StatusOr<std::string> ChangedPolicy(const std::string& stored,
+                                          const iam::SetIamPolicyRequest& request) {
   if (!request.has_policy()) return texts::InvalidArgument("policy");
   if (!request.policy().etag().empty() && request.policy().etag() != EtagOf(stored)) {
-    return Error(Reason::kConcurrentChange, "policy.etag: the policy was changed meanwhile; read it again",
+    return Error(Reason::kConcurrentChange,
+                 "policy.etag: the policy was changed meanwhile; read it again",
                  {{"field", "policy.etag"}});
   }
   iam::Policy policy = Read(stored);

@@ -51,7 +51,8 @@ absl::StatusOr<std::string> PolicyOf(const Engine& engine, const ResourceName& n
 
 // Permissions on a resource begin so.
 std::string_view PrefixOf(const ResourceName& name) {
-  constexpr std::string_view kPrefixes[] = {"pubsub.topics.", "pubsub.subscriptions.", "pubsub.snapshots."};
+  constexpr std::string_view kPrefixes[] = {"pubsub.topics.", "pubsub.subscriptions.",
+                                            "pubsub.snapshots."};
   return kPrefixes[name.index()];
 }
 
@@ -63,35 +64,41 @@ std::string StoredPolicyOf(const Engine& engine, std::string_view resource) {
   return PolicyOf(engine, *name).value_or("");
 }
 
-grpc::ServerUnaryReactor* GoogleIam::SetIamPolicy(Call* call, const iam::SetIamPolicyRequest* request,
+grpc::ServerUnaryReactor* GoogleIam::SetIamPolicy(Call* call,
+                                                  const iam::SetIamPolicyRequest* request,
                                                   iam::Policy* response) {
   Reactor* reactor = call->DefaultReactor();
   auto finish = BeginGoogle(context_, Rpc::kGoogleSetIamPolicy, *call, *request, reactor);
   if (!finish) return reactor;
   auto name = ParseResource(request->resource());
   if (!name.ok()) return finish(name.status()), reactor;
-  const auto change = [request](const std::string& stored) { return ChangedPolicy(stored, *request); };
+  const auto change = [request](const std::string& stored) {
+    return ChangedPolicy(stored, *request);
+  };
   std::visit(
       [&](const auto& of_kind) {
-        context_.engine.ChangePolicy(of_kind, change, [this, finish, response](const absl::StatusOr<std::string>& stored) {
-          if (stored.ok()) {
-            context_.access.PolicyChanged();
-            *response = ShownPolicy(*stored);
-          }
-          finish(stored.status());
-        });
+        context_.engine.ChangePolicy(
+            of_kind, change, [this, finish, response](const absl::StatusOr<std::string>& stored) {
+              if (stored.ok()) {
+                context_.access.PolicyChanged();
+                *response = ShownPolicy(*stored);
+              }
+              finish(stored.status());
+            });
       },
       *name);
   return reactor;
 }
 
-grpc::ServerUnaryReactor* GoogleIam::GetIamPolicy(Call* call, const iam::GetIamPolicyRequest* request,
+grpc::ServerUnaryReactor* GoogleIam::GetIamPolicy(Call* call,
+                                                  const iam::GetIamPolicyRequest* request,
                                                   iam::Policy* response) {
   auto get = [&]() -> absl::Status {
     auto name = ParseResource(request->resource());
     if (!name.ok()) return name.status();
     const int version = request->options().requested_policy_version();
-    if (version != 0 && version != 1 && version != 3) return texts::InvalidArgument("options.requested_policy_version");
+    if (version != 0 && version != 1 && version != 3)
+      return texts::InvalidArgument("options.requested_policy_version");
     auto stored = PolicyOf(context_.engine, *name);
     if (stored.ok()) *response = ShownPolicy(*stored);
     return stored.status();
@@ -99,8 +106,9 @@ grpc::ServerUnaryReactor* GoogleIam::GetIamPolicy(Call* call, const iam::GetIamP
   return AnswerGoogle(context_, Rpc::kGoogleGetIamPolicy, call, *request, get);
 }
 
-grpc::ServerUnaryReactor* GoogleIam::TestIamPermissions(Call* call, const iam::TestIamPermissionsRequest* request,
-                                                        iam::TestIamPermissionsResponse* response) {
+grpc::ServerUnaryReactor* GoogleIam::TestIamPermissions(
+    Call* call, const iam::TestIamPermissionsRequest* request,
+    iam::TestIamPermissionsResponse* response) {
   auto test = [&]() -> absl::Status {
     auto name = ParseResource(request->resource());
     if (!name.ok()) return name.status();
@@ -108,12 +116,14 @@ grpc::ServerUnaryReactor* GoogleIam::TestIamPermissions(Call* call, const iam::T
       if (permission.find('*') != permission.npos) return texts::InvalidArgument("permissions");
     }
     if (!PolicyOf(context_.engine, *name).ok()) return absl::OkStatus();
-    const auto caller = context_.access.Identify(*call, EntryOf(Rpc::kGoogleTestIamPermissions).full_name);
+    const auto caller =
+        context_.access.Identify(*call, EntryOf(Rpc::kGoogleTestIamPermissions).full_name);
     if (!caller.ok()) return caller.status();
     for (const std::string& permission : request->permissions()) {
       if (permission.compare(0, PrefixOf(*name).size(), PrefixOf(*name)) != 0) continue;
       const auto right = RightNamed(permission);
-      const bool has = right ? context_.access.Allowed(*caller, *right, request->resource()) : !context_.access.enabled();
+      const bool has = right ? context_.access.Allowed(*caller, *right, request->resource())
+                             : !context_.access.enabled();
       if (has) response->add_permissions(permission);
     }
     return absl::OkStatus();

@@ -1,6 +1,7 @@
-// google.iam.v1.IAMPolicy: a policy for each topic, subscription and snapshot, kept with it. It grants rights beside the policy file
-// (server/security/auth/stored_policy.h) once callers are asked who they are; until then whoever reaches the server may do everything, which
-// is what TestIamPermissions says.
+// google.iam.v1.IAMPolicy: a policy for each topic, subscription and snapshot, kept with it. It
+// grants rights beside the policy file (server/security/auth/stored_policy.h) once callers are
+// asked who they are; until then whoever reaches the server may do everything, which is what
+// TestIamPermissions says.
 //
 // Thread rule: gRPC calls it from its own threads; constant after construction.
 #pragma once
@@ -17,8 +18,10 @@ class GoogleIam final : public google::iam::v1::IAMPolicy::CallbackService {
 
   using Call = grpc::CallbackServerContext;
   using Reactor = grpc::ServerUnaryReactor;
-  Reactor* SetIamPolicy(Call*, const google::iam::v1::SetIamPolicyRequest*, google::iam::v1::Policy*) override;
-  Reactor* GetIamPolicy(Call*, const google::iam::v1::GetIamPolicyRequest*, google::iam::v1::Policy*) override;
+  Reactor* SetIamPolicy(Call*, const google::iam::v1::SetIamPolicyRequest*,
+                        google::iam::v1::Policy*) override;
+  Reactor* GetIamPolicy(Call*, const google::iam::v1::GetIamPolicyRequest*,
+                        google::iam::v1::Policy*) override;
   Reactor* TestIamPermissions(Call*, const google::iam::v1::TestIamPermissionsRequest*,
                               google::iam::v1::TestIamPermissionsResponse*) override;
 

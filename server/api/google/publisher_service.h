@@ -1,5 +1,5 @@
-// google.pubsub.v1.Publisher over the engine. Publish is bytes in and out; the methods are composed one by one over Service,
-// since a raw method cannot be layered over CallbackService in gRPC 1.51.
+// google.pubsub.v1.Publisher over the engine. Publish is bytes in and out; the methods are composed
+// one by one over Service, since a raw method cannot be layered over CallbackService in gRPC 1.51.
 //
 // Thread rule: gRPC calls it from its own threads; constant after construction.
 #pragma once
@@ -15,10 +15,13 @@ namespace pubsub = ::google::pubsub::v1;
 
 template <class Base>
 using PublisherAdmin = pubsub::Publisher::WithCallbackMethod_CreateTopic<
-    pubsub::Publisher::WithCallbackMethod_UpdateTopic<pubsub::Publisher::WithCallbackMethod_GetTopic<
-        pubsub::Publisher::WithCallbackMethod_ListTopics<pubsub::Publisher::WithCallbackMethod_ListTopicSubscriptions<
-            pubsub::Publisher::WithCallbackMethod_ListTopicSnapshots<pubsub::Publisher::WithCallbackMethod_DeleteTopic<
-                pubsub::Publisher::WithCallbackMethod_DetachSubscription<Base>>>>>>>>;
+    pubsub::Publisher::WithCallbackMethod_UpdateTopic<
+        pubsub::Publisher::WithCallbackMethod_GetTopic<
+            pubsub::Publisher::WithCallbackMethod_ListTopics<
+                pubsub::Publisher::WithCallbackMethod_ListTopicSubscriptions<
+                    pubsub::Publisher::WithCallbackMethod_ListTopicSnapshots<
+                        pubsub::Publisher::WithCallbackMethod_DeleteTopic<
+                            pubsub::Publisher::WithCallbackMethod_DetachSubscription<Base>>>>>>>>;
 using PublisherMethods =
     PublisherAdmin<pubsub::Publisher::WithRawCallbackMethod_Publish<pubsub::Publisher::Service>>;
 
@@ -32,7 +35,8 @@ class GooglePublisher final : public PublisherMethods {
   Reactor* UpdateTopic(Call*, const pubsub::UpdateTopicRequest*, pubsub::Topic*) override;
   Reactor* Publish(Call*, const grpc::ByteBuffer*, grpc::ByteBuffer*) override;
   Reactor* GetTopic(Call*, const pubsub::GetTopicRequest*, pubsub::Topic*) override;
-  Reactor* ListTopics(Call*, const pubsub::ListTopicsRequest*, pubsub::ListTopicsResponse*) override;
+  Reactor* ListTopics(Call*, const pubsub::ListTopicsRequest*,
+                      pubsub::ListTopicsResponse*) override;
   Reactor* ListTopicSubscriptions(Call*, const pubsub::ListTopicSubscriptionsRequest*,
                                   pubsub::ListTopicSubscriptionsResponse*) override;
   Reactor* ListTopicSnapshots(Call*, const pubsub::ListTopicSnapshotsRequest*,

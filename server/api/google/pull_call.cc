@@ -15,19 +15,23 @@
 namespace sluice::server {
 namespace {
 
-// One response, below the 4 MiB that a client accepts whose channel says nothing else; a single message may be larger.
+// One response, below the 4 MiB that a client accepts whose channel says nothing else; a single
+// message may be larger.
 constexpr int64_t kMaxPullBytes = int64_t{3} << 20;
-// The most that an empty answer waits; and one that is to come at once, when what there is has to be read.
+// The most that an empty answer waits; and one that is to come at once, when what there is has to
+// be read.
 constexpr absl::Duration kLongestWait = absl::Seconds(60);
 constexpr absl::Duration kLongestRead = absl::Milliseconds(500);
-// How long an answer waits for more once it has messages, and how often one that is to come at once looks whether they were read.
+// How long an answer waits for more once it has messages, and how often one that is to come at once
+// looks whether they were read.
 constexpr absl::Duration kFillTime = absl::Milliseconds(3);
 // Before the client gives up.
 constexpr absl::Duration kBeforeDeadline = absl::Milliseconds(200);
 
 }  // namespace
 
-PullCall* PullCall::Start(ServiceContext& context, SessionList::Slot slot, const grpc::CallbackServerContext& call,
+PullCall* PullCall::Start(ServiceContext& context, SessionList::Slot slot,
+                          const grpc::CallbackServerContext& call,
                           const grpc::ByteBuffer& request_buffer, grpc::ByteBuffer* response) {
   auto pull = std::make_shared<PullCall>(context, slot, call, response);
   pull->self_ = pull;
@@ -37,7 +41,8 @@ PullCall* PullCall::Start(ServiceContext& context, SessionList::Slot slot, const
   grpc::ByteBuffer copy(request_buffer);
   grpc::ProtoBufferReader reader(&copy);
   const Instant deadline = DeadlineOf(call, context.engine.clock());
-  absl::Status status = Error(Reason::kMalformedRequest, "the request is not a serialized google.pubsub.v1.PullRequest");
+  absl::Status status = Error(Reason::kMalformedRequest,
+                              "the request is not a serialized google.pubsub.v1.PullRequest");
   if (request.ParseFromZeroCopyStream(&reader)) {
     Caller caller;
     status = Authorize(context.access, call, Rpc::kGooglePull, request.subscription(), &caller);
@@ -55,8 +60,10 @@ absl::Status PullCall::Begin(const pubsub::PullRequest& request, Instant deadlin
   auto found = context_.engine.FindSubscription(*name);
   if (!found.ok()) return found.status();
   subscription_ = *std::move(found);
-  auto consumer = subscription_->Attach(
-      shared_from_this(), {.client_id = {}, .leases_outlive_it = true, .takes_one_delivery = true, .waits_without_topic = true});
+  auto consumer = subscription_->Attach(shared_from_this(), {.client_id = {},
+                                                             .leases_outlive_it = true,
+                                                             .takes_one_delivery = true,
+                                                             .waits_without_topic = true});
   if (!consumer.ok()) return consumer.status();
   {
     MutexLock lock(mu_);
@@ -72,7 +79,8 @@ absl::Status PullCall::Begin(const pubsub::PullRequest& request, Instant deadlin
   // The field is deprecated, since an answer at once may be empty though there is something.
   at_once_ = request.return_immediately();
   const absl::Duration wait = at_once_ ? kLongestRead : kLongestWait;
-  const Instant until = deadline == Instant::Never() ? now + wait : std::min(now + wait, deadline + -kBeforeDeadline);
+  const Instant until =
+      deadline == Instant::Never() ? now + wait : std::min(now + wait, deadline + -kBeforeDeadline);
   wanted_ = request.max_messages();
   subscription_->Grant(*consumer, wanted_, kMaxPullBytes);
   if (until <= now) {
@@ -117,8 +125,10 @@ void PullCall::LookForMore(bool waited) {
     looks_ = true;
     some = !collected_.empty();
   }
-  // A subscription at rest has nothing for this call now: all there is was delivered, is leased or waits for its time.
-  const bool enough = some ? waited || subscription_->AtRest() : at_once_ && subscription_->AtRest();
+  // A subscription at rest has nothing for this call now: all there is was delivered, is leased or
+  // waits for its time.
+  const bool enough =
+      some ? waited || subscription_->AtRest() : at_once_ && subscription_->AtRest();
   if (enough) return Answer(absl::OkStatus());
   if (some || at_once_) LookSoon();
 }
@@ -144,7 +154,8 @@ void PullCall::Answer(const absl::Status& status) {
     subscription_->Detach(consumer);
     EncodedDeliveries encoded{.buffer = EmptyMessage()};
     if (status.ok() && !deliveries.empty()) {
-      const GoogleFrame frame(subscription_->id(), context_.engine.incarnation(), subscription_->properties().dead_letters);
+      const GoogleFrame frame(subscription_->id(), context_.engine.incarnation(),
+                              subscription_->properties().dead_letters);
       encoded = EncodeDeliveries(&deliveries, kMaxPullBytes, "", frame);
     }
     deliver_span_ = BeginDeliver(context_.tracer, subscription_, encoded.deliveries, trace_);

@@ -1,8 +1,9 @@
-// One Pull: a consumer that collects messages until there are as many as wanted, until there are no more at the moment, or for a few
-// milliseconds from the first on; a while at the most when there are none. Beside open streams, which take their turns, several
-// deliveries make one answer.
+// One Pull: a consumer that collects messages until there are as many as wanted, until there are no
+// more at the moment, or for a few milliseconds from the first on; a while at the most when there
+// are none. Beside open streams, which take their turns, several deliveries make one answer.
 //
-// Thread rule: as a stream session: one mutex guards all; gRPC and the engine each hold a reference.
+// Thread rule: as a stream session: one mutex guards all; gRPC and the engine each hold a
+// reference.
 #pragma once
 
 #include <memory>
@@ -26,10 +27,12 @@ class PullCall final : public grpc::ServerUnaryReactor,
                        public std::enable_shared_from_this<PullCall> {
  public:
   // Ends by itself.
-  static PullCall* Start(ServiceContext& context, SessionList::Slot slot, const grpc::CallbackServerContext& call,
-                         const grpc::ByteBuffer& request, grpc::ByteBuffer* response);
+  static PullCall* Start(ServiceContext& context, SessionList::Slot slot,
+                         const grpc::CallbackServerContext& call, const grpc::ByteBuffer& request,
+                         grpc::ByteBuffer* response);
 
-  PullCall(ServiceContext& context, SessionList::Slot slot, const grpc::CallbackServerContext& call, grpc::ByteBuffer* response)
+  PullCall(ServiceContext& context, SessionList::Slot slot, const grpc::CallbackServerContext& call,
+           grpc::ByteBuffer* response)
       : context_(context), slot_(slot), call_(call), response_(response) {}
 
   void OnCancel() override { Answer(absl::CancelledError("the client is gone")); }
@@ -42,7 +45,8 @@ class PullCall final : public grpc::ServerUnaryReactor,
  private:
   // An error, or nothing while it waits.
   absl::Status Begin(const pubsub::PullRequest& request, Instant deadline) EXCLUDES(mu_);
-  // Answers when what was collected is enough, or looks again soon. `waited` says that it had its time.
+  // Answers when what was collected is enough, or looks again soon. `waited` says that it had its
+  // time.
   void LookForMore(bool waited) EXCLUDES(mu_);
   void LookSoon();
   // With what was collected; after an error that goes back. Only the first call counts.

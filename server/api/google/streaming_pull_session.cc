@@ -9,19 +9,25 @@
 namespace sluice::server {
 namespace {
 
-// One response. Well below the 4 MiB that some clients accept; a single message may be larger than this.
+// One response. Well below the 4 MiB that some clients accept; a single message may be larger than
+// this.
 constexpr size_t kMaxResponseBytes = size_t{1} << 20;
 // Credit in messages is not how these clients bound what they hold.
 constexpr int64_t kEndlessCredit = int64_t{1} << 50;
 
-int64_t LimitFrom(int64_t wanted) { return wanted > 0 ? wanted : AttachOptions::kNoOutstandingLimit; }
+int64_t LimitFrom(int64_t wanted) {
+  return wanted > 0 ? wanted : AttachOptions::kNoOutstandingLimit;
+}
 
 absl::Status CheckStreamDeadline(int32_t seconds) {
   const absl::Duration deadline = absl::Seconds(seconds);
-  return deadline >= kMinAckDeadline && deadline <= kMaxAckDeadline ? absl::OkStatus() : texts::InvalidAckDeadline(seconds);
+  return deadline >= kMinAckDeadline && deadline <= kMaxAckDeadline
+             ? absl::OkStatus()
+             : texts::InvalidAckDeadline(seconds);
 }
 
-void Append(const std::vector<std::string>& ids, google::protobuf::RepeatedPtrField<std::string>* out) {
+void Append(const std::vector<std::string>& ids,
+            google::protobuf::RepeatedPtrField<std::string>* out) {
   for (const std::string& id : ids) *out->Add() = id;
 }
 
@@ -42,17 +48,22 @@ EncodedDeliveries StreamingPullSession::Encode(std::vector<Delivery>* deliveries
   auto& told = *writing_front_.mutable_subscription_properties();
   told.set_exactly_once_delivery_enabled(properties.exactly_once);
   told.set_message_ordering_enabled(properties.ordered);
-  const GoogleFrame frame(subscription_->id(), context_.engine.incarnation(), properties.dead_letters);
-  EncodedDeliveries encoded = EncodeDeliveries(deliveries, kMaxResponseBytes, writing_front_.SerializeAsString(), frame);
+  const GoogleFrame frame(subscription_->id(), context_.engine.incarnation(),
+                          properties.dead_letters);
+  EncodedDeliveries encoded =
+      EncodeDeliveries(deliveries, kMaxResponseBytes, writing_front_.SerializeAsString(), frame);
   writing_front_.Clear();
   return encoded;
 }
 
 absl::Status StreamingPullSession::Open(const pubsub::StreamingPullRequest& request) {
-  if (absl::Status may = Allow(Right::kSubscriptionsConsume, request.subscription()); !may.ok()) return may;
+  if (absl::Status may = Allow(Right::kSubscriptionsConsume, request.subscription()); !may.ok())
+    return may;
   auto name = SubscriptionName::Parse(request.subscription());
   if (!name.ok()) return name.status();
-  if (absl::Status status = CheckStreamDeadline(request.stream_ack_deadline_seconds()); !status.ok()) return status;
+  if (absl::Status status = CheckStreamDeadline(request.stream_ack_deadline_seconds());
+      !status.ok())
+    return status;
   if (request.client_id().size() > kMaxClientIdBytes) return texts::InvalidArgument("client_id");
   auto found = context_.engine.FindSubscription(*name);
   if (!found.ok()) return found.status();
@@ -81,12 +92,13 @@ absl::Status StreamingPullSession::Open(const pubsub::StreamingPullRequest& requ
 
 absl::Status StreamingPullSession::Attach(const pubsub::StreamingPullRequest& request) {
   auto consumer = subscription_->Attach(
-      shared_from_this(), {.client_id = request.client_id(),
-                           .ack_deadline = absl::Seconds(request.stream_ack_deadline_seconds()),
-                           .leases_outlive_it = true,
-                           .max_outstanding_messages = LimitFrom(request.max_outstanding_messages()),
-                           .max_outstanding_bytes = LimitFrom(request.max_outstanding_bytes()),
-                           .waits_without_topic = true});
+      shared_from_this(),
+      {.client_id = request.client_id(),
+       .ack_deadline = absl::Seconds(request.stream_ack_deadline_seconds()),
+       .leases_outlive_it = true,
+       .max_outstanding_messages = LimitFrom(request.max_outstanding_messages()),
+       .max_outstanding_bytes = LimitFrom(request.max_outstanding_bytes()),
+       .waits_without_topic = true});
   if (!consumer.ok()) return consumer.status();
   consumer_ = *consumer;
   return absl::OkStatus();
@@ -95,7 +107,8 @@ absl::Status StreamingPullSession::Attach(const pubsub::StreamingPullRequest& re
 absl::Status StreamingPullSession::Apply(const pubsub::StreamingPullRequest& request) {
   if (!request.subscription().empty()) return texts::InvalidArgument("subscription");
   if (!request.client_id().empty()) return texts::InvalidArgument("client_id");
-  if (request.max_outstanding_messages() != 0) return texts::InvalidArgument("max_outstanding_messages");
+  if (request.max_outstanding_messages() != 0)
+    return texts::InvalidArgument("max_outstanding_messages");
   if (request.max_outstanding_bytes() != 0) return texts::InvalidArgument("max_outstanding_bytes");
   if (request.protocol_version() != 0) return texts::InvalidArgument("protocol_version");
   if (const int32_t seconds = request.stream_ack_deadline_seconds(); seconds != 0) {
@@ -136,8 +149,8 @@ void StreamingPullSession::Acknowledged(const absl::StatusOr<AckIdsOutcome>& out
       Append(outcome->invalid, confirmation.mutable_invalid_ack_ids());
       Append(outcome->unordered, confirmation.mutable_unordered_ack_ids());
       Append(outcome->failed, confirmation.mutable_temporary_failed_ack_ids());
-      front_parts_ += outcome->confirmed.size() + outcome->invalid.size() + outcome->unordered.size() +
-                      outcome->failed.size();
+      front_parts_ += outcome->confirmed.size() + outcome->invalid.size() +
+                      outcome->unordered.size() + outcome->failed.size();
     }
   }
   if (!outcome.ok()) {
@@ -153,7 +166,8 @@ absl::Status StreamingPullSession::ModifyDeadlines(const pubsub::StreamingPullRe
   const auto& seconds = request.modify_deadline_seconds();
   if (ids.size() != seconds.size()) return texts::InvalidArgument("modify_deadline_seconds");
   for (int i = 0; i < seconds.size(); ++i) {
-    if (seconds[i] < 0 || absl::Seconds(seconds[i]) > kMaxAckDeadline) return texts::InvalidAckDeadline(seconds[i]);
+    if (seconds[i] < 0 || absl::Seconds(seconds[i]) > kMaxAckDeadline)
+      return texts::InvalidAckDeadline(seconds[i]);
   }
   for (int begin = 0; begin < ids.size();) {
     int end = begin;

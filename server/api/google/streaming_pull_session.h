@@ -1,9 +1,9 @@
-// One StreamingPull stream (server/delivery/delivery_stream.h): a consumer whose leases outlive it, since these clients open streams again
-// and settle on any connection.
+// One StreamingPull stream (server/delivery/delivery_stream.h): a consumer whose leases outlive it,
+// since these clients open streams again and settle on any connection.
 //
-// Every response says what the subscription is like, an empty request is a ping and is answered at once, and one response
-// comes right after the stream was opened. The window bounds what waits to be written, beside what the client bounds itself
-// (max_outstanding_messages and _bytes).
+// Every response says what the subscription is like, an empty request is a ping and is answered at
+// once, and one response comes right after the stream was opened. The window bounds what waits to
+// be written, beside what the client bounds itself (max_outstanding_messages and _bytes).
 //
 // Thread rule: as DeliveryStream.
 #pragma once
@@ -19,7 +19,8 @@ namespace sluice::server {
 
 class StreamingPullSession final : public DeliveryStream {
  public:
-  StreamingPullSession(ServiceContext& context, SessionList::Slot slot, const grpc::CallbackServerContext& call, Caller caller)
+  StreamingPullSession(ServiceContext& context, SessionList::Slot slot,
+                       const grpc::CallbackServerContext& call, Caller caller)
       : DeliveryStream(context, slot, Rpc::kGoogleStreamingPull, call, std::move(caller)) {}
 
   void Ended(absl::Status why) override;

@@ -22,11 +22,17 @@ namespace {
 constexpr size_t kMaxAckRequestBytes = 524'288;
 
 // The subscription of a request that carries ack ids, checked as far as both kinds are alike.
-absl::StatusOr<std::shared_ptr<Subscription>> Check(ServiceContext& context, const grpc::CallbackServerContext& call, Rpc rpc,
-                                                    bool scanned, size_t bytes, const AckScan& scan) {
-  if (!scanned) return Error(Reason::kMalformedRequest, "the request is not a serialized google.pubsub.v1 request");
+absl::StatusOr<std::shared_ptr<Subscription>> Check(ServiceContext& context,
+                                                    const grpc::CallbackServerContext& call,
+                                                    Rpc rpc, bool scanned, size_t bytes,
+                                                    const AckScan& scan) {
+  if (!scanned)
+    return Error(Reason::kMalformedRequest,
+                 "the request is not a serialized google.pubsub.v1 request");
   Caller caller;
-  if (absl::Status may = Authorize(context.access, call, rpc, scan.subscription, &caller); !may.ok()) return may;
+  if (absl::Status may = Authorize(context.access, call, rpc, scan.subscription, &caller);
+      !may.ok())
+    return may;
   if (bytes > kMaxAckRequestBytes) return texts::RequestTooLarge(bytes, kMaxAckRequestBytes);
   auto name = SubscriptionName::Parse(scan.subscription);
   if (!name.ok()) return name.status();
@@ -35,8 +41,9 @@ absl::StatusOr<std::shared_ptr<Subscription>> Check(ServiceContext& context, con
 }
 
 // Ends a call with what became of its ids: OK, or the error that lists those that failed.
-void FinishWith(ServiceContext& context, Rpc rpc, const grpc::CallbackServerContext& call, grpc::ServerUnaryReactor* reactor,
-                const UnaryFinish& finish, const absl::StatusOr<AckIdsOutcome>& outcome) {
+void FinishWith(ServiceContext& context, Rpc rpc, const grpc::CallbackServerContext& call,
+                grpc::ServerUnaryReactor* reactor, const UnaryFinish& finish,
+                const absl::StatusOr<AckIdsOutcome>& outcome) {
   if (!outcome.ok() || outcome->all_confirmed()) return finish(outcome.status());
   const absl::Status refused = Error(Reason::kInvalidAckId, texts::AckIdsFailed());
   CountRefusal(refused, context.metrics.engine);
@@ -56,57 +63,66 @@ pubsub::Subscription GoogleSubscriber::Described(const SubscriptionConfig& confi
   return ToGoogle(config, known);
 }
 
-grpc::ServerUnaryReactor* GoogleSubscriber::CreateSubscription(Call* call, const pubsub::Subscription* request,
+grpc::ServerUnaryReactor* GoogleSubscriber::CreateSubscription(Call* call,
+                                                               const pubsub::Subscription* request,
                                                                pubsub::Subscription* response) {
-  return RunGoogle(context_, Rpc::kGoogleCreateSubscription, call, *request, [&](const UnaryFinish& finish) {
-    admin_.CreateSubscription(FromGoogle(*request), StartPosition(Latest{}), Answering(finish, response));
-  });
+  return RunGoogle(context_, Rpc::kGoogleCreateSubscription, call, *request,
+                   [&](const UnaryFinish& finish) {
+                     admin_.CreateSubscription(FromGoogle(*request), StartPosition(Latest{}),
+                                               Answering(finish, response));
+                   });
 }
 
-grpc::ServerUnaryReactor* GoogleSubscriber::GetSubscription(Call* call, const pubsub::GetSubscriptionRequest* request,
-                                                            pubsub::Subscription* response) {
+grpc::ServerUnaryReactor* GoogleSubscriber::GetSubscription(
+    Call* call, const pubsub::GetSubscriptionRequest* request, pubsub::Subscription* response) {
   return AnswerGoogle(context_, Rpc::kGoogleGetSubscription, call, *request, [&] {
     return Written(admin_.GetSubscription({request->subscription(), "subscription"}),
                    [&](const SubscriptionConfig& found) { *response = Described(found); });
   });
 }
 
-grpc::ServerUnaryReactor* GoogleSubscriber::UpdateSubscription(Call* call,
-                                                               const pubsub::UpdateSubscriptionRequest* request,
-                                                               pubsub::Subscription* response) {
-  return RunGoogle(context_, Rpc::kGoogleUpdateSubscription, call, *request, [&](const UnaryFinish& finish) {
-    admin_.UpdateSubscription(
-        {request->subscription().name(), "subscription.name"},
-        [&](SubscriptionConfig* config) { return MergeGoogle(request->update_mask(), request->subscription(), config); },
-        Answering(finish, response));
-  });
+grpc::ServerUnaryReactor* GoogleSubscriber::UpdateSubscription(
+    Call* call, const pubsub::UpdateSubscriptionRequest* request, pubsub::Subscription* response) {
+  return RunGoogle(
+      context_, Rpc::kGoogleUpdateSubscription, call, *request, [&](const UnaryFinish& finish) {
+        admin_.UpdateSubscription(
+            {request->subscription().name(), "subscription.name"},
+            [&](SubscriptionConfig* config) {
+              return MergeGoogle(request->update_mask(), request->subscription(), config);
+            },
+            Answering(finish, response));
+      });
 }
 
-grpc::ServerUnaryReactor* GoogleSubscriber::ListSubscriptions(Call* call,
-                                                              const pubsub::ListSubscriptionsRequest* request,
-                                                              pubsub::ListSubscriptionsResponse* response) {
+grpc::ServerUnaryReactor* GoogleSubscriber::ListSubscriptions(
+    Call* call, const pubsub::ListSubscriptionsRequest* request,
+    pubsub::ListSubscriptionsResponse* response) {
   return AnswerGoogle(context_, Rpc::kGoogleListSubscriptions, call, *request, [&] {
-    return admin_.ListSubscriptions(*request, response, [&](const SubscriptionConfig& subscription) {
-      *response->add_subscriptions() = Described(subscription);
-      return subscription.name.full();
-    });
+    return admin_.ListSubscriptions(*request, response,
+                                    [&](const SubscriptionConfig& subscription) {
+                                      *response->add_subscriptions() = Described(subscription);
+                                      return subscription.name.full();
+                                    });
   });
 }
 
-grpc::ServerUnaryReactor* GoogleSubscriber::DeleteSubscription(Call* call,
-                                                               const pubsub::DeleteSubscriptionRequest* request, Empty*) {
-  return RunGoogle(context_, Rpc::kGoogleDeleteSubscription, call, *request, [&](const UnaryFinish& finish) {
-    admin_.DeleteSubscription({request->subscription(), "subscription"}, finish);
-  });
+grpc::ServerUnaryReactor* GoogleSubscriber::DeleteSubscription(
+    Call* call, const pubsub::DeleteSubscriptionRequest* request, Empty*) {
+  return RunGoogle(context_, Rpc::kGoogleDeleteSubscription, call, *request,
+                   [&](const UnaryFinish& finish) {
+                     admin_.DeleteSubscription({request->subscription(), "subscription"}, finish);
+                   });
 }
 
-grpc::ServerUnaryReactor* GoogleSubscriber::ModifyPushConfig(Call* call, const pubsub::ModifyPushConfigRequest* request,
-                                                             Empty*) {
-  return RunGoogle(context_, Rpc::kGoogleModifyPushConfig, call, *request, [&](const UnaryFinish& finish) {
-    admin_.UpdateSubscription({request->subscription(), "subscription"},
-                              [&](SubscriptionConfig* config) { return SetPush(request->push_config(), config); },
-                              AnswerWith(finish, [](const SubscriptionConfig&) {}));
-  });
+grpc::ServerUnaryReactor* GoogleSubscriber::ModifyPushConfig(
+    Call* call, const pubsub::ModifyPushConfigRequest* request, Empty*) {
+  return RunGoogle(
+      context_, Rpc::kGoogleModifyPushConfig, call, *request, [&](const UnaryFinish& finish) {
+        admin_.UpdateSubscription(
+            {request->subscription(), "subscription"},
+            [&](SubscriptionConfig* config) { return SetPush(request->push_config(), config); },
+            AnswerWith(finish, [](const SubscriptionConfig&) {}));
+      });
 }
 
 grpc::ServerUnaryReactor* GoogleSubscriber::Acknowledge(Call* call, const grpc::ByteBuffer* request,
@@ -118,7 +134,8 @@ grpc::ServerUnaryReactor* GoogleSubscriber::Acknowledge(Call* call, const grpc::
   std::string flat;
   AckScan scan;
   const bool scanned = ScanAcknowledge(Flatten(*request, &slices, &flat), &scan);
-  auto subscription = Check(context_, *call, Rpc::kGoogleAcknowledge, scanned, request->Length(), scan);
+  auto subscription =
+      Check(context_, *call, Rpc::kGoogleAcknowledge, scanned, request->Length(), scan);
   if (!subscription.ok()) return finish(subscription.status()), reactor;
   AcknowledgeIds(context_.engine, *subscription, scan.ack_ids,
                  {context_.tracer, CallContext(context_.tracer, *call)},
@@ -128,7 +145,8 @@ grpc::ServerUnaryReactor* GoogleSubscriber::Acknowledge(Call* call, const grpc::
   return reactor;
 }
 
-grpc::ServerUnaryReactor* GoogleSubscriber::ModifyAckDeadline(Call* call, const grpc::ByteBuffer* request,
+grpc::ServerUnaryReactor* GoogleSubscriber::ModifyAckDeadline(Call* call,
+                                                              const grpc::ByteBuffer* request,
                                                               grpc::ByteBuffer* response) {
   *response = EmptyMessage();
   Reactor* reactor = call->DefaultReactor();
@@ -137,18 +155,21 @@ grpc::ServerUnaryReactor* GoogleSubscriber::ModifyAckDeadline(Call* call, const 
   std::string flat;
   AckScan scan;
   const bool scanned = ScanModifyAckDeadline(Flatten(*request, &slices, &flat), &scan);
-  auto subscription = Check(context_, *call, Rpc::kGoogleModifyAckDeadline, scanned, request->Length(), scan);
+  auto subscription =
+      Check(context_, *call, Rpc::kGoogleModifyAckDeadline, scanned, request->Length(), scan);
   if (!subscription.ok()) return finish(subscription.status()), reactor;
   if (scan.deadline_seconds < 0 || absl::Seconds(scan.deadline_seconds) > kMaxAckDeadline) {
     return finish(texts::InvalidAckDeadline(scan.deadline_seconds)), reactor;
   }
-  FinishWith(context_, Rpc::kGoogleModifyAckDeadline, *call, reactor, finish,
-             ModifyDeadlineOfIds(context_.engine, *subscription, scan.ack_ids, scan.deadline_seconds,
-                                 {context_.tracer, CallContext(context_.tracer, *call)}));
+  FinishWith(
+      context_, Rpc::kGoogleModifyAckDeadline, *call, reactor, finish,
+      ModifyDeadlineOfIds(context_.engine, *subscription, scan.ack_ids, scan.deadline_seconds,
+                          {context_.tracer, CallContext(context_.tracer, *call)}));
   return reactor;
 }
 
-grpc::ServerUnaryReactor* GoogleSubscriber::Pull(Call* call, const grpc::ByteBuffer* request, grpc::ByteBuffer* response) {
+grpc::ServerUnaryReactor* GoogleSubscriber::Pull(Call* call, const grpc::ByteBuffer* request,
+                                                 grpc::ByteBuffer* response) {
   auto slot = context_.sessions.Reserve(StreamKind::kSubscribe);
   if (!slot.ok()) {
     Reactor* reactor = call->DefaultReactor();
@@ -158,12 +179,15 @@ grpc::ServerUnaryReactor* GoogleSubscriber::Pull(Call* call, const grpc::ByteBuf
   return PullCall::Start(context_, *slot, *call, *request, response);
 }
 
-grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* GoogleSubscriber::StreamingPull(Call* call) {
+grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* GoogleSubscriber::StreamingPull(
+    Call* call) {
   auto caller = context_.access.Identify(*call, EntryOf(Rpc::kGoogleStreamingPull).full_name);
-  if (!caller.ok()) return RefuseStream(context_, Rpc::kGoogleStreamingPull, *call, caller.status());
+  if (!caller.ok())
+    return RefuseStream(context_, Rpc::kGoogleStreamingPull, *call, caller.status());
   auto slot = context_.sessions.Reserve(StreamKind::kSubscribe);
   if (!slot.ok()) return RefuseStream(context_, Rpc::kGoogleStreamingPull, *call, slot.status());
-  return DeliveryStream::Start(std::make_shared<StreamingPullSession>(context_, *slot, *call, *std::move(caller)));
+  return DeliveryStream::Start(
+      std::make_shared<StreamingPullSession>(context_, *slot, *call, *std::move(caller)));
 }
 
 }  // namespace sluice::server

@@ -23,13 +23,16 @@ absl::Status Reworded(const absl::Status& status, const std::string& text) {
 }
 
 std::string NameText(std::string_view name) {
-  return fmt::format("Invalid resource name given (name={}). Refer to "
-                     "https://cloud.google.com/pubsub/docs/pubsub-basics#resource_names for more information.", name);
+  return fmt::format(
+      "Invalid resource name given (name={}). Refer to "
+      "https://cloud.google.com/pubsub/docs/pubsub-basics#resource_names for more information.",
+      name);
 }
 
 std::string TooLargeText(std::string_view what, size_t value, size_t limit) {
-  return fmt::format("The value for {} is too large. You passed {} in the request, but the maximum value is {}.", what,
-                     value, limit);
+  return fmt::format(
+      "The value for {} is too large. You passed {} in the request, but the maximum value is {}.",
+      what, value, limit);
 }
 
 // The last part of a resource's name.
@@ -57,7 +60,8 @@ absl::Status Told(const absl::Status& status) {
     case Reason::kTopicExists:
     case Reason::kSubscriptionExists:
     case Reason::kSnapshotExists:
-      return Reworded(status, fmt::format("Resource already exists in the project (resource={}).", ShortName(value)));
+      return Reworded(status, fmt::format("Resource already exists in the project (resource={}).",
+                                          ShortName(value)));
     case Reason::kPushSubscription:
       return Reworded(status, "This method is not supported for this subscription type.");
     default:
@@ -67,7 +71,8 @@ absl::Status Told(const absl::Status& status) {
 
 absl::Status TooFewMessages() {
   return Error(Reason::kNoMessages,
-               "The value for message_count is too small. You passed 0 in the request, but the minimum value is 1.",
+               "The value for message_count is too small. You passed 0 in the request, but the "
+               "minimum value is 1.",
                About("messages", "0", "1"));
 }
 
@@ -83,53 +88,63 @@ absl::Status RequestTooLarge(size_t bytes, size_t limit) {
 
 absl::Status InvalidAckDeadline(int64_t seconds) {
   return Error(Reason::kInvalidAckDeadline,
-               fmt::format("Invalid ack deadline given (ack_deadline={}). The ack deadline must be between 0 and {} seconds.",
+               fmt::format("Invalid ack deadline given (ack_deadline={}). The ack deadline must be "
+                           "between 0 and {} seconds.",
                            seconds, absl::ToInt64Seconds(kMaxAckDeadline)),
                About("ack_deadline_seconds", std::to_string(seconds), "0 to 600"));
 }
 
 absl::Status NoAckIds() {
-  return Error(Reason::kInvalidAckId, "You have not specified an ack ID in the request.", About("ack_ids", ""));
+  return Error(Reason::kInvalidAckId, "You have not specified an ack ID in the request.",
+               About("ack_ids", ""));
 }
 
 absl::Status InvalidAckId(std::string_view ack_id) {
   constexpr size_t kShown = 200;
-  const std::string shown = IsValidUtf8(ack_id.substr(0, kShown)) ? std::string(ack_id.substr(0, kShown)) : "(not UTF-8)";
-  return Error(Reason::kInvalidAckId, fmt::format("You have passed an invalid ack ID to the service (ack_id={}).", shown),
+  const std::string shown =
+      IsValidUtf8(ack_id.substr(0, kShown)) ? std::string(ack_id.substr(0, kShown)) : "(not UTF-8)";
+  return Error(Reason::kInvalidAckId,
+               fmt::format("You have passed an invalid ack ID to the service (ack_id={}).", shown),
                About("ack_ids", shown));
 }
 
 absl::Status InvalidArgument(std::string_view argument) {
-  return Error(Reason::kInvalidRequest,
-               fmt::format("You have passed an invalid argument to the service (argument={}).", argument),
-               About(argument, ""));
+  return Error(
+      Reason::kInvalidRequest,
+      fmt::format("You have passed an invalid argument to the service (argument={}).", argument),
+      About(argument, ""));
 }
 
 absl::Status MaskMissing(std::string_view resource) {
   return Error(Reason::kInvalidUpdateMask,
-               fmt::format("The update_mask in the Update{}Request must be set, and must contain a non-empty paths list.",
+               fmt::format("The update_mask in the Update{}Request must be set, and must contain a "
+                           "non-empty paths list.",
                            resource),
                About("update_mask", ""));
 }
 
 absl::Status MaskImmutable(std::string_view resource, std::string_view path) {
   return Error(Reason::kInvalidUpdateMask,
-               fmt::format("Invalid update_mask provided in the Update{0}Request: the '{1}' field in the {0} is not mutable.",
+               fmt::format("Invalid update_mask provided in the Update{0}Request: the '{1}' field "
+                           "in the {0} is not mutable.",
                            resource, path),
                About("update_mask", path));
 }
 
 absl::Status MaskUnknown(std::string_view resource, std::string_view path) {
-  return Error(Reason::kInvalidUpdateMask,
-               fmt::format("Invalid update_mask provided in the Update{0}Request: {1} is not a known {0} field. Note that "
-                           "field paths must be of the form 'push_config' rather than 'pushConfig'.",
-                           resource, path),
-               About("update_mask", path));
+  return Error(
+      Reason::kInvalidUpdateMask,
+      fmt::format("Invalid update_mask provided in the Update{0}Request: {1} is not a known {0} "
+                  "field. Note that "
+                  "field paths must be of the form 'push_config' rather than 'pushConfig'.",
+                  resource, path),
+      About("update_mask", path));
 }
 
 absl::Status RetentionOutOfBounds(absl::Duration retention) {
   return Error(Reason::kInvalidRetention,
-               fmt::format("The value for message retention duration is out of bounds. You passed {} in the request, but the "
+               fmt::format("The value for message retention duration is out of bounds. You passed "
+                           "{} in the request, but the "
                            "value must be between 10m and 744h.",
                            SpanText(retention)),
                About("message_retention_duration", SpanText(retention), "10m to 744h"));
@@ -137,7 +152,8 @@ absl::Status RetentionOutOfBounds(absl::Duration retention) {
 
 absl::Status ExpirationTooSmall(absl::Duration ttl) {
   return Error(Reason::kInvalidRetention,
-               fmt::format("The value for expiration duration is too small. You passed {} in the request, but the minimum "
+               fmt::format("The value for expiration duration is too small. You passed {} in the "
+                           "request, but the minimum "
                            "value is 24h.",
                            SpanText(ttl)),
                About("expiration_policy.ttl", SpanText(ttl), "24h"));
@@ -148,7 +164,8 @@ absl::Status Unsupported(std::string_view field, std::string_view what) {
 }
 
 std::string_view AckIdsFailed() {
-  return "Some acknowledgement ids in the request were invalid. This could be because the acknowledgement ids have expired or "
+  return "Some acknowledgement ids in the request were invalid. This could be because the "
+         "acknowledgement ids have expired or "
          "the acknowledgement ids were malformed.";
 }
 

@@ -1,6 +1,6 @@
-// What google.pubsub.v1 says when something is wrong: the codes and texts recorded from the real service, which clients and
-// their tests know by heart. Errors of the house are told in those words where there are any, with our details (reason, field,
-// value, limit) beside them.
+// What google.pubsub.v1 says when something is wrong: the codes and texts recorded from the real
+// service, which clients and their tests know by heart. Errors of the house are told in those words
+// where there are any, with our details (reason, field, value, limit) beside them.
 //
 // Thread rule: pure functions.
 #pragma once

@@ -25,10 +25,12 @@ absl::Status Check(const Message& message, const std::string& path) {
     if (field->cpp_type() != FieldDescriptor::CPPTYPE_MESSAGE) continue;
     const int count = field->is_repeated() ? reflection.FieldSize(message, field) : 1;
     for (int i = 0; i < count; ++i) {
-      const std::string name = field->is_repeated() ? fmt::format("{}[{}]", field->name(), i) : field->name();
+      const std::string name =
+          field->is_repeated() ? fmt::format("{}[{}]", field->name(), i) : field->name();
       const Message& inner = field->is_repeated() ? reflection.GetRepeatedMessage(message, field, i)
                                                   : reflection.GetMessage(message, field);
-      if (absl::Status status = Check(inner, fmt::format("{}{}.", path, name)); !status.ok()) return status;
+      if (absl::Status status = Check(inner, fmt::format("{}{}.", path, name)); !status.ok())
+        return status;
     }
   }
   return absl::OkStatus();

@@ -1,5 +1,5 @@
-// Fields that a newer client sends and this server does not know. Ignoring one would accept a request and not do what it asks,
-// so administrative calls refuse it.
+// Fields that a newer client sends and this server does not know. Ignoring one would accept a
+// request and not do what it asks, so administrative calls refuse it.
 //
 //   absl::Status status = CheckFieldsKnown(request);  // UNSUPPORTED, field "subscription.push_config.15"
 //
@@ -11,8 +11,8 @@
 
 namespace sluice::server {
 
-// UNSUPPORTED when `request`, or a message in it, has a field number that its descriptor does not know. The error names the
-// path of the first one.
+// UNSUPPORTED when `request`, or a message in it, has a field number that its descriptor does not
+// know. The error names the path of the first one.
 absl::Status CheckFieldsKnown(const google::protobuf::Message& request);
 
 }  // namespace sluice::server

@@ -12,7 +12,8 @@ bool ScanIds(std::string_view bytes, uint32_t ids_field, uint32_t deadline_field
   WireField field;
   while (in.Next(&field)) {
     const bool is_bytes = field.type == WireType::kBytes;
-    if (field.number == pubsub::AcknowledgeRequest::kSubscriptionFieldNumber && is_bytes) scan->subscription = field.bytes;
+    if (field.number == pubsub::AcknowledgeRequest::kSubscriptionFieldNumber && is_bytes)
+      scan->subscription = field.bytes;
     if (field.number == ids_field && is_bytes) scan->ack_ids.push_back(field.bytes);
     if (field.number == deadline_field && field.type == WireType::kVarint) {
       scan->deadline_seconds = static_cast<int32_t>(field.value);
@@ -29,7 +30,8 @@ bool ScanPublish(std::string_view bytes, GooglePublishScan* scan) {
   while (in.Next(&field)) {
     if (field.type != WireType::kBytes) continue;
     if (field.number == pubsub::PublishRequest::kTopicFieldNumber) scan->topic = field.bytes;
-    if (field.number == pubsub::PublishRequest::kMessagesFieldNumber) scan->messages.push_back(field.bytes);
+    if (field.number == pubsub::PublishRequest::kMessagesFieldNumber)
+      scan->messages.push_back(field.bytes);
   }
   return in.ok();
 }
@@ -66,7 +68,8 @@ char* GoogleFrame::WriteHead(char* out, const Delivery& delivery, uint32_t i) co
 
 char* GoogleFrame::WriteTail(char* out, const Delivery& delivery) const {
   if (!tells_attempt_) return out;
-  out = WriteVarint(out, WireTag(pubsub::ReceivedMessage::kDeliveryAttemptFieldNumber, WireType::kVarint));
+  out = WriteVarint(
+      out, WireTag(pubsub::ReceivedMessage::kDeliveryAttemptFieldNumber, WireType::kVarint));
   return WriteVarint(out, delivery.attempt);
 }
 

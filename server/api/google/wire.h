@@ -45,7 +45,9 @@ class GoogleFrame final : public DeliveryFrame {
   GoogleFrame(SubscriptionId subscription, uint32_t incarnation, bool tells_attempt)
       : subscription_(subscription), incarnation_(incarnation), tells_attempt_(tells_attempt) {}
 
-  uint32_t delivery_field() const override { return pubsub::PullResponse::kReceivedMessagesFieldNumber; }
+  uint32_t delivery_field() const override {
+    return pubsub::PullResponse::kReceivedMessagesFieldNumber;
+  }
   uint32_t message_field() const override { return pubsub::ReceivedMessage::kMessageFieldNumber; }
   size_t max_bytes() const override { return 2 + kAckIdSize + 6; }
   char* WriteHead(char* out, const Delivery& delivery, uint32_t i) const override;

@@ -29,7 +29,8 @@ v1::Checkpoint CheckpointOf(const std::string& name, const BackupReport& made) {
 
 }  // namespace
 
-CheckpointCall* CheckpointCall::Start(ServiceContext& context, const grpc::CallbackServerContext& grpc_call,
+CheckpointCall* CheckpointCall::Start(ServiceContext& context,
+                                      const grpc::CallbackServerContext& grpc_call,
                                       const v1::CreateCheckpointRequest& request) {
   auto call = std::make_shared<CheckpointCall>(context, grpc_call, request.name());
   call->self_ = call;
@@ -37,8 +38,11 @@ CheckpointCall* CheckpointCall::Start(ServiceContext& context, const grpc::Callb
   counters.started.Add();
   counters.received.Add();
   CheckpointCall* const reactor = call.get();
-  absl::Status status = Authorize(context.access, grpc_call, Rpc::kCreateCheckpoint, request, &reactor->caller_);
-  if (status.ok()) status = context.backups->Start({request.name(), request.base(), request.keep()}, std::move(call));
+  absl::Status status =
+      Authorize(context.access, grpc_call, Rpc::kCreateCheckpoint, request, &reactor->caller_);
+  if (status.ok())
+    status =
+        context.backups->Start({request.name(), request.base(), request.keep()}, std::move(call));
   if (!status.ok()) reactor->FinishWith(status);
   return reactor;
 }

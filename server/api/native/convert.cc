@@ -43,7 +43,8 @@ v1::Breaker ToProto(const BreakerSnapshot& breaker) {
   v1::Breaker out;
   out.set_state(ToProto(breaker.state));
   out.set_cause(std::string(ToString(breaker.cause)));
-  if (breaker.state != BreakerState::kClosed) ToProto(breaker.retry_delay, out.mutable_retry_delay());
+  if (breaker.state != BreakerState::kClosed)
+    ToProto(breaker.retry_delay, out.mutable_retry_delay());
   out.set_opened(static_cast<int64_t>(breaker.opened));
   out.set_rejections(static_cast<int64_t>(breaker.rejected));
   return out;
@@ -75,7 +76,8 @@ DeliveryBreakerPolicy FromProto(const v1::DeliveryBreakerPolicy& policy) {
   DeliveryBreakerPolicy breaker;
   breaker.disabled = policy.disabled();
   // Negative numbers are too large as well.
-  if (policy.minimum_deliveries() != 0) breaker.minimum_deliveries = static_cast<uint32_t>(policy.minimum_deliveries());
+  if (policy.minimum_deliveries() != 0)
+    breaker.minimum_deliveries = static_cast<uint32_t>(policy.minimum_deliveries());
   if (policy.probes() != 0) breaker.probes = static_cast<uint32_t>(policy.probes());
   if (policy.failure_ratio() != 0) breaker.failure_ratio = policy.failure_ratio();
   if (policy.has_window()) breaker.window = FromProto(policy.window());
@@ -85,12 +87,14 @@ DeliveryBreakerPolicy FromProto(const v1::DeliveryBreakerPolicy& policy) {
 }
 
 absl::StatusOr<DeadLetterPolicy> FromProto(const v1::DeadLetterPolicy& policy) {
-  auto topic = TopicName::Parse(policy.dead_letter_topic(), "subscription.dead_letter_policy.dead_letter_topic");
+  auto topic = TopicName::Parse(policy.dead_letter_topic(),
+                                "subscription.dead_letter_policy.dead_letter_topic");
   if (!topic.ok()) return topic.status();
   DeadLetterPolicy dead_letter;
   dead_letter.topic = *std::move(topic);
   // Negative numbers are too large as well.
-  if (policy.max_delivery_attempts() != 0) dead_letter.max_attempts = static_cast<uint32_t>(policy.max_delivery_attempts());
+  if (policy.max_delivery_attempts() != 0)
+    dead_letter.max_attempts = static_cast<uint32_t>(policy.max_delivery_attempts());
   dead_letter.expired_too = policy.dead_letter_expired();
   return dead_letter;
 }
@@ -118,7 +122,8 @@ absl::StatusOr<SubscriptionConfig> FromProto(const v1::Subscription& subscriptio
     if (!dead_letter.ok()) return dead_letter.status();
     config.dead_letter = *std::move(dead_letter);
   }
-  if (subscription.has_delivery_breaker_policy()) config.delivery_breaker = FromProto(subscription.delivery_breaker_policy());
+  if (subscription.has_delivery_breaker_policy())
+    config.delivery_breaker = FromProto(subscription.delivery_breaker_policy());
   config.ordered = subscription.enable_message_ordering();
   config.exactly_once = subscription.enable_exactly_once_delivery();
   config.skip_damaged = subscription.skip_damaged();
@@ -138,9 +143,11 @@ v1::Topic ToProto(const TopicConfig& config) {
   topic.set_retention_bytes(config.retention_bytes);
   topic.mutable_labels()->insert(config.labels.begin(), config.labels.end());
   ToProto(config.create_time, topic.mutable_create_time());
-  if (config.message_ttl > absl::ZeroDuration()) ToProto(config.message_ttl, topic.mutable_message_ttl());
+  if (config.message_ttl > absl::ZeroDuration())
+    ToProto(config.message_ttl, topic.mutable_message_ttl());
   if (config.max_delay > absl::ZeroDuration()) ToProto(config.max_delay, topic.mutable_max_delay());
-  if (config.acked_retention > absl::ZeroDuration()) ToProto(config.acked_retention, topic.mutable_acked_retention());
+  if (config.acked_retention > absl::ZeroDuration())
+    ToProto(config.acked_retention, topic.mutable_acked_retention());
   topic.set_discard_unsubscribed(config.discard_unsubscribed);
   return topic;
 }
@@ -161,19 +168,23 @@ v1::Subscription ToProto(const SubscriptionConfig& config) {
   v1::Subscription subscription;
   subscription.set_name(config.name.full());
   subscription.set_topic(config.topic ? config.topic->full() : std::string(kDeletedTopic));
-  subscription.set_ack_deadline_seconds(static_cast<int32_t>(absl::ToInt64Seconds(config.ack_deadline)));
+  subscription.set_ack_deadline_seconds(
+      static_cast<int32_t>(absl::ToInt64Seconds(config.ack_deadline)));
   subscription.set_filter(config.filter);
   if (config.retry) {
     ToProto(config.retry->minimum, subscription.mutable_retry_policy()->mutable_minimum_backoff());
     ToProto(config.retry->maximum, subscription.mutable_retry_policy()->mutable_maximum_backoff());
   }
   if (config.dead_letter) {
-    subscription.mutable_dead_letter_policy()->set_dead_letter_topic(config.dead_letter->topic.full());
+    subscription.mutable_dead_letter_policy()->set_dead_letter_topic(
+        config.dead_letter->topic.full());
     subscription.mutable_dead_letter_policy()->set_max_delivery_attempts(
         static_cast<int32_t>(config.dead_letter->max_attempts));
-    subscription.mutable_dead_letter_policy()->set_dead_letter_expired(config.dead_letter->expired_too);
+    subscription.mutable_dead_letter_policy()->set_dead_letter_expired(
+        config.dead_letter->expired_too);
   }
-  if (config.delivery_breaker) *subscription.mutable_delivery_breaker_policy() = ToProto(*config.delivery_breaker);
+  if (config.delivery_breaker)
+    *subscription.mutable_delivery_breaker_policy() = ToProto(*config.delivery_breaker);
   subscription.mutable_labels()->insert(config.labels.begin(), config.labels.end());
   ToProto(config.create_time, subscription.mutable_create_time());
   subscription.set_enable_message_ordering(config.ordered);
@@ -183,8 +194,10 @@ v1::Subscription ToProto(const SubscriptionConfig& config) {
   if (config.acked_retention > absl::ZeroDuration()) {
     ToProto(config.acked_retention, subscription.mutable_acked_retention());
   }
-  if (config.retention > absl::ZeroDuration()) ToProto(config.retention, subscription.mutable_retention());
-  if (config.expire_after > absl::ZeroDuration()) ToProto(config.expire_after, subscription.mutable_expire_after());
+  if (config.retention > absl::ZeroDuration())
+    ToProto(config.retention, subscription.mutable_retention());
+  if (config.expire_after > absl::ZeroDuration())
+    ToProto(config.expire_after, subscription.mutable_expire_after());
   if (config.push) {
     subscription.mutable_push()->set_endpoint(config.push->endpoint);
     subscription.mutable_push()->set_raw_body(!config.push->wrapped);
@@ -219,7 +232,8 @@ v1::SubscriptionStats ToProto(const SubscriptionConfig& config, const Subscripti
   out.set_backlog_bytes(stats.backlog_bytes);
   out.set_leased_messages(stats.leased_messages);
   if (stats.oldest_unacked_publish_time_us) {
-    ToProto(absl::FromUnixMicros(*stats.oldest_unacked_publish_time_us), out.mutable_oldest_unacked_publish_time());
+    ToProto(absl::FromUnixMicros(*stats.oldest_unacked_publish_time_us),
+            out.mutable_oldest_unacked_publish_time());
   }
   out.set_consumers(stats.consumers);
   out.set_delivered_messages(static_cast<int64_t>(stats.delivered_messages));

@@ -10,12 +10,14 @@ namespace sluice::server {
 
 absl::StatusOr<Ref<Batch>> BuildBatch(const PublishScan& scan, BatchBuilder* builder) {
   if (scan.mode > v1::PublishMode_MAX) {
-    return Error(Reason::kUnsupported, fmt::format("mode: {} is no mode that this server knows", scan.mode),
+    return Error(Reason::kUnsupported,
+                 fmt::format("mode: {} is no mode that this server knows", scan.mode),
                  {{"field", "mode"}, {"value", std::to_string(scan.mode)}});
   }
   if (scan.timeout && *scan.timeout <= absl::ZeroDuration()) {
     const std::string timeout = absl::FormatDuration(*scan.timeout);
-    return Error(Reason::kInvalidTimeout, fmt::format("timeout: {}, but it must be more than 0", timeout),
+    return Error(Reason::kInvalidTimeout,
+                 fmt::format("timeout: {}, but it must be more than 0", timeout),
                  {{"field", "timeout"}, {"value", timeout}, {"limit", "more than 0"}});
   }
   const bool partial = scan.mode == v1::PUBLISH_MODE_PARTIAL;

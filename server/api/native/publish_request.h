@@ -1,4 +1,5 @@
-// What both ways to publish, the stream and the single call, do with a request: make a batch of it, and say which messages failed.
+// What both ways to publish, the stream and the single call, do with a request: make a batch of it,
+// and say which messages failed.
 //
 // Thread rule: pure functions.
 #pragma once
@@ -10,8 +11,8 @@
 
 namespace sluice::server {
 
-// The batch of a request; null when it is in partial mode and none of its messages may be stored. builder->refusals() says
-// which may not.
+// The batch of a request; null when it is in partial mode and none of its messages may be stored.
+// builder->refusals() says which may not.
 absl::StatusOr<Ref<Batch>> BuildBatch(const PublishScan& scan, BatchBuilder* builder);
 
 // `failures` of an answer, each counted by its reason.

@@ -14,7 +14,8 @@
 namespace sluice::server {
 namespace {
 
-// Batches without a written result on one stream, and their bytes until they are stored; beyond that nothing is read.
+// Batches without a written result on one stream, and their bytes until they are stored; beyond
+// that nothing is read.
 constexpr size_t kMaxBatchesInFlight = 1024;
 constexpr size_t kMaxBytesInFlight = size_t{64} << 20;
 
@@ -23,8 +24,8 @@ constexpr size_t kKeptBytes = size_t{256} << 10;
 
 }  // namespace
 
-PublishSession::PublishSession(ServiceContext& context, SessionList::Slot slot, const grpc::CallbackServerContext& call,
-                               Caller caller)
+PublishSession::PublishSession(ServiceContext& context, SessionList::Slot slot,
+                               const grpc::CallbackServerContext& call, Caller caller)
     : context_(context),
       slot_(slot),
       call_(call),
@@ -32,8 +33,8 @@ PublishSession::PublishSession(ServiceContext& context, SessionList::Slot slot, 
       deadline_(DeadlineOf(call, context.engine.clock())),
       trace_(CallContext(context.tracer, call)) {}
 
-PublishSession* PublishSession::Start(ServiceContext& context, SessionList::Slot slot, const grpc::CallbackServerContext& call,
-                                      Caller caller) {
+PublishSession* PublishSession::Start(ServiceContext& context, SessionList::Slot slot,
+                                      const grpc::CallbackServerContext& call, Caller caller) {
   auto session = std::make_shared<PublishSession>(context, slot, call, std::move(caller));
   session->self_ = session;
   context.rpcs.of(Rpc::kPublish).started.Add();
@@ -77,16 +78,19 @@ absl::Status PublishSession::BindTopic(std::string_view name) {
     if (state_ == State::kClosing) return end_;
     if (topic_ != nullptr) {
       if (name.empty() || name == topic_name_.full()) return absl::OkStatus();
-      return Error(Reason::kTargetChanged,
-                   fmt::format("topic: this stream belongs to {}; open another one for another topic", topic_name_.full()),
-                   {{"field", "topic"}, {"limit", topic_name_.full()}});
+      return Error(
+          Reason::kTargetChanged,
+          fmt::format("topic: this stream belongs to {}; open another one for another topic",
+                      topic_name_.full()),
+          {{"field", "topic"}, {"limit", topic_name_.full()}});
     }
   }
   if (name.empty()) {
     return Error(Reason::kMissingTarget, "topic: the first request of a stream must name the topic",
                  {{"field", "topic"}, {"value", ""}});
   }
-  absl::Status may = context_.AllowStream(slot_, caller_, Rpc::kPublish, Right::kTopicsPublish, std::string(name));
+  absl::Status may =
+      context_.AllowStream(slot_, caller_, Rpc::kPublish, Right::kTopicsPublish, std::string(name));
   if (!may.ok()) return may;
   auto parsed = TopicName::Parse(name);
   if (!parsed.ok()) return parsed.status();
@@ -104,7 +108,8 @@ absl::Status PublishSession::BindProducer(const PublishScan& scan, bool first) {
   if (first) {
     if (scan.producer_id.size() > kMaxProducerIdBytes) {
       return Error(Reason::kInvalidProducer,
-                   fmt::format("producer_id: {} bytes, but it must be at most {}", scan.producer_id.size(), kMaxProducerIdBytes),
+                   fmt::format("producer_id: {} bytes, but it must be at most {}",
+                               scan.producer_id.size(), kMaxProducerIdBytes),
                    {{"field", "producer_id"},
                     {"value", fmt::format("{} bytes", scan.producer_id.size())},
                     {"limit", std::to_string(kMaxProducerIdBytes)}});
@@ -117,27 +122,35 @@ absl::Status PublishSession::BindProducer(const PublishScan& scan, bool first) {
     return absl::OkStatus();
   }
   if (scan.producer_id.empty() || scan.producer_id == producer_.id) return absl::OkStatus();
-  return Error(Reason::kTargetChanged,
-               fmt::format("producer_id: this stream belongs to \"{}\"; open another one for another producer", producer_.id),
-               {{"field", "producer_id"}, {"limit", producer_.id}});
+  return Error(
+      Reason::kTargetChanged,
+      fmt::format(
+          "producer_id: this stream belongs to \"{}\"; open another one for another producer",
+          producer_.id),
+      {{"field", "producer_id"}, {"limit", producer_.id}});
 }
 
 absl::StatusOr<Ref<Batch>> PublishSession::MakeBatch(const PublishScan& scan) {
   if (!producer_.id.empty() && scan.sequence == 0) {
-    return Error(Reason::kInvalidProducer, "sequence: 0, but with a producer_id it must be 1 or more",
+    return Error(Reason::kInvalidProducer,
+                 "sequence: 0, but with a producer_id it must be 1 or more",
                  {{"field", "sequence"}, {"value", "0"}, {"limit", "1"}});
   }
   if (!producer_.id.empty() && scan.mode == v1::PUBLISH_MODE_PARTIAL) {
     return Error(Reason::kInvalidProducer,
-                 "mode: partial, but with a producer_id a batch is stored whole or not at all: an answer given again could "
+                 "mode: partial, but with a producer_id a batch is stored whole or not at all: an "
+                 "answer given again could "
                  "not name what failed",
-                 {{"field", "mode"}, {"value", "PUBLISH_MODE_PARTIAL"}, {"limit", "PUBLISH_MODE_ALL_OR_NOTHING"}});
+                 {{"field", "mode"},
+                  {"value", "PUBLISH_MODE_PARTIAL"},
+                  {"limit", "PUBLISH_MODE_ALL_OR_NOTHING"}});
   }
   auto batch = BuildBatch(scan, &builder_);
   if (!batch.ok() || !*batch) return batch;
   if (!producer_.id.empty()) (*batch)->set_producer({producer_.id, producer_.epoch, scan.sequence});
   const Clock& clock = context_.engine.clock();
-  (*batch)->set_deadline(scan.timeout ? std::min(deadline_, clock.Now() + *scan.timeout) : deadline_);
+  (*batch)->set_deadline(scan.timeout ? std::min(deadline_, clock.Now() + *scan.timeout)
+                                      : deadline_);
   return batch;
 }
 
@@ -152,7 +165,8 @@ absl::Status PublishSession::Handle(const PublishScan& scan) {
   // A first request may just open the stream.
   if (first && scan.messages.empty()) return absl::OkStatus();
   auto batch = MakeBatch(scan);
-  auto span = BeginPublish(context_.tracer, topic_name_.full(), scan.messages, BatchOf(batch), trace_, CallKind::kStream);
+  auto span = BeginPublish(context_.tracer, topic_name_.full(), scan.messages, BatchOf(batch),
+                           trace_, CallKind::kStream);
   uint64_t sequence = 0;
   {
     MutexLock lock(mu_);
@@ -218,7 +232,8 @@ bool PublishSession::TakeReady(v1::PublishResponse* response) {
     if (result.error.ok()) {
       out->set_first_message_id(result.published.first.value());
       out->set_count(result.published.count);
-      if (!result.refusals.empty()) SetFailures(result.refusals, context_.metrics.engine, out->mutable_failures());
+      if (!result.refusals.empty())
+        SetFailures(result.refusals, context_.metrics.engine, out->mutable_failures());
     } else {
       *out->mutable_error() = ToProto(result.error);
     }
@@ -247,10 +262,12 @@ void PublishSession::Advance() {
       finish = unready_ == 0 && !write_pending_ && (results_.empty() || broken_);
       finished_ = finish;
       end = end_;
-    } else if (!read_pending_ && results_.size() < kMaxBatchesInFlight && bytes_in_flight_ < kMaxBytesInFlight) {
+    } else if (!read_pending_ && results_.size() < kMaxBatchesInFlight &&
+               bytes_in_flight_ < kMaxBytesInFlight) {
       read_pending_ = read = true;
     }
-    // Under the lock: once it is released another thread may see the write end and finish the stream.
+    // Under the lock: once it is released another thread may see the write end and finish the
+    // stream.
     if (write) StartWrite(&response_);
     if (read) StartRead(&request_);
   }

@@ -1,13 +1,14 @@
-// One Publish stream. Any number of batches are in flight, results go out in the order of the requests, as many as there
-// are in one write.
+// One Publish stream. Any number of batches are in flight, results go out in the order of the
+// requests, as many as there are in one write.
 //
 //   kAwaitingTopic --first request names a topic--> kOpen --the client is done, or an error--> kClosing
 //   kClosing --nothing in flight, nothing being written--> Finish --OnDone--> deleted
 //
 // Backpressure: with too much in flight nothing is read until results have come.
 //
-// Thread rule: gRPC runs reactions of one stream in parallel, results come from the store's threads: one mutex guards
-// all. The stream and each batch in flight hold a reference, so that whoever answers last finds a session.
+// Thread rule: gRPC runs reactions of one stream in parallel, results come from the store's
+// threads: one mutex guards all. The stream and each batch in flight hold a reference, so that
+// whoever answers last finds a session.
 #pragma once
 
 #include <deque>
@@ -34,10 +35,11 @@ class PublishSession final : public grpc::ServerBidiReactor<grpc::ByteBuffer, gr
                              public std::enable_shared_from_this<PublishSession> {
  public:
   // Begins to read; the session belongs to gRPC until OnDone.
-  static PublishSession* Start(ServiceContext& context, SessionList::Slot slot, const grpc::CallbackServerContext& call,
-                               Caller caller);
+  static PublishSession* Start(ServiceContext& context, SessionList::Slot slot,
+                               const grpc::CallbackServerContext& call, Caller caller);
 
-  PublishSession(ServiceContext& context, SessionList::Slot slot, const grpc::CallbackServerContext& call, Caller caller);
+  PublishSession(ServiceContext& context, SessionList::Slot slot,
+                 const grpc::CallbackServerContext& call, Caller caller);
 
   void OnReadDone(bool ok) override;
   void OnWriteDone(bool ok) override;

@@ -13,22 +13,26 @@
 namespace sluice::server {
 namespace {
 
-// One response. Well below the 4 MiB that clients accept unless told otherwise; a single message may be larger than this.
+// One response. Well below the 4 MiB that clients accept unless told otherwise; a single message
+// may be larger than this.
 constexpr size_t kMaxResponseBytes = size_t{1} << 20;
 
 absl::Status BadRange(std::string_view field, uint64_t first, uint64_t last) {
-  return Error(Reason::kInvalidRange, fmt::format("{}: first {} and last {}: first must be at least 1 and at most last",
-                                                  field, first, last),
+  return Error(Reason::kInvalidRange,
+               fmt::format("{}: first {} and last {}: first must be at least 1 and at most last",
+                           field, first, last),
                {{"field", std::string(field)}, {"value", fmt::format("{}-{}", first, last)}});
 }
 
 absl::StatusOr<LeaseRange> ToLeases(const v1::DeliveryRange& range, std::string_view field) {
   const uint64_t last = range.last() == 0 ? range.first() : range.last();
-  if (range.first() == 0 || last < range.first()) return BadRange(field, range.first(), range.last());
+  if (range.first() == 0 || last < range.first())
+    return BadRange(field, range.first(), range.last());
   return LeaseRange{LeaseId(range.first()), LeaseId(last)};
 }
 
-absl::Status OutOfBounds(Reason reason, std::string_view field, const std::string& value, const std::string& limit) {
+absl::Status OutOfBounds(Reason reason, std::string_view field, const std::string& value,
+                         const std::string& limit) {
   return Error(reason, fmt::format("{}: {}, but it must be {}", field, value, limit),
                {{"field", std::string(field)}, {"value", value}, {"limit", limit}});
 }
@@ -40,15 +44,18 @@ absl::StatusOr<std::vector<LateAck>> HeldOf(const v1::TakeUp& take_up) {
     auto leases = ToLeases(run.range(), "take_up.held.range");
     if (!leases.ok()) return leases.status();
     const uint64_t first = run.first_message_id();
-    if (first == 0 || leases->last - leases->first >= std::numeric_limits<uint64_t>::max() - first) {
-      return OutOfBounds(Reason::kInvalidRange, "take_up.held.first_message_id", std::to_string(first), "the id of a message");
+    if (first == 0 ||
+        leases->last - leases->first >= std::numeric_limits<uint64_t>::max() - first) {
+      return OutOfBounds(Reason::kInvalidRange, "take_up.held.first_message_id",
+                         std::to_string(first), "the id of a message");
     }
     held.push_back({*leases, Offset(first)});
   }
   return held;
 }
 
-void AddResults(const std::vector<LeaseRange>& ranges, const absl::Status& status, v1::SubscribeResponse* response) {
+void AddResults(const std::vector<LeaseRange>& ranges, const absl::Status& status,
+                v1::SubscribeResponse* response) {
   for (const LeaseRange& range : ranges) {
     v1::AckResult& result = *response->add_ack_results();
     result.mutable_range()->set_first(range.first.value());
@@ -64,7 +71,8 @@ void SubscribeSession::Handle(bool first) {
   const bool parsed = request_.ParseFromZeroCopyStream(&reader);
   if (!parsed) {
     return Handled(Error(Reason::kMalformedRequest,
-                         "the request is not a serialized sluice.v1.SubscribeRequest, or a string of it is not UTF-8"));
+                         "the request is not a serialized sluice.v1.SubscribeRequest, or a string "
+                         "of it is not UTF-8"));
   }
   if (first) return OpenTarget();
   const absl::Status target = CheckTarget();
@@ -86,7 +94,8 @@ void SubscribeSession::OpenTarget() {
   switch (request_.target_case()) {
     case v1::SubscribeRequest::kSubscription: {
       target_ = request_.subscription();
-      if (absl::Status may = Allow(Right::kSubscriptionsConsume, target_); !may.ok()) return Handled(may);
+      if (absl::Status may = Allow(Right::kSubscriptionsConsume, target_); !may.ok())
+        return Handled(may);
       auto name = SubscriptionName::Parse(target_);
       return name.ok() ? Opened(context_.engine.FindSubscription(*name)) : Handled(name.status());
     }
@@ -96,12 +105,14 @@ void SubscribeSession::OpenTarget() {
     case v1::SubscribeRequest::TARGET_NOT_SET:
       break;
   }
-  Handled(Error(Reason::kMissingTarget, "subscription: the first request of a stream must name what to receive",
+  Handled(Error(Reason::kMissingTarget,
+                "subscription: the first request of a stream must name what to receive",
                 {{"field", "subscription"}, {"value", ""}}));
 }
 
 void SubscribeSession::OpenEphemeral(const v1::EphemeralSubscription& wanted) {
-  if (absl::Status may = Allow(Right::kTopicsAttachSubscription, wanted.topic()); !may.ok()) return Handled(may);
+  if (absl::Status may = Allow(Right::kTopicsAttachSubscription, wanted.topic()); !may.ok())
+    return Handled(may);
   auto topic = TopicName::Parse(wanted.topic(), "ephemeral.topic");
   if (!topic.ok()) return Handled(topic.status());
   auto start = FromProto(wanted.start(), "ephemeral.start");
@@ -110,10 +121,11 @@ void SubscribeSession::OpenEphemeral(const v1::EphemeralSubscription& wanted) {
   config.topic = *std::move(topic);
   config.ack_deadline = AckDeadlineFrom(wanted.ack_deadline_seconds());
   config.filter = wanted.filter();
-  context_.engine.OpenEphemeral(std::move(config), *start,
-                                [this, self = shared_from_this()](absl::StatusOr<std::shared_ptr<Subscription>> made) {
-                                  Opened(std::move(made));
-                                });
+  context_.engine.OpenEphemeral(
+      std::move(config), *start,
+      [this, self = shared_from_this()](absl::StatusOr<std::shared_ptr<Subscription>> made) {
+        Opened(std::move(made));
+      });
 }
 
 absl::Status SubscribeSession::Attach(std::shared_ptr<Subscription> subscription) {
@@ -121,7 +133,8 @@ absl::Status SubscribeSession::Attach(std::shared_ptr<Subscription> subscription
   if (!held.ok()) return held.status();
   const SubscriptionConfig config = subscription->config();
   leases_survive_ = request_.has_take_up() && request_.has_subscription() && config.exactly_once;
-  auto consumer = subscription->Attach(shared_from_this(), {.client_id = request_.client_id(), .takes_up_leases = leases_survive_});
+  auto consumer = subscription->Attach(
+      shared_from_this(), {.client_id = request_.client_id(), .takes_up_leases = leases_survive_});
   if (!consumer.ok()) return consumer.status();
   opened_.set_subscription(config.name.full());
   opened_.set_topic(config.topic ? config.topic->full() : std::string(kDeletedTopic));
@@ -140,7 +153,8 @@ absl::Status SubscribeSession::Attach(std::shared_ptr<Subscription> subscription
 void SubscribeSession::TakeUp(const std::vector<LateAck>& held) {
   for (const auto& [leases, first] : held) {
     const OffsetRange offsets{first, first + (leases.last - leases.first) + 1};
-    const auto all = subscription_->TakeUp(consumer_, request_.take_up().incarnation(), leases.first, offsets);
+    const auto all =
+        subscription_->TakeUp(consumer_, request_.take_up().incarnation(), leases.first, offsets);
     MutexLock lock(mu_);
     for (const sluice::TakenUp& taken : all) {
       v1::TakenUp& told = *front_.add_taken_up();
@@ -170,11 +184,13 @@ void SubscribeSession::Opened(absl::StatusOr<std::shared_ptr<Subscription>> foun
 }
 
 absl::Status SubscribeSession::CheckTarget() const {
-  const bool same = request_.target_case() == v1::SubscribeRequest::TARGET_NOT_SET ||
-                    (request_.has_subscription() && request_.subscription() == target_) ||
-                    (request_.has_ephemeral() && request_.ephemeral().SerializeAsString() == target_);
+  const bool same =
+      request_.target_case() == v1::SubscribeRequest::TARGET_NOT_SET ||
+      (request_.has_subscription() && request_.subscription() == target_) ||
+      (request_.has_ephemeral() && request_.ephemeral().SerializeAsString() == target_);
   if (same) return absl::OkStatus();
-  return Error(Reason::kTargetChanged, "subscription: this stream receives something else; open another one",
+  return Error(Reason::kTargetChanged,
+               "subscription: this stream receives something else; open another one",
                {{"field", "subscription"}, {"limit", opened_.subscription()}});
 }
 
@@ -190,7 +206,8 @@ absl::Status SubscribeSession::Apply() {
 absl::Status SubscribeSession::ApplyCredit() {
   if (!request_.has_credit()) return absl::OkStatus();
   const v1::Credit& credit = request_.credit();
-  if (credit.messages() < 0 || credit.bytes() < 0 || (credit.messages() == 0 && credit.bytes() == 0)) {
+  if (credit.messages() < 0 || credit.bytes() < 0 ||
+      (credit.messages() == 0 && credit.bytes() == 0)) {
     const bool bytes = credit.bytes() < 0;
     return OutOfBounds(Reason::kInvalidCredit, bytes ? "credit.bytes" : "credit.messages",
                        std::to_string(bytes ? credit.bytes() : credit.messages()), "at least 1");
@@ -225,11 +242,12 @@ absl::Status SubscribeSession::ApplyAcks() {
     MutexLock lock(mu_);
     ++unanswered_;
   }
-  subscription_->AckConfirmed(consumer_, acks,
-                              [this, self = shared_from_this(), span = std::move(span)](const AckOutcome& outcome) {
-                                EndSettle(span, outcome);
-                                Acknowledged(outcome);
-                              });
+  subscription_->AckConfirmed(
+      consumer_, acks,
+      [this, self = shared_from_this(), span = std::move(span)](const AckOutcome& outcome) {
+        EndSettle(span, outcome);
+        Acknowledged(outcome);
+      });
   return absl::OkStatus();
 }
 
@@ -239,12 +257,15 @@ void SubscribeSession::Acknowledged(const AckOutcome& outcome) {
     --unanswered_;
     if (state_ != State::kOpen) return;
     AddResults(outcome.confirmed, outcome.status, &front_);
-    AddResults(outcome.refused, Error(Reason::kLeaseOver, "acks: this stream does not hold these deliveries any more"),
-               &front_);
-    AddResults(outcome.too_early,
-               Error(Reason::kEarlierMessageOutstanding,
-                     "acks: an earlier message of the same ordering key has to be acknowledged first"),
-               &front_);
+    AddResults(
+        outcome.refused,
+        Error(Reason::kLeaseOver, "acks: this stream does not hold these deliveries any more"),
+        &front_);
+    AddResults(
+        outcome.too_early,
+        Error(Reason::kEarlierMessageOutstanding,
+              "acks: an earlier message of the same ordering key has to be acknowledged first"),
+        &front_);
     front_parts_ += outcome.confirmed.size() + outcome.refused.size() + outcome.too_early.size();
   }
   Advance();
@@ -270,7 +291,8 @@ absl::Status SubscribeSession::ApplyNacks() {
     const auto span = BeginSettle(context_.tracer, "nack", *subscription_, {*leases});
     uint64_t found = 0;
     if (exactly_once_) {
-      for (const LeaseRange& part : subscription_->NackConfirmed(consumer_, {*leases}, delay)) found += part.last - part.first + 1;
+      for (const LeaseRange& part : subscription_->NackConfirmed(consumer_, {*leases}, delay))
+        found += part.last - part.first + 1;
       if (found <= leases->last - leases->first) Lost(nack.range());
     } else {
       found = subscription_->Nack(consumer_, *leases, delay);

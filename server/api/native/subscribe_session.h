@@ -14,7 +14,8 @@ namespace sluice::server {
 
 class SubscribeSession final : public DeliveryStream {
  public:
-  SubscribeSession(ServiceContext& context, SessionList::Slot slot, const grpc::CallbackServerContext& call, Caller caller)
+  SubscribeSession(ServiceContext& context, SessionList::Slot slot,
+                   const grpc::CallbackServerContext& call, Caller caller)
       : DeliveryStream(context, slot, Rpc::kSubscribe, call, std::move(caller)) {}
 
  private:

@@ -15,9 +15,11 @@ namespace {
 
 absl::Status BadMask(std::string_view path, std::string_view resource,
                      std::initializer_list<std::string_view> unchangeable) {
-  const bool known = std::find(unchangeable.begin(), unchangeable.end(), path) != unchangeable.end();
+  const bool known =
+      std::find(unchangeable.begin(), unchangeable.end(), path) != unchangeable.end();
   return Error(Reason::kInvalidUpdateMask,
-               fmt::format("update_mask: '{}' is not a {} field of a {}", path, known ? "changeable" : "known", resource),
+               fmt::format("update_mask: '{}' is not a {} field of a {}", path,
+                           known ? "changeable" : "known", resource),
                {{"field", "update_mask"}, {"value", std::string(path)}});
 }
 
@@ -47,7 +49,8 @@ absl::Status SetField(std::string_view path, const TopicConfig& wanted, TopicCon
   return absl::OkStatus();
 }
 
-absl::Status SetField(std::string_view path, const v1::Subscription& wanted, SubscriptionConfig* config) {
+absl::Status SetField(std::string_view path, const v1::Subscription& wanted,
+                      SubscriptionConfig* config) {
   if (path == "ack_deadline_seconds") {
     config->ack_deadline = AckDeadlineFrom(wanted.ack_deadline_seconds());
   } else if (path == "retry_policy") {
@@ -61,7 +64,8 @@ absl::Status SetField(std::string_view path, const v1::Subscription& wanted, Sub
     config->dead_letter = *std::move(dead_letter);
   } else if (path == "delivery_breaker_policy") {
     config->delivery_breaker.reset();
-    if (wanted.has_delivery_breaker_policy()) config->delivery_breaker = FromProto(wanted.delivery_breaker_policy());
+    if (wanted.has_delivery_breaker_policy())
+      config->delivery_breaker = FromProto(wanted.delivery_breaker_policy());
   } else if (path == "labels") {
     config->labels = {wanted.labels().begin(), wanted.labels().end()};
   } else if (path == "enable_exactly_once_delivery") {
@@ -79,14 +83,15 @@ absl::Status SetField(std::string_view path, const v1::Subscription& wanted, Sub
     if (wanted.has_push()) config->push = FromProto(wanted.push());
   } else {
     return BadMask(path, "subscription",
-                   {"name", "topic", "create_time", "start", "filter", "enable_message_ordering", "priority_delivery",
-                    "detached"});
+                   {"name", "topic", "create_time", "start", "filter", "enable_message_ordering",
+                    "priority_delivery", "detached"});
   }
   return absl::OkStatus();
 }
 
 template <class Wanted, class Config>
-absl::Status MergeFields(const google::protobuf::FieldMask& mask, const Wanted& wanted, Config* config) {
+absl::Status MergeFields(const google::protobuf::FieldMask& mask, const Wanted& wanted,
+                         Config* config) {
   if (mask.paths().empty()) return EmptyMask();
   for (const std::string& path : mask.paths()) {
     if (absl::Status status = SetField(path, wanted, config); !status.ok()) return status;
@@ -96,11 +101,13 @@ absl::Status MergeFields(const google::protobuf::FieldMask& mask, const Wanted& 
 
 }  // namespace
 
-absl::Status Merge(const google::protobuf::FieldMask& mask, const TopicConfig& wanted, TopicConfig* config) {
+absl::Status Merge(const google::protobuf::FieldMask& mask, const TopicConfig& wanted,
+                   TopicConfig* config) {
   return MergeFields(mask, wanted, config);
 }
 
-absl::Status Merge(const google::protobuf::FieldMask& mask, const v1::Subscription& wanted, SubscriptionConfig* config) {
+absl::Status Merge(const google::protobuf::FieldMask& mask, const v1::Subscription& wanted,
+                   SubscriptionConfig* config) {
   return MergeFields(mask, wanted, config);
 }
 

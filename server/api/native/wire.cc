@@ -50,13 +50,18 @@ absl::Status ScanPublish(std::string_view bytes, PublishScan* scan) {
   while (in.Next(&field)) {
     const bool is_bytes = field.type == WireType::kBytes;
     if (field.number == Request::kTopicFieldNumber && is_bytes) scan->topic = field.bytes;
-    if (field.number == Request::kMessagesFieldNumber && is_bytes) scan->messages.push_back(field.bytes);
-    if (field.number == Request::kBatchIdFieldNumber && field.type == WireType::kVarint) scan->batch_id = field.value;
-    if (field.number == Request::kProducerIdFieldNumber && is_bytes) scan->producer_id = field.bytes;
+    if (field.number == Request::kMessagesFieldNumber && is_bytes)
+      scan->messages.push_back(field.bytes);
+    if (field.number == Request::kBatchIdFieldNumber && field.type == WireType::kVarint)
+      scan->batch_id = field.value;
+    if (field.number == Request::kProducerIdFieldNumber && is_bytes)
+      scan->producer_id = field.bytes;
     if (field.number == Request::kProducerEpochFieldNumber) scan->producer_epoch = field.value;
     if (field.number == Request::kSequenceFieldNumber) scan->sequence = field.value;
-    if (field.number == Request::kModeFieldNumber && field.type == WireType::kVarint) scan->mode = field.value;
-    if (field.number == Request::kTimeoutFieldNumber && is_bytes) scan->timeout = ScanDuration(field.bytes);
+    if (field.number == Request::kModeFieldNumber && field.type == WireType::kVarint)
+      scan->mode = field.value;
+    if (field.number == Request::kTimeoutFieldNumber && is_bytes)
+      scan->timeout = ScanDuration(field.bytes);
   }
   if (in.ok()) return absl::OkStatus();
   return Error(Reason::kMalformedRequest, "the request is not a serialized publish request");

@@ -1,5 +1,6 @@
-// The hot messages of sluice.v1, read and written as bytes: requests to publish are scanned where they lie, deliveries
-// are spliced together from stored messages. Field numbers are those of protos/sluice/v1/pubsub.proto.
+// The hot messages of sluice.v1, read and written as bytes: requests to publish are scanned where
+// they lie, deliveries are spliced together from stored messages. Field numbers are those of
+// protos/sluice/v1/pubsub.proto.
 //
 // Thread rule: pure functions; a PublishScan must not outlive the bytes it was made from.
 #pragma once

@@ -34,17 +34,22 @@ std::string LineOf(const AuditRecord& record, absl::Time now) {
   add("resource", record.resource);
   add("reason", record.reason);
   add("request_id", record.request_id);
-  return line.dump(-1, ' ', /*ensure_ascii=*/false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+  return line.dump(-1, ' ', /*ensure_ascii=*/false,
+                   nlohmann::ordered_json::error_handler_t::replace) +
+         "\n";
 }
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<AuditLog>> AuditLog::Open(const AuditOptions& options, const Clock& clock,
+absl::StatusOr<std::unique_ptr<AuditLog>> AuditLog::Open(const AuditOptions& options,
+                                                         const Clock& clock,
                                                          SecurityMetrics& metrics) {
   auto log = std::unique_ptr<AuditLog>(new AuditLog(options, clock, metrics));
   MutexLock lock(log->mu_);
   if (log->enabled() && !log->OpenFile()) {
-    return Error(Reason::kInvalidConfig, fmt::format("audit.file: {}: cannot be opened: {}", options.file, std::system_category().message(errno)),
+    return Error(Reason::kInvalidConfig,
+                 fmt::format("audit.file: {}: cannot be opened: {}", options.file,
+                             std::system_category().message(errno)),
                  {{"field", "audit.file"}, {"value", options.file}});
   }
   lock.Unlock();
@@ -74,14 +79,17 @@ void AuditLog::CloseFile() {
 }
 
 void AuditLog::Rotate() {
-  const auto name = [&](int i) { return i == 0 ? options_.file : fmt::format("{}.{}", options_.file, i); };
+  const auto name = [&](int i) {
+    return i == 0 ? options_.file : fmt::format("{}.{}", options_.file, i);
+  };
   CloseFile();
   for (int i = options_.files; i > 0; --i) std::rename(name(i - 1).c_str(), name(i).c_str());
   if (options_.files == 0) ::unlink(options_.file.c_str());
 }
 
 bool AuditLog::WriteLine(std::string_view line) {
-  const bool rotates = options_.file != kStdout && bytes_ > 0 && bytes_ + line.size() > options_.max_bytes;
+  const bool rotates =
+      options_.file != kStdout && bytes_ > 0 && bytes_ + line.size() > options_.max_bytes;
   if (fd_ >= 0 && rotates) Rotate();
   if (fd_ < 0 && !OpenFile()) return false;
   std::string with_break;
@@ -119,8 +127,11 @@ absl::Status AuditLog::Write(const AuditRecord& record) {
     first = !std::exchange(failing_, true);
   }
   metrics_.audit_failures.Add();
-  if (first) LogError(LogPart::kAudit, "the audit log cannot be written", {{"file", options_.file}, {"error", why}});
-  return RetryableError(Reason::kAuditUnavailable, "the audit log cannot be written", absl::Seconds(10));
+  if (first)
+    LogError(LogPart::kAudit, "the audit log cannot be written",
+             {{"file", options_.file}, {"error", why}});
+  return RetryableError(Reason::kAuditUnavailable, "the audit log cannot be written",
+                        absl::Seconds(10));
 }
 
 void AuditLog::Reopen() {

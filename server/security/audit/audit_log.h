@@ -1,12 +1,13 @@
-// The audit log: a line of JSON for each change that an administrator makes, each call that is denied, each failed authentication, and
-// each time that a policy, tokens, keys or certificates were read again.
+// The audit log: a line of JSON for each change that an administrator makes, each call that is
+// denied, each failed authentication, and each time that a policy, tokens, keys or certificates
+// were read again.
 //
 //   {"time":"2026-11-26T10:00:00.123456Z","event":"call","decision":"denied","identity":"token:ci","peer":"ipv4:10.0.0.7:51234",
 //    "rpc":"sluice.v1.Admin/DeleteTopic","resource":"projects/b/topics/orders","reason":"PERMISSION_DENIED",
 //    "request_id":"5f0c..."}
 //
-// Never a payload, never a secret. A file is kept below a size: it becomes FILE.1, what was FILE.1 becomes FILE.2, and so on.
-// Reopen() is for whoever moves files away itself.
+// Never a payload, never a secret. A file is kept below a size: it becomes FILE.1, what was FILE.1
+// becomes FILE.2, and so on. Reopen() is for whoever moves files away itself.
 //
 // Thread rule: every member may be called from any thread. A line is written before Write returns.
 #pragma once
@@ -49,11 +50,13 @@ struct AuditRecord {
 class AuditLog {
  public:
   // INVALID_ARGUMENT (INVALID_CONFIG) when the file cannot be opened.
-  static absl::StatusOr<std::unique_ptr<AuditLog>> Open(const AuditOptions& options, const Clock& clock,
+  static absl::StatusOr<std::unique_ptr<AuditLog>> Open(const AuditOptions& options,
+                                                        const Clock& clock,
                                                         SecurityMetrics& metrics);
   ~AuditLog();
 
-  // UNAVAILABLE (AUDIT_UNAVAILABLE) when the line could not be written. Without a file nothing is written.
+  // UNAVAILABLE (AUDIT_UNAVAILABLE) when the line could not be written. Without a file nothing is
+  // written.
   absl::Status Write(const AuditRecord& record) EXCLUDES(mu_);
 
   // Whether a change has to be refused when its line was not written.

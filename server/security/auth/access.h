@@ -1,4 +1,5 @@
-// Who may do what: it says who calls, and whether they have a right on a resource. server/rpc/authorization.h asks it for each call.
+// Who may do what: it says who calls, and whether they have a right on a resource.
+// server/rpc/authorization.h asks it for each call.
 //
 //   auto caller = access.Identify(*call, "sluice.v1.PubSub/Publish");
 //   if (!caller.ok()) ...
@@ -6,9 +7,10 @@
 //
 // The method is for the audit log.
 //
-// Until there is a policy, tokens, keys or certificates that say who calls, nobody is asked. From then on what is not granted, by
-// the policy file or by the policy of the resource, is denied. It is looked at before anything else of a request, so that whoever
-// has no right learns nothing about what there is.
+// Until there is a policy, tokens, keys or certificates that say who calls, nobody is asked. From
+// then on what is not granted, by the policy file or by the policy of the resource, is denied. It
+// is looked at before anything else of a request, so that whoever has no right learns nothing about
+// what there is.
 //
 // Thread rule: every member may be called from any thread.
 #pragma once
@@ -53,7 +55,8 @@ class Access {
   using StoredPolicy = std::function<std::string(std::string_view resource)>;
 
   // Errors of the files that the options name.
-  static absl::StatusOr<std::unique_ptr<Access>> Create(const AuthOptions& options, const Clock& clock, AuditLog& audit,
+  static absl::StatusOr<std::unique_ptr<Access>> Create(const AuthOptions& options,
+                                                        const Clock& clock, AuditLog& audit,
                                                         SecurityMetrics& metrics);
 
   bool enabled() const { return options_.enabled(); }
@@ -65,19 +68,24 @@ class Access {
   // Where nobody is asked who they are: whom the audit log names.
   static Caller Anybody(const grpc::CallbackServerContext& call);
   // UNAUTHENTICATED (CREDENTIALS_MISSING) for somebody unknown, else PERMISSION_DENIED.
-  absl::Status Check(const Caller& caller, std::string_view method, Right right, std::string_view resource);
+  absl::Status Check(const Caller& caller, std::string_view method, Right right,
+                     std::string_view resource);
   // For what a stream is about; the same, and it counts as a change of nothing.
   absl::Status CheckAgain(const StreamAccess& stream);
   // The status that Close() gave, if it was called.
-  absl::Status CheckOpen() const { return closed_.load(std::memory_order_acquire) ? closed_why_ : absl::OkStatus(); }
+  absl::Status CheckOpen() const {
+    return closed_.load(std::memory_order_acquire) ? closed_why_ : absl::OkStatus();
+  }
   bool audits() const { return audit_.enabled(); }
-  // A line in the audit log: they may change this. An error when it has to be there and cannot be written: then nothing is to be
-  // changed. Names the request if the client did not.
+  // A line in the audit log: they may change this. An error when it has to be there and cannot be
+  // written: then nothing is to be changed. Names the request if the client did not.
   absl::Status AuditChange(Caller* caller, std::string_view method, std::string_view resource);
   // What became of a change that was allowed, if it was not made.
   void AuditFailure(const Caller& caller, std::string_view method, const absl::Status& status);
-  // Whether a page of HTTP may be seen that names what there is: the right to view the server. `authorization` may be empty.
-  absl::Status MayView(std::string_view authorization, const std::string& peer, std::string_view page);
+  // Whether a page of HTTP may be seen that names what there is: the right to view the server.
+  // `authorization` may be empty.
+  absl::Status MayView(std::string_view authorization, const std::string& peer,
+                       std::string_view page);
   // Whether they may, without a word in the audit log.
   bool Allowed(const Caller& caller, Right right, std::string_view resource);
   // How much each may publish, as the policy has it now.
@@ -96,7 +104,8 @@ class Access {
   }
   // Goes up with each change of what is allowed, and of who is who.
   uint64_t generation() const {
-    return generation_.load(std::memory_order_acquire) + (authenticator_ != nullptr ? authenticator_->generation() : 0);
+    return generation_.load(std::memory_order_acquire) +
+           (authenticator_ != nullptr ? authenticator_->generation() : 0);
   }
 
  private:
@@ -116,7 +125,8 @@ class Access {
 
   std::shared_ptr<const Policy> policy() const EXCLUDES(mu_);
   Decision Decide(std::string_view principal, Right right, std::string_view resource) const;
-  absl::Status Denied(Caller caller, std::string_view method, Right right, std::string_view resource);
+  absl::Status Denied(Caller caller, std::string_view method, Right right,
+                      std::string_view resource);
 
   const AuthOptions options_;
   const Clock& clock_;

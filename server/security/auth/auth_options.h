@@ -16,7 +16,8 @@ struct AuthOptions {
   std::string tokens_file;
   // Whether a client's certificate says who it is.
   bool certificates = false;
-  // A JSON Web Key Set: a file, or a URL with https. With it the issuer and the audience are required.
+  // A JSON Web Key Set: a file, or a URL with https. With it the issuer and the audience are
+  // required.
   std::string jwt_keys;
   std::string jwt_issuer;
   std::string jwt_audience;
@@ -25,7 +26,9 @@ struct AuthOptions {
 
   // What keys of JWTs need is there; INVALID_ARGUMENT (INVALID_CONFIG) names what is not.
   absl::Status Check() const;
-  bool enabled() const { return !policy_file.empty() || !tokens_file.empty() || certificates || !jwt_keys.empty(); }
+  bool enabled() const {
+    return !policy_file.empty() || !tokens_file.empty() || certificates || !jwt_keys.empty();
+  }
 };
 
 }  // namespace sluice::server

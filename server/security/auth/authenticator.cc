@@ -18,7 +18,8 @@ constexpr size_t kMaxCredentialBytes = kMaxJwtBytes + kBearer.size();
 
 absl::Status AuthOptions::Check() const {
   const auto missing = [](std::string_view field) {
-    return Error(Reason::kInvalidConfig, fmt::format("{}: is required with auth.jwt_keys", field), {{"field", std::string(field)}});
+    return Error(Reason::kInvalidConfig, fmt::format("{}: is required with auth.jwt_keys", field),
+                 {{"field", std::string(field)}});
   };
   if (jwt_keys.empty()) return absl::OkStatus();
   if (jwt_issuer.empty()) return missing("auth.jwt_issuer");
@@ -26,19 +27,23 @@ absl::Status AuthOptions::Check() const {
   return absl::OkStatus();
 }
 
-Authenticator::Authenticator(const AuthOptions& options, const Clock& clock, SecurityMetrics& metrics)
+Authenticator::Authenticator(const AuthOptions& options, const Clock& clock,
+                             SecurityMetrics& metrics)
     : options_(options),
-      rules_{options.jwt_issuer, options.jwt_audience, options.jwt_identity, options.jwt_clock_skew},
+      rules_{options.jwt_issuer, options.jwt_audience, options.jwt_identity,
+             options.jwt_clock_skew},
       clock_(clock),
       metrics_(metrics),
       failures_(clock) {}
 
-absl::StatusOr<std::unique_ptr<Authenticator>> Authenticator::Create(const AuthOptions& options, const Clock& clock,
+absl::StatusOr<std::unique_ptr<Authenticator>> Authenticator::Create(const AuthOptions& options,
+                                                                     const Clock& clock,
                                                                      SecurityMetrics& metrics) {
   if (absl::Status status = options.Check(); !status.ok()) return status;
   auto made = std::unique_ptr<Authenticator>(new Authenticator(options, clock, metrics));
   if (!options.jwt_keys.empty()) {
-    auto keys = KeySource::Start(options.jwt_keys, clock, metrics, [raw = made.get()] { raw->Forget(); });
+    auto keys =
+        KeySource::Start(options.jwt_keys, clock, metrics, [raw = made.get()] { raw->Forget(); });
     if (!keys.ok()) return keys.status();
     made->keys_ = *std::move(keys);
   }
@@ -67,13 +72,15 @@ absl::Status Authenticator::ReloadKeys() {
   return keys_ == nullptr ? absl::OkStatus() : keys_->Reload();
 }
 
-absl::StatusOr<std::shared_ptr<const Identity>> Authenticator::Identify(const Credentials& credentials) {
+absl::StatusOr<std::shared_ptr<const Identity>> Authenticator::Identify(
+    const Credentials& credentials) {
   if (credentials.authorization) {
     const std::string_view header = *credentials.authorization;
     if (auto known = FindKnown(header)) return known;
     return Check(header, credentials.peer);
   }
-  if (options_.certificates && !credentials.certificate.empty() && credentials.certificate.size() <= kMaxCredentialBytes) {
+  if (options_.certificates && !credentials.certificate.empty() &&
+      credentials.certificate.size() <= kMaxCredentialBytes) {
     const std::string principal = fmt::format("cert:{}", credentials.certificate);
     if (auto known = FindKnown(principal)) return known;
     Identity identity;
@@ -83,19 +90,23 @@ absl::StatusOr<std::shared_ptr<const Identity>> Authenticator::Identify(const Cr
   return anonymous_;
 }
 
-absl::StatusOr<std::shared_ptr<const Identity>> Authenticator::Check(std::string_view header, std::string_view peer) {
+absl::StatusOr<std::shared_ptr<const Identity>> Authenticator::Check(std::string_view header,
+                                                                     std::string_view peer) {
   const uint64_t generation = generation_;
   const std::string_view address = AddressOf(peer);
   if (const absl::Duration wait = failures_.Wait(address); wait > absl::ZeroDuration()) {
     metrics_.throttled.Add();
-    return RetryableError(Reason::kTooManyFailures, "too many calls with bad credentials came from this address", wait);
+    return RetryableError(Reason::kTooManyFailures,
+                          "too many calls with bad credentials came from this address", wait);
   }
-  absl::StatusOr<Identity> identity = Error(Reason::kCredentialsInvalid, "authorization: must be Bearer and a token");
+  absl::StatusOr<Identity> identity =
+      Error(Reason::kCredentialsInvalid, "authorization: must be Bearer and a token");
   if (header.size() > kMaxCredentialBytes) {
     identity = Error(Reason::kCredentialsInvalid, "the token is too long");
   } else if (absl::StartsWithIgnoreCase(ToAbsl(header), ToAbsl(kBearer))) {
     const std::string_view token = header.substr(kBearer.size());
-    identity = token.substr(0, kTokenPrefix.size()) == kTokenPrefix ? CheckToken(token) : CheckJwtBearer(token);
+    identity = token.substr(0, kTokenPrefix.size()) == kTokenPrefix ? CheckToken(token)
+                                                                    : CheckJwtBearer(token);
   }
   if (identity.ok()) {
     metrics_.accepted.Add();
@@ -111,7 +122,8 @@ absl::StatusOr<Identity> Authenticator::CheckToken(std::string_view presented) c
   const auto all = tokens();
   const ApiTokens::Token* const token = all != nullptr ? all->Find(presented) : nullptr;
   if (token == nullptr) return Error(Reason::kCredentialsInvalid, "the API token is not known");
-  if (clock_.WallNow() >= token->expires) return Error(Reason::kCredentialsExpired, "the API token has expired");
+  if (clock_.WallNow() >= token->expires)
+    return Error(Reason::kCredentialsExpired, "the API token has expired");
   return Identity{fmt::format("token:{}", token->name), token->expires, token->hash, nullptr};
 }
 
@@ -119,31 +131,38 @@ absl::StatusOr<Identity> Authenticator::CheckJwtBearer(std::string_view token) {
   if (keys_ == nullptr) return Error(Reason::kCredentialsInvalid, "the token is not known");
   const auto keys = keys_->keys();
   const auto unavailable = [] {
-    return RetryableError(Reason::kKeysUnavailable, "the keys that tokens are checked with are on their way", absl::Seconds(1));
+    return RetryableError(Reason::kKeysUnavailable,
+                          "the keys that tokens are checked with are on their way",
+                          absl::Seconds(1));
   };
   if (keys == nullptr) return unavailable();
   bool unknown_key = false;
   auto claims = CheckJwt(token, *keys, rules_, clock_.WallNow(), &unknown_key);
   if (unknown_key && keys_->AskForNewerThan(*keys)) return unavailable();
   if (!claims.ok()) return claims.status();
-  return Identity{fmt::format("jwt:{}", claims->identity), claims->expires, {}, std::move(claims->key)};
+  return Identity{
+      fmt::format("jwt:{}", claims->identity), claims->expires, {}, std::move(claims->key)};
 }
 
 absl::Status Authenticator::StillValid(const Identity& identity) const {
-  if (clock_.WallNow() >= identity.expires) return Error(Reason::kCredentialsExpired, "the credentials have expired");
+  if (clock_.WallNow() >= identity.expires)
+    return Error(Reason::kCredentialsExpired, "the credentials have expired");
   if (identity.jwt_key != nullptr) {
     const auto keys = keys_->keys();
     if (keys == nullptr || !keys->Has(identity.jwt_key.get())) {
-      return Error(Reason::kCredentialsInvalid, "the key that the token is signed with is not accepted any more");
+      return Error(Reason::kCredentialsInvalid,
+                   "the key that the token is signed with is not accepted any more");
     }
   }
   if (identity.token_hash.empty()) return absl::OkStatus();
   const auto all = tokens();
-  const ApiTokens::Token* const token = all != nullptr ? all->FindHash(identity.token_hash) : nullptr;
+  const ApiTokens::Token* const token =
+      all != nullptr ? all->FindHash(identity.token_hash) : nullptr;
   if (token == nullptr || fmt::format("token:{}", token->name) != identity.principal) {
     return Error(Reason::kCredentialsInvalid, "the API token is not known any more");
   }
-  if (clock_.WallNow() >= token->expires) return Error(Reason::kCredentialsExpired, "the API token has expired");
+  if (clock_.WallNow() >= token->expires)
+    return Error(Reason::kCredentialsExpired, "the API token has expired");
   return absl::OkStatus();
 }
 
@@ -158,7 +177,8 @@ std::shared_ptr<const Identity> Authenticator::FindKnown(std::string_view key) {
   return nullptr;
 }
 
-std::shared_ptr<const Identity> Authenticator::Keep(std::string_view key, Identity identity, uint64_t generation) {
+std::shared_ptr<const Identity> Authenticator::Keep(std::string_view key, Identity identity,
+                                                    uint64_t generation) {
   auto kept = std::make_shared<const Identity>(std::move(identity));
   Shard& shard = ShardOf(key);
   MutexLock lock(shard.mu);

@@ -1,8 +1,9 @@
-// Who makes a call: by a JWT or an API token in "authorization: Bearer ...", else by the certificate of the connection, else nobody
+// Who makes a call: by a JWT or an API token in "authorization: Bearer ...", else by the
+// certificate of the connection, else nobody
 // ("anonymous", who may do what the policy lets everyone do).
 //
-// What credentials were found to say is kept until they expire or something is read again, so that a call costs one look into a
-// table.
+// What credentials were found to say is kept until they expire or something is read again, so that
+// a call costs one look into a table.
 //
 // Thread rule: every member may be called from any thread.
 #pragma once
@@ -41,13 +42,15 @@ struct Credentials {
 class Authenticator {
  public:
   // Reads the files that the options name.
-  static absl::StatusOr<std::unique_ptr<Authenticator>> Create(const AuthOptions& options, const Clock& clock,
+  static absl::StatusOr<std::unique_ptr<Authenticator>> Create(const AuthOptions& options,
+                                                               const Clock& clock,
                                                                SecurityMetrics& metrics);
 
   // UNAUTHENTICATED; RESOURCE_EXHAUSTED (TOO_MANY_FAILURES); UNAVAILABLE (KEYS_UNAVAILABLE).
   absl::StatusOr<std::shared_ptr<const Identity>> Identify(const Credentials& credentials);
 
-  // Whether who was identified once still is who it is: not expired, and neither its token nor the key of its JWT taken away.
+  // Whether who was identified once still is who it is: not expired, and neither its token nor the
+  // key of its JWT taken away.
   absl::Status StillValid(const Identity& identity) const;
   // Goes up whenever somebody may not be who it was any more.
   uint64_t generation() const { return generation_.load(std::memory_order_acquire); }
@@ -68,14 +71,18 @@ class Authenticator {
 
   Authenticator(const AuthOptions& options, const Clock& clock, SecurityMetrics& metrics);
 
-  absl::StatusOr<std::shared_ptr<const Identity>> Check(std::string_view bearer, std::string_view peer);
+  absl::StatusOr<std::shared_ptr<const Identity>> Check(std::string_view bearer,
+                                                        std::string_view peer);
   absl::StatusOr<Identity> CheckToken(std::string_view token) const;
   absl::StatusOr<Identity> CheckJwtBearer(std::string_view token);
   std::shared_ptr<const ApiTokens> tokens() const EXCLUDES(mu_);
-  Shard& ShardOf(std::string_view key) { return shards_[std::hash<std::string_view>()(key) % kShards]; }
+  Shard& ShardOf(std::string_view key) {
+    return shards_[std::hash<std::string_view>()(key) % kShards];
+  }
   std::shared_ptr<const Identity> FindKnown(std::string_view key);
   // Not if something was read again since `generation`: then it may be wrong already.
-  std::shared_ptr<const Identity> Keep(std::string_view key, Identity identity, uint64_t generation);
+  std::shared_ptr<const Identity> Keep(std::string_view key, Identity identity,
+                                       uint64_t generation);
   void Forget();
 
   const AuthOptions options_;

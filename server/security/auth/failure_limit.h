@@ -1,5 +1,6 @@
-// How often an address may bring bad credentials: ten times at once, then once a second. Who is beyond that is told to wait before
-// anything is looked at; credentials that are known to be good are not held up by a neighbour behind the same address.
+// How often an address may bring bad credentials: ten times at once, then once a second. Who is
+// beyond that is told to wait before anything is looked at; credentials that are known to be good
+// are not held up by a neighbour behind the same address.
 //
 // Thread rule: every member may be called from any thread.
 #pragma once
@@ -18,7 +19,8 @@ class FailureLimit {
  public:
   static constexpr double kPerSecond = 1;
   static constexpr double kBurst = 10;
-  // Addresses that are remembered; when there are more, those that are quiet are forgotten, then all.
+  // Addresses that are remembered; when there are more, those that are quiet are forgotten, then
+  // all.
   static constexpr size_t kMaxAddresses = 10'000;
 
   explicit FailureLimit(const Clock& clock) : clock_(clock) {}

@@ -34,18 +34,22 @@ bool MayBeFetched(const std::string& url) {
   for (const char* local : {"http://127.0.0.1", "http://[::1]", "http://localhost"}) {
     const std::string_view prefix = local;
     if (url.compare(0, prefix.size(), prefix) != 0) continue;
-    if (url.size() == prefix.size() || url[prefix.size()] == ':' || url[prefix.size()] == '/') return true;
+    if (url.size() == prefix.size() || url[prefix.size()] == ':' || url[prefix.size()] == '/')
+      return true;
   }
   return false;
 }
 
 absl::StatusOr<std::string> Fetch(const std::string& url, const FetchLimits& limits) {
   InitCurl();
-  const std::unique_ptr<CURL, decltype(&curl_easy_cleanup)> easy(curl_easy_init(), &curl_easy_cleanup);
+  const std::unique_ptr<CURL, decltype(&curl_easy_cleanup)> easy(curl_easy_init(),
+                                                                 &curl_easy_cleanup);
   const std::string agent = fmt::format("sluiced/{}", kVersion);
   std::array<char, CURL_ERROR_SIZE> error = {};
   Body body{{}, limits.bytes};
-  const auto set = [&easy](CURLoption option, auto value) { curl_easy_setopt(easy.get(), option, value); };
+  const auto set = [&easy](CURLoption option, auto value) {
+    curl_easy_setopt(easy.get(), option, value);
+  };
   set(CURLOPT_URL, url.c_str());
   set(CURLOPT_PROTOCOLS_STR, "http,https");
   set(CURLOPT_FOLLOWLOCATION, 0L);
@@ -58,9 +62,12 @@ absl::StatusOr<std::string> Fetch(const std::string& url, const FetchLimits& lim
   const CURLcode result = curl_easy_perform(easy.get());
   long code = 0;
   curl_easy_getinfo(easy.get(), CURLINFO_RESPONSE_CODE, &code);
-  const auto failed = [&](const std::string& why) { return Error(Reason::kKeysUnavailable, fmt::format("{}: {}", url, why)); };
+  const auto failed = [&](const std::string& why) {
+    return Error(Reason::kKeysUnavailable, fmt::format("{}: {}", url, why));
+  };
   if (result == CURLE_WRITE_ERROR) return failed(fmt::format("more than {} bytes", limits.bytes));
-  if (result != CURLE_OK) return failed(error[0] != '\0' ? error.data() : curl_easy_strerror(result));
+  if (result != CURLE_OK)
+    return failed(error[0] != '\0' ? error.data() : curl_easy_strerror(result));
   if (code != 200) return failed(fmt::format("answered {}", code));
   return body.text;
 }

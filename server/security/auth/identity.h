@@ -19,7 +19,8 @@ struct Identity {
   // "jwt:alice@example.com", "token:ci", "cert:spiffe://example.com/billing", "anonymous".
   std::string principal = std::string(kAnonymous);
   absl::Time expires = absl::InfiniteFuture();
-  // The hash of the API token, by which it is found again after the file of tokens was read anew; empty otherwise.
+  // The hash of the API token, by which it is found again after the file of tokens was read anew;
+  // empty otherwise.
   std::string token_hash;
   // What the JWT is signed with, which may be taken away; null otherwise.
   std::shared_ptr<EVP_PKEY> jwt_key;

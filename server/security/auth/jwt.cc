@@ -27,7 +27,9 @@ absl::Status Invalid(std::string_view why) { return Error(Reason::kCredentialsIn
 // An object, or nothing.
 std::optional<Json> DecodeObject(std::string_view base64url) {
   std::string text;
-  if (base64url.find('=') != base64url.npos || !absl::WebSafeBase64Unescape(ToAbsl(base64url), &text)) return std::nullopt;
+  if (base64url.find('=') != base64url.npos ||
+      !absl::WebSafeBase64Unescape(ToAbsl(base64url), &text))
+    return std::nullopt;
   Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (!json.is_object()) return std::nullopt;
   return json;
@@ -65,7 +67,8 @@ std::optional<std::string> ToDer(std::string_view signature) {
   if (signature.size() != kEs256SignatureBytes) return std::nullopt;
   const auto* bytes = reinterpret_cast<const unsigned char*>(signature.data());
   constexpr int kHalf = kEs256SignatureBytes / 2;
-  const std::unique_ptr<ECDSA_SIG, decltype(&ECDSA_SIG_free)> parts(ECDSA_SIG_new(), &ECDSA_SIG_free);
+  const std::unique_ptr<ECDSA_SIG, decltype(&ECDSA_SIG_free)> parts(ECDSA_SIG_new(),
+                                                                    &ECDSA_SIG_free);
   BIGNUM* r = BN_bin2bn(bytes, kHalf, nullptr);
   BIGNUM* s = BN_bin2bn(bytes + kHalf, kHalf, nullptr);
   if (ECDSA_SIG_set0(parts.get(), r, s) != 1) {
@@ -87,11 +90,13 @@ bool Verifies(const JwtKey& key, std::string_view text, std::string signature) {
     if (!der) return false;
     signature = *std::move(der);
   }
-  const std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context(EVP_MD_CTX_new(), &EVP_MD_CTX_free);
+  const std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context(EVP_MD_CTX_new(),
+                                                                        &EVP_MD_CTX_free);
   const EVP_MD* const digest = key.algorithm == JwtAlgorithm::kEdDsa ? nullptr : EVP_sha256();
   return EVP_DigestVerifyInit(context.get(), nullptr, digest, nullptr, key.key.get()) == 1 &&
-         EVP_DigestVerify(context.get(), reinterpret_cast<const unsigned char*>(signature.data()), signature.size(),
-                          reinterpret_cast<const unsigned char*>(text.data()), text.size()) == 1;
+         EVP_DigestVerify(context.get(), reinterpret_cast<const unsigned char*>(signature.data()),
+                          signature.size(), reinterpret_cast<const unsigned char*>(text.data()),
+                          text.size()) == 1;
 }
 
 absl::StatusOr<JwtClaims> CheckClaims(const Json& claims, const JwtRules& rules, absl::Time now) {
@@ -103,27 +108,30 @@ absl::StatusOr<JwtClaims> CheckClaims(const Json& claims, const JwtRules& rules,
     const auto begin = TimeOf(claims, "nbf");
     if (!begin || now < *begin - rules.clock_skew) return Invalid("the token is not valid yet");
   }
-  if (StringOf(claims, "iss") != rules.issuer) return Invalid("the token is of an issuer that is not accepted");
+  if (StringOf(claims, "iss") != rules.issuer)
+    return Invalid("the token is of an issuer that is not accepted");
   if (!HasAudience(claims, rules.audience)) return Invalid("the token is for another audience");
   const std::string identity = StringOf(claims, rules.identity_claim);
   if (identity.empty() || identity.size() > kMaxIdentityBytes) {
     return Invalid("the token does not say who it is of, or in too many words");
   }
   for (const char c : identity) {
-    if (static_cast<unsigned char>(c) <= ' ' || c == '\x7f' || c == '*') return Invalid("the token's name has characters that no name has");
+    if (static_cast<unsigned char>(c) <= ' ' || c == '\x7f' || c == '*')
+      return Invalid("the token's name has characters that no name has");
   }
   return JwtClaims{identity, end, nullptr};
 }
 
 }  // namespace
 
-absl::StatusOr<JwtClaims> CheckJwt(std::string_view token, const JwtKeys& keys, const JwtRules& rules, absl::Time now,
-                                   bool* unknown_key) {
+absl::StatusOr<JwtClaims> CheckJwt(std::string_view token, const JwtKeys& keys,
+                                   const JwtRules& rules, absl::Time now, bool* unknown_key) {
   *unknown_key = false;
   if (token.size() > kMaxJwtBytes) return Invalid("the token is too long");
   const size_t first = token.find('.');
   const size_t second = first == token.npos ? token.npos : token.find('.', first + 1);
-  if (second == token.npos || token.find('.', second + 1) != token.npos) return Invalid("the token is neither a JWT nor an API token");
+  if (second == token.npos || token.find('.', second + 1) != token.npos)
+    return Invalid("the token is neither a JWT nor an API token");
   const auto header = DecodeObject(token.substr(0, first));
   if (!header) return Invalid("the token's header cannot be read");
   const auto algorithm = AlgorithmNamed(StringOf(*header, "alg"));
@@ -137,7 +145,8 @@ absl::StatusOr<JwtClaims> CheckJwt(std::string_view token, const JwtKeys& keys, 
   }
   std::string signature;
   const std::string_view encoded = token.substr(second + 1);
-  if (encoded.find('=') != encoded.npos || !absl::WebSafeBase64Unescape(ToAbsl(encoded), &signature) ||
+  if (encoded.find('=') != encoded.npos ||
+      !absl::WebSafeBase64Unescape(ToAbsl(encoded), &signature) ||
       !Verifies(*key, token.substr(0, second), std::move(signature))) {
     return Invalid("the token's signature is wrong");
   }

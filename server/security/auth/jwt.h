@@ -1,8 +1,8 @@
-// JSON Web Tokens (RFC 7519) signed with RS256, ES256 or EdDSA (RFC 7518, RFC 8037), and the keys they are checked with
-// (RFC 7517). On OpenSSL alone: why, docs/adr/23.
+// JSON Web Tokens (RFC 7519) signed with RS256, ES256 or EdDSA (RFC 7518, RFC 8037), and the keys
+// they are checked with (RFC 7517). On OpenSSL alone: why, docs/adr/23.
 //
-// A key stands for one algorithm, and a token's header may only name the algorithm of the key that it names: "none", HMAC with
-// a public key, and keys of another kind have no way in.
+// A key stands for one algorithm, and a token's header may only name the algorithm of the key that
+// it names: "none", HMAC with a public key, and keys of another kind have no way in.
 //
 // Thread rule: pure functions; keys are not changed once they are read.
 #pragma once
@@ -29,8 +29,9 @@ struct JwtKey {
 
 class JwtKeys {
  public:
-  // A JSON Web Key Set. Keys for other purposes, of other kinds, RSA keys below 2,048 bits and secret keys are left out.
-  // INVALID_ARGUMENT (INVALID_CONFIG) when it is no key set, or has no key that can be used.
+  // A JSON Web Key Set. Keys for other purposes, of other kinds, RSA keys below 2,048 bits and
+  // secret keys are left out. INVALID_ARGUMENT (INVALID_CONFIG) when it is no key set, or has no
+  // key that can be used.
   static absl::StatusOr<std::shared_ptr<const JwtKeys>> Parse(std::string_view json);
 
   explicit JwtKeys(std::vector<JwtKey> keys) : keys_(std::move(keys)) {}
@@ -64,9 +65,9 @@ struct JwtClaims {
 // No token is longer.
 inline constexpr size_t kMaxJwtBytes = 8192;
 
-// UNAUTHENTICATED (CREDENTIALS_INVALID, CREDENTIALS_EXPIRED) says what is wrong. *unknown_key is set when the token names a key that
-// is not there: with newer keys it may be good.
-absl::StatusOr<JwtClaims> CheckJwt(std::string_view token, const JwtKeys& keys, const JwtRules& rules, absl::Time now,
-                                   bool* unknown_key);
+// UNAUTHENTICATED (CREDENTIALS_INVALID, CREDENTIALS_EXPIRED) says what is wrong. *unknown_key is
+// set when the token names a key that is not there: with newer keys it may be good.
+absl::StatusOr<JwtClaims> CheckJwt(std::string_view token, const JwtKeys& keys,
+                                   const JwtRules& rules, absl::Time now, bool* unknown_key);
 
 }  // namespace sluice::server

@@ -16,19 +16,23 @@ namespace {
 constexpr absl::Duration kRefresh = absl::Minutes(5);
 constexpr absl::Duration kFirstRetry = absl::Seconds(1);
 constexpr absl::Duration kLongestRetry = absl::Minutes(1);
-// Between two fetches because of keys that are not known: whoever makes them up must not make us ask all the time.
+// Between two fetches because of keys that are not known: whoever makes them up must not make us
+// ask all the time.
 constexpr absl::Duration kAskAgain = absl::Seconds(10);
 
 bool IsUrl(const std::string& location) { return location.find("://") != location.npos; }
 
 absl::Status CheckUrl(const std::string& url) {
   if (MayBeFetched(url)) return absl::OkStatus();
-  return Error(Reason::kInvalidConfig, fmt::format("auth.jwt_keys: {}: must be a file, or a URL with https", url),
+  return Error(Reason::kInvalidConfig,
+               fmt::format("auth.jwt_keys: {}: must be a file, or a URL with https", url),
                {{"field", "auth.jwt_keys"}, {"value", url}});
 }
 
 absl::Status OfFile(const std::string& path, const absl::Status& status) {
-  return status.ok() ? status : Error(Reason::kInvalidConfig, fmt::format("{}: {}", path, std::string(status.message())));
+  return status.ok() ? status
+                     : Error(Reason::kInvalidConfig,
+                             fmt::format("{}: {}", path, std::string(status.message())));
 }
 
 }  // namespace
@@ -39,11 +43,15 @@ absl::Status KeySource::Check(const std::string& location) {
   return text.ok() ? OfFile(location, JwtKeys::Parse(*text).status()) : text.status();
 }
 
-absl::StatusOr<std::unique_ptr<KeySource>> KeySource::Start(const std::string& location, const Clock& clock,
-                                                            SecurityMetrics& metrics, std::function<void()> changed) {
+absl::StatusOr<std::unique_ptr<KeySource>> KeySource::Start(const std::string& location,
+                                                            const Clock& clock,
+                                                            SecurityMetrics& metrics,
+                                                            std::function<void()> changed) {
   const bool url = IsUrl(location);
-  auto source = std::unique_ptr<KeySource>(new KeySource(location, url, clock, metrics, std::move(changed)));
-  if (absl::Status status = url ? CheckUrl(location) : source->ReadFile(); !status.ok()) return status;
+  auto source =
+      std::unique_ptr<KeySource>(new KeySource(location, url, clock, metrics, std::move(changed)));
+  if (absl::Status status = url ? CheckUrl(location) : source->ReadFile(); !status.ok())
+    return status;
   if (url) source->thread_ = std::thread([raw = source.get()] { raw->Run(); });
   return source;
 }
@@ -119,9 +127,11 @@ void KeySource::Run() {
   for (;;) {
     Refresh();
     MutexLock lock(mu_);
-    const absl::Duration wait = keys_ != nullptr ? kRefresh : std::exchange(retry, std::min(retry * 2, kLongestRetry));
+    const absl::Duration wait =
+        keys_ != nullptr ? kRefresh : std::exchange(retry, std::min(retry * 2, kLongestRetry));
     const Instant until = clock_.Now() + wait;
-    while (!stopping_ && !wanted_ && clock_.Now() < until) changed_.WaitFor(lock, until - clock_.Now());
+    while (!stopping_ && !wanted_ && clock_.Now() < until)
+      changed_.WaitFor(lock, until - clock_.Now());
     if (stopping_) return;
     wanted_ = true;
   }

@@ -9,7 +9,8 @@ namespace {
 constexpr std::string_view kAuthenticated = "authenticated";
 
 bool AnyMember(const std::vector<Pattern>& members, std::string_view principal) {
-  return std::any_of(members.begin(), members.end(), [&](const Pattern& m) { return MatchesMember(m, principal); });
+  return std::any_of(members.begin(), members.end(),
+                     [&](const Pattern& m) { return MatchesMember(m, principal); });
 }
 
 // projects/P/* is projects/P as well: who may do all in a project may list it.
@@ -23,7 +24,8 @@ bool Covers(const Pattern& pattern, std::string_view resource) {
 
 }  // namespace
 
-Pattern::Pattern(std::string_view text) : text_(text), prefix_(!text.empty() && text.back() == '*') {}
+Pattern::Pattern(std::string_view text)
+    : text_(text), prefix_(!text.empty() && text.back() == '*') {}
 
 bool Pattern::Matches(std::string_view value) const {
   const std::string_view text = text_;

@@ -1,4 +1,5 @@
-// Who may do what, as the policy file says: roles bound to members for patterns of resources; and what each may use at most.
+// Who may do what, as the policy file says: roles bound to members for patterns of resources; and
+// what each may use at most.
 //
 //   groups:
 //     team-a: [token:ci-a, "jwt:alice@example.com", "cert:spiffe://example.com/ns/team-a/*"]
@@ -10,9 +11,10 @@
 //     - {members: [group:team-a], messages_per_second: 10000, bytes_per_second: 20MiB}    # each member
 //     - {projects: [team-b], messages_per_second: 50k}                                    # each project
 //
-// A member is a principal (jwt:NAME, token:NAME, cert:SPIFFE-URI-OR-SUBJECT, anonymous), one that ends in * for all that begin so,
-// group:NAME, "authenticated", or "*" for everyone. A resource is a full name, a prefix that ends in *, or "*", which is also
-// the server itself; projects/P/* means projects/P as well.
+// A member is a principal (jwt:NAME, token:NAME, cert:SPIFFE-URI-OR-SUBJECT, anonymous), one that
+// ends in * for all that begin so, group:NAME, "authenticated", or "*" for everyone. A resource is
+// a full name, a prefix that ends in *, or "*", which is also the server itself; projects/P/* means
+// projects/P as well.
 //
 // What a policy does not grant is denied.
 //
@@ -59,12 +61,15 @@ class Policy {
     Quota quota;
   };
 
-  // INVALID_ARGUMENT (INVALID_POLICY) says the file, the line and what is wrong there. Groups may name groups, but not in a loop.
+  // INVALID_ARGUMENT (INVALID_POLICY) says the file, the line and what is wrong there. Groups may
+  // name groups, but not in a loop.
   static absl::StatusOr<std::shared_ptr<const Policy>> Read(const std::string& path);
-  static absl::StatusOr<std::shared_ptr<const Policy>> Parse(const std::string& text, const std::string& path);
+  static absl::StatusOr<std::shared_ptr<const Policy>> Parse(const std::string& text,
+                                                             const std::string& path);
 
   Policy() = default;
-  Policy(std::vector<Binding> bindings, std::vector<QuotaRule> quotas, std::map<std::string, std::vector<Pattern>> groups);
+  Policy(std::vector<Binding> bindings, std::vector<QuotaRule> quotas,
+         std::map<std::string, std::vector<Pattern>> groups);
 
   bool Grants(std::string_view principal, Right right, std::string_view resource) const;
   // The members of a group, groups in it resolved; for policies of resources. Null for none.

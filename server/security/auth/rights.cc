@@ -40,14 +40,16 @@ constexpr std::array<std::string_view, kRightCount> kRightNames = {
     "sluice.server.backup",
 };
 
-constexpr Rights kViewer = {Right::kTopicsGet,        Right::kTopicsList,       Right::kSubscriptionsGet,
-                            Right::kSubscriptionsList, Right::kSnapshotsGet,    Right::kSnapshotsList,
+constexpr Rights kViewer = {Right::kTopicsGet,        Right::kTopicsList,
+                            Right::kSubscriptionsGet, Right::kSubscriptionsList,
+                            Right::kSnapshotsGet,     Right::kSnapshotsList,
                             Right::kServerView};
 constexpr Rights kPublisher = {Right::kTopicsPublish};
-constexpr Rights kSubscriber = {Right::kSubscriptionsConsume, Right::kTopicsAttachSubscription, Right::kSnapshotsSeek};
+constexpr Rights kSubscriber = {Right::kSubscriptionsConsume, Right::kTopicsAttachSubscription,
+                                Right::kSnapshotsSeek};
 // What decides over others.
-constexpr Rights kOverOthers = {Right::kTopicsSetPolicy, Right::kSubscriptionsSetPolicy, Right::kSnapshotsSetPolicy,
-                                Right::kServerBackup};
+constexpr Rights kOverOthers = {Right::kTopicsSetPolicy, Right::kSubscriptionsSetPolicy,
+                                Right::kSnapshotsSetPolicy, Right::kServerBackup};
 
 struct Role {
   std::string_view name;
@@ -61,7 +63,8 @@ constexpr std::array<Role, 6> kRoles = {{{"viewer", kViewer},
                                          {"owner", Rights::All()}}};
 
 Right NthAfter(Right right, Right from, Right to) {
-  return static_cast<Right>(static_cast<int>(to) + (static_cast<int>(right) - static_cast<int>(from)));
+  return static_cast<Right>(static_cast<int>(to) +
+                            (static_cast<int>(right) - static_cast<int>(from)));
 }
 
 }  // namespace

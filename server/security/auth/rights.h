@@ -1,7 +1,8 @@
-// What there is to be allowed, and the roles that have it. server/rpc/rpc_table.h says which right a call needs.
+// What there is to be allowed, and the roles that have it. server/rpc/rpc_table.h says which right
+// a call needs.
 //
-// Rights have the names of Google's permissions (cloud.google.com/pubsub/docs/access-control), so that policies of both worlds say
-// the same.
+// Rights have the names of Google's permissions (cloud.google.com/pubsub/docs/access-control), so
+// that policies of both worlds say the same.
 //
 // Thread rule: pure functions.
 #pragma once
@@ -79,14 +80,15 @@ class Rights {
   uint64_t bits_ = 0;
 };
 
-// viewer, publisher, subscriber, editor, admin, with or without "roles/" or "roles/pubsub." before them, and roles/owner. Nothing
-// for a role that is none.
+// viewer, publisher, subscriber, editor, admin, with or without "roles/" or "roles/pubsub." before
+// them, and roles/owner. Nothing for a role that is none.
 std::optional<Rights> RightsOfRole(std::string_view role);
 
 // The resource of rights on the server itself.
 inline constexpr std::string_view kServerResource = "server";
 
-// The right on a resource of this kind: of rights that end alike for topics, subscriptions and snapshots the one of the resource.
+// The right on a resource of this kind: of rights that end alike for topics, subscriptions and
+// snapshots the one of the resource.
 Right RightOn(Right right, std::string_view resource);
 
 }  // namespace sluice::server

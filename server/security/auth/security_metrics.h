@@ -16,7 +16,8 @@ struct ReloadMetrics {
 };
 
 struct SecurityMetrics {
-  // Credentials that were looked at, by what came of it; those that were known already are not looked at again.
+  // Credentials that were looked at, by what came of it; those that were known already are not
+  // looked at again.
   Counter accepted;
   Counter rejected;
   Counter throttled;

@@ -16,8 +16,9 @@ bool IsMember(const std::string& member, const Policy& file, std::string_view pr
   if (absl::ConsumePrefix(&name, "principal:")) return name == ToAbsl(principal);
   if (absl::ConsumePrefix(&name, "group:")) {
     const std::vector<Pattern>* const group = file.Group(ToStd(name));
-    return group != nullptr && std::any_of(group->begin(), group->end(),
-                                           [&](const Pattern& pattern) { return MatchesMember(pattern, principal); });
+    return group != nullptr &&
+           std::any_of(group->begin(), group->end(),
+                       [&](const Pattern& pattern) { return MatchesMember(pattern, principal); });
   }
   absl::string_view jwt = ToAbsl(principal);
   return (absl::ConsumePrefix(&name, "user:") || absl::ConsumePrefix(&name, "serviceAccount:")) &&
@@ -26,15 +27,19 @@ bool IsMember(const std::string& member, const Policy& file, std::string_view pr
 
 }  // namespace
 
-bool StoredPolicyGrants(const std::string& stored, const Policy& file, std::string_view principal, Right right) {
+bool StoredPolicyGrants(const std::string& stored, const Policy& file, std::string_view principal,
+                        Right right) {
   google::iam::v1::Policy policy;
   if (stored.empty() || !policy.ParseFromString(stored)) return false;
-  return std::any_of(policy.bindings().begin(), policy.bindings().end(), [&](const google::iam::v1::Binding& binding) {
-    const auto rights = RightsOfRole(binding.role());
-    return rights && rights->has(right) && !binding.has_condition() &&
-           std::any_of(binding.members().begin(), binding.members().end(),
-                       [&](const std::string& member) { return IsMember(member, file, principal); });
-  });
+  return std::any_of(policy.bindings().begin(), policy.bindings().end(),
+                     [&](const google::iam::v1::Binding& binding) {
+                       const auto rights = RightsOfRole(binding.role());
+                       return rights && rights->has(right) && !binding.has_condition() &&
+                              std::any_of(binding.members().begin(), binding.members().end(),
+                                          [&](const std::string& member) {
+                                            return IsMember(member, file, principal);
+                                          });
+                     });
 }
 
 }  // namespace sluice::server

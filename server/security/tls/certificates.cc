@@ -18,7 +18,9 @@ using Bio = std::unique_ptr<BIO, decltype(&BIO_free)>;
 using X509Ptr = std::unique_ptr<X509, decltype(&X509_free)>;
 using KeyPtr = std::unique_ptr<EVP_PKEY, decltype(&EVP_PKEY_free)>;
 
-Bio BioOf(const std::string& text) { return {BIO_new_mem_buf(text.data(), static_cast<int>(text.size())), &BIO_free}; }
+Bio BioOf(const std::string& text) {
+  return {BIO_new_mem_buf(text.data(), static_cast<int>(text.size())), &BIO_free};
+}
 
 // No key of ours has a passphrase, and nobody is asked for one.
 int NoPassphrase(char*, int, int, void*) { return 0; }
@@ -28,13 +30,15 @@ X509Ptr CertificateOf(const std::string& pem) {
 }
 
 KeyPtr KeyOf(const std::string& pem) {
-  return {PEM_read_bio_PrivateKey(BioOf(pem).get(), nullptr, &NoPassphrase, nullptr), &EVP_PKEY_free};
+  return {PEM_read_bio_PrivateKey(BioOf(pem).get(), nullptr, &NoPassphrase, nullptr),
+          &EVP_PKEY_free};
 }
 
 absl::Time ToTime(const ASN1_TIME* time) {
   std::tm tm = {};
   if (ASN1_TIME_to_tm(time, &tm) != 1) return absl::InfinitePast();
-  return absl::FromCivil(absl::CivilSecond(tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec),
+  return absl::FromCivil(absl::CivilSecond(tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour,
+                                           tm.tm_min, tm.tm_sec),
                          absl::UTCTimeZone());
 }
 
@@ -53,16 +57,21 @@ absl::Status Wrong(std::string_view field, const std::string& path, std::string_
 
 absl::Status CheckPair(const TlsOptions& options, Certificates* pair, absl::Time now) {
   const X509Ptr certificate = CertificateOf(pair->chain);
-  if (certificate == nullptr) return Wrong("tls.cert", options.cert, "there is no certificate (PEM) in it");
+  if (certificate == nullptr)
+    return Wrong("tls.cert", options.cert, "there is no certificate (PEM) in it");
   const KeyPtr key = KeyOf(pair->key);
-  if (key == nullptr) return Wrong("tls.key", options.key, "there is no private key (PEM, without a passphrase) in it");
+  if (key == nullptr)
+    return Wrong("tls.key", options.key,
+                 "there is no private key (PEM, without a passphrase) in it");
   if (X509_check_private_key(certificate.get(), key.get()) != 1) {
     return Wrong("tls.key", options.key, fmt::format("it is not the key of {}", options.cert));
   }
   pair->expires = ToTime(X509_get0_notAfter(certificate.get()));
   pair->subject = SubjectOf(certificate.get());
   if (now >= pair->expires) {
-    return Wrong("tls.cert", options.cert, fmt::format("it expired at {}", absl::FormatTime(pair->expires, absl::UTCTimeZone())));
+    return Wrong(
+        "tls.cert", options.cert,
+        fmt::format("it expired at {}", absl::FormatTime(pair->expires, absl::UTCTimeZone())));
   }
   if (X509_check_purpose(certificate.get(), X509_PURPOSE_SSL_SERVER, 0) != 1) {
     return Wrong("tls.cert", options.cert, "it is not for servers (extended key usage)");
@@ -73,13 +82,15 @@ absl::Status CheckPair(const TlsOptions& options, Certificates* pair, absl::Time
 }  // namespace
 
 absl::StatusOr<Certificates> Certificates::Read(const TlsOptions& options, absl::Time now) {
-  if (options.cert.empty()) return Wrong("tls.cert", options.cert, "is required with tls.key and tls.client_ca");
+  if (options.cert.empty())
+    return Wrong("tls.cert", options.cert, "is required with tls.key and tls.client_ca");
   if (options.key.empty()) return Wrong("tls.key", options.key, "is required with tls.cert");
   if (options.client_auth != ClientAuth::kNone && options.client_ca.empty()) {
     return Wrong("tls.client_ca", options.client_ca, "is required with tls.client_auth");
   }
   Certificates pair;
-  const std::array<std::pair<const std::string&, std::string*>, 2> files = {{{options.cert, &pair.chain}, {options.key, &pair.key}}};
+  const std::array<std::pair<const std::string&, std::string*>, 2> files = {
+      {{options.cert, &pair.chain}, {options.key, &pair.key}}};
   for (const auto& [path, text] : files) {
     auto read = ReadTextFile(path);
     if (!read.ok()) return read.status();
@@ -95,11 +106,13 @@ absl::StatusOr<Certificates> Certificates::Read(const TlsOptions& options, absl:
 absl::StatusOr<std::string> ReadAuthorities(std::string_view field, const std::string& path) {
   if (path.empty()) return "";
   auto text = ReadTextFile(path);
-  if (text.ok() && CertificateOf(*text) == nullptr) return Wrong(field, path, "there is no certificate (PEM) in it");
+  if (text.ok() && CertificateOf(*text) == nullptr)
+    return Wrong(field, path, "there is no certificate (PEM) in it");
   return text;
 }
 
-absl::StatusOr<std::unique_ptr<CertificateStore>> CertificateStore::Open(const TlsOptions& options, absl::Time now) {
+absl::StatusOr<std::unique_ptr<CertificateStore>> CertificateStore::Open(const TlsOptions& options,
+                                                                         absl::Time now) {
   auto store = std::unique_ptr<CertificateStore>(new CertificateStore(options));
   if (absl::Status status = store->Reload(now); !status.ok()) return status;
   return store;

@@ -10,7 +10,9 @@
 
 namespace sluice::server {
 
-// OK on this machine's loopback, with TLS, and when it was said to be meant so; else INVALID_ARGUMENT (INVALID_CONFIG) names the setting.
-absl::Status CheckExposure(std::string_view setting, const std::string& address, bool tls, bool insecure);
+// OK on this machine's loopback, with TLS, and when it was said to be meant so; else
+// INVALID_ARGUMENT (INVALID_CONFIG) names the setting.
+absl::Status CheckExposure(std::string_view setting, const std::string& address, bool tls,
+                           bool insecure);
 
 }  // namespace sluice::server

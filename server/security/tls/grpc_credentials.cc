@@ -1,5 +1,6 @@
-// gRPC's C++ API has certificates that are read anew only from files it looks at itself, and a pair that does not fit together, as
-// it is between the writing of two files, costs it every handshake. Its C API asks for the certificates at each one.
+// gRPC's C++ API has certificates that are read anew only from files it looks at itself, and a pair
+// that does not fit together, as it is between the writing of two files, costs it every handshake.
+// Its C API asks for the certificates at each one.
 #include "server/security/tls/grpc_credentials.h"
 
 #include <grpc/grpc.h>
@@ -31,13 +32,15 @@ class Fetcher {
  public:
   explicit Fetcher(const CertificateStore& certificates) : certificates_(certificates) {}
 
-  static grpc_ssl_certificate_config_reload_status Fetch(void* self, grpc_ssl_server_certificate_config** config) {
+  static grpc_ssl_certificate_config_reload_status Fetch(
+      void* self, grpc_ssl_server_certificate_config** config) {
     return static_cast<Fetcher*>(self)->Fetch(config);
   }
 
   grpc_server_credentials* Make() {
-    grpc_ssl_server_credentials_options* const options = grpc_ssl_server_credentials_create_options_using_config_fetcher(
-        RequestOf(certificates_.options().client_auth), &Fetcher::Fetch, this);
+    grpc_ssl_server_credentials_options* const options =
+        grpc_ssl_server_credentials_create_options_using_config_fetcher(
+            RequestOf(certificates_.options().client_auth), &Fetcher::Fetch, this);
     return grpc_ssl_server_credentials_create_with_options(options);
   }
 
@@ -49,7 +52,8 @@ class Fetcher {
     given_ = current;
     const grpc_ssl_pem_key_cert_pair pair = {current->key.c_str(), current->chain.c_str()};
     // gRPC wants authorities also where no client is asked for a certificate.
-    const std::string& authorities = current->client_ca.empty() ? current->chain : current->client_ca;
+    const std::string& authorities =
+        current->client_ca.empty() ? current->chain : current->client_ca;
     *config = grpc_ssl_server_certificate_config_create(authorities.c_str(), &pair, 1);
     return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_NEW;
   }
@@ -62,7 +66,8 @@ class Fetcher {
 #if GRPC_CPP_VERSION_MAJOR == 1 && GRPC_CPP_VERSION_MINOR < 57
 class FetchedCredentials final : public grpc::ServerCredentials {
  public:
-  explicit FetchedCredentials(std::unique_ptr<Fetcher> fetcher) : fetcher_(std::move(fetcher)), credentials_(fetcher_->Make()) {}
+  explicit FetchedCredentials(std::unique_ptr<Fetcher> fetcher)
+      : fetcher_(std::move(fetcher)), credentials_(fetcher_->Make()) {}
   ~FetchedCredentials() override { grpc_server_credentials_release(credentials_); }
   FetchedCredentials(const FetchedCredentials&) = delete;
   FetchedCredentials& operator=(const FetchedCredentials&) = delete;

@@ -19,13 +19,17 @@ int UseCurrent(SSL* ssl, void* store) {
   const std::unique_ptr<EVP_PKEY, decltype(&EVP_PKEY_free)> key(
       PEM_read_bio_PrivateKey(key_text.get(), nullptr, nullptr, nullptr), &EVP_PKEY_free);
   using X509Ptr = std::unique_ptr<X509, decltype(&X509_free)>;
-  const auto next = [&chain] { return X509Ptr(PEM_read_bio_X509(chain.get(), nullptr, nullptr, nullptr), &X509_free); };
+  const auto next = [&chain] {
+    return X509Ptr(PEM_read_bio_X509(chain.get(), nullptr, nullptr, nullptr), &X509_free);
+  };
   const X509Ptr own = next();
   SSL_certs_clear(ssl);
-  if (own == nullptr || key == nullptr || SSL_use_certificate(ssl, own.get()) != 1 || SSL_use_PrivateKey(ssl, key.get()) != 1) {
+  if (own == nullptr || key == nullptr || SSL_use_certificate(ssl, own.get()) != 1 ||
+      SSL_use_PrivateKey(ssl, key.get()) != 1) {
     return 0;
   }
-  for (X509Ptr above = next(); above != nullptr; above = next()) SSL_add1_chain_cert(ssl, above.get());
+  for (X509Ptr above = next(); above != nullptr; above = next())
+    SSL_add1_chain_cert(ssl, above.get());
   // The end of the text is no error of the connection.
   ERR_clear_error();
   return 1;

@@ -1,5 +1,5 @@
-// HTTP's side of TLS: TLS 1.2 at least, and every new connection gets the certificate that is current. Clients are not asked for
-// theirs: probes and Prometheus have none.
+// HTTP's side of TLS: TLS 1.2 at least, and every new connection gets the certificate that is
+// current. Clients are not asked for theirs: probes and Prometheus have none.
 //
 // Thread rule: the server calls it from its own threads; the store lives longer than the server.
 #pragma once

@@ -13,12 +13,13 @@ namespace {
 absl::Status CheckSize(FileSystem& files, const std::string& folder, const BackupFile& file) {
   const std::string path = folder + "/" + file.path;
   auto opened = files.OpenToRead(path);
-  if (!opened.ok()) return BackupDamaged(path, "this file of the backup is missing or cannot be read");
+  if (!opened.ok())
+    return BackupDamaged(path, "this file of the backup is missing or cannot be read");
   auto size = (*opened)->Size();
   if (!size.ok()) return size.status();
   if (*size == file.size) return absl::OkStatus();
-  return BackupDamaged(path,
-                 fmt::format("{} bytes, but the backup's manifest says {}", *size, file.size));
+  return BackupDamaged(
+      path, fmt::format("{} bytes, but the backup's manifest says {}", *size, file.size));
 }
 
 absl::Status CheckChecksum(const std::string& path, uint64_t checksum, const BackupFile& file) {

@@ -1,4 +1,5 @@
-// Integers of a fixed size within a record's or a segment's header, in the machine's order: little-endian (docs/format.md).
+// Integers of a fixed size within a record's or a segment's header, in the machine's order:
+// little-endian (docs/format.md).
 #pragma once
 
 #include <cstddef>

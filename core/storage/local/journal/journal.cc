@@ -21,7 +21,8 @@ absl::Status SyncResult(const absl::Status& status) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Journal>> Journal::Open(FileSystem& files, std::string folder, JournalOptions options) {
+absl::StatusOr<std::unique_ptr<Journal>> Journal::Open(FileSystem& files, std::string folder,
+                                                       JournalOptions options) {
   auto journal = std::unique_ptr<Journal>(new Journal(files, std::move(folder), options));
   if (!options.read_only) {
     if (!options.sync) journal->writeback_ = std::make_unique<Writeback>();
@@ -34,8 +35,8 @@ absl::StatusOr<std::unique_ptr<Journal>> Journal::Open(FileSystem& files, std::s
   return journal;
 }
 
-// A last segment that got its name before its header and holds nothing. Only programs that did not sync the header have left
-// such ones.
+// A last segment that got its name before its header and holds nothing. Only programs that did not
+// sync the header have left such ones.
 absl::Status Journal::DropUnbegunSegments() {
   for (auto all = segments(); !all.empty(); all.erase(std::prev(all.end()))) {
     const uint64_t last = all.rbegin()->first;
@@ -47,7 +48,8 @@ absl::Status Journal::DropUnbegunSegments() {
     if (!holds.ok()) return holds.status();
     if (*holds) return absl::OkStatus();
     if (absl::Status status = Remove(last); !status.ok()) return status;
-    warnings_.push_back(fmt::format("{}: the last segment has no header and holds nothing; it was removed", PathOf(last)));
+    warnings_.push_back(fmt::format(
+        "{}: the last segment has no header and holds nothing; it was removed", PathOf(last)));
   }
   return absl::OkStatus();
 }
@@ -86,14 +88,16 @@ absl::StatusOr<std::shared_ptr<File>> Journal::FileOf(uint64_t segment) const {
   MutexLock lock(mu_);
   auto it = segments_.find(segment);
   if (it == segments_.end()) {
-    return Error(Reason::kDataLoss, fmt::format("journal segment {} is missing", SegmentName(segment)),
+    return Error(Reason::kDataLoss,
+                 fmt::format("journal segment {} is missing", SegmentName(segment)),
                  {{"path", PathOf(segment)}});
   }
   if (it->second.file == nullptr) {
     const auto is_open = [last = end_.segment](const auto& entry) {
       return entry.second.file != nullptr && entry.first != last;
     };
-    if (static_cast<size_t>(std::count_if(segments_.begin(), segments_.end(), is_open)) >= kMaxOpenFiles) {
+    if (static_cast<size_t>(std::count_if(segments_.begin(), segments_.end(), is_open)) >=
+        kMaxOpenFiles) {
       std::find_if(segments_.begin(), segments_.end(), is_open)->second.file = nullptr;
     }
     auto file = OpenSegment(segment);
@@ -107,7 +111,8 @@ absl::Status Journal::CheckFormat(const OnDamage& on_damage) const {
   for (const auto& [segment, bytes] : segments()) {
     auto header = HeaderOf(segment);
     if (!header.ok()) return header.status();
-    if (header->damaged) on_damage(segment, {.begin = 0, .end = kSegmentHeaderBytes, .header = {}, .payload = {}});
+    if (header->damaged)
+      on_damage(segment, {.begin = 0, .end = kSegmentHeaderBytes, .header = {}, .payload = {}});
   }
   return absl::OkStatus();
 }
@@ -135,8 +140,9 @@ absl::StatusOr<JournalTail> Journal::Scan(JournalPosition from, const OnRecord& 
         unsynced_next = *std::move(next_file);
       }
     }
-    const uint64_t begin = segment == from.segment ? std::max<uint64_t>(from.offset, kSegmentHeaderBytes)
-                                                   : kSegmentHeaderBytes;
+    const uint64_t begin = segment == from.segment
+                               ? std::max<uint64_t>(from.offset, kSegmentHeaderBytes)
+                               : kSegmentHeaderBytes;
     auto scan = ScanSegment(
         **file, begin, must_reach, unsynced_next.get(),
         [&](uint64_t position, const RecordHeader& record, std::string_view payload) {
@@ -144,7 +150,8 @@ absl::StatusOr<JournalTail> Journal::Scan(JournalPosition from, const OnRecord& 
         },
         [&](const DamagedStretch& damage) { on_damage(segment, damage); });
     if (!scan.ok()) return scan.status();
-    tail = {{segment, scan->end}, scan->torn_tail, scan->torn_tail ? scan->torn_end - scan->end : 0};
+    tail = {
+        {segment, scan->end}, scan->torn_tail, scan->torn_tail ? scan->torn_end - scan->end : 0};
     if (!scan->torn_tail || unsynced_next == nullptr) continue;
     // The hole is in the segment before the last: that goes as well.
     auto used = UsedEnd(*unsynced_next);
@@ -166,13 +173,15 @@ absl::Status Journal::CutOff(const JournalTail& tail) {
   if (!file.ok()) return file.status();
   if (absl::Status status = (*file)->Truncate(tail.end.offset); !status.ok()) return status;
   warnings_.push_back(
-      fmt::format("{}: {} bytes from {} on cannot be read, with no commit behind them that was synced later; they were cut off. "
+      fmt::format("{}: {} bytes from {} on cannot be read, with no commit behind them that was "
+                  "synced later; they were cut off. "
                   "What they held may have been acknowledged if the file was damaged",
                   PathOf(tail.end.segment), tail.torn_bytes, tail.end.offset));
   return absl::OkStatus();
 }
 
-absl::Status Journal::Replay(JournalPosition from, const OnRecord& on_record, const OnDamage& on_damage) {
+absl::Status Journal::Replay(JournalPosition from, const OnRecord& on_record,
+                             const OnDamage& on_damage) {
   auto tail = Scan(from, on_record, on_damage);
   if (!tail.ok()) return tail.status();
   if (tail->torn) {
@@ -212,7 +221,8 @@ absl::Status Journal::MakeSpare() {
   auto make = [this]() -> absl::Status {
     auto file = files_.Create(SparePath());
     if (!file.ok()) return file.status();
-    if (absl::Status status = (*file)->Allocate(options_.segment_bytes); !status.ok()) return status;
+    if (absl::Status status = (*file)->Allocate(options_.segment_bytes); !status.ok())
+      return status;
     return options_.sync ? (*file)->Sync() : absl::OkStatus();
   };
   absl::Status status = make();
@@ -234,9 +244,9 @@ absl::StatusOr<std::shared_ptr<File>> Journal::TakeSpare(uint64_t needed) {
   return std::shared_ptr<File>(*std::move(file));
 }
 
-// In this order, so that a crash between any two steps leaves a journal that can be read: the old segment is complete
-// before the new one exists (without syncs the one before it is), the new one has its header before it has its name, and only then
-// the old one's unused end is given back.
+// In this order, so that a crash between any two steps leaves a journal that can be read: the old
+// segment is complete before the new one exists (without syncs the one before it is), the new one
+// has its header before it has its name, and only then the old one's unused end is given back.
 absl::Status Journal::Roll(uint64_t needed) {
   if (absl::Status status = Sync(); !status.ok()) return status;
   if (absl::Status status = SyncFinished(); !status.ok()) return status;
@@ -245,13 +255,16 @@ absl::Status Journal::Roll(uint64_t needed) {
   auto file = TakeSpare(kSegmentHeaderBytes + needed);
   if (!file.ok()) return file.status();
   const uint64_t sequence = old.segment + 1;
-  std::string header = EncodeSegmentHeader(
-      {.sequence = sequence, .previous_bytes = old.offset, .previous_unsynced = !options_.sync && active_ != nullptr});
+  std::string header =
+      EncodeSegmentHeader({.sequence = sequence,
+                           .previous_bytes = old.offset,
+                           .previous_unsynced = !options_.sync && active_ != nullptr});
   std::vector<iovec> parts = {{header.data(), header.size()}};
   if (absl::Status status = (*file)->Write(0, parts); !status.ok()) return status;
   if (absl::Status status = SyncResult((*file)->Sync()); !status.ok()) return status;
   has_spare_.store(false, std::memory_order_release);
-  if (absl::Status status = files_.Rename(SparePath(), PathOf(sequence)); !status.ok()) return status;
+  if (absl::Status status = files_.Rename(SparePath(), PathOf(sequence)); !status.ok())
+    return status;
   (*file)->Renamed(PathOf(sequence));
   if (absl::Status status = SyncResult(files_.SyncFolder(folder_)); !status.ok()) return status;
   if (active_ != nullptr) active_->Truncate(old.offset).IgnoreError();  // costs space, not data
@@ -297,8 +310,8 @@ absl::Status Journal::Write(std::vector<iovec>& parts, uint64_t bytes) {
   return absl::OkStatus();
 }
 
-// What is cut off are zeros afterwards, with space behind them if there is any. Left there, it could continue a shorter write and
-// be read as records later.
+// What is cut off are zeros afterwards, with space behind them if there is any. Left there, it
+// could continue a shorter write and be read as records later.
 absl::Status Journal::TakeBackWrite() {
   uint64_t begin = 0;
   uint64_t capacity = 0;
@@ -330,7 +343,9 @@ absl::Status Journal::SyncFinished() {
   }
   // Not before: a second caller meanwhile has to wait for them too.
   MutexLock lock(mu_);
-  std::erase_if(unsynced_files_, [&](const auto& file) { return std::find(files.begin(), files.end(), file) != files.end(); });
+  std::erase_if(unsynced_files_, [&](const auto& file) {
+    return std::find(files.begin(), files.end(), file) != files.end();
+  });
   return absl::OkStatus();
 }
 
@@ -351,8 +366,9 @@ absl::Status Journal::Read(JournalPosition at, char* out, size_t size) const {
   auto read = (*file)->Read(at.offset, out, size);
   if (!read.ok()) return read.status();
   if (*read != size) {
-    return Error(Reason::kDataLoss, fmt::format("journal segment {} ends at {}, before {}", SegmentName(at.segment),
-                                                at.offset + *read, at.offset + size));
+    return Error(Reason::kDataLoss,
+                 fmt::format("journal segment {} ends at {}, before {}", SegmentName(at.segment),
+                             at.offset + *read, at.offset + size));
   }
   return absl::OkStatus();
 }

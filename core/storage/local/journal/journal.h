@@ -1,16 +1,18 @@
-// The journal: an endless row of records in segment files. One writer at a time; readers at any time.
+// The journal: an endless row of records in segment files. One writer at a time; readers at any
+// time.
 //
 //   auto journal = Journal::Open(files, "data/journal", options);
 //   (*journal)->Replay(from, on_record, on_damage);                // once, before the first Write
 //   JournalPosition at; (*journal)->Write(parts, bytes, &at);      // goes where NextPosition(bytes) said
 //   (*journal)->Sync();
 //
-// Without `sync` what was written last may be lost with the machine, but what is left is the journal as it was at some time: a
-// segment is synced before the one after the next begins, names and headers of segments always, so that a hole can only be in
-// the last two, and what lies behind it goes.
+// Without `sync` what was written last may be lost with the machine, but what is left is the
+// journal as it was at some time: a segment is synced before the one after the next begins, names
+// and headers of segments always, so that a hole can only be in the last two, and what lies behind
+// it goes.
 //
-// One spare segment is kept ready, so that a roll costs no allocation, and so that acks and deletes still fit when the
-// disk is full: batches are to be written only while `has_spare()`.
+// One spare segment is kept ready, so that a roll costs no allocation, and so that acks and deletes
+// still fit when the disk is full: batches are to be written only while `has_spare()`.
 //
 // Thread rule: Write, Sync and Replay by one thread at a time; the rest from any thread.
 #pragma once
@@ -54,38 +56,42 @@ struct JournalOptions {
 
 class Journal {
  public:
-  using OnRecord =
-      std::function<absl::Status(const JournalPosition&, const RecordHeader&, std::string_view payload)>;
+  using OnRecord = std::function<absl::Status(const JournalPosition&, const RecordHeader&,
+                                              std::string_view payload)>;
   using OnDamage = std::function<void(uint64_t segment, const DamagedStretch&)>;
 
   // Creates the folder when missing. Errors as FileSystem gives them.
-  static absl::StatusOr<std::unique_ptr<Journal>> Open(FileSystem& files, std::string folder, JournalOptions options);
+  static absl::StatusOr<std::unique_ptr<Journal>> Open(FileSystem& files, std::string folder,
+                                                       JournalOptions options);
 
   // Whether this program may read every segment: NEWER_FORMAT. Tells of headers that are damaged.
   absl::Status CheckFormat(const OnDamage& on_damage) const EXCLUDES(mu_);
 
   // Reads from `from` to the end and changes nothing.
-  absl::StatusOr<JournalTail> Scan(JournalPosition from, const OnRecord& on_record, const OnDamage& on_damage) const;
+  absl::StatusOr<JournalTail> Scan(JournalPosition from, const OnRecord& on_record,
+                                   const OnDamage& on_damage) const;
 
   // Reads from `from` to the end; cuts off a torn tail, syncs what it read. Writes go on behind it.
   absl::Status Replay(JournalPosition from, const OnRecord& on_record, const OnDamage& on_damage);
 
-  // Where a group of `bytes` goes; begins a new segment when it does not fit any more. RESOURCE_EXHAUSTED when there is
-  // none to begin.
+  // Where a group of `bytes` goes; begins a new segment when it does not fit any more.
+  // RESOURCE_EXHAUSTED when there is none to begin.
   absl::StatusOr<JournalPosition> NextPosition(uint64_t bytes);
   // Bytes that fit behind the end without a new segment.
   uint64_t Room() const EXCLUDES(mu_);
   // Writes a group there. After an error it is unknown what is on the disk.
   absl::Status Write(std::vector<iovec>& parts, uint64_t bytes);
-  // After a Write that failed: nothing of it is there any more, once it is synced; writes go on behind the last good one.
+  // After a Write that failed: nothing of it is there any more, once it is synced; writes go on
+  // behind the last good one.
   absl::Status TakeBackWrite() EXCLUDES(mu_);
-  // Goes on in a new segment when this one is of an earlier version, whose programs would not understand new records.
+  // Goes on in a new segment when this one is of an earlier version, whose programs would not
+  // understand new records.
   absl::Status EnsureCurrentVersion();
   // What was written is durable, when the options say so.
   absl::Status Sync();
 
-  // Everything written before the call is durable afterwards, whatever the options say. For checkpoints, which must not
-  // know more than the journal; may run beside Write.
+  // Everything written before the call is durable afterwards, whatever the options say. For
+  // checkpoints, which must not know more than the journal; may run beside Write.
   absl::Status SyncAll() EXCLUDES(mu_);
 
   absl::Status Read(JournalPosition at, char* out, size_t size) const EXCLUDES(mu_);
@@ -140,7 +146,8 @@ class Journal {
   std::shared_ptr<File> active_;
   bool unsynced_ = false;
 
-  // The file of that name: while the writer makes a segment of it, maintenance must not make it anew. Taken before mu_.
+  // The file of that name: while the writer makes a segment of it, maintenance must not make it
+  // anew. Taken before mu_.
   Mutex spare_mu_;
 
   mutable Mutex mu_;

@@ -15,7 +15,8 @@ constexpr size_t kCheckedFrom = 16;
 constexpr uint8_t kStartsCommit = 1;
 constexpr uint8_t kAfterUnsynced = 2;
 
-// The header's sum is the seed of the payload's, so that neither has to be copied to stand behind the other.
+// The header's sum is the seed of the payload's, so that neither has to be copied to stand behind
+// the other.
 uint64_t Checksum(const char* header, std::string_view payload) {
   const uint64_t seed = XXH3_64bits(header + kCheckedFrom, kRecordHeaderBytes - kCheckedFrom);
   return XXH3_64bits_withSeed(payload.data(), payload.size(), seed ^ payload.size());
@@ -48,7 +49,8 @@ void EncodeHeader(const RecordHeader& header, std::string_view payload, char* ou
   PutFixed(out, 0, kRecordMagic);
   PutFixed(out, 4, static_cast<uint32_t>(payload.size()));
   PutFixed(out, 16, static_cast<uint8_t>(header.kind));
-  const int flags = (header.starts_commit ? kStartsCommit : 0) | (header.after_unsynced ? kAfterUnsynced : 0);
+  const int flags =
+      (header.starts_commit ? kStartsCommit : 0) | (header.after_unsynced ? kAfterUnsynced : 0);
   PutFixed(out, 17, static_cast<uint8_t>(flags));
   PutFixed(out, 20, header.count);
   PutFixed(out, 24, header.id);
@@ -57,7 +59,8 @@ void EncodeHeader(const RecordHeader& header, std::string_view payload, char* ou
 }
 
 std::optional<RecordHeader> DecodeHeader(std::string_view bytes) {
-  if (bytes.size() < kRecordHeaderBytes || GetFixed<uint32_t>(bytes, 0) != kRecordMagic) return std::nullopt;
+  if (bytes.size() < kRecordHeaderBytes || GetFixed<uint32_t>(bytes, 0) != kRecordMagic)
+    return std::nullopt;
   RecordHeader header;
   header.length = GetFixed<uint32_t>(bytes, 4);
   const auto kind = GetFixed<uint8_t>(bytes, 16);
@@ -72,7 +75,8 @@ std::optional<RecordHeader> DecodeHeader(std::string_view bytes) {
 }
 
 bool ChecksumHolds(std::string_view bytes, const RecordHeader& header) {
-  return Checksum(bytes.data(), bytes.substr(kRecordHeaderBytes, header.length)) == GetFixed<uint64_t>(bytes, kRecordChecksumAt);
+  return Checksum(bytes.data(), bytes.substr(kRecordHeaderBytes, header.length)) ==
+         GetFixed<uint64_t>(bytes, kRecordChecksumAt);
 }
 
 }  // namespace sluice

@@ -63,7 +63,8 @@ struct Found {
   std::string_view bytes;
 };
 
-// The good record at `position`, if there is one. `header`, when given, takes what looks like a header.
+// The good record at `position`, if there is one. `header`, when given, takes what looks like a
+// header.
 absl::StatusOr<std::optional<Found>> RecordAt(Window& window, uint64_t position,
                                               std::optional<RecordHeader>* looks_like = nullptr) {
   auto head = window.At(position, kRecordHeaderBytes);
@@ -117,7 +118,8 @@ absl::StatusOr<uint64_t> ZerosFrom(Window& window, uint64_t from, uint64_t size)
     auto bytes = window.At(at, std::min<uint64_t>(size - at, 1 << 16));
     if (!bytes.ok()) return bytes.status();
     if (bytes->empty()) break;
-    if (const size_t last = bytes->find_last_not_of('\0'); last != std::string_view::npos) end = at + last + 1;
+    if (const size_t last = bytes->find_last_not_of('\0'); last != std::string_view::npos)
+      end = at + last + 1;
     at += bytes->size();
   }
   return end;
@@ -133,7 +135,8 @@ absl::StatusOr<bool> Holds(const File& file, Wanted wanted) {
 }
 
 // Whether nothing that is unreadable at `from` need ever have been on the disk.
-absl::StatusOr<bool> IsTornTail(Window& window, uint64_t from, uint64_t size, uint64_t must_reach, const File* unsynced_next) {
+absl::StatusOr<bool> IsTornTail(Window& window, uint64_t from, uint64_t size, uint64_t must_reach,
+                                const File* unsynced_next) {
   if (must_reach != 0 && unsynced_next == nullptr) return false;
   auto next = NextRecord(window, from, size, Wanted::kAfterSync);
   if (!next.ok()) return next.status();
@@ -159,7 +162,9 @@ std::optional<uint64_t> SegmentSequence(std::string_view name) {
 
 std::string EncodeSegmentHeader(const SegmentHeader& header) {
   std::string bytes(kSegmentHeaderBytes, '\0');
-  const auto put = [&bytes](size_t at, auto value) { std::memcpy(bytes.data() + at, &value, sizeof value); };
+  const auto put = [&bytes](size_t at, auto value) {
+    std::memcpy(bytes.data() + at, &value, sizeof value);
+  };
   std::memcpy(bytes.data(), kMagic.data(), kMagic.size());
   put(kVersionAt, header.version);
   put(kSequenceAt, header.sequence);
@@ -168,9 +173,11 @@ std::string EncodeSegmentHeader(const SegmentHeader& header) {
   return bytes;
 }
 
-absl::StatusOr<SegmentHeader> DecodeSegmentHeader(std::string_view bytes, uint64_t sequence, const std::string& path) {
+absl::StatusOr<SegmentHeader> DecodeSegmentHeader(std::string_view bytes, uint64_t sequence,
+                                                  const std::string& path) {
   const SegmentHeader damaged{.sequence = sequence, .damaged = true};
-  if (bytes.size() < kSegmentHeaderBytes || bytes.substr(0, kMagic.size()) != kMagic) return damaged;
+  if (bytes.size() < kSegmentHeaderBytes || bytes.substr(0, kMagic.size()) != kMagic)
+    return damaged;
   SegmentHeader header;
   header.version = GetFixed<uint32_t>(bytes, kVersionAt);
   header.sequence = GetFixed<uint64_t>(bytes, kSequenceAt);
@@ -179,13 +186,16 @@ absl::StatusOr<SegmentHeader> DecodeSegmentHeader(std::string_view bytes, uint64
   header.previous_unsynced = (previous & kPreviousUnsynced) != 0;
   // The first version had none.
   const auto checksum = GetFixed<uint32_t>(bytes, kChecksumAt);
-  const bool holds = checksum == HeaderChecksum(bytes) || (checksum == 0 && header.version != kJournalVersion);
+  const bool holds =
+      checksum == HeaderChecksum(bytes) || (checksum == 0 && header.version != kJournalVersion);
   if (!holds || header.sequence != sequence) return damaged;
   if (header.version <= kJournalVersion) return header;
   return Error(Reason::kNewerFormat,
-               fmt::format("{}: journal format {}, but this program knows formats up to {}", path, header.version,
-                           kJournalVersion),
-               {{"path", path}, {"value", std::to_string(header.version)}, {"limit", std::to_string(kJournalVersion)}});
+               fmt::format("{}: journal format {}, but this program knows formats up to {}", path,
+                           header.version, kJournalVersion),
+               {{"path", path},
+                {"value", std::to_string(header.version)},
+                {"limit", std::to_string(kJournalVersion)}});
 }
 
 absl::StatusOr<bool> HoldsRecord(const File& file) { return Holds(file, Wanted::kAny); }
@@ -199,7 +209,8 @@ absl::StatusOr<uint64_t> UsedEnd(const File& file) {
 
 absl::StatusOr<ScanResult> ScanSegment(
     const File& file, uint64_t from, uint64_t must_reach, const File* unsynced_next,
-    const std::function<absl::Status(uint64_t position, const RecordHeader&, std::string_view payload)>& on_record,
+    const std::function<absl::Status(uint64_t position, const RecordHeader&,
+                                     std::string_view payload)>& on_record,
     const std::function<void(const DamagedStretch&)>& on_damage) {
   auto size = file.Size();
   if (!size.ok()) return size.status();
@@ -223,10 +234,13 @@ absl::StatusOr<ScanResult> ScanSegment(
       }
       auto next = NextRecord(window, result.end + kAlignment, *size, Wanted::kAny);
       if (!next.ok()) return next.status();
-      damage.end = *next < *size ? *next : std::max(must_reach == kLengthUnknown ? *size : must_reach, result.end);
+      damage.end = *next < *size
+                       ? *next
+                       : std::max(must_reach == kLengthUnknown ? *size : must_reach, result.end);
       if (damage.header) {
         constexpr size_t kEnough = 4096;
-        auto payload = window.At(damage.begin + kRecordHeaderBytes, std::min<size_t>(damage.header->length, kEnough));
+        auto payload = window.At(damage.begin + kRecordHeaderBytes,
+                                 std::min<size_t>(damage.header->length, kEnough));
         if (!payload.ok()) return payload.status();
         damage.payload = *payload;
       }
@@ -236,7 +250,8 @@ absl::StatusOr<ScanResult> ScanSegment(
       continue;
     }
     const RecordHeader& header = (*record)->header;
-    if (absl::Status status = on_record(result.end, header, (*record)->bytes.substr(kRecordHeaderBytes, header.length));
+    if (absl::Status status = on_record(result.end, header,
+                                        (*record)->bytes.substr(kRecordHeaderBytes, header.length));
         !status.ok()) {
       return status;
     }

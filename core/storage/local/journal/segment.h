@@ -1,5 +1,5 @@
-// A segment: one file of the journal. A header of 32 bytes, then records back to back; what is preallocated and not
-// written yet is zeros.
+// A segment: one file of the journal. A header of 32 bytes, then records back to back; what is
+// preallocated and not written yet is zeros.
 //
 //    0  u8[8]  "SLUICEJ" and 0          16  u64  sequence, as in the file's name
 //    8  u32    format version (2)       24  u64  bytes used of the segment before, 0 for the first; highest bit: and it
@@ -41,13 +41,15 @@ std::optional<uint64_t> SegmentSequence(std::string_view name);
 
 std::string EncodeSegmentHeader(const SegmentHeader& header);
 // Of the segment with this sequence. FAILED_PRECONDITION (NEWER_FORMAT) for a newer version.
-absl::StatusOr<SegmentHeader> DecodeSegmentHeader(std::string_view bytes, uint64_t sequence, const std::string& path);
+absl::StatusOr<SegmentHeader> DecodeSegmentHeader(std::string_view bytes, uint64_t sequence,
+                                                  const std::string& path);
 
 // A stretch of a segment that holds no readable record, though records follow it or must follow it.
 struct DamagedStretch {
   uint64_t begin = 0;
   uint64_t end = 0;
-  // What stands where a header should, when it looks like one, and behind it as much of the payload as may say what it was.
+  // What stands where a header should, when it looks like one, and behind it as much of the payload
+  // as may say what it was.
   std::optional<RecordHeader> header;
   std::string payload = {};
 };
@@ -55,23 +57,26 @@ struct DamagedStretch {
 struct ScanResult {
   // Where the last good record ends.
   uint64_t end = kSegmentHeaderBytes;
-  // Bytes behind that are neither zeros nor a record: a write that was cut off. Up to where they are that.
+  // Bytes behind that are neither zeros nor a record: a write that was cut off. Up to where they
+  // are that.
   bool torn_tail = false;
   uint64_t torn_end = 0;
 };
 
-// Calls on_record(position, header, payload) for every good record from `from` on, and on_damage for what lies between
-// good ones.
+// Calls on_record(position, header, payload) for every good record from `from` on, and on_damage
+// for what lies between good ones.
 //
-// In the last segment (`must_reach` is 0) what is unreadable is the torn tail, as long as no later commit follows it before
-// which everything was synced: a commit that was never finished may be on the disk in parts, and without syncs so may those
-// before it. Otherwise it is damage. In any other segment, which goes on to `must_reach`, it is damage always; with kLengthUnknown
-// it may end in zeros anywhere. The exception is the segment before the last, when it was not synced before that began:
-// `unsynced_next` is the last one then.
+// In the last segment (`must_reach` is 0) what is unreadable is the torn tail, as long as no later
+// commit follows it before which everything was synced: a commit that was never finished may be on
+// the disk in parts, and without syncs so may those before it. Otherwise it is damage. In any other
+// segment, which goes on to `must_reach`, it is damage always; with kLengthUnknown it may end in
+// zeros anywhere. The exception is the segment before the last, when it was not synced before that
+// began: `unsynced_next` is the last one then.
 inline constexpr uint64_t kLengthUnknown = 1;
 absl::StatusOr<ScanResult> ScanSegment(
     const File& file, uint64_t from, uint64_t must_reach, const File* unsynced_next,
-    const std::function<absl::Status(uint64_t position, const RecordHeader&, std::string_view payload)>& on_record,
+    const std::function<absl::Status(uint64_t position, const RecordHeader&,
+                                     std::string_view payload)>& on_record,
     const std::function<void(const DamagedStretch&)>& on_damage);
 
 // Whether there is a good record anywhere in the segment.

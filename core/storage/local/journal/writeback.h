@@ -1,7 +1,9 @@
-// Has the kernel begin to write files, on a thread of its own: for a whole segment that takes tens of milliseconds, which nobody who
-// appends is to wait for. An error is told by the next Sync of the file.
+// Has the kernel begin to write files, on a thread of its own: for a whole segment that takes tens
+// of milliseconds, which nobody who appends is to wait for. An error is told by the next Sync of
+// the file.
 //
-// Thread rule: Begin from any thread. Bounded by the owner, which syncs the last file before it gives another.
+// Thread rule: Begin from any thread. Bounded by the owner, which syncs the last file before it
+// gives another.
 #pragma once
 
 #include <memory>

@@ -69,7 +69,9 @@ class InfoLog final : public rocksdb::Logger {
   void LogHeader(const char*, va_list) override {}
   void Logv(const char*, va_list) override {}
   void Logv(const rocksdb::InfoLogLevel level, const char* format, va_list arguments) override {
-    if (!on_warning_ || level < rocksdb::InfoLogLevel::WARN_LEVEL || level == rocksdb::InfoLogLevel::HEADER_LEVEL) return;
+    if (!on_warning_ || level < rocksdb::InfoLogLevel::WARN_LEVEL ||
+        level == rocksdb::InfoLogLevel::HEADER_LEVEL)
+      return;
     char text[1024];
     if (std::vsnprintf(text, sizeof text, format, arguments) < 0) return;
     // What follows are dumps of its structures.
@@ -81,10 +83,12 @@ class InfoLog final : public rocksdb::Logger {
   const std::function<void(std::string_view)> on_warning_;
 };
 
-// RocksDB tries by itself again when there was no space, and a flush meanwhile may say OK that wrote nothing.
+// RocksDB tries by itself again when there was no space, and a flush meanwhile may say OK that
+// wrote nothing.
 class NoRecovery final : public rocksdb::EventListener {
  public:
-  void OnErrorRecoveryBegin(rocksdb::BackgroundErrorReason, rocksdb::Status, bool* auto_recovery) override {
+  void OnErrorRecoveryBegin(rocksdb::BackgroundErrorReason, rocksdb::Status,
+                            bool* auto_recovery) override {
     *auto_recovery = false;
   }
 };
@@ -92,16 +96,19 @@ class NoRecovery final : public rocksdb::EventListener {
 // What earlier releases had RocksDB write.
 void RemoveLogFiles(const std::string& folder) {
   std::error_code error;
-  for (std::filesystem::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
+  for (std::filesystem::directory_iterator it(folder, error), end; !error && it != end;
+       it.increment(error)) {
     const std::string name = it->path().filename().string();
     std::error_code ignored;
     if (name == "LOG" || name.starts_with("LOG.old.")) std::filesystem::remove(it->path(), ignored);
   }
 }
 
-// What is damaged may also look like a file that is missing or like something that is not supported.
+// What is damaged may also look like a file that is missing or like something that is not
+// supported.
 absl::Status OpenError(const rocksdb::Status& status) {
-  if (status.IsInvalidArgument() || status.IsNotSupported() || status.IsNotFound() || status.IsPathNotFound()) {
+  if (status.IsInvalidArgument() || status.IsNotSupported() || status.IsNotFound() ||
+      status.IsPathNotFound()) {
     return Error(Reason::kDataLoss, "view: " + status.ToString());
   }
   return ViewError(status);
@@ -246,7 +253,8 @@ class View::Reading {
   Reading& operator=(const Reading&) = delete;
 
   absl::Status status() const {
-    return db_ != nullptr ? absl::OkStatus() : Error(Reason::kStorageUnavailable, "view: could not be opened again");
+    return db_ != nullptr ? absl::OkStatus()
+                          : Error(Reason::kStorageUnavailable, "view: could not be opened again");
   }
   rocksdb::DB* operator->() const { return db_; }
   rocksdb::DB& operator*() const { return *db_; }
@@ -256,7 +264,8 @@ class View::Reading {
   rocksdb::DB* db_ = nullptr;
 };
 
-View::View(std::string folder, ViewOptions options) : folder_(std::move(folder)), options_(std::move(options)) {}
+View::View(std::string folder, ViewOptions options)
+    : folder_(std::move(folder)), options_(std::move(options)) {}
 View::~View() = default;
 
 absl::StatusOr<std::unique_ptr<View>> View::Open(const std::string& folder, ViewOptions options) {
@@ -276,7 +285,8 @@ absl::StatusOr<std::unique_ptr<View>> View::OpenToRead(const std::string& folder
 absl::Status View::OpenToWrite() {
   RemoveLogFiles(folder_);
   rocksdb::DB* db = nullptr;
-  if (auto status = rocksdb::DB::Open(DatabaseOptions(options_), folder_, &db); !status.ok()) return OpenError(status);
+  if (auto status = rocksdb::DB::Open(DatabaseOptions(options_), folder_, &db); !status.ok())
+    return OpenError(status);
   takes_writes_ = true;
   SetDatabase(db);
   return absl::OkStatus();
@@ -286,7 +296,8 @@ absl::Status View::OpenReadOnly() {
   rocksdb::DB* db = nullptr;
   rocksdb::Options options = DatabaseOptions(options_);
   options.create_if_missing = false;
-  if (auto status = rocksdb::DB::OpenForReadOnly(options, folder_, &db); !status.ok()) return OpenError(status);
+  if (auto status = rocksdb::DB::OpenForReadOnly(options, folder_, &db); !status.ok())
+    return OpenError(status);
   SetDatabase(db);
   return absl::OkStatus();
 }
@@ -333,33 +344,37 @@ absl::StatusOr<View::Contents> View::Load() const {
   if (!status.ok()) return ViewError(status);
   VarintReader in(meta);
   if (const uint64_t version = in.Next(); version > kViewVersion) {
-    return Error(Reason::kNewerFormat, fmt::format("view: format {}, but this program knows formats up to {}", version,
-                                                   kViewVersion));
+    return Error(Reason::kNewerFormat,
+                 fmt::format("view: format {}, but this program knows formats up to {}", version,
+                             kViewVersion));
   }
   contents.position.segment = in.Next();
   contents.position.offset = in.Next();
   contents.next_id = in.Next();
   if (!in.ok()) return Unreadable("meta");
   std::unique_ptr<rocksdb::Iterator> it(db->NewIterator({}));
-  for (it->Seek(rocksdb::Slice(&kTopicPrefix, 1)); it->Valid() && it->key()[0] == kTopicPrefix; it->Next()) {
+  for (it->Seek(rocksdb::Slice(&kTopicPrefix, 1)); it->Valid() && it->key()[0] == kTopicPrefix;
+       it->Next()) {
     TopicState topic;
     topic.id = TopicId(BigEndianAt(FromSlice(it->key()), 1));
     if (!DecodeTopic(FromSlice(it->value()), &topic)) return Unreadable("topic");
     contents.topics.push_back(std::move(topic));
   }
   if (!it->status().ok()) return ViewError(it->status());
-  for (it->Seek(rocksdb::Slice(&kSubscriptionPrefix, 1)); it->Valid() && it->key()[0] == kSubscriptionPrefix;
-       it->Next()) {
+  for (it->Seek(rocksdb::Slice(&kSubscriptionPrefix, 1));
+       it->Valid() && it->key()[0] == kSubscriptionPrefix; it->Next()) {
     SubscriptionState subscription;
     subscription.id = SubscriptionId(BigEndianAt(FromSlice(it->key()), 1));
-    if (!DecodeSubscription(FromSlice(it->value()), &subscription)) return Unreadable("subscription");
+    if (!DecodeSubscription(FromSlice(it->value()), &subscription))
+      return Unreadable("subscription");
     contents.subscriptions.push_back(std::move(subscription));
   }
   if (!it->status().ok()) return ViewError(it->status());
   return contents;
 }
 
-absl::StatusOr<std::vector<BatchLocation>> View::Find(TopicId topic, Offset from, size_t limit) const {
+absl::StatusOr<std::vector<BatchLocation>> View::Find(TopicId topic, Offset from,
+                                                      size_t limit) const {
   const Reading db(*this);
   if (!db.status().ok()) return db.status();
   const std::string upper = BatchKey(topic + 1, Offset(0));
@@ -370,7 +385,8 @@ absl::StatusOr<std::vector<BatchLocation>> View::Find(TopicId topic, Offset from
   // The batch that holds `from` begins at it or before it.
   it->SeekForPrev(BatchKey(topic, from));
   if (!it->status().ok()) return ViewError(it->status());
-  if (!it->Valid() || FromSlice(it->key()).substr(0, 9) != std::string_view(BatchKey(topic, from)).substr(0, 9)) {
+  if (!it->Valid() ||
+      FromSlice(it->key()).substr(0, 9) != std::string_view(BatchKey(topic, from)).substr(0, 9)) {
     it->Seek(BatchKey(topic, from));
   }
   std::vector<BatchLocation> found;
@@ -384,7 +400,8 @@ absl::StatusOr<std::vector<BatchLocation>> View::Find(TopicId topic, Offset from
 }
 
 // Not a binary search: the wall clock may have been set back meanwhile.
-absl::StatusOr<std::optional<Offset>> View::OffsetAt(TopicId topic, int64_t time_us, Offset from, Offset end) const {
+absl::StatusOr<std::optional<Offset>> View::OffsetAt(TopicId topic, int64_t time_us, Offset from,
+                                                     Offset end) const {
   constexpr size_t kAtOnce = 1024;
   while (from < end) {
     auto batches = Find(topic, from, kAtOnce);
@@ -430,11 +447,13 @@ absl::Status View::WriteNow(const Checkpoint& checkpoint) {
   // The floors are looked for among the batches.
   if (auto status = writer.Write(); !status.ok()) return ViewError(status);
   for (const TopicState& topic : checkpoint.topics) {
-    // What lies below the floor; a batch that reaches across it stays. Range deletions slow down reading, so none for nothing.
+    // What lies below the floor; a batch that reaches across it stays. Range deletions slow down
+    // reading, so none for nothing.
     if (topic.has_batches) {
       auto first = Find(topic.id, topic.floor, 1);
       if (!first.ok()) return first.status();
-      const Offset keep = first->empty() ? topic.floor : std::min(first->front().first, topic.floor);
+      const Offset keep =
+          first->empty() ? topic.floor : std::min(first->front().first, topic.floor);
       writer.batch().DeleteRange(BatchKey(topic.id, Offset(0)), BatchKey(topic.id, keep));
     }
     writer.batch().Put(IdKey(kTopicPrefix, topic.id.value()), EncodeTopic(topic));
@@ -471,14 +490,16 @@ absl::Status View::WriteNow(const Checkpoint& checkpoint) {
 bool View::FailedInBackground() const {
   const Reading db(*this);
   uint64_t errors = 0;
-  return db.status().ok() && db->GetIntProperty(rocksdb::DB::Properties::kBackgroundErrors, &errors) && errors > 0;
+  return db.status().ok() &&
+         db->GetIntProperty(rocksdb::DB::Properties::kBackgroundErrors, &errors) && errors > 0;
 }
 
 absl::Status View::LinkTo(const std::string& folder) {
   const Reading db(*this);
   if (!db.status().ok()) return db.status();
   rocksdb::Checkpoint* made = nullptr;
-  if (auto status = rocksdb::Checkpoint::Create(&*db, &made); !status.ok()) return ViewError(status);
+  if (auto status = rocksdb::Checkpoint::Create(&*db, &made); !status.ok())
+    return ViewError(status);
   const std::unique_ptr<rocksdb::Checkpoint> checkpoint(made);
   absl::Status linked = ViewError(checkpoint->CreateCheckpoint(folder));
   // It may have been a write of its own that failed.

@@ -1,16 +1,18 @@
-// The view: what must be found again without reading the journal through, in RocksDB. It is written at checkpoints only,
-// and says which journal position it reflects; what came later is replayed from the journal on opening. So it needs no
-// log of its own, and a crash leaves it as it was at the last checkpoint.
+// The view: what must be found again without reading the journal through, in RocksDB. It is written
+// at checkpoints only, and says which journal position it reflects; what came later is replayed
+// from the journal on opening. So it needs no log of its own, and a crash leaves it as it was at
+// the last checkpoint.
 //
 //   auto view = View::Open("data/view");
 //   View::Contents contents = *(*view)->Load();
 //   std::vector<BatchLocation> found = *(*view)->Find(topic, Offset(7), 100);
 //   (*view)->Write(checkpoint);
 //
-// After a write that failed RocksDB takes no more until it is opened again: the next Write does that. Where it cannot, as on a full
-// disk, what was written before can still be read.
+// After a write that failed RocksDB takes no more until it is opened again: the next Write does
+// that. Where it cannot, as on a full disk, what was written before can still be read.
 //
-// Keys (docs/format.md): 'b' topic first-offset, 't' topic, 's' subscription, 'm' meta; numbers in them big-endian.
+// Keys (docs/format.md): 'b' topic first-offset, 't' topic, 's' subscription, 'm' meta; numbers in
+// them big-endian.
 //
 // Thread rule: Find and OffsetAt from any thread; Load, Write and LinkTo by one thread at a time.
 #pragma once
@@ -38,8 +40,8 @@ namespace sluice {
 inline constexpr uint64_t kViewVersion = 2;
 
 struct ViewOptions {
-  // Told in RocksDB's words what it warns of and what fails; may be null. Called from any thread, also under RocksDB's locks:
-  // it must not call the view. RocksDB writes no log file.
+  // Told in RocksDB's words what it warns of and what fails; may be null. Called from any thread,
+  // also under RocksDB's locks: it must not call the view. RocksDB writes no log file.
   std::function<void(std::string_view)> on_warning = nullptr;
   // The machine's own when null.
   rocksdb::Env* env = nullptr;
@@ -80,7 +82,8 @@ class View {
   };
 
   // On a full disk a view that is there opens all the same, to be read; Write tries again.
-  static absl::StatusOr<std::unique_ptr<View>> Open(const std::string& folder, ViewOptions options = {});
+  static absl::StatusOr<std::unique_ptr<View>> Open(const std::string& folder,
+                                                    ViewOptions options = {});
   // For Load and Find alone; changes nothing in the folder. The view must be there.
   static absl::StatusOr<std::unique_ptr<View>> OpenToRead(const std::string& folder);
   ~View();
@@ -93,13 +96,16 @@ class View {
 
   // Up to `limit` batches from the one that holds `from` on.
   absl::StatusOr<std::vector<BatchLocation>> Find(TopicId topic, Offset from, size_t limit) const;
-  // The first batch in [from, end) published at `time_us` or later; times are taken to grow with offsets.
-  absl::StatusOr<std::optional<Offset>> OffsetAt(TopicId topic, int64_t time_us, Offset from, Offset end) const;
+  // The first batch in [from, end) published at `time_us` or later; times are taken to grow with
+  // offsets.
+  absl::StatusOr<std::optional<Offset>> OffsetAt(TopicId topic, int64_t time_us, Offset from,
+                                                 Offset end) const;
 
-  // All or nothing, and durable. After an error it is as after a crash: as it was last written, or with parts of this.
+  // All or nothing, and durable. After an error it is as after a crash: as it was last written, or
+  // with parts of this.
   absl::Status Write(const Checkpoint& checkpoint) EXCLUDES(mu_);
-  // Makes `folder`, a view that is as this one was last written: a new folder on the same file system, whose larger files are
-  // this one's.
+  // Makes `folder`, a view that is as this one was last written: a new folder on the same file
+  // system, whose larger files are this one's.
   absl::Status LinkTo(const std::string& folder);
 
  private:
