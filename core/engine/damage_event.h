@@ -1,5 +1,5 @@
-// What there is to tell of subscriptions that come upon damaged messages, for a log: the engine has
-// none itself.
+// Subscriptions that come upon damaged messages: what they remember, and what a log is told (the
+// engine has none itself).
 //
 // Thread rule: value types. A listener is called from any thread, without a lock, and must not
 // block.
@@ -9,6 +9,8 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "core/base/clock.h"
+#include "core/storage/ack_set.h"
 
 namespace sluice {
 
@@ -19,6 +21,16 @@ struct DamageEvent {
   bool skipped = false;
   // The DATA_LOSS that names the messages.
   absl::Status error;
+};
+
+// Damaged messages that a subscription has come upon.
+struct FoundDamage {
+  OffsetRange messages;
+  // Otherwise the whole topic cannot be read at the moment.
+  bool extent_known = false;
+  absl::Status error;
+  // They are not read again before.
+  Instant until;
 };
 
 using DamageListener = std::function<void(const DamageEvent&)>;

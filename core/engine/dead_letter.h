@@ -30,6 +30,20 @@ struct Condemned {
   ReleaseCause cause = ReleaseCause::kNacked;
 };
 
+// Messages that are copied together: those of the line that were found in one read of the log.
+struct Burial {
+  // Of the line, which a seek empties.
+  uint64_t epoch = 0;
+  Offset from;
+  std::vector<Condemned> taken;
+
+  uint64_t count() const {
+    uint64_t messages = 0;
+    for (const Condemned& part : taken) messages += part.offsets.size();
+    return messages;
+  }
+};
+
 // What is added to the attributes of a copy. The first four are Google Cloud Pub/Sub's.
 namespace dead_letter_attribute {
 inline constexpr std::string_view kAttempts = "CloudPubSubDeadLetterSourceDeliveryCount";

@@ -39,6 +39,7 @@
 #include "absl/status/statusor.h"
 #include "core/base/mutex.h"
 #include "core/base/queue.h"
+#include "core/engine/arrival.h"
 #include "core/engine/attach_options.h"
 #include "core/engine/config.h"
 #include "core/engine/consumer.h"
@@ -52,6 +53,7 @@
 #include "core/engine/key_queues.h"
 #include "core/engine/lease_answers.h"
 #include "core/engine/lease_table.h"
+#include "core/engine/offset_ranges.h"
 #include "core/engine/ready_set.h"
 #include "core/engine/restored_leases.h"
 #include "core/engine/subscription_stats.h"
@@ -209,39 +211,6 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
  private:
   // What clocks say, looked at once for many messages.
   using Moment = Clock::Times;
-  // What becomes of a message that is seen for the first time.
-  enum class Fate {
-    kGoes,
-    kFiltered,
-    kExpired,
-    kCondemned,
-    kUsedUp,
-    kNotYet,
-    kBehindItsKey,
-    kByPriority
-  };
-  struct Arrival {
-    Fate fate = Fate::kGoes;
-    // How often its delivery failed.
-    uint32_t attempts = 0;
-    // Empty where order does not count.
-    std::string_view key = {};
-    uint8_t priority = 0;
-    int64_t deliver_at_us = kDeliverAtOnce;
-    // It failed, and not only before a restart or a seek.
-    bool again = false;
-  };
-  using OffsetRanges = absl::InlinedVector<OffsetRange, 8>;
-  // Behind the others, as one with the last where it follows on it.
-  template <class Ranges>
-  static void Append(Ranges* ranges, OffsetRange more) {
-    if (!ranges->empty() && ranges->back().end == more.begin) {
-      ranges->back().end = more.end;
-    } else {
-      ranges->push_back(more);
-    }
-  }
-
   // What clients say (subscription.cc).
   ConsumerState* FindConsumer(ConsumerId id) REQUIRES(mu_);
   // Takes those of which that is true out of the list.
@@ -490,14 +459,6 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   // A read from `from` on, not behind next_, found nothing below `found`: what was there is gone.
   void DropGone(Offset from, Offset found) REQUIRES(mu_);
   // Messages that are damaged on the disk (subscription_damage.cc).
-  struct Damage {
-    OffsetRange messages;
-    // Otherwise the whole topic cannot be read at the moment.
-    bool extent_known = false;
-    absl::Status error;
-    // They are not read again before.
-    Instant until;
-  };
   // A read from `from` on found them. Returns what is to be told, if anything.
   std::optional<DamageEvent> OnDamage(Offset from, const absl::Status& error) REQUIRES(mu_);
   bool Damaged(Offset offset, Instant now) const REQUIRES(mu_);
@@ -514,17 +475,6 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   // Those whose attempts are used up (subscription_dead_letter.cc).
   void ScheduleBurial() REQUIRES(mu_);
   void BuryNext() EXCLUDES(mu_);
-  // Messages that are copied together: those of the line that were found in one read of the log.
-  struct Burial {
-    uint64_t epoch = 0;
-    Offset from;
-    std::vector<Condemned> taken;
-    uint64_t count() const {
-      uint64_t messages = 0;
-      for (const Condemned& part : taken) messages += part.offsets.size();
-      return messages;
-    }
-  };
   void TakeCondemned(const std::vector<Ref<Batch>>& batches, absl::Time now, Burial* burial,
                      std::vector<std::string>* copies) REQUIRES(mu_);
   // The first of the line, when it cannot be read now.
@@ -610,11 +560,7 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   // Of the messages that FreshRun has just found; they point into their batch.
   std::vector<std::string_view> fresh_keys_ GUARDED_BY(mu_);
   // Failed, and not told to the cursor yet.
-  struct Failed {
-    OffsetRange offsets;
-    uint32_t failures = 0;
-  };
-  std::vector<Failed> failed_ GUARDED_BY(mu_);
+  std::vector<FailedRange> failed_ GUARDED_BY(mu_);
   // Left out by the filter and not told to the cursor yet, and the floor before.
   std::vector<OffsetRange> skipped_ GUARDED_BY(mu_);
   Offset floor_before_skips_ GUARDED_BY(mu_);
@@ -631,7 +577,7 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   bool reading_ GUARDED_BY(mu_) = false;
   std::optional<Offset> wanted_ GUARDED_BY(mu_);
   // What the last read that found damage found.
-  std::unique_ptr<Damage> damage_ GUARDED_BY(mu_);
+  std::unique_ptr<FoundDamage> damage_ GUARDED_BY(mu_);
   Instant armed_ GUARDED_BY(mu_) = Instant::Never();
   int64_t armed_wall_us_ GUARDED_BY(mu_) = ScheduledSet::kNever;
 

@@ -27,8 +27,8 @@ std::optional<DamageEvent> Subscription::OnDamage(Offset from, const absl::Statu
   const std::optional<OffsetRange> lost = DamagedMessages(error);
   const OffsetRange messages = lost.value_or(OffsetRange{from, std::max(end_, from + 1)});
   const bool told = damage_ && damage_->messages == messages;
-  damage_ = std::make_unique<Damage>(
-      Damage{messages, lost.has_value(), error, context_->clock.Now() + kReadAgainAfter});
+  damage_ = std::make_unique<FoundDamage>(
+      FoundDamage{messages, lost.has_value(), error, context_->clock.Now() + kReadAgainAfter});
   if (from < next_) {
     DropGone(from, messages.begin);
   } else if (from == next_ && window_.empty()) {

@@ -79,8 +79,8 @@ bool Subscription::AllGo(const Batch& batch) const {
          acked_.end() <= next_;
 }
 
-Subscription::Arrival Subscription::Judge(const Batch& batch, Offset offset, ConsumerId consumer,
-                                          const Moment& now) const {
+Arrival Subscription::Judge(const Batch& batch, Offset offset, ConsumerId consumer,
+                            const Moment& now) const {
   Arrival arrival;
   const std::string_view bytes = MessageAt(batch, offset);
   if (!filter_.Matches(bytes)) {

@@ -52,14 +52,14 @@ bool Subscription::TakeIn(const Ref<Batch>& batch) {
 }
 
 void Subscription::TellFailed() {
-  std::vector<Failed> failed;
+  std::vector<FailedRange> failed;
   {
     MutexLock lock(mu_);
     if (failed_.empty()) return;
     failed.swap(failed_);
     ++telling_;
   }
-  for (const Failed& range : failed) cursor_->Failed(range.offsets, range.failures);
+  for (const FailedRange& range : failed) cursor_->Failed(range.offsets, range.failures);
   Told();
 }
 
