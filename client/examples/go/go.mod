@@ -1,3 +1,3 @@
 module sluice.dev/example
 
-go 1.21
+go 1.22

@@ -2,6 +2,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log"
@@ -24,7 +25,7 @@ func must[T any](value T, err error) T {
 
 func main() {
 	ctx, plain := context.Background(), grpc.WithTransportCredentials(insecure.NewCredentials())
-	conn := must(grpc.NewClient(os.Getenv("SLUICE_SERVER"), plain))
+	conn := must(grpc.NewClient(cmp.Or(os.Getenv("SLUICE_SERVER"), "127.0.0.1:8085"), plain))
 	admin, pubsub, last := pb.NewAdminClient(conn), pb.NewPubSubClient(conn), len(os.Args)-1
 	topic, count := "projects/examples/topics/"+os.Args[last-1], must(strconv.Atoi(os.Args[last]))
 	must(admin.CreateTopic(ctx, &pb.CreateTopicRequest{Topic: &pb.Topic{Name: topic}}))

@@ -23,7 +23,8 @@ public class SluiceExample {
   }
   static StreamObserver<SubscribeRequest> acks;
   public static void main(String[] args) throws Exception {
-    var channel = ManagedChannelBuilder.forTarget(System.getenv("SLUICE_SERVER")).usePlaintext().build();
+    var server = System.getenv().getOrDefault("SLUICE_SERVER", "127.0.0.1:8085");
+    var channel = ManagedChannelBuilder.forTarget(server).usePlaintext().build();
     var admin = AdminGrpc.newBlockingStub(channel);
     var pubsub = PubSubGrpc.newStub(channel);
     int count = Integer.parseInt(args[args.length - 1]);
