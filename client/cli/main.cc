@@ -15,7 +15,7 @@ class ServerFlags {
  public:
   ServerFlags(CLI::App& app, Session& session) : session_(session) {
     app.add_option("--context", context_,
-                   "Of `sluice context`: what the flags below do not say comes from it")
+                   "Connection profile (`sluice context`); flags override it")
         ->envname("SLUICE_CONTEXT");
     server_ = app.add_option("--server", session.server, "HOST:PORT")
                   ->envname("SLUICE_SERVER")

@@ -29,8 +29,8 @@ void AddEngine(const EngineMetrics& m, Families* out) {
   out->Counter("sluice_published_bytes_total", "Bytes of the batch records stored.",
                ValueOf(m.published_bytes));
   out->Counter("sluice_published_batches_total", "Batches stored.", ValueOf(m.published_batches));
-  out->Counter("sluice_repeated_batches_total",
-               "Batches that came again and got their first answer.", ValueOf(m.repeated_batches));
+  out->Counter("sluice_repeated_batches_total", "Duplicate batches deduplicated.",
+               ValueOf(m.repeated_batches));
   out->Counter("sluice_delivered_messages_total",
                "Messages handed to consumers, repeated deliveries included.",
                ValueOf(m.delivered_messages));
@@ -345,7 +345,7 @@ void AddSecurity(const SecurityMetrics& m, Families* out) {
   for (const auto& [what, counts] : reloads) {
     const std::string name = "sluice_reloads_total";
     const std::string reload_help =
-        "How often what stands in files, or at a URL, was read again, by the end that took.";
+        "Reloads of policy, tokens, keys and certificates, by result.";
     out->Counter(name, reload_help, {{"what", what}, {"result", "ok"}}, ValueOf(counts.ok));
     out->Counter(name, reload_help, {{"what", what}, {"result", "failed"}}, ValueOf(counts.failed));
   }

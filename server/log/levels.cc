@@ -32,7 +32,7 @@ std::string SetOne(std::string_view item, LogLevels* levels, bool* rest_is_set) 
       Trimmed(item.substr(equals == std::string_view::npos ? 0 : equals + 1));
   LogLevel level;
   if (!Find(kLevelNames, name, &level)) {
-    return fmt::format("there are the levels {}, and no '{}'", fmt::join(kLevelNames, ", "), name);
+    return fmt::format("unknown level '{1}'; use {0}", fmt::join(kLevelNames, ", "), name);
   }
   if (equals == std::string_view::npos) {
     if (std::exchange(*rest_is_set, true))

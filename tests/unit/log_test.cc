@@ -83,7 +83,7 @@ TEST_F(LogTest, LevelsAreReadAndWrittenTheSame) {
 TEST_F(LogTest, WrongLevelsSayWhatThereIsAndChangeNothing) {
   LogLevels levels;
   EXPECT_EQ(ParseLogLevels("loud", &levels),
-            "there are the levels debug, info, warning, error, and no 'loud'");
+            "unknown level 'loud'; use debug, info, warning, error");
   EXPECT_THAT(ParseLogLevels("info,pull=debug", &levels),
               HasSubstr("tls, audit, config, http, trace, grpc, and no 'pull'"));
   EXPECT_EQ(ParseLogLevels("debug,error", &levels), "'error' is a second level for all parts");

@@ -129,8 +129,8 @@ int RunRebuildView(const Session& session, const std::string& data_dir) {
 }
 
 void AddCheckpoint(CLI::App& admin, Run* run) {
-  CLI::App* checkpoint = admin.add_subcommand(
-      "checkpoint", "Have the running server make a backup in its --backup-dir");
+  CLI::App* checkpoint =
+      admin.add_subcommand("checkpoint", "Make a backup in the server's --backup-dir");
   auto request = std::make_shared<v1::CreateCheckpointRequest>();
   const auto name = [checkpoint](const char* flag, auto set, const char* help) {
     return checkpoint->add_option_function<std::string>(flag, set, help);
@@ -154,7 +154,7 @@ void AddCheckpoint(CLI::App& admin, Run* run) {
 
 void AddRestore(CLI::App& admin, Run* run) {
   CLI::App* restore =
-      admin.add_subcommand("restore", "Make a store of a backup, in a new folder; needs no server");
+      admin.add_subcommand("restore", "Restore a backup into an empty directory; needs no server");
   auto from = std::make_shared<std::string>();
   auto data_dir = std::make_shared<std::string>();
   restore->add_option("--from", *from, "The backup's folder")->required();
@@ -168,8 +168,8 @@ void AddRestore(CLI::App& admin, Run* run) {
 }
 
 void AddVerify(CLI::App& admin, Run* run) {
-  CLI::App* verify = admin.add_subcommand(
-      "verify", "Read a stopped store, or a backup, through and report what is damaged");
+  CLI::App* verify =
+      admin.add_subcommand("verify", "Check a stopped store or a backup and report damage");
   auto data_dir = std::make_shared<std::string>();
   verify->add_option("--data-dir", *data_dir, "The store's folder, or the backup's")->required();
   verify->footer("Example:\n  sluice admin verify --data-dir=/var/lib/sluice");
@@ -191,7 +191,7 @@ void AddRebuildView(CLI::App& admin, Run* run) {
 
 void AddAdminCommands(CLI::App& app, Run* run) {
   CLI::App* admin =
-      app.add_subcommand("admin", "Look after a server: backups, what is on the disk, API tokens");
+      app.add_subcommand("admin", "Server administration: backups, store checks, API tokens");
   admin->require_subcommand(1);
   AddCheckpoint(*admin, run);
   AddVerify(*admin, run);

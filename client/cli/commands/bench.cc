@@ -297,7 +297,8 @@ int Bench::Summarize() {
 
 void AddBenchCommand(CLI::App& app, Run* run) {
   auto flags = std::make_shared<BenchFlags>();
-  CLI::App* bench = app.add_subcommand("bench", "Put a load on the server and count every message");
+  CLI::App* bench =
+      app.add_subcommand("bench", "Generate load and verify that every message arrives");
   bench->add_option("--api", flags->api, "native (sluice.v1) or google (google.pubsub.v1)")
       ->check(CLI::IsMember({"native", "google"}))
       ->capture_default_str();

@@ -89,8 +89,7 @@ int List(const Session& session) {
 }  // namespace
 
 void AddContextCommands(CLI::App& app, Run* run) {
-  CLI::App* context = app.add_subcommand(
-      "context", "Name servers with what it takes to reach them, and choose one");
+  CLI::App* context = app.add_subcommand("context", "Manage connection profiles");
   context->require_subcommand(1);
   auto name = std::make_shared<std::string>();
   const auto named = [&](const char* command, const char* help, const char* example,
@@ -106,8 +105,8 @@ void AddContextCommands(CLI::App& app, Run* run) {
         "sluice context set prod --server=sluice.example.com:8085 --ca=ca.crt "
         "--token-file=$HOME/.sluice-token",
         &Set);
-  named("use", "Use a context from now on", "sluice context use prod", &Use);
-  named("delete", "Forget a context", "sluice context delete prod", &Delete);
+  named("use", "Select the profile to use by default", "sluice context use prod", &Use);
+  named("delete", "Delete a profile", "sluice context delete prod", &Delete);
   CLI::App* list = context->add_subcommand("list", "List the contexts; * is the one in use");
   list->footer("Example:\n  sluice context list");
   list->callback([=] { *run = List; });

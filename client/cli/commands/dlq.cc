@@ -56,11 +56,10 @@ int Peek(const Session& session, const PullFlags& flags) {
 }  // namespace
 
 void AddDlqCommands(CLI::App& app, Run* run) {
-  CLI::App* dlq = app.add_subcommand(
-      "dlq", "Look at the messages that could not be delivered, send them again or drop them");
+  CLI::App* dlq = app.add_subcommand("dlq", "Inspect, redrive and purge dead letters");
   dlq->require_subcommand(1);
-  CLI::App* list = dlq->add_subcommand(
-      "list", "The subscriptions with a dead-letter topic, and what is retained there");
+  CLI::App* list =
+      dlq->add_subcommand("list", "List subscriptions with a dead-letter topic, and its backlog");
   list->footer("Example:\n  sluice dlq list");
   list->callback([=] { *run = ListDeadLetterPolicies; });
   AddRedriveCommands(dlq, run);

@@ -111,7 +111,7 @@ class Doctor {
 
   void CheckVersion() {
     info_.version() == kVersion
-        ? Add(Verdict::kGood, "version", fmt::format("{} here and there", kVersion))
+        ? Add(Verdict::kGood, "version", fmt::format("client {0}, server {0}", kVersion))
         : Add(Verdict::kWarning, "version",
               fmt::format("{} here, {} there", kVersion, info_.version()),
               "what only one of them knows will not work");
@@ -136,7 +136,7 @@ class Doctor {
 
   void CheckRights() {
     const std::string who = info_.identity().empty()
-                                ? "nobody is asked who they are"
+                                ? "authentication is off"
                                 : "the server takes you for " + info_.identity();
     const absl::Status status =
         session_.OpenAdmin().ListTopics("projects/" + session_.project).status();
@@ -192,8 +192,7 @@ int RunDoctor(const Session& session) {
 
 void AddDoctorCommand(CLI::App& app, Run* run) {
   CLI::App* doctor = app.add_subcommand(
-      "doctor",
-      "Look at the connection, certificate, version, clock, rights and store, with advice");
+      "doctor", "Check connection, certificate, version, clock, permissions and store");
   doctor->footer(
       "Example:\n  sluice doctor --server=sluice.example.com:8085 --ca=ca.crt --token-file=token");
   doctor->callback([=] { *run = RunDoctor; });

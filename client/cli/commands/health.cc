@@ -50,8 +50,8 @@ int Health(const Session& session) {
 }  // namespace
 
 void AddHealthCommand(CLI::App& app, Run* run) {
-  CLI::App* health = app.add_subcommand(
-      "health", "Say whether the server serves (exit code 1 when not, 4 when it does not answer)");
+  CLI::App* health =
+      app.add_subcommand("health", "Check server health (exit code 1: not serving, 4: no answer)");
   health->footer("Example:\n  sluice health --server=127.0.0.1:8085");
   health->callback([=] { *run = Health; });
 }

@@ -153,7 +153,7 @@ void AddPubCommand(CLI::App& app, Run* run) {
   pub->add_option("--attribute,-a", flags->attributes, "KEY=VALUE; may be repeated");
   pub->add_option("--ordering-key", flags->ordering_key, "At most 1024 bytes");
   pub->add_option("--priority", flags->priority, "0 to 9");
-  pub->add_option("--delay", flags->delay, "Not to be delivered before, counted from now: 90s, 2h");
+  pub->add_option("--delay", flags->delay, "Deliver no earlier than this long from now: 90s, 2h");
   pub->add_option("--ttl", flags->ttl, "Not to be delivered after, counted from now");
   pub->add_flag(
       "--json", flags->json_lines,

@@ -107,9 +107,9 @@ class Receiver {
 
 void AddCommon(CLI::App* command, const std::shared_ptr<PullFlags>& flags) {
   command->add_option("--count,-n", flags->count,
-                      "End after this many messages (exit code 1 when fewer came)");
+                      "Stop after this many messages (exit code 1 if fewer arrive)");
   command->add_flag("--follow,-f", flags->follow, "Wait for more until Ctrl-C");
-  command->add_option("--idle-timeout", flags->idle, "End when nothing came for this long")
+  command->add_option("--idle-timeout", flags->idle, "Stop after this long without a message")
       ->capture_default_str();
 }
 
@@ -148,8 +148,7 @@ void AddPullCommands(CLI::App& app, Run* run) {
       return Receive(session, *flags, {.subscription = session.SubscriptionName(flags->target)});
     };
   });
-  CLI::App* tail = app.add_subcommand(
-      "tail", "Watch a topic through a subscription of its own that leaves no trace");
+  CLI::App* tail = app.add_subcommand("tail", "Watch a topic through a temporary subscription");
   tail->add_option("topic", flags->target, "Short or full name")->required();
   tail->add_option("--from", flags->from,
                    "earliest, latest, a time (2026-01-31T10:00:00Z) or a message id")

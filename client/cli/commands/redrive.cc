@@ -142,7 +142,7 @@ int Purge(const Session& session, const std::string& subscription) {
 void AddRedriveCommands(CLI::App* dlq, Run* run) {
   auto flags = std::make_shared<RedriveFlags>();
   CLI::App* redrive = dlq->add_subcommand(
-      "redrive", "Publish dead letters again where they came from, and acknowledge them");
+      "redrive", "Republish dead letters to their source topic and acknowledge them");
   redrive
       ->add_option("subscription", flags->subscription, "A subscription of the dead-letter topic")
       ->required();

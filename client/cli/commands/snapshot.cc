@@ -29,8 +29,7 @@ int Show(const Session& session, const absl::StatusOr<v1::Snapshot>& snapshot,
 }  // namespace
 
 void AddSnapshotCommands(CLI::App& app, Run* run) {
-  CLI::App* snapshot = app.add_subcommand(
-      "snapshot", "Keep what a subscription has not acknowledged, to seek back to");
+  CLI::App* snapshot = app.add_subcommand("snapshot", "Manage snapshots of subscriptions");
   snapshot->require_subcommand(1);
   auto flags = std::make_shared<SnapshotFlags>();
   const auto named = [&](const char* name, const char* help, const char* example) {
@@ -41,7 +40,7 @@ void AddSnapshotCommands(CLI::App& app, Run* run) {
   };
   CLI::App* create = named("create", "Make a snapshot",
                            "sluice snapshot create before-deploy --subscription=billing");
-  create->add_option("--subscription", flags->subscription, "Whose progress is kept")->required();
+  create->add_option("--subscription", flags->subscription, "Subscription to snapshot")->required();
   create->add_option("--label", flags->labels, "KEY=VALUE; may be repeated");
   create->callback([=] {
     *run = [=](const Session& session) {

@@ -78,8 +78,7 @@ int Stats(const Session& session) {
 }  // namespace
 
 void AddStatsCommand(CLI::App& app, Run* run) {
-  CLI::App* stats =
-      app.add_subcommand("stats", "Show what topics hold and how far subscriptions are");
+  CLI::App* stats = app.add_subcommand("stats", "Show topics, backlogs and circuit breakers");
   stats->footer("Example:\n  sluice stats --output=json");
   stats->callback([=] { *run = Stats; });
 }

@@ -180,8 +180,8 @@ std::vector<std::string> Fill(const Session& session, const SubFlags& flags,
 }
 
 void AddBreakerSettings(CLI::App* command, const std::shared_ptr<SubFlags>& flags) {
-  CLI::Option* off = command->add_flag("--no-breaker", flags->no_breaker,
-                                       "Do not slow consumers that fail everything");
+  CLI::Option* off =
+      command->add_flag("--no-breaker", flags->no_breaker, "Turn the delivery circuit breaker off");
   command
       ->add_option("--breaker-ratio", flags->breaker_ratio,
                    "Slow them when this part of the first deliveries fails, 0.9")
@@ -205,19 +205,18 @@ void AddBreakerSettings(CLI::App* command, const std::shared_ptr<SubFlags>& flag
 }
 
 void AddSettings(CLI::App* command, const std::shared_ptr<SubFlags>& flags) {
-  command->add_option("--ack-deadline", flags->ack_deadline,
-                      "Seconds until a message comes again, 10 to 600");
-  command->add_option("--min-backoff", flags->min_backoff,
-                      "How long a message waits before it comes again, 0 to 600s");
-  command->add_option("--max-backoff", flags->max_backoff,
-                      "The same when it has come often already, 0 to 600s");
+  command->add_option("--ack-deadline", flags->ack_deadline, "Ack deadline in seconds, 10 to 600");
+  command->add_option("--min-backoff", flags->min_backoff, "Minimum redelivery delay, 0 to 600s");
+  command->add_option("--max-backoff", flags->max_backoff, "Maximum redelivery delay, 0 to 600s");
   CLI::Option* dead_letter = command->add_option("--dead-letter-topic", flags->dead_letter_topic,
-                                                 "Where messages go that nobody acknowledges");
-  command->add_option("--max-attempts", flags->max_attempts, "After how many deliveries, 5 to 100")
+                                                 "Topic for messages that fail too often");
+  command
+      ->add_option("--max-attempts", flags->max_attempts,
+                   "Delivery attempts before a message is dead-lettered, 5 to 100")
       ->needs(dead_letter);
   command
       ->add_flag("--dead-letter-expired", flags->dead_letter_expired,
-                 "Messages that expire go there too")
+                 "Dead-letter expired messages too")
       ->needs(dead_letter);
   command
       ->add_option("--exactly-once", flags->exactly_once,
@@ -232,9 +231,9 @@ void AddSettings(CLI::App* command, const std::shared_ptr<SubFlags>& flags) {
   command->add_option("--acked-retention", flags->acked_retention,
                       "Keep acknowledged messages this long, to seek back to");
   command->add_option("--retention", flags->retention,
-                      "Keep messages that nobody acknowledged this long, 10m to 744h");
+                      "How long to keep unacknowledged messages, 10m to 744h");
   command->add_option("--expire-after", flags->expire_after,
-                      "Delete the subscription when it is not used for this time, from 24h");
+                      "Delete the subscription after this long without use, 24h or more");
   CLI::Option* push = command->add_option(
       "--push", flags->push, "URL to send messages to instead of waiting for subscribers");
   command->add_flag("--no-push", flags->no_push, "Wait for subscribers again")->excludes(push);
@@ -272,8 +271,9 @@ void AddSubCommands(CLI::App& app, Run* run) {
       "--filter", flags->filter,
       "Only messages that match, as in: attributes.colour = \"red\" AND priority >= 5");
   create->add_flag("--ordered", flags->ordered,
-                   "Messages of one ordering key in the order of their publication");
-  create->add_flag("--priority-delivery", flags->priority_delivery, "Higher priorities first");
+                   "Deliver messages with the same ordering key in publish order");
+  create->add_flag("--priority-delivery", flags->priority_delivery,
+                   "Deliver higher priorities first");
   AddSettings(create, flags);
   create->callback([=] {
     *run = [=](const Session& session) {
@@ -305,7 +305,7 @@ void AddSubCommands(CLI::App& app, Run* run) {
       return Show(session, session.OpenAdmin().UpdateSubscription(wanted, fields), "updated ");
     };
   });
-  CLI::App* seek = named("seek", "Begin anew somewhere else",
+  CLI::App* seek = named("seek", "Move a subscription to a time, message or snapshot",
                          "sluice sub seek billing --to=2026-01-31T10:00:00Z");
   CLI::Option* to = seek->add_option(
       "--to", flags->seek_to, "earliest, latest (drops the backlog), a time, or a message id");
@@ -320,7 +320,7 @@ void AddSubCommands(CLI::App& app, Run* run) {
       const absl::Status status = session.OpenAdmin().Seek(request);
       if (!status.ok()) return Report(session, status);
       session.json ? fmt::print("{}\n", nlohmann::json{{"sought", request.name()}}.dump())
-                   : fmt::print("{} begins anew\n", request.name());
+                   : fmt::print("{} will deliver from the new position\n", request.name());
       return static_cast<int>(kOk);
     };
   });

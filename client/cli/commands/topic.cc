@@ -79,14 +79,13 @@ std::vector<std::string> Fill(const TopicFlags& flags, v1::Topic* topic) {
 }
 
 void AddSettings(CLI::App* command, const std::shared_ptr<TopicFlags>& flags) {
-  command->add_option("--retention", flags->retention,
-                      "Longest time a message is kept, 10m to 744h");
+  command->add_option("--retention", flags->retention, "Maximum retention, 10m to 744h");
   command->add_option("--retention-bytes", flags->retention_bytes,
                       "Most bytes that are kept; 0 for no limit");
   command->add_option("--message-ttl", flags->message_ttl,
-                      "Messages are not delivered after this time, 1s to 744h");
+                      "Expire messages after this time, 1s to 744h");
   command->add_option("--max-delay", flags->max_delay,
-                      "How far ahead a message may ask to be delivered");
+                      "Longest delivery delay a message may ask for");
   command->add_option("--acked-retention", flags->acked_retention,
                       "Keep acknowledged messages this long, to seek back to");
   command->add_option("--discard-unsubscribed", flags->discard_unsubscribed,
