@@ -34,8 +34,8 @@ class ServerFlags {
     token_file_ = app.add_option("--token-file", session.token_file,
                                  "File with an API token or a JWT; SLUICE_TOKEN is one itself")
                       ->envname("SLUICE_TOKEN_FILE");
-    if (const char* token = std::getenv("SLUICE_TOKEN"))
-      session.token = token;  // NOLINT(concurrency-mt-unsafe): one thread
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): one thread
+    if (const char* token = std::getenv("SLUICE_TOKEN")) session.token = token;
   }
 
   absl::Status TakeContext() {

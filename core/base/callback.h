@@ -29,8 +29,8 @@ class Callback<void(Args...)> {
   Callback(std::nullptr_t) {}  // NOLINT(google-explicit-constructor)
   template <class Fn>
   requires(!std::same_as<std::decay_t<Fn>, Callback> && std::invocable<std::decay_t<Fn>&, Args...>)
-      Callback(
-          Fn&& fn) {  // NOLINT(google-explicit-constructor,bugprone-forwarding-reference-overload)
+      // NOLINTNEXTLINE(google-explicit-constructor,bugprone-forwarding-reference-overload)
+      Callback(Fn&& fn) {
     using Target = std::decay_t<Fn>;
     // As an empty function, or none.
     if constexpr (requires { static_cast<bool>(fn); } &&

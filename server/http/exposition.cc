@@ -344,8 +344,7 @@ void AddSecurity(const SecurityMetrics& m, Families* out) {
                                                                   {"certificates", m.certificates}};
   for (const auto& [what, counts] : reloads) {
     const std::string name = "sluice_reloads_total";
-    const std::string reload_help =
-        "Reloads of policy, tokens, keys and certificates, by result.";
+    const std::string reload_help = "Reloads of policy, tokens, keys and certificates, by result.";
     out->Counter(name, reload_help, {{"what", what}, {"result", "ok"}}, ValueOf(counts.ok));
     out->Counter(name, reload_help, {{"what", what}, {"result", "failed"}}, ValueOf(counts.failed));
   }
@@ -374,8 +373,8 @@ double ProcStatus(std::string_view key) {
 size_t OpenFiles() {
   size_t count = 0;
   if (DIR* dir = ::opendir("/proc/self/fd")) {
-    while (::readdir(dir) != nullptr)
-      ++count;  // NOLINT(concurrency-mt-unsafe): a stream of our own
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): a stream of our own
+    while (::readdir(dir) != nullptr) ++count;
     ::closedir(dir);
   }
   return count > 3 ? count - 3 : 0;

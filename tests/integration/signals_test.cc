@@ -98,8 +98,8 @@ TEST_F(SignalsTest, ADiskThatHangsCannotHoldItUp) {
 TEST_F(SignalsTest, TheServiceManagerHearsOfAllOfIt) {
   process_.Kill();
   NotifySocket manager(folder_.path() + "/notify");
-  ::setenv("NOTIFY_SOCKET", (folder_.path() + "/notify").c_str(),
-           1);                                 // NOLINT(concurrency-mt-unsafe)
+  // NOLINTNEXTLINE(concurrency-mt-unsafe)
+  ::setenv("NOTIFY_SOCKET", (folder_.path() + "/notify").c_str(), 1);
   ::setenv("WATCHDOG_USEC", "3600000000", 1);  // NOLINT(concurrency-mt-unsafe)
   Start();
   ::unsetenv("NOTIFY_SOCKET");  // NOLINT(concurrency-mt-unsafe)
