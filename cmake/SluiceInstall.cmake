@@ -12,6 +12,15 @@ sluice_install_targets(core sluice_core_flow sluice_core_message sluice_core_met
 sluice_install_targets(client sluice_client sluice_protos)
 sluice_install_targets(embedded sluice_core_embedded sluice_core_engine sluice_core_filter sluice_core_storage
   sluice_core_storage_local sluice_core_storage_memory)
+if(SLUICE_LTO)
+  # What is left for optimising across files is for this version of GCC alone: others refuse it.
+  install(CODE "
+    file(GLOB archives \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_LIBDIR}/libsluice_core_*.a\")
+    foreach(archive \${archives})
+      execute_process(COMMAND ${CMAKE_OBJCOPY} --remove-section=.gnu.lto_* --remove-section=.gnu.debuglto_* \${archive}
+        COMMAND_ERROR_IS_FATAL ANY)
+    endforeach()")
+endif()
 foreach(folder client/cpp core/base core/embedded core/engine core/filter core/flow core/message core/metrics core/storage)
   install(DIRECTORY ${PROJECT_SOURCE_DIR}/${folder}/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/sluice/${folder}
     FILES_MATCHING PATTERN "*.h")
