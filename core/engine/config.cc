@@ -16,7 +16,7 @@ namespace {
 // The numbers of the stored fields; those of the matching messages in protos/sluice/v1/admin.proto,
 // except that times and durations are varints of microseconds.
 enum StoredField : uint32_t {
-  kName = 1,
+  kName = kConfigName,
   kTopicRetention = 2,
   kTopicRetentionBytes = 3,
   kTopicLabels = 4,
@@ -463,12 +463,12 @@ absl::Status DetachedError(const SubscriptionName& name) {
 }
 
 absl::Status SettingsLostError(const SubscriptionName& name) {
-  return Error(Reason::kDataLoss,
-               fmt::format("{}: its settings are damaged on the disk; its messages are kept. Take "
-                           "a snapshot of it, delete it, "
-                           "create it again and seek it to the snapshot",
-                           name.full()),
-               {{"field", "subscription"}, {"value", name.full()}});
+  return Error(
+      Reason::kDataLoss,
+      fmt::format("{}: its settings are damaged on the disk; its messages are kept. Take "
+                  "a snapshot of it, delete it, create it again and seek it to the snapshot",
+                  name.full()),
+      {{"field", "subscription"}, {"value", name.full()}});
 }
 
 absl::Status PushError(const SubscriptionName& name) {

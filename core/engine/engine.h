@@ -122,7 +122,7 @@ class Engine {
   void OpenEphemeral(SubscriptionConfig config, StartPosition start,
                      Done<std::shared_ptr<Subscription>> done);
 
-  // A subscription begins anew: what was published before `to` counts as acknowledged, what comes
+  // Moves a subscription: what was published before `to` counts as acknowledged, what comes
   // after is delivered, again where need be, as far as the topic still has it, a deleted one too.
   // Leases are over; consumers stay connected. NOT_FOUND, FAILED_PRECONDITION
   // (SUBSCRIPTION_DETACHED).

@@ -168,7 +168,7 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   bool hears_publishes() const EXCLUDES(mu_);
   absl::Duration acked_retention() const EXCLUDES(mu_);
 
-  // Begins anew from `state`: all leases are over, consumers stay. The callback comes when it is
+  // Continues from `state`: all leases are over, consumers stay. The callback comes when it is
   // durable. One at a time.
   void Seek(CursorState state, StoreDone done) EXCLUDES(mu_);
   // What is acknowledged, and nothing of what is under way.

@@ -1,4 +1,4 @@
-// How a subscription begins anew elsewhere. The one who pumps does it, between two deliveries, so
+// How a subscription seeks. The one who pumps does it, between two deliveries, so
 // that neither the cursor nor a consumer sees anything of before after it.
 #include <utility>
 

@@ -27,7 +27,7 @@ absl::Status Authorize(Access& access, const grpc::CallbackServerContext& call, 
 absl::Status Authorize(Access& access, const grpc::CallbackServerContext& call, Rpc rpc,
                        std::string_view resource, Caller* caller);
 
-// A change that was allowed was not made: the audit log hears of it.
+// Records in the audit log that a change which was allowed has failed.
 void ChangeFailed(Access& access, const Caller& caller, Rpc rpc, const absl::Status& status);
 
 }  // namespace sluice::server

@@ -38,10 +38,8 @@ grpc::ServerUnaryReactor* AnswerUnary(ServiceContext& context, Rpc rpc,
                                       grpc::CallbackServerContext* call,
                                       const google::protobuf::Message& request,
                                       const std::function<absl::Status()>& answer) {
-  grpc::ServerUnaryReactor* reactor = call->DefaultReactor();
-  if (const UnaryFinish finish = BeginUnary(context, rpc, *call, request, reactor))
-    finish(answer());
-  return reactor;
+  return RunUnary(context, rpc, call, request,
+                  [&](const UnaryFinish& finish) { finish(answer()); });
 }
 
 }  // namespace sluice::server

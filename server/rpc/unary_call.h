@@ -30,6 +30,18 @@ UnaryFinish BeginUnary(ServiceContext& context, Rpc rpc, const grpc::CallbackSer
 UnaryFinish BeginUnary(ServiceContext& context, Rpc rpc, const grpc::CallbackServerContext& call,
                        const google::protobuf::Message& request, grpc::ServerUnaryReactor* reactor);
 
+// For calls that answer later: operation(finish), unless the caller may not.
+template <class Operation>
+grpc::ServerUnaryReactor* RunUnary(ServiceContext& context, Rpc rpc,
+                                   grpc::CallbackServerContext* call,
+                                   const google::protobuf::Message& request,
+                                   const Operation& operation) {
+  grpc::ServerUnaryReactor* reactor = call->DefaultReactor();
+  if (const UnaryFinish finish = BeginUnary(context, rpc, *call, request, reactor))
+    operation(finish);
+  return reactor;
+}
+
 // For calls that answer at once. `answer` is not called when the caller may not.
 grpc::ServerUnaryReactor* AnswerUnary(ServiceContext& context, Rpc rpc,
                                       grpc::CallbackServerContext* call,

@@ -131,16 +131,24 @@ void LocalCatalogue::Restore(const View::Contents& contents) {
   }
 }
 
+// What something is called whose config is damaged: by the name in it, or by `made_up` when that is
+// no name or another one's.
+template <class Name, class Map>
+std::string LocalCatalogue::NameOfLost(const Map& there, std::string_view config,
+                                       const std::string& made_up) {
+  const std::string_view name = NameInConfig(config);
+  const bool taken = std::any_of(there.begin(), there.end(), [&](const auto& entry) {
+    return NameInConfig(entry.second->config()) == name;
+  });
+  return taken || !Name::Parse(name).ok() ? made_up : std::string(name);
+}
+
 // The record that made this topic is damaged. Its messages stay, under its name if that can still
 // be read.
 std::string LocalCatalogue::LostTopic(TopicId id, std::string_view config) {
-  std::string name(NameInConfig(config));
   MutexLock lock(mu_);
-  const bool taken = std::any_of(logs_.begin(), logs_.end(), [&](const auto& log) {
-    return NameInConfig(log.second->config()) == name;
-  });
-  if (taken || !TopicName::Parse(name).ok())
-    name = fmt::format("projects/damaged/topics/topic-{}", id.value());
+  std::string name = NameOfLost<TopicName>(
+      logs_, config, fmt::format("projects/damaged/topics/topic-{}", id.value()));
   next_id_ = std::max(next_id_, id.value() + 1);
   View::TopicState state;
   state.id = id;
@@ -156,13 +164,9 @@ std::optional<std::string> LocalCatalogue::LostSubscription(SubscriptionId id,
   const auto topic_id = NumberInConfig(config, kConfigTopicId);
   const auto topic = topic_id ? Log(TopicId(*topic_id)) : nullptr;
   if (topic == nullptr) return std::nullopt;
-  std::string name(NameInConfig(config));
   MutexLock lock(mu_);
-  const bool taken = std::any_of(cursors_.begin(), cursors_.end(), [&](const auto& cursor) {
-    return NameInConfig(cursor.second->config()) == name;
-  });
-  if (taken || !SubscriptionName::Parse(name).ok())
-    name = fmt::format("projects/damaged/subscriptions/subscription-{}", id.value());
+  std::string name = NameOfLost<SubscriptionName>(
+      cursors_, config, fmt::format("projects/damaged/subscriptions/subscription-{}", id.value()));
   next_id_ = std::max(next_id_, id.value() + 1);
   std::string lost = LostConfig(name);
   AppendBytesField(&lost, kConfigTopic, NameInConfig(topic->config()));

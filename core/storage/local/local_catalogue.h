@@ -67,6 +67,9 @@ class LocalCatalogue final : public Catalogue,
       EXCLUDES(mu_);
   absl::Status ReplayedSnapshotEnd(std::string_view payload) EXCLUDES(mu_);
   std::shared_ptr<LocalLog> LogOfReplayed(TopicId id) EXCLUDES(mu_);
+  template <class Name, class Map>
+  static std::string NameOfLost(const Map& there, std::string_view config,
+                                const std::string& made_up);
   std::string LostTopic(TopicId id, std::string_view config) EXCLUDES(mu_);
   std::optional<std::string> LostSubscription(SubscriptionId id, std::string_view config)
       EXCLUDES(mu_);

@@ -59,8 +59,7 @@ enum class AppendResults : uint8_t {
   // The one that appends: fastest within one process.
   kInline,
   // One of the backend. A server needs it: gRPC sends the answer of a unary call only once its
-  // handler has returned, and by
-  // then an inline result would have delivered the message.
+  // handler has returned, and by then an inline result would have delivered the message.
   kOwnThread,
 };
 
@@ -77,8 +76,8 @@ class MemoryLog : public std::enable_shared_from_this<MemoryLog> {
       EXCLUDES(mu_);
   // The result is run by that thread, or by this one without it.
   void Append(Ref<Batch> batch, StoreDone done, ResultThread* thread) EXCLUDES(mu_);
-  // Runs the results that wait, in order. False when there were none: the next append begins anew.
-  // Only for whom Append leaves it to.
+  // Runs the waiting results in order. False when there were none; the next append then runs its
+  // result again. Only for the thread to which Append leaves it.
   bool RunResults() EXCLUDES(mu_);
   void Read(Offset from, size_t max_bytes, const TopicLog::ReadDone& done) EXCLUDES(mu_);
   void OffsetAt(absl::Time time, const TopicLog::OffsetDone& done) EXCLUDES(mu_);

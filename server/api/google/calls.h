@@ -23,30 +23,16 @@ inline UnaryFinish BeginGoogle(ServiceContext& context, Rpc rpc,
   };
 }
 
-// Nothing when the caller may not, or asks for what this server does not know, and was told.
-inline UnaryFinish BeginGoogle(ServiceContext& context, Rpc rpc,
-                               const grpc::CallbackServerContext& call,
-                               const google::protobuf::Message& request,
-                               grpc::ServerUnaryReactor* reactor) {
-  UnaryFinish finish = BeginUnary(context, rpc, call, request, reactor);
-  if (!finish) return nullptr;
-  if (absl::Status status = CheckFieldsKnown(request); !status.ok()) {
-    finish(status);
-    return nullptr;
-  }
-  return [finish = std::move(finish)](const absl::Status& status) { finish(texts::Told(status)); };
-}
-
 // For calls that answer later: operation(finish).
 template <class Operation>
 grpc::ServerUnaryReactor* RunGoogle(ServiceContext& context, Rpc rpc,
                                     grpc::CallbackServerContext* call,
                                     const google::protobuf::Message& request,
                                     const Operation& operation) {
-  grpc::ServerUnaryReactor* reactor = call->DefaultReactor();
-  if (const UnaryFinish finish = BeginGoogle(context, rpc, *call, request, reactor))
-    operation(finish);
-  return reactor;
+  return RunUnary(context, rpc, call, request, [&](const UnaryFinish& finish) {
+    if (absl::Status known = CheckFieldsKnown(request); !known.ok()) return finish(known);
+    operation([finish](const absl::Status& status) { finish(texts::Told(status)); });
+  });
 }
 
 template <class Answer>
@@ -54,10 +40,8 @@ grpc::ServerUnaryReactor* AnswerGoogle(ServiceContext& context, Rpc rpc,
                                        grpc::CallbackServerContext* call,
                                        const google::protobuf::Message& request,
                                        const Answer& answer) {
-  return AnswerUnary(context, rpc, call, request, [&] {
-    const absl::Status known = CheckFieldsKnown(request);
-    return known.ok() ? texts::Told(answer()) : known;
-  });
+  return RunGoogle(context, rpc, call, request,
+                   [&](const UnaryFinish& finish) { finish(answer()); });
 }
 
 }  // namespace sluice::server

@@ -67,27 +67,24 @@ std::string StoredPolicyOf(const Engine& engine, std::string_view resource) {
 grpc::ServerUnaryReactor* GoogleIam::SetIamPolicy(Call* call,
                                                   const iam::SetIamPolicyRequest* request,
                                                   iam::Policy* response) {
-  Reactor* reactor = call->DefaultReactor();
-  auto finish = BeginGoogle(context_, Rpc::kGoogleSetIamPolicy, *call, *request, reactor);
-  if (!finish) return reactor;
-  auto name = ParseResource(request->resource());
-  if (!name.ok()) return finish(name.status()), reactor;
-  const auto change = [request](const std::string& stored) {
-    return ChangedPolicy(stored, *request);
-  };
-  std::visit(
-      [&](const auto& of_kind) {
-        context_.engine.ChangePolicy(
-            of_kind, change, [this, finish, response](const absl::StatusOr<std::string>& stored) {
-              if (stored.ok()) {
-                context_.access.PolicyChanged();
-                *response = ShownPolicy(*stored);
-              }
-              finish(stored.status());
-            });
-      },
-      *name);
-  return reactor;
+  return RunGoogle(
+      context_, Rpc::kGoogleSetIamPolicy, call, *request, [&](const UnaryFinish& finish) {
+        auto name = ParseResource(request->resource());
+        if (!name.ok()) return finish(name.status());
+        const auto change = [request](const std::string& stored) {
+          return ChangedPolicy(stored, *request);
+        };
+        const auto changed = [this, finish, response](const absl::StatusOr<std::string>& stored) {
+          if (stored.ok()) {
+            context_.access.PolicyChanged();
+            *response = ShownPolicy(*stored);
+          }
+          finish(stored.status());
+        };
+        std::visit(
+            [&](const auto& of_kind) { context_.engine.ChangePolicy(of_kind, change, changed); },
+            *name);
+      });
 }
 
 grpc::ServerUnaryReactor* GoogleIam::GetIamPolicy(Call* call,

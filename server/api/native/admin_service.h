@@ -55,10 +55,7 @@ class AdminService final : public v1::Admin::CallbackService {
   template <class Operation>
   Reactor* Run(Rpc rpc, Call* call, const google::protobuf::Message& request,
                const Operation& operation) {
-    Reactor* reactor = call->DefaultReactor();
-    if (const UnaryFinish finish = BeginUnary(context_, rpc, *call, request, reactor))
-      operation(finish);
-    return reactor;
+    return RunUnary(context_, rpc, call, request, operation);
   }
   Reactor* Answer(Rpc rpc, Call* call, const google::protobuf::Message& request,
                   const std::function<absl::Status()>& answer) {
